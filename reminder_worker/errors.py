@@ -1,0 +1,119 @@
+"""Everything that can go wrong, in one vocabulary for ledger, API, command line and client.
+
+A message names the field and what to do next, never the value: exceptions end up in logs.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why: stable codes, safe to store, to log and to show."""
+
+    # A job that is refused when it is handed in (the platform can mend it).
+    MALFORMED = "malformed"
+    UNKNOWN_FIELD = "unknown_field"
+    MISSING_FIELD = "missing_field"
+    REFERENCE_INVALID = "reference_invalid"
+    TIME_INVALID = "time_invalid"
+    ZONE_MISMATCH = "zone_mismatch"  # offset and zone name disagree
+    TIME_PAST = "time_past"
+    TIME_TOO_FAR = "time_too_far"  # beyond the published envelope keys
+    LEAD_INVALID = "lead_invalid"
+    NO_SLOT = "no_slot"  # nothing left between now, quiet hours and the appointment
+    LOCATION_INVALID = "location_invalid"  # empty, control characters, a link
+    LOCATION_TOO_LONG = "location_too_long"
+    LOCATION_DISCLOSES = "location_discloses"
+    LANGUAGE_UNKNOWN = "language_unknown"
+    PLATFORM_UNKNOWN = "platform_unknown"
+    IN_FLIGHT = "in_flight"  # a provider is being called right now: ask again shortly
+
+    # A pointer, or the number behind it.
+    POINTER_INVALID = "pointer_invalid"
+    NUMBER_INVALID = "number_invalid"  # cannot exist
+    NUMBER_PREMIUM = "number_premium"
+    COUNTRY_NOT_ALLOWED = "country_not_allowed"
+
+    # An envelope that does not open: forged, damaged, replayed, or for somebody else.
+    VERSION_UNKNOWN = "version_unknown"
+    KEY_UNKNOWN = "key_unknown"
+    DAMAGED = "damaged"
+    SIGNER_UNKNOWN = "signer_unknown"
+    SIGNATURE_INVALID = "signature_invalid"
+    ID_MISMATCH = "id_mismatch"
+    PLATFORM_MISMATCH = "platform_mismatch"
+
+    # An attempt, as a provider answered it.
+    NUMBER_REFUSED = "number_refused"
+    LANDLINE = "landline"
+    OPTED_OUT = "opted_out"
+    CONTENT_REFUSED = "content_refused"
+    NOT_SENT = "not_sent"  # surely never accepted: no connection, or refused for now
+    THROTTLED = "throttled"
+    MISCONFIGURED = "misconfigured"  # credentials, sender, credit
+    AMBIGUOUS = "ambiguous"  # bytes may have left and no usable answer came
+    NOT_ALLOWED_HERE = "not_allowed_here"  # outside production, and not on allow_numbers
+
+    # A reminder that ended without an attempt, or between attempts.
+    TOO_LATE = "too_late"
+    SUPERSEDED = "superseded"  # the next lead of the same appointment fell due
+    POISON = "poison"  # its worker died again and again
+    NOT_CONFIRMED = "not_confirmed"  # the store did not confirm the intent: nothing was sent
+    CANCELLED = "cancelled"
+
+
+class ReminderError(Exception):
+    """The base of all errors of this program; ``reason`` is the code shared by API, CLI and client."""
+
+    def __init__(self, reason: Reason, message: str = "") -> None:
+        super().__init__(message or reason.value)
+        self.reason = reason
+
+
+class Refused(ReminderError):
+    """A job was not accepted; ``field`` names what to mend."""
+
+    def __init__(self, reason: Reason, field: str, message: str = "") -> None:
+        super().__init__(reason, f"{field}: {message or reason.value}")
+        self.field = field
+
+
+class Unopenable(ReminderError):
+    """An envelope or pointer did not open; from outside all of these look the same (``rejected``)."""
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message names the setting and what to do."""
+
+
+class StoreUnavailable(Exception):
+    """Redis is away, full or refusing to confirm; nothing was changed that was not confirmed."""
+
+
+class Rejected(ReminderError):
+    """The provider will never deliver to this person: invalid number, landline, opted out. Final."""
+
+
+class NotSent(ReminderError):
+    """The provider surely did not accept the text: another provider, or a later time, may be tried."""
+
+
+class Throttled(NotSent):
+    """Not accepted because of a rate limit; ``retry_after`` is in seconds where the provider said so."""
+
+    def __init__(self, retry_after: float | None = None) -> None:
+        super().__init__(Reason.THROTTLED)
+        self.retry_after = retry_after
+
+
+class Ambiguous(ReminderError):
+    """Bytes may have left and no usable answer came: never re-sent blindly, never given to another provider."""
+
+    def __init__(self) -> None:
+        super().__init__(Reason.AMBIGUOUS)
+
+
+class Misconfigured(ReminderError):
+    """Not accepted because of our account: credentials, sender, credit. Needs an operator."""
+
+    def __init__(self) -> None:
+        super().__init__(Reason.MISCONFIGURED)
