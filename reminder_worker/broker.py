@@ -1,0 +1,100 @@
+"""The queue: dramatiq carries wake-ups, and a wake-up says only "look at this reminder".
+
+A lost, doubled or late message changes nothing: the ledger is the truth. So dramatiq's own retries, delays,
+results and limits are left out; they would keep messages in worker memory or write exception texts into Redis.
+"""
+
+import base64
+import binascii
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from dramatiq import Broker, DecodeError, Message, Middleware
+from dramatiq.brokers.redis import RedisBroker
+
+from reminder_worker import store
+from reminder_worker.errors import StoreUnavailable
+from reminder_worker.ledger import ID_BYTES, Wake
+
+QUEUE = "reminders"
+ACTOR = "remind"
+NAMESPACE = "{rw-queue}"  # the braces keep all keys on one node of a Cluster
+
+log = logging.getLogger(__name__)
+
+
+def connect(queue_url: str, middleware: Sequence[Middleware]) -> Broker:
+    """Return the broker at ``queue_url`` with exactly this middleware."""
+    client = store.connect(queue_url)
+    broker = WakeBroker(
+        client=client,
+        middleware=list(middleware),
+        namespace=NAMESPACE,
+        maintenance_chance=50_000,  # 5 % of commands: what a dead worker had fetched is freed soon
+        heartbeat_timeout=60_000,
+    )
+    broker.declare_queue(QUEUE)
+    return broker
+
+
+class WakeBroker(RedisBroker):  # type: ignore[misc]
+    """A Redis broker whose neighbours survive a message that is no wake-up."""
+
+    def do_fetch(self, queue_name: str, *arguments: Any) -> list[bytes]:
+        """Fetch messages; what cannot be decoded is dropped here: dramatiq would lose its batch with it."""
+        fetched = self._dispatch("fetch")(queue_name, *arguments)
+        good = [data for data in fetched if data is None or is_wake(data)]
+        if len(good) < len(fetched):
+            self._drop(queue_name)
+        return good
+
+    def _drop(self, queue_name: str) -> None:
+        """Delete what this process fetched and cannot read."""
+        acks, messages = (
+            f"{self.namespace}:__acks__.{self.broker_id}.{queue_name}",
+            f"{self.namespace}:{queue_name}.msgs",
+        )
+        for name in self.client.smembers(acks):
+            data = self.client.hget(messages, name)
+            if data is not None and not is_wake(data):
+                self.client.srem(acks, name)
+                self.client.hdel(messages, name)
+                log.warning("message_dropped", extra={"reason": "undecodable"})
+
+
+def is_wake(data: bytes) -> bool:
+    """Tell whether a raw message is one that our worker understands."""
+    try:
+        message = Message.decode(data)
+        read(**message.kwargs)
+    except (DecodeError, TypeError, ValueError):
+        return False
+    return message.actor_name == ACTOR and not message.args and "redis_message_id" in message.options
+
+
+def write(wake: Wake) -> Message[None]:
+    """Make the message that wakes a worker; nothing but an opaque id, a number and a version."""
+    name = base64.urlsafe_b64encode(wake.id).decode().rstrip("=")
+    fields = {"id": name, "lead": wake.lead, "version": wake.version}
+    return Message(queue_name=QUEUE, actor_name=ACTOR, args=(), kwargs=fields, options={})
+
+
+def read(id: str, lead: int, version: int) -> Wake:  # noqa: A002 - the message's own names
+    """Read a message's fields. Raises ValueError or TypeError where they make no wake-up."""
+    try:
+        raw = base64.urlsafe_b64decode(id + "==")
+    except binascii.Error:
+        raise ValueError("id") from None
+    if len(raw) != ID_BYTES or type(lead) is not int or type(version) is not int or not 0 <= lead < 8:  # noqa: PLR2004
+        raise ValueError("wake-up")
+    return Wake(raw, lead, version)
+
+
+def wake(broker: Broker, wakes: Iterable[Wake]) -> None:
+    """Wake a worker for each; what is lost on the way is woken again when its lease ends."""
+    try:
+        for one in wakes:
+            broker.enqueue(write(one))
+    except Exception as error:  # noqa: BLE001 - each broker has errors of its own
+        raise StoreUnavailable(f"the queue did not answer ({type(error).__name__}); is it running?") from None

@@ -1,0 +1,167 @@
+"""The ledger's words: what stands in Redis for a reminder, and what may become of it; no I/O."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from reminder_worker.errors import Reason
+from reminder_worker.job import FailureClass, State
+
+ID_BYTES = 16
+CLAIM_LEASE = timedelta(seconds=20)  # from claim to intent, a matter of milliseconds
+
+
+class Durability(StrEnum):
+    """What must have happened to an intent before a provider is called."""
+
+    NONE = "none"  # Redis said yes
+    LOCAL = "local"  # it is on the server's disk (WAITAOF 1 0)
+    REPLICA = "replica"  # and on a replica's (WAITAOF 1 1)
+
+
+class Answer(StrEnum):
+    """What a platform is told about an appointment it handed in or took back."""
+
+    ADDED = "added"
+    UNCHANGED = "unchanged"
+    MOVED = "moved"
+    IN_FLIGHT = "in_flight"  # a provider is being called: ask again shortly
+    CANCELLED = "cancelled"
+    ENDED = "ended"  # nothing was left to take back
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One sealed appointment on its way into the ledger."""
+
+    id: bytes
+    tag: bytes  # equal for equal content, though every sealing differs
+    envelope: bytes = field(repr=False)
+    dues: tuple[datetime, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Look at this reminder: the whole content of a queue message."""
+
+    id: bytes
+    lead: int
+    version: int
+
+    @property
+    def member(self) -> bytes:
+        """What stands for the reminder in Redis."""
+        return self.id + bytes([self.lead])
+
+    @classmethod
+    def of(cls, member: bytes, version: int) -> "Wake":
+        return cls(member[:ID_BYTES], member[ID_BYTES], version)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A reminder that is this worker's until the lease ends."""
+
+    wake: Wake
+    token: bytes = field(repr=False)
+    now: datetime
+    tries: int
+    envelope: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAttempt:
+    """An attempt whose worker is gone: it may or may not have been accepted."""
+
+    wake: Wake
+    now: datetime
+    provider: str
+    reference: str
+    asked: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one look at the schedule brought."""
+
+    wakes: list[Wake]
+    waiting: int  # due, and left where it is because the queue is full
+    pause: timedelta | None  # until the next one falls due; None: nothing is scheduled
+
+
+class Intent(StrEnum):
+    """Whether a provider may be called now."""
+
+    OK = "ok"
+    LATE = "late"
+    LOST = "lost"  # cancelled, moved or taken over meanwhile
+    NOT_CONFIRMED = "not_confirmed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a claim or an attempt ended; ``delay`` is for what goes back to the schedule."""
+
+    kind: str  # a final State, or closed, retry, hold
+    reason: Reason | None = None
+    failure_class: FailureClass | None = None
+    provider_message_id: str = ""
+    segments: int = 0
+    delay: timedelta = timedelta()
+
+    @classmethod
+    def final(cls, state: State, reason: Reason, failure_class: FailureClass) -> "Outcome":
+        """Ended, without a text."""
+        return cls(state.value, reason, failure_class)
+
+    @classmethod
+    def sent(cls, provider_message_id: str, segments: int) -> "Outcome":
+        """Accepted by the provider."""
+        return cls(State.SENT.value, provider_message_id=provider_message_id, segments=segments)
+
+    @classmethod
+    def closed(cls, reason: Reason) -> "Outcome":
+        """Surely not accepted; the claim goes on, with another provider perhaps."""
+        return cls("closed", reason, delay=CLAIM_LEASE)
+
+    @classmethod
+    def retry(cls, reason: Reason, delay: timedelta) -> "Outcome":
+        """Back to the schedule, and one try more."""
+        return cls("retry", reason, delay=delay)
+
+    @classmethod
+    def hold(cls, reason: Reason, delay: timedelta) -> "Outcome":
+        """Back to the schedule, without having tried."""
+        return cls("hold", reason, delay=delay)
+
+
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """What the ledger knows of one lead of an appointment."""
+
+    lead: int
+    state: State
+    due: datetime | None
+    ended: datetime | None
+    provider: str | None
+    attempts: int
+    reason: str | None
+    failure_class: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What stands in the ledger now, in numbers only."""
+
+    now: datetime
+    scheduled: int
+    overdue: int
+    overdue_seconds: float  # of the oldest one
+    next_due: datetime | None
+    queued: int
+    sending: int
+    dead_letters: int
+    ended: dict[str, int]  # by state
+    by_provider: dict[str, dict[str, int]]  # provider -> state -> how many
+    processes: dict[str, float]  # process -> seconds since its last heartbeat

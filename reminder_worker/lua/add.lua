@@ -1,0 +1,38 @@
+#!lua
+-- Adds appointments, or moves them. No allow-oom: a full store refuses before anything is written.
+-- ARGV: keep_ms, then per appointment: id, tag, envelope, leads, due ms of each lead
+-- Returns per appointment: what happened, version.
+
+local keep_ms, i, answers = ARGV[1], 2, {}
+
+local function in_flight(id, leads)
+  for lead = 0, leads - 1 do
+    if redis.call('HGET', reminder(id .. string.char(lead)), 'state') == 'sending' then return true end
+  end
+end
+
+while i <= #ARGV do
+  local id, tag, envelope, leads = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
+  local version, old_leads, _, old_tag = head_of(id)
+  local answer
+  if version and old_tag == tag then
+    answer = 'unchanged'
+  elseif version and in_flight(id, old_leads) then
+    answer = 'in_flight'
+  else
+    answer = version and 'moved' or 'added'
+    for lead = 0, (old_leads or 0) - 1 do
+      forget(id .. string.char(lead))
+      redis.call('DEL', reminder(id .. string.char(lead)))
+    end
+    version = (version or 0) % 65535 + 1
+    redis.call('SET', appointment(id), struct.pack(HEAD, version, leads, 2 ^ leads - 1, tag) .. envelope)
+    for lead = 0, leads - 1 do
+      redis.call('ZADD', DUE, ARGV[i + 4 + lead], id .. string.char(lead))
+    end
+  end
+  answers[#answers + 1] = answer
+  answers[#answers + 1] = version
+  i = i + 4 + leads
+end
+return answers

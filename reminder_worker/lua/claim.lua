@@ -1,0 +1,22 @@
+#!lua flags=allow-oom
+-- Gives a queued reminder to one worker; duplicate, late and stale wake-ups stop here.
+-- ARGV: member, version, token, lease ms
+-- Returns {'claimed', now, tries, envelope} | {'look', now, provider, ref, asked ms} | {'no'}.
+
+local member, version, token, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local key, id = reminder(member), string.sub(member, 1, 16)
+local state, its_version, holder, tries, looks = unpack(redis.call('HMGET', key, 'state', 'version', 'token', 'tries', 'looks'))
+
+if its_version ~= version then return {'no'} end
+if state == 'sending' and looks then
+  local provider, ref, asked = unpack(redis.call('HMGET', key, 'provider', 'ref', 'asked'))
+  return {'look', now, provider, ref, tonumber(asked)}
+end
+if state == 'queued' then
+  redis.call('HSET', key, 'state', 'claimed', 'token', token)
+  redis.call('HINCRBY', key, 'claims', 1)
+  redis.call('ZADD', LIVE, now + lease, member)
+elseif state ~= 'claimed' or holder ~= token then
+  return {'no'}
+end
+return {'claimed', now, tonumber(tries or 0), redis.call('GETRANGE', appointment(id), 12, -1)}

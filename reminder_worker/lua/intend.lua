@@ -1,0 +1,18 @@
+#!lua flags=allow-oom
+-- Writes down that a provider is about to be called, before it is called.
+-- ARGV: member, token, provider, ref, lease ms, expires ms
+-- Returns ok | late (nothing may be sent any more) | lost (cancelled, moved or taken over meanwhile).
+
+local member, token, provider, ref = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local key = reminder(member)
+local state, holder, its_ref = unpack(redis.call('HMGET', key, 'state', 'token', 'ref'))
+
+if state == 'sending' and its_ref == ref then return 'ok' end
+if state ~= 'claimed' or holder ~= token then return 'lost' end
+if now >= tonumber(ARGV[6]) then return 'late' end
+redis.call('HSET', key, 'state', 'sending', 'provider', provider, 'ref', ref, 'asked', now)
+redis.call('HINCRBY', key, 'attempts', 1)
+redis.call('HDEL', key, 'looks')
+redis.call('ZREM', LIVE, member)
+redis.call('ZADD', OPEN, now + ARGV[5], member)
+return 'ok'

@@ -1,0 +1,83 @@
+-- What all scripts share; put in front of each of them. KEYS[1] is the shard's prefix, such as rw:{0}:
+--
+-- Keys of a shard (a <member> is 16 bytes of id and 1 byte that counts the appointment's leads from 0):
+--   due        ZSET    member -> when it falls due, ms              state scheduled
+--   live       ZSET    member -> end of the lease, ms               states queued, claimed
+--   open       ZSET    member -> next look at an open attempt, ms   state sending
+--   dead       ZSET    member -> since when, ms                     waits for a person's decision
+--   unknown    ZSET    member -> since when, ms                     nobody could find out
+--   a:<id>     STRING  the appointment: head, then the envelope while any reminder is not final
+--   r:<member> HASH    the reminder, once it was taken or ended
+--   n:<day>    HASH    "state|provider" -> how many ended so on that day
+--   processes  ZSET    process -> last heartbeat, ms
+--
+-- head = version (2 bytes), leads (1), one bit per lead that is not final (1), content tag (8)
+--
+--                      .---------------- retry, hold ------------------.
+--                      v                                               |
+--   add --> scheduled --take--> queued --claim--> claimed --intend--> sending --settle--> sent, failed, ...
+--                      ^          ^  ^               |  ^               |  |
+--                      |          |  '----sweep------'  '----closed-----'  '--look--> sent | retry | unknown
+--                      '---- retry, hold, from claimed too;  cancel and a move end all but sending
+--
+-- Every script reads Redis's clock only, and may run twice with the same arguments.
+
+local P = KEYS[1]
+local DUE, LIVE, OPEN, DEAD, UNKNOWN = P .. 'due', P .. 'live', P .. 'open', P .. 'dead', P .. 'unknown'
+local HEAD, NO_TAG, DAY_MS = '>HBBc8', string.rep('\0', 8), 86400000
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local function appointment(id) return P .. 'a:' .. id end
+local function reminder(member) return P .. 'r:' .. member end
+local function bit_of(member) return 2 ^ string.byte(member, 17) end
+local function has(mask, flag) return math.floor(mask / flag) % 2 == 1 end
+
+-- Returns version, leads, left, tag; nothing where there is no such appointment.
+local function head_of(id)
+  local packed = redis.call('GETRANGE', appointment(id), 0, 11)
+  if #packed == 12 then return struct.unpack(HEAD, packed) end
+end
+
+local function count(at, state, provider, by)
+  local key = P .. 'n:' .. math.floor(at / DAY_MS)
+  redis.call('HINCRBY', key, state .. '|' .. provider, by)
+  return key
+end
+
+-- The envelope goes with the last reminder; the head stays, so that the same content is known again.
+local function write_head(id, version, leads, left, tag, keep_ms)
+  local packed = struct.pack(HEAD, version, leads, left, tag)
+  if left == 0 then
+    redis.call('SET', appointment(id), packed, 'PX', keep_ms + 30 * DAY_MS)
+  else
+    redis.call('SETRANGE', appointment(id), 0, packed)
+  end
+end
+
+local function forget(member)
+  redis.call('ZREM', DUE, member)
+  redis.call('ZREM', LIVE, member)
+  redis.call('ZREM', OPEN, member)
+  redis.call('ZREM', DEAD, member)
+  redis.call('ZREM', UNKNOWN, member)
+end
+
+-- Ends a reminder, or corrects how it ended.
+local function finish(member, state, reason, class, keep_ms)
+  local key, id = reminder(member), string.sub(member, 1, 16)
+  local old = redis.call('HMGET', key, 'ended', 'state', 'provider')
+  local provider = old[3] or ''
+  if old[1] then count(old[1], old[2], provider, -1) end
+  forget(member)
+  redis.call('HSET', key, 'state', state, 'reason', reason, 'class', class, 'ended', now)
+  redis.call('HDEL', key, 'token', 'wakes', 'claims', 'looks')
+  redis.call('PEXPIRE', key, keep_ms)
+  redis.call('PEXPIRE', count(now, state, provider, 1), keep_ms)
+  if state == 'unknown' then redis.call('ZADD', UNKNOWN, now, member) end
+  local version, leads, left, tag = head_of(id)
+  if version and has(left, bit_of(member)) then
+    write_head(id, version, leads, left - bit_of(member), tag, keep_ms)
+  end
+end

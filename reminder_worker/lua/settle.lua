@@ -1,0 +1,41 @@
+#!lua flags=allow-oom
+-- Writes down what became of a claim or of an attempt.
+-- "sent" is monotone: it is taken from anybody who holds the attempt's reference, however late.
+-- Everything else only from the claim's holder or from the attempt that is open.
+-- ARGV: member, token, ref, outcome, reason, class, provider_message_id, segments, delay ms, keep_ms
+--   outcome: sent and the other final states | closed (surely not sent: the claim goes on)
+--            | retry (back to the schedule, one try more) | hold (back to the schedule, not a try)
+-- Returns 1 where it was written down (now or before), 0 where it came too late to count.
+
+local member, token, ref, outcome, reason, class = unpack(ARGV, 1, 6)
+local message_id, segments, delay, keep_ms = unpack(ARGV, 7, 10)
+local key = reminder(member)
+local state, holder, its_ref = unpack(redis.call('HMGET', key, 'state', 'token', 'ref'))
+
+if outcome == 'sent' then
+  if not state or ref == '' or its_ref ~= ref then return 0 end
+  if state == 'sent' or state == 'delivered' or state == 'undelivered' then return 1 end
+  redis.call('HSET', key, 'message', message_id, 'segments', segments)
+  finish(member, 'sent', reason, class, keep_ms)
+  return 1
+end
+
+local open = state == 'sending' and ref ~= '' and its_ref == ref
+local held = state == 'claimed' and token ~= '' and holder == token
+if not open and not held then return state == outcome and 1 or 0 end
+
+if outcome == 'closed' then
+  redis.call('HSET', key, 'state', 'claimed', 'reason', reason)
+  redis.call('HDEL', key, 'ref', 'looks')
+  redis.call('ZREM', OPEN, member)
+  redis.call('ZADD', LIVE, now + delay, member)
+elseif outcome == 'retry' or outcome == 'hold' then
+  forget(member)
+  redis.call('HSET', key, 'state', 'scheduled', 'reason', reason)
+  redis.call('HDEL', key, 'ref', 'token', 'looks', 'claims', 'wakes')
+  if outcome == 'retry' then redis.call('HINCRBY', key, 'tries', 1) end
+  redis.call('ZADD', DUE, now + delay, member)
+else
+  finish(member, outcome, reason, class, keep_ms)
+end
+return 1

@@ -1,0 +1,44 @@
+#!lua flags=allow-oom
+-- Wakes again what a lost wake-up or a dead worker left behind, more slowly each time.
+-- An open attempt is never sent again from here: a worker is only asked to look what became of it.
+-- ARGV: at most, lease ms, most claims, keep_ms, keep dead letters ms
+-- Returns member, version of each one to wake.
+
+local most, lease, most_claims, keep_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local wake, SLOWEST = {}, 6
+
+local function slower(times) return lease * 2 ^ math.min(times, SLOWEST) end
+
+local function ended(key, before)
+  return redis.call('ZRANGE', key, '-inf', before, 'BYSCORE', 'LIMIT', 0, most)
+end
+
+for _, member in ipairs(ended(LIVE, now)) do
+  local key = reminder(member)
+  local state, version, claims = unpack(redis.call('HMGET', key, 'state', 'version', 'claims'))
+  if state == 'claimed' and tonumber(claims) >= most_claims then
+    redis.call('ZREM', LIVE, member)
+    redis.call('ZADD', DEAD, now, member)
+    redis.call('HSET', key, 'state', 'failed', 'reason', 'poison', 'class', 'technical')
+  elseif state then
+    redis.call('HSET', key, 'state', 'queued')
+    redis.call('HDEL', key, 'token')
+    redis.call('ZADD', LIVE, now + slower(redis.call('HINCRBY', key, 'wakes', 1) - 1), member)
+    wake[#wake + 1] = member
+    wake[#wake + 1] = tonumber(version)
+  else
+    redis.call('ZREM', LIVE, member)
+  end
+end
+
+for _, member in ipairs(ended(OPEN, now)) do
+  local looks = redis.call('HINCRBY', reminder(member), 'looks', 1)
+  redis.call('ZADD', OPEN, now + slower(looks - 1), member)
+  wake[#wake + 1] = member
+  wake[#wake + 1] = tonumber(redis.call('HGET', reminder(member), 'version'))
+end
+
+for _, member in ipairs(ended(DEAD, now - ARGV[5])) do
+  finish(member, 'failed', 'poison', 'technical', keep_ms)
+end
+return wake

@@ -1,0 +1,30 @@
+"""Phone numbers: what exists, may be texted, and how it is written (E.164); no I/O."""
+
+from collections.abc import Collection
+
+import phonenumbers
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
+
+from reminder_worker.errors import Reason, Refused
+
+_PREMIUM = {PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST, PhoneNumberType.UAN, PhoneNumberType.VOICEMAIL}
+
+
+def normalise(text: str, countries: Collection[str] = ()) -> str:
+    """Return an international number as E.164; ``countries`` (ISO 3166), where given, are the only ones allowed.
+
+    Raises Refused (number_invalid, number_premium, country_not_allowed).
+    """
+    if not isinstance(text, str) or not text.strip().startswith("+"):
+        raise Refused(Reason.NUMBER_INVALID, "phone", "write the number with + and its country code")
+    try:
+        number = phonenumbers.parse(text)
+    except phonenumbers.NumberParseException:
+        raise Refused(Reason.NUMBER_INVALID, "phone", "is not a phone number") from None
+    if number.extension or not phonenumbers.is_valid_number(number):
+        raise Refused(Reason.NUMBER_INVALID, "phone", "there is no such number")
+    if phonenumbers.number_type(number) in _PREMIUM:
+        raise Refused(Reason.NUMBER_PREMIUM, "phone", "is a premium-rate or shared-cost number")
+    if countries and phonenumbers.region_code_for_number(number) not in countries:
+        raise Refused(Reason.COUNTRY_NOT_ALLOWED, "phone", "its country is not on the platform's list")
+    return str(phonenumbers.format_number(number, PhoneNumberFormat.E164))

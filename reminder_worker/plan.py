@@ -1,0 +1,140 @@
+"""When the texts of one appointment go out: leads, quiet hours, and until when each is of use; no I/O.
+
+Whole days of a lead count on the wall clock of the appointment's zone, the rest is elapsed time.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+
+from reminder_worker.errors import Reason, Refused
+
+EXPIRES_BEFORE = timedelta(minutes=15)  # a text later than this before the appointment is of no use
+MAX_LEAD = timedelta(days=30)
+MAX_LEADS = 8
+QUIET_MARGIN = timedelta(minutes=1)  # how long before quiet hours a moved text goes out
+QUIET_GRACE = timedelta(minutes=15)  # a text this little late is still sent when quiet hours have begun
+
+_UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_LEAD = re.compile(r"([1-9]\d{0,7})([dhms])", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Lead:
+    """How long before the appointment a reminder goes out."""
+
+    length: timedelta
+
+    @classmethod
+    def parse(cls, text: str) -> "Lead":
+        """Read ``24h``, ``2h``, ``3d``, ``90m`` or ``45s``. Raises Refused (lead_invalid)."""
+        match = _LEAD.fullmatch(text) if isinstance(text, str) else None
+        length = timedelta(seconds=int(match[1]) * _UNITS[match[2]]) if match else timedelta()
+        if not timedelta() < length <= MAX_LEAD:
+            raise Refused(Reason.LEAD_INVALID, "leads", f"write 24h, 2h or 3d, up to {MAX_LEAD.days}d")
+        return cls(length)
+
+    def __str__(self) -> str:
+        seconds = int(self.length.total_seconds())
+        unit = next(unit for unit in "hms" if seconds % _UNITS[unit] == 0)
+        return f"{seconds // _UNITS[unit]}{unit}"
+
+    def before(self, moment: datetime) -> datetime:
+        """Return the instant this long before ``moment``; a wall-clock time in a DST gap moves past the gap."""
+        rest = timedelta(seconds=self.length.seconds)
+        wall = moment - timedelta(days=self.length.days)  # same tzinfo: arithmetic on the wall clock
+        return past_gap(wall.replace(fold=0)) - rest if self.length.days else moment.astimezone(UTC) - rest
+
+
+def past_gap(wall: datetime) -> datetime:
+    """Return the UTC instant of a wall-clock time, or of the first valid one after it."""
+    instant = wall.astimezone(UTC)
+    back = instant.astimezone(wall.tzinfo)
+    if back.replace(tzinfo=None) == wall.replace(tzinfo=None):
+        return instant
+    # In a gap fold=0 counts with the offset before it, and so lands as far behind the gap as ``wall`` is into it.
+    low, high = instant - timedelta(hours=24), instant
+    while high - low > timedelta(seconds=1):
+        middle = (low + (high - low) / 2).replace(microsecond=0)
+        after = middle.astimezone(wall.tzinfo).utcoffset() == back.utcoffset()
+        low, high = (low, middle) if after else (middle, high)
+    return high
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """Hours of the local day in which nobody is texted; they may span midnight."""
+
+    start: time
+    end: time
+
+    @classmethod
+    def parse(cls, text: str) -> "QuietHours":
+        """Read ``21:00-08:00``. Raises ValueError."""
+        start, _, end = text.partition("-")
+        hours = cls(time.fromisoformat(start.strip()), time.fromisoformat(end.strip()))
+        if hours.start == hours.end:
+            raise ValueError("quiet hours must leave some of the day")
+        return hours
+
+    def cover(self, local: datetime) -> bool:
+        """Tell whether the local time lies in the quiet hours."""
+        clock = local.time().replace(tzinfo=None)
+        if self.start < self.end:
+            return self.start <= clock < self.end
+        return clock >= self.start or clock < self.end
+
+    def before(self, local: datetime) -> datetime:
+        """Return the last moment before the quiet hours that cover ``local``."""
+        day = local.date() if local.time().replace(tzinfo=None) >= self.start else local.date() - timedelta(days=1)
+        return past_gap(datetime.combine(day, self.start, local.tzinfo)) - QUIET_MARGIN
+
+    def after(self, local: datetime) -> datetime:
+        """Return the first moment after the quiet hours that cover ``local``."""
+        day = local.date() if local.time().replace(tzinfo=None) < self.end else local.date() + timedelta(days=1)
+        return past_gap(datetime.combine(day, self.end, local.tzinfo))
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One reminder's time: not before ``due``, not at or after ``expires``; both in UTC."""
+
+    lead: Lead
+    due: datetime
+    expires: datetime = field(repr=False)  # tells the appointment's time
+
+
+def slots(appointment: datetime, leads: Sequence[Lead], quiet: QuietHours | None) -> list[Slot]:
+    """Return a slot per lead, longest lead first; a slot may be empty where quiet hours moved the next one onto it."""
+    ordered = sorted(set(leads), reverse=True)
+    dues = [_due(appointment, lead, quiet) for lead in ordered]
+    last = appointment.astimezone(UTC) - EXPIRES_BEFORE
+    ends = [*dues[1:], last]
+    return [Slot(lead, due, min(end, last)) for lead, due, end in zip(ordered, dues, ends, strict=True)]
+
+
+def _due(appointment: datetime, lead: Lead, quiet: QuietHours | None) -> datetime:
+    due = lead.before(appointment)
+    local = due.astimezone(appointment.tzinfo)
+    return quiet.before(local) if quiet and quiet.cover(local) else due
+
+
+def plan(appointment: datetime, leads: Sequence[Lead], quiet: QuietHours | None, now: datetime) -> list[Slot]:
+    """Return the slots still ahead at ``now``.
+
+    A lead that has passed is left out while a later one is ahead; the last one goes out at once, as long as
+    it is of use and nobody is woken. Raises Refused (time_past, lead_invalid, no_slot).
+    """
+    if not 1 <= len(leads) <= MAX_LEADS:
+        raise Refused(Reason.LEAD_INVALID, "leads", f"give 1 to {MAX_LEADS} leads")
+    if appointment <= now:
+        raise Refused(Reason.TIME_PAST, "time", "the appointment is over")
+    useful = [slot for slot in slots(appointment, leads, quiet) if slot.due < slot.expires]
+    ahead = [slot for slot in useful if slot.due > now]
+    if ahead:
+        return ahead
+    awake = quiet is None or not quiet.cover(now.astimezone(appointment.tzinfo))
+    if useful and now < useful[-1].expires and awake:
+        return [Slot(useful[-1].lead, now, useful[-1].expires)]
+    raise Refused(Reason.NO_SLOT, "time", "no time is left between now, quiet hours and the appointment")

@@ -1,0 +1,287 @@
+"""The schedule and the ledger in Redis: what is pending, and what became of each reminder.
+
+All changes of state are the scripts in ``lua/`` (keys and state diagram: ``lua/ledger.lua``); here is what calls
+them. Nothing in Redis tells a number, a place or an appointment's time: ids, due times, sealed envelopes.
+"""
+
+import hashlib
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import redis
+from redis.exceptions import NoScriptError, RedisError
+
+from reminder_worker.errors import StoreUnavailable
+from reminder_worker.job import State
+from reminder_worker.ledger import (
+    CLAIM_LEASE,
+    Answer,
+    Claim,
+    Durability,
+    Entry,
+    Intent,
+    OpenAttempt,
+    Outcome,
+    Reminder,
+    Taken,
+    Totals,
+    Wake,
+)
+
+WAKE_LEASE = timedelta(seconds=60)  # a wake-up is lost when nobody claims within this; doubles each time
+MOST_CLAIMS = 5  # a reminder whose worker died this often is a dead letter
+KEEP_DEAD = timedelta(days=7)
+CONFIRM_MS = 1_200  # how long an intent may wait for the disk; "everysec" takes up to a second
+BATCH = 500  # per script call: each takes Redis a few milliseconds
+
+
+class Schedule:
+    """One Redis (or Cluster) with the ledger of all appointments; safe to use from many threads."""
+
+    def __init__(
+        self,
+        client: "redis.Redis[bytes]",
+        *,
+        shards: int = 1,
+        retention: timedelta = timedelta(days=30),
+        durability: Durability = Durability.NONE,
+    ) -> None:
+        self.client = client
+        self.shards = shards
+        self.durability = durability
+        self._keep = milliseconds(retention)
+
+    def prefix(self, shard: int) -> bytes:
+        """Return what all keys of a shard begin with; the braces put them on one node of a Cluster."""
+        return b"rw:{%d}:" % shard
+
+    def _shard(self, id_: bytes) -> int:
+        return id_[0] % self.shards
+
+    def _run(self, name: str, shard: int, *arguments: Any) -> Any:
+        """Run a script; redis-py tries again after a lost connection, and every script bears that."""
+        source, digest = script(name)
+        try:
+            try:
+                return self.client.evalsha(digest, 1, self.prefix(shard), *arguments)
+            except NoScriptError:
+                return self.client.eval(source, 1, self.prefix(shard), *arguments)
+        except RedisError as error:
+            raise _unavailable(error) from None
+
+    # What a platform does.
+
+    def add(self, entries: Sequence[Entry]) -> list[Answer]:
+        """Add appointments, or move those whose content changed; answers in the order of the entries."""
+        answers: dict[bytes, Answer] = {}
+        for shard in range(self.shards):
+            mine = [entry for entry in entries if self._shard(entry.id) == shard]
+            for start in range(0, len(mine), BATCH):
+                batch = mine[start : start + BATCH]
+                flat = [part for entry in batch for part in _flatten(entry)]
+                reply = self._run("add", shard, self._keep, *flat)
+                answers.update(
+                    (entry.id, Answer(word.decode())) for entry, word in zip(batch, reply[::2], strict=True)
+                )
+        return [answers[entry.id] for entry in entries]
+
+    def cancel(self, id_: bytes) -> Answer:
+        """Take an appointment back; ``cancelled`` means that nothing more will be sent."""
+        return Answer(self._run("cancel", self._shard(id_), self._keep, id_).decode())
+
+    def show(self, id_: bytes) -> list[Reminder]:
+        """Return what is known of each lead of an appointment; empty where it is not known."""
+        prefix = self.prefix(self._shard(id_))
+        try:
+            head = self.client.getrange(prefix + b"a:" + id_, 0, 11)
+            if len(head) < 12:  # noqa: PLR2004
+                return []
+            with self.client.pipeline(transaction=False) as pipe:
+                for lead in range(head[2]):
+                    member = id_ + bytes([lead])
+                    pipe.zscore(prefix + b"due", member)
+                    pipe.hgetall(prefix + b"r:" + member)
+                replies = pipe.execute()
+        except RedisError as error:
+            raise _unavailable(error) from None
+        return [_reminder(lead, replies[2 * lead], replies[2 * lead + 1]) for lead in range(head[2])]
+
+    def totals(self) -> Totals:
+        """Count what is pending and what became of the rest within the retention."""
+        try:
+            seconds, micro = self.client.time()
+            now = seconds * 1000 + micro // 1000
+            parts = [self._count(shard, now) for shard in range(self.shards)]
+            beats = self.client.zrange(self.prefix(0) + b"processes", 0, -1, withscores=True)
+        except RedisError as error:
+            raise _unavailable(error) from None
+        first = min((due for *_, due in parts if due is not None), default=None)
+        scheduled, overdue, queued, sending, dead = (sum(part[i] for part in parts) for i in range(5))
+        ended: Counter[str] = sum((part[5] for part in parts), Counter())
+        return Totals(
+            now=_moment(now),
+            scheduled=scheduled,
+            overdue=overdue,
+            overdue_seconds=max(0.0, (now - first) / 1000) if overdue and first is not None else 0.0,
+            next_due=None if first is None else _moment(first),
+            queued=queued,
+            sending=sending,
+            dead_letters=dead,
+            ended=_group(ended)[0],
+            by_provider=_group(ended)[1],
+            processes={name.decode(): max(0.0, (now - at) / 1000) for name, at in beats},
+        )
+
+    def _count(self, shard: int, now: int) -> tuple[int, int, int, int, int, "Counter[str]", float | None]:
+        prefix = self.prefix(shard)
+        today = now // 86_400_000  # counters are kept by day; no scan of the keyspace is needed
+        days = [prefix + b"n:%d" % day for day in range(today - self._keep // 86_400_000 - 1, today + 1)]
+        with self.client.pipeline(transaction=False) as pipe:
+            pipe.zcard(prefix + b"due").zcount(prefix + b"due", "-inf", now)
+            pipe.zcard(prefix + b"live").zcard(prefix + b"open").zcard(prefix + b"dead")
+            pipe.zrange(prefix + b"due", 0, 0, withscores=True)
+            for day in days:
+                pipe.hgetall(day)
+            scheduled, overdue, live, opened, dead, first, *counted = pipe.execute()
+        ended: Counter[str] = Counter()
+        for fields in counted:
+            ended.update({name.decode(): int(number) for name, number in fields.items()})
+        return scheduled, overdue, live, opened, dead, ended, first[0][1] if first else None
+
+    # What the scheduler does.
+
+    def take(self, shard: int, *, most: int = BATCH, capacity: int) -> Taken:
+        """Take what is due, as long as fewer than ``capacity`` wait for a worker."""
+        now, waiting, next_due, *flat = self._run("take", shard, most, capacity, milliseconds(WAKE_LEASE))
+        pause = None if next_due < 0 else timedelta(milliseconds=max(0, next_due - now))
+        return Taken(_wakes(flat), waiting, pause)
+
+    def sweep(self, shard: int, *, most: int = BATCH) -> list[Wake]:
+        """Return what has to be woken again: lost wake-ups, dead workers, open attempts to look after."""
+        leases = milliseconds(WAKE_LEASE), MOST_CLAIMS, self._keep, milliseconds(KEEP_DEAD)
+        return _wakes(self._run("sweep", shard, most, *leases))
+
+    def beat(self, process: str) -> None:
+        """Note that a process is alive; ``process`` is a kind and an opaque number."""
+        self._run("beat", 0, process)
+
+    # What a worker does.
+
+    def claim(self, wake: Wake) -> Claim | OpenAttempt | None:
+        """Claim a reminder; None for a wake-up that is doubled, late or stale."""
+        token = secrets.token_bytes(8)
+        lease = milliseconds(CLAIM_LEASE)
+        kind, *rest = self._run("claim", self._shard(wake.id), wake.member, wake.version, token, lease)
+        if kind == b"claimed":
+            now, tries, envelope = rest
+            return Claim(wake, token, _moment(now), tries, envelope)
+        if kind == b"look":
+            now, provider, reference, asked = rest
+            return OpenAttempt(wake, _moment(now), provider.decode(), reference.decode(), _moment(asked))
+        return None
+
+    def intend(self, claim: Claim, provider: str, reference: str, *, lease: timedelta, expires: datetime) -> Intent:
+        """Write down that ``provider`` is about to be called, as durably as configured."""
+        shard = self._shard(claim.wake.id)
+        arguments = claim.wake.member, claim.token, provider, reference, milliseconds(lease), _ms(expires)
+        if self.durability is Durability.NONE:
+            return Intent(self._run("intend", shard, *arguments).decode())
+        source, _ = script("intend")
+        try:
+            with self.client.pipeline(transaction=False) as pipe:  # one connection: WAITAOF counts its own writes
+                pipe.eval(source, 1, self.prefix(shard), *arguments)
+                pipe.execute_command("WAITAOF", 1, int(self.durability is Durability.REPLICA), CONFIRM_MS)
+                answer, (local, replicas) = pipe.execute()
+        except RedisError as error:
+            raise _unavailable(error) from None
+        confirmed = local >= 1 and (replicas >= 1 or self.durability is Durability.LOCAL)
+        intent = Intent(answer.decode())
+        return Intent.NOT_CONFIRMED if intent is Intent.OK and not confirmed else intent
+
+    def settle(self, wake: Wake, outcome: Outcome, *, token: bytes = b"", reference: str = "") -> bool:
+        """Write down what became of a claim (``token``) or an attempt (``reference``); False: too late to count."""
+        return bool(
+            self._run(
+                "settle",
+                self._shard(wake.id),
+                wake.member,
+                token,
+                reference,
+                outcome.kind,
+                outcome.reason or "",
+                outcome.failure_class or "",
+                outcome.provider_message_id,
+                outcome.segments,
+                milliseconds(outcome.delay),
+                self._keep,
+            )
+        )
+
+
+@cache
+def script(name: str) -> tuple[str, str]:
+    """Return a script with the shared part behind its first line, and its SHA-1."""
+    folder = files("reminder_worker") / "lua"
+    first, _, rest = (folder / f"{name}.lua").read_text().partition("\n")
+    source = f"{first}\n{(folder / 'ledger.lua').read_text()}\n{rest}"
+    return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
+def _group(ended: "Counter[str]") -> tuple[dict[str, int], dict[str, dict[str, int]]]:
+    """Split counts of ``state|provider`` into those by state and those by provider."""
+    states: dict[str, int] = {}
+    providers: dict[str, dict[str, int]] = {}
+    for name, number in sorted(ended.items()):
+        state, _, provider = name.partition("|")
+        if number:
+            states[state] = states.get(state, 0) + number
+        if number and provider:
+            providers.setdefault(provider, {})[state] = number
+    return states, providers
+
+
+def milliseconds(span: timedelta) -> int:
+    """Redis counts in whole milliseconds."""
+    return round(span.total_seconds() * 1000)
+
+
+def _ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def _moment(ms: int | float | bytes) -> datetime:
+    return datetime.fromtimestamp(float(ms) / 1000, UTC)
+
+
+def _flatten(entry: Entry) -> Iterable[Any]:
+    return entry.id, entry.tag, entry.envelope, len(entry.dues), *map(_ms, entry.dues)
+
+
+def _wakes(flat: Sequence[Any]) -> list[Wake]:
+    return [Wake.of(member, version) for member, version in zip(flat[::2], flat[1::2], strict=True)]
+
+
+def _unavailable(error: RedisError) -> StoreUnavailable:
+    """Keep the kind of error and nothing of its text: Redis may quote arguments."""
+    return StoreUnavailable(f"the store did not answer ({type(error).__name__}); is it running and not full?")
+
+
+def _reminder(lead: int, due: float | None, fields: dict[bytes, bytes]) -> Reminder:
+    text = {name.decode(): value.decode("ascii", "replace") for name, value in fields.items() if name != b"token"}
+    state = text.get("state", State.SCHEDULED)
+    known_due = text.get("due") if due is None else due
+    return Reminder(
+        lead=lead,
+        state=State.QUEUED if state == "claimed" else State(state),
+        due=None if known_due is None else datetime.fromtimestamp(float(known_due) / 1000, UTC),
+        ended=_moment(float(text["ended"])) if "ended" in text else None,
+        provider=text.get("provider"),
+        attempts=int(text.get("attempts", 0)),
+        reason=text.get("reason") or None,
+        failure_class=text.get("class") or None,
+    )

@@ -1,0 +1,190 @@
+"""Settings: ``reminder-worker.toml``, overridden by ``REMINDER_…`` variables; unknown names are errors.
+
+Secrets are never here, only the paths of the files that hold them. A provider's table is checked by the provider.
+"""
+
+import os
+from collections.abc import Sequence
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from reminder_worker import disclosure
+from reminder_worker.errors import Refused, SettingsError
+from reminder_worker.job import Level
+from reminder_worker.ledger import Durability
+from reminder_worker.plan import Lead, QuietHours
+
+DEFAULT_FILE = Path("reminder-worker.toml")
+PREFIX = "REMINDER_"
+CONFIG_VARIABLE = "REMINDER_CONFIG"  # which file; for processes that are not started by our own command line
+
+
+class Profile(StrEnum):
+    """``production`` refuses to start unsafe; ``dev`` warns, and reaches only ``allow_numbers``."""
+
+    DEV = "dev"
+    PRODUCTION = "production"
+
+
+def _leads(value: Any) -> Any:
+    try:
+        return [Lead.parse(text) for text in value] if isinstance(value, list) else value
+    except Refused as error:
+        raise ValueError(str(error)) from None
+
+
+def _quiet(value: Any) -> Any:
+    return QuietHours.parse(value) if isinstance(value, str) else value
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+
+class Platform(_Table):
+    """One booking platform."""
+
+    verify_key: Path
+    leads: Annotated[list[Lead], BeforeValidator(_leads)] = [Lead.parse("24h")]
+    quiet_hours: Annotated[QuietHours | None, BeforeValidator(_quiet)] = None
+    level: Level = Level.PLACE
+    sender: str | None = Field(default=None, max_length=30)  # a neutral trade name, for level "sender"
+    not_you: str | None = None  # "reply" (STOP), or a neutral number to call
+    locations: Literal["lint"] = "lint"
+    countries: list[Annotated[str, Field(pattern="^[A-Z]{2}$")]] = []
+
+    @field_validator("sender")
+    @classmethod
+    def _neutral(cls, value: str | None) -> str | None:
+        if value is not None and disclosure.discloses(value):
+            raise ValueError("discloses a reason or a speciality; choose a neutral name")
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Platform":
+        if self.level is Level.SENDER and not self.sender:
+            raise ValueError('level "sender" needs a sender')
+        return self
+
+
+class Route(_Table):
+    """Which providers carry a text, in order, to numbers that begin with ``prefix``; the longest prefix wins."""
+
+    prefix: str = Field(default="+", pattern=r"^\+\d*$")
+    providers: list[str] = Field(min_length=1)
+
+
+class Settings(BaseSettings):
+    """All settings of the program."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        hide_input_in_errors=True,
+        toml_file=None,
+    )
+
+    profile: Profile = Profile.DEV
+    store_url: str | None = None
+    queue_url: str | None = None
+    keys: Path = Path("keys")
+    templates: Path | None = None
+    allow_numbers: list[str] = []
+    durability: Durability | None = None
+    retention_days: int = Field(default=30, ge=1, le=3660)
+    shards: int = Field(default=1, ge=1, le=1024)
+    on_unknown: Literal["hold", "resend"] = "hold"
+    platforms: dict[Annotated[str, Field(pattern="^[a-z0-9-]{1,20}$")], Platform] = {}
+    providers: dict[Annotated[str, Field(pattern="^[a-z0-9-]{1,32}$")], dict[str, Any]] = {}
+    routes: list[Route] = []
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let variables win over the file; read nothing else."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @model_validator(mode="after")
+    def _routes_lead_somewhere(self) -> "Settings":
+        for route in self.routes:
+            for name in route.providers:
+                if name not in self.providers:
+                    raise ValueError(f"routes: there is no table [providers.{name}]")
+        return self
+
+    @property
+    def production(self) -> bool:
+        """Tell whether real people may be reached."""
+        return self.profile is Profile.PRODUCTION
+
+    @property
+    def retention(self) -> timedelta:
+        """How long the outcome of a reminder is kept."""
+        return timedelta(days=self.retention_days)
+
+    @property
+    def confirm(self) -> Durability:
+        """What must have happened to an intent before a provider is called."""
+        return self.durability or (Durability.LOCAL if self.production else Durability.NONE)
+
+    def platform(self, name: str | None) -> tuple[str, Platform]:
+        """Return a platform by name, or the only one there is."""
+        if name is None and len(self.platforms) == 1:
+            name = next(iter(self.platforms))
+        if name is None or name not in self.platforms:
+            known = ", ".join(sorted(self.platforms)) or "none; add a table [platforms.NAME]"
+            raise SettingsError(f"--platform: name one of the platforms in the settings: {known}")
+        return name, self.platforms[name]
+
+
+def read(config: Path | None = None) -> Settings:
+    """Read the settings from a file (by default ``$REMINDER_CONFIG``, else ``reminder-worker.toml``) and variables.
+
+    Raises SettingsError, which names the setting and never its value.
+    """
+    path = config or (Path(os.environ[CONFIG_VARIABLE]) if CONFIG_VARIABLE in os.environ else None)
+    if path is not None and not path.is_file():
+        raise SettingsError(f"--config: there is no file {path}")
+    _check_variables()
+
+    class Here(Settings):
+        model_config = SettingsConfigDict(toml_file=path or DEFAULT_FILE)
+
+    try:
+        return Here()
+    except ValidationError as error:
+        raise SettingsError(_explain(error.errors(include_input=False, include_url=False))) from None
+    except ValueError as error:  # not TOML, or a variable that is not JSON
+        where = str(path or DEFAULT_FILE) if "toml" in type(error).__module__ else "a REMINDER_ variable"
+        raise SettingsError(f"{where}: cannot be read") from None
+
+
+def _check_variables() -> None:
+    """Refuse a misspelt variable: pydantic-settings would pass it over."""
+    for name in os.environ:
+        setting = name.removeprefix(PREFIX).partition("__")[0].lower()
+        if name.startswith(PREFIX) and name != CONFIG_VARIABLE and setting not in Settings.model_fields:
+            raise SettingsError(f"{name}: there is no such setting")
+
+
+def _explain(errors: Sequence[Any]) -> str:
+    """Name each setting with what is wrong; pydantic's messages hold no values once the input is left out."""
+    lines = []
+    for error in errors:
+        where = ".".join(str(part) for part in error["loc"]) or "settings"
+        unknown = error["type"] == "extra_forbidden"
+        lines.append(f"{where}: {'there is no such setting' if unknown else error['msg'].removeprefix('Value error, ')}")
+    return "; ".join(lines)

@@ -1,0 +1,34 @@
+"""A real server for every test that needs one; no test sleeps, none shares data with another."""
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from reminder_worker import store
+from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.ledger import Durability
+from reminder_worker.schedule import Schedule
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """One Valkey for the session."""
+    with EmbeddedServer(tmp_path_factory.mktemp("valkey")) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: EmbeddedServer) -> Iterator["redis.Redis[bytes]"]:
+    """A client of an empty server."""
+    with contextlib.closing(store.connect(server.url())) as connected:
+        connected.flushall()
+        connected.script_flush()
+        yield connected
+
+
+@pytest.fixture
+def schedule(client: "redis.Redis[bytes]") -> Schedule:
+    """An empty schedule."""
+    return Schedule(client, durability=Durability.NONE)
