@@ -38,7 +38,7 @@ def connect(queue_url: str, middleware: Sequence[Middleware]) -> Broker:
     return broker
 
 
-class WakeBroker(RedisBroker):  # type: ignore[misc]
+class WakeBroker(RedisBroker):
     """A Redis broker whose neighbours survive a message that is no wake-up."""
 
     def do_fetch(self, queue_name: str, *arguments: Any) -> list[bytes]:

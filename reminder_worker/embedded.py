@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 import redis
 
@@ -53,13 +54,15 @@ class EmbeddedServer:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> "EmbeddedServer":
+    def start(self) -> Self:
         """Start the server and wait until it answers."""
         arguments = ["--port", "0", "--unixsocket", self.socket.name, "--unixsocketperm", "700"]
         arguments += ["--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "everysec"]
         arguments += ["--save", "", "--logfile", "valkey.log", "--maxmemory-policy", "noeviction", *self._options]
         self._process = subprocess.Popen(  # noqa: S603
-            [server_program(), *arguments], stdin=subprocess.DEVNULL, preexec_fn=_end_with_parent  # noqa: PLW1509
+            [server_program(), *arguments],
+            stdin=subprocess.DEVNULL,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509
         )
         wait_for(self.url(), self._process)
         return self
@@ -78,7 +81,7 @@ class EmbeddedServer:
             self._process.wait(10)
             self._process = None
 
-    def __enter__(self) -> "EmbeddedServer":
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:

@@ -187,6 +187,7 @@ class _Connection(http.client.HTTPConnection):
 
     auto_open = 0
     idle_since = 0.0
+    sock: Any  # a _Socket or _TLSSocket, once it is open
 
     def __init__(self, url: SplitResult, tls: ssl.SSLContext | None) -> None:
         self.default_port = http.client.HTTPS_PORT if tls else http.client.HTTP_PORT

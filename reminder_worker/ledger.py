@@ -56,6 +56,7 @@ class Wake:
 
     @classmethod
     def of(cls, member: bytes, version: int) -> "Wake":
+        """Read what stands for a reminder in Redis."""
         return cls(member[:ID_BYTES], member[ID_BYTES], version)
 
 
@@ -112,27 +113,27 @@ class Outcome:
 
     @classmethod
     def final(cls, state: State, reason: Reason, failure_class: FailureClass) -> "Outcome":
-        """Ended, without a text."""
+        """Say that it ended, without a text."""
         return cls(state.value, reason, failure_class)
 
     @classmethod
     def sent(cls, provider_message_id: str, segments: int) -> "Outcome":
-        """Accepted by the provider."""
+        """Say that the provider accepted it."""
         return cls(State.SENT.value, provider_message_id=provider_message_id, segments=segments)
 
     @classmethod
     def closed(cls, reason: Reason) -> "Outcome":
-        """Surely not accepted; the claim goes on, with another provider perhaps."""
+        """Say that it was surely not accepted; the claim goes on, with another provider perhaps."""
         return cls("closed", reason, delay=CLAIM_LEASE)
 
     @classmethod
     def retry(cls, reason: Reason, delay: timedelta) -> "Outcome":
-        """Back to the schedule, and one try more."""
+        """Send it back to the schedule, and count one try more."""
         return cls("retry", reason, delay=delay)
 
     @classmethod
     def hold(cls, reason: Reason, delay: timedelta) -> "Outcome":
-        """Back to the schedule, without having tried."""
+        """Send it back to the schedule, without having tried."""
         return cls("hold", reason, delay=delay)
 
 
@@ -148,20 +149,3 @@ class Reminder:
     attempts: int
     reason: str | None
     failure_class: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What stands in the ledger now, in numbers only."""
-
-    now: datetime
-    scheduled: int
-    overdue: int
-    overdue_seconds: float  # of the oldest one
-    next_due: datetime | None
-    queued: int
-    sending: int
-    dead_letters: int
-    ended: dict[str, int]  # by state
-    by_provider: dict[str, dict[str, int]]  # provider -> state -> how many
-    processes: dict[str, float]  # process -> seconds since its last heartbeat

@@ -6,14 +6,12 @@ them. Nothing in Redis tells a number, a place or an appointment's time: ids, du
 
 import hashlib
 import secrets
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import redis
 from redis.exceptions import NoScriptError, RedisError
 
 from reminder_worker.errors import StoreUnavailable
@@ -29,9 +27,9 @@ from reminder_worker.ledger import (
     Outcome,
     Reminder,
     Taken,
-    Totals,
     Wake,
 )
+from reminder_worker.store import Client
 
 WAKE_LEASE = timedelta(seconds=60)  # a wake-up is lost when nobody claims within this; doubles each time
 MOST_CLAIMS = 5  # a reminder whose worker died this often is a dead letter
@@ -45,7 +43,7 @@ class Schedule:
 
     def __init__(
         self,
-        client: "redis.Redis[bytes]",
+        client: Client,
         *,
         shards: int = 1,
         retention: timedelta = timedelta(days=30),
@@ -54,6 +52,7 @@ class Schedule:
         self.client = client
         self.shards = shards
         self.durability = durability
+        self.retention = retention
         self._keep = milliseconds(retention)
 
     def prefix(self, shard: int) -> bytes:
@@ -72,7 +71,7 @@ class Schedule:
             except NoScriptError:
                 return self.client.eval(source, 1, self.prefix(shard), *arguments)
         except RedisError as error:
-            raise _unavailable(error) from None
+            raise unavailable(error) from None
 
     # What a platform does.
 
@@ -85,9 +84,7 @@ class Schedule:
                 batch = mine[start : start + BATCH]
                 flat = [part for entry in batch for part in _flatten(entry)]
                 reply = self._run("add", shard, self._keep, *flat)
-                answers.update(
-                    (entry.id, Answer(word.decode())) for entry, word in zip(batch, reply[::2], strict=True)
-                )
+                answers.update((entry.id, Answer(word.decode())) for entry, word in zip(batch, reply[::2], strict=True))
         return [answers[entry.id] for entry in entries]
 
     def cancel(self, id_: bytes) -> Answer:
@@ -108,50 +105,8 @@ class Schedule:
                     pipe.hgetall(prefix + b"r:" + member)
                 replies = pipe.execute()
         except RedisError as error:
-            raise _unavailable(error) from None
+            raise unavailable(error) from None
         return [_reminder(lead, replies[2 * lead], replies[2 * lead + 1]) for lead in range(head[2])]
-
-    def totals(self) -> Totals:
-        """Count what is pending and what became of the rest within the retention."""
-        try:
-            seconds, micro = self.client.time()
-            now = seconds * 1000 + micro // 1000
-            parts = [self._count(shard, now) for shard in range(self.shards)]
-            beats = self.client.zrange(self.prefix(0) + b"processes", 0, -1, withscores=True)
-        except RedisError as error:
-            raise _unavailable(error) from None
-        first = min((due for *_, due in parts if due is not None), default=None)
-        scheduled, overdue, queued, sending, dead = (sum(part[i] for part in parts) for i in range(5))
-        ended: Counter[str] = sum((part[5] for part in parts), Counter())
-        return Totals(
-            now=_moment(now),
-            scheduled=scheduled,
-            overdue=overdue,
-            overdue_seconds=max(0.0, (now - first) / 1000) if overdue and first is not None else 0.0,
-            next_due=None if first is None else _moment(first),
-            queued=queued,
-            sending=sending,
-            dead_letters=dead,
-            ended=_group(ended)[0],
-            by_provider=_group(ended)[1],
-            processes={name.decode(): max(0.0, (now - at) / 1000) for name, at in beats},
-        )
-
-    def _count(self, shard: int, now: int) -> tuple[int, int, int, int, int, "Counter[str]", float | None]:
-        prefix = self.prefix(shard)
-        today = now // 86_400_000  # counters are kept by day; no scan of the keyspace is needed
-        days = [prefix + b"n:%d" % day for day in range(today - self._keep // 86_400_000 - 1, today + 1)]
-        with self.client.pipeline(transaction=False) as pipe:
-            pipe.zcard(prefix + b"due").zcount(prefix + b"due", "-inf", now)
-            pipe.zcard(prefix + b"live").zcard(prefix + b"open").zcard(prefix + b"dead")
-            pipe.zrange(prefix + b"due", 0, 0, withscores=True)
-            for day in days:
-                pipe.hgetall(day)
-            scheduled, overdue, live, opened, dead, first, *counted = pipe.execute()
-        ended: Counter[str] = Counter()
-        for fields in counted:
-            ended.update({name.decode(): int(number) for name, number in fields.items()})
-        return scheduled, overdue, live, opened, dead, ended, first[0][1] if first else None
 
     # What the scheduler does.
 
@@ -179,10 +134,10 @@ class Schedule:
         kind, *rest = self._run("claim", self._shard(wake.id), wake.member, wake.version, token, lease)
         if kind == b"claimed":
             now, tries, envelope = rest
-            return Claim(wake, token, _moment(now), tries, envelope)
+            return Claim(wake, token, moment(now), tries, envelope)
         if kind == b"look":
             now, provider, reference, asked = rest
-            return OpenAttempt(wake, _moment(now), provider.decode(), reference.decode(), _moment(asked))
+            return OpenAttempt(wake, moment(now), provider.decode(), reference.decode(), moment(asked))
         return None
 
     def intend(self, claim: Claim, provider: str, reference: str, *, lease: timedelta, expires: datetime) -> Intent:
@@ -198,7 +153,7 @@ class Schedule:
                 pipe.execute_command("WAITAOF", 1, int(self.durability is Durability.REPLICA), CONFIRM_MS)
                 answer, (local, replicas) = pipe.execute()
         except RedisError as error:
-            raise _unavailable(error) from None
+            raise unavailable(error) from None
         confirmed = local >= 1 and (replicas >= 1 or self.durability is Durability.LOCAL)
         intent = Intent(answer.decode())
         return Intent.NOT_CONFIRMED if intent is Intent.OK and not confirmed else intent
@@ -232,19 +187,6 @@ def script(name: str) -> tuple[str, str]:
     return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
-def _group(ended: "Counter[str]") -> tuple[dict[str, int], dict[str, dict[str, int]]]:
-    """Split counts of ``state|provider`` into those by state and those by provider."""
-    states: dict[str, int] = {}
-    providers: dict[str, dict[str, int]] = {}
-    for name, number in sorted(ended.items()):
-        state, _, provider = name.partition("|")
-        if number:
-            states[state] = states.get(state, 0) + number
-        if number and provider:
-            providers.setdefault(provider, {})[state] = number
-    return states, providers
-
-
 def milliseconds(span: timedelta) -> int:
     """Redis counts in whole milliseconds."""
     return round(span.total_seconds() * 1000)
@@ -254,8 +196,9 @@ def _ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def _moment(ms: int | float | bytes) -> datetime:
-    return datetime.fromtimestamp(float(ms) / 1000, UTC)
+def moment(ms: float) -> datetime:
+    """Read a time as Redis keeps it."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def _flatten(entry: Entry) -> Iterable[Any]:
@@ -266,7 +209,7 @@ def _wakes(flat: Sequence[Any]) -> list[Wake]:
     return [Wake.of(member, version) for member, version in zip(flat[::2], flat[1::2], strict=True)]
 
 
-def _unavailable(error: RedisError) -> StoreUnavailable:
+def unavailable(error: RedisError) -> StoreUnavailable:
     """Keep the kind of error and nothing of its text: Redis may quote arguments."""
     return StoreUnavailable(f"the store did not answer ({type(error).__name__}); is it running and not full?")
 
@@ -279,7 +222,7 @@ def _reminder(lead: int, due: float | None, fields: dict[bytes, bytes]) -> Remin
         lead=lead,
         state=State.QUEUED if state == "claimed" else State(state),
         due=None if known_due is None else datetime.fromtimestamp(float(known_due) / 1000, UTC),
-        ended=_moment(float(text["ended"])) if "ended" in text else None,
+        ended=moment(float(text["ended"])) if "ended" in text else None,
         provider=text.get("provider"),
         attempts=int(text.get("attempts", 0)),
         reason=text.get("reason") or None,

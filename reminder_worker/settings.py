@@ -111,8 +111,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let variables win over the file; read nothing else."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
@@ -186,5 +186,7 @@ def _explain(errors: Sequence[Any]) -> str:
     for error in errors:
         where = ".".join(str(part) for part in error["loc"]) or "settings"
         unknown = error["type"] == "extra_forbidden"
-        lines.append(f"{where}: {'there is no such setting' if unknown else error['msg'].removeprefix('Value error, ')}")
+        lines.append(
+            f"{where}: {'there is no such setting' if unknown else error['msg'].removeprefix('Value error, ')}"
+        )
     return "; ".join(lines)

@@ -7,16 +7,17 @@ import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
+Client = Any  # redis-py types its answers for sync and async, bytes and str at once
+
 SOCKET_TIMEOUT = 5.0  # seconds
 EMBEDDED_FOLDER = Path(".reminder-worker")
 
 
-def connect(url: str, **options: Any) -> "redis.Redis[bytes]":
+def connect(url: str, **options: Any) -> Client:
     """Return a client whose calls are tried again after a lost connection: all our scripts bear that."""
     retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=1.0), 5)
     settings: dict[str, Any] = {"socket_timeout": SOCKET_TIMEOUT, "retry": retry, "health_check_interval": 30}
-    client: redis.Redis[bytes] = redis.Redis.from_url(url, **settings | options)
-    return client
+    return redis.Redis.from_url(url, **settings | options)
 
 
 def resolve_url(url: str | None) -> str:

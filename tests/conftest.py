@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
-import redis
 
 from reminder_worker import store
 from reminder_worker.embedded import EmbeddedServer
@@ -20,7 +19,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
 
 
 @pytest.fixture
-def client(server: EmbeddedServer) -> Iterator["redis.Redis[bytes]"]:
+def client(server: EmbeddedServer) -> Iterator[store.Client]:
     """A client of an empty server."""
     with contextlib.closing(store.connect(server.url())) as connected:
         connected.flushall()
@@ -29,6 +28,6 @@ def client(server: EmbeddedServer) -> Iterator["redis.Redis[bytes]"]:
 
 
 @pytest.fixture
-def schedule(client: "redis.Redis[bytes]") -> Schedule:
+def schedule(client: store.Client) -> Schedule:
     """An empty schedule."""
     return Schedule(client, durability=Durability.NONE)

@@ -7,8 +7,10 @@ A provider's own words never leave its module: they may hold the number.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from importlib.metadata import entry_points
-from typing import Any, Protocol
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from reminder_worker.errors import SettingsError
 
@@ -74,10 +76,46 @@ def load(name: str, table: Mapping[str, Any]) -> Provider:
 
     Raises SettingsError where no plug-in has that name, its package is missing or its table is wrong.
     """
-    found = entry_points(group=ENTRY_POINTS, name=str(table.get("type", name)))
+    found = tuple(entry_points(group=ENTRY_POINTS, name=str(table.get("type", name))))
     if not found:
         known = ", ".join(sorted(entry_points(group=ENTRY_POINTS).names))
         raise SettingsError(f"providers.{name}: no such provider; there are: {known}")
-    make = next(iter(found)).load()
+    try:
+        make = found[0].load()
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("reminder_worker"):
+            raise  # ours to mend, not the operator's
+        raise SettingsError(f"providers.{name}: run `pip install '{_package(found[0])}'`") from None
     provider: Provider = make(name, table)
     return provider
+
+
+def _package(plug_in: EntryPoint) -> str:
+    """Name what to install so that a plug-in has all it imports: its package, with the extra called like it."""
+    if plug_in.dist is None:
+        return plug_in.module.partition(".")[0]
+    extras = plug_in.dist.metadata.get_all("Provides-Extra") or ()
+    return f"{plug_in.dist.name}[{plug_in.name}]" if plug_in.name in extras else plug_in.dist.name
+
+
+class Table(BaseModel):
+    """The settings table of one provider; subclass it, and read it with ``read_table``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    type: str = ""  # which plug-in, where the table's name is not the plug-in's
+
+
+T = TypeVar("T", bound=Table)
+
+
+def read_table(model: type[T], name: str, table: Mapping[str, Any]) -> T:
+    """Check the table of the provider ``name``. Raises SettingsError, which names settings and shows no value."""
+    try:
+        return model.model_validate(dict(table))
+    except ValidationError as error:
+        faults = [
+            (".".join(str(part) for part in fault["loc"]), fault["msg"].removeprefix("Value error, "))
+            for fault in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+    raise SettingsError("; ".join(f"providers.{name}{'.' * bool(where)}{where}: {what}" for where, what in faults))
