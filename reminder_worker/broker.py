@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 def connect(queue_url: str, middleware: Sequence[Middleware]) -> Broker:
     """Return the broker at ``queue_url`` with exactly this middleware."""
     client = store.connect(queue_url)
-    broker = WakeBroker(
+    broker: Broker = WakeBroker(
         client=client,
         middleware=list(middleware),
         namespace=NAMESPACE,
@@ -63,14 +63,17 @@ class WakeBroker(RedisBroker):
                 log.warning("message_dropped", extra={"reason": "undecodable"})
 
 
-def is_wake(data: bytes) -> bool:
+def is_wake(data: Any) -> bool:
     """Tell whether a raw message is one that our worker understands."""
     try:
         message = Message.decode(data)
         read(**message.kwargs)
-    except (DecodeError, TypeError, ValueError):
+        names = [message.message_id, *message.options.values()]
+        options = list(message.options)
+    except (DecodeError, TypeError, ValueError, AttributeError):
         return False
-    return message.actor_name == ACTOR and not message.args and "redis_message_id" in message.options
+    ours = message.queue_name == QUEUE and message.actor_name == ACTOR and not message.args
+    return ours and options == ["redis_message_id"] and all(isinstance(name, str) for name in names)
 
 
 def write(wake: Wake) -> Message[None]:

@@ -168,7 +168,7 @@ def _connect_again(provider: Provider, text: Text) -> Sent:
 def backoff(tries: int) -> timedelta:
     """Return how long to wait after this many tries: doubling, with jitter, so that a crowd spreads out."""
     longest = min(FIRST_DELAY * 2 ** min(tries, 20), LONGEST_DELAY)
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+    return timedelta(seconds=longest.total_seconds() * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
 
 
 def new_reference(wake: Wake) -> str:

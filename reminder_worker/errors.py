@@ -56,6 +56,8 @@ class Reason(StrEnum):
     # A reminder that ended without an attempt, or between attempts.
     TOO_LATE = "too_late"
     SUPERSEDED = "superseded"  # the next lead of the same appointment fell due
+    TOO_EARLY = "too_early"  # woken before its time: back to the schedule
+    QUIET_HOURS = "quiet_hours"  # waits until people are awake
     POISON = "poison"  # its worker died again and again
     NOT_CONFIRMED = "not_confirmed"  # the store did not confirm the intent: nothing was sent
     CANCELLED = "cancelled"

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from reminder_worker.encoding import Time
 from reminder_worker.errors import Reason, Refused
 
 LOCATION_LENGTH = 80  # characters; the envelope's equal length is the harder limit
@@ -59,12 +60,16 @@ class Job:
 
 
 _TIME = re.compile(
-    r"(?P<date>\d{4}-\d{2}-\d{2})[Tt](?P<clock>\d{2}:\d{2}:\d{2})(?:\.\d{1,9})?"
+    r"(?P<date>\d{4}-\d{2}-\d{2})[Tt](?P<clock>(?:[01]\d|2[0-3]):\d{2}:\d{2})(?:\.\d{1,9})?"
     r"(?P<offset>[Zz]|[+-]\d{2}:\d{2})"
     r"(?:\[!?(?P<zone>[A-Za-z._][A-Za-z0-9._+-]*(?:/[A-Za-z0-9._+-]+)*|[+-]\d{2}:\d{2})\])?"
     r"(?P<tags>(?:\[!?[a-z_][a-z0-9_-]*=[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*\])*)",
     re.ASCII,
 )
+
+
+_UNKNOWN_OFFSET = {"Z", "z", "-00:00"}  # of these only the instant counts beside a zone (RFC 9557, 2.2)
+_NO_ZONES = ("posix/", "right/", "posixrules", "localtime", "Factory")  # of one machine, or not of UTC
 
 
 def parse_time(text: str) -> datetime:
@@ -77,8 +82,9 @@ def parse_time(text: str) -> datetime:
         raise Refused(Reason.TIME_INVALID, "time", "write RFC 3339 with an offset, such as 2027-03-15T14:30:00+01:00")
     try:
         clock = datetime.fromisoformat(f"{match['date']}T{match['clock']}")
-        offset = _offset(match["offset"])
-        return _in_zone(clock.replace(tzinfo=offset), match["zone"], unknown_offset=match["offset"] in "Zz")
+        moment = clock.replace(tzinfo=_offset(match["offset"]))
+        moment.astimezone(UTC)  # the first and the last hours of the calendar have no instant
+        return _in_zone(moment, match["zone"], unknown_offset=match["offset"] in _UNKNOWN_OFFSET)
     except (ValueError, OverflowError):
         raise Refused(Reason.TIME_INVALID, "time", "there is no such date, time or offset") from None
 
@@ -95,7 +101,7 @@ def _offset(text: str) -> timezone:
 
 
 def _in_zone(moment: datetime, name: str | None, *, unknown_offset: bool) -> datetime:
-    """Give the moment its named zone; ``Z`` beside a zone means that only the instant is known (RFC 9557, 2.2)."""
+    """Give the moment its named zone, whose offset has to agree where one is known."""
     if name is None:
         return moment
     zone = _offset(name) if name[0] in "+-" else _zone(name)
@@ -107,9 +113,32 @@ def _in_zone(moment: datetime, name: str | None, *, unknown_offset: bool) -> dat
 
 def _zone(name: str) -> ZoneInfo:
     try:
-        return ZoneInfo(name)
+        zone = None if name.startswith(_NO_ZONES) else ZoneInfo(name)
     except (OSError, ValueError, KeyError):  # KeyError: ZoneInfoNotFoundError
-        raise Refused(Reason.TIME_INVALID, "time", "there is no such time zone") from None
+        zone = None
+    if zone is None:
+        raise Refused(Reason.TIME_INVALID, "time", "there is no such time zone")
+    return zone
+
+
+def to_time(moment: datetime) -> Time:
+    """Turn an aware time into what is signed. Raises Refused."""
+    offset = moment.utcoffset() or timedelta()
+    name = moment.tzinfo.key if isinstance(moment.tzinfo, ZoneInfo) else ""
+    return Time(int(moment.timestamp()), int(offset.total_seconds()) // 60, name)
+
+
+def from_time(signed: Time) -> datetime:
+    """Turn what was signed into an aware time; its wall clock is the one that the platform signed.
+
+    Where this machine's zone data disagree with that wall clock, or lack the zone, the signed offset is kept.
+    """
+    fixed = datetime.fromtimestamp(signed.seconds, timezone(timedelta(minutes=signed.offset_minutes)))
+    try:
+        local = fixed.astimezone(ZoneInfo(signed.zone)) if signed.zone else fixed
+    except (OSError, ValueError, KeyError):
+        return fixed
+    return local if local.utcoffset() == fixed.utcoffset() else fixed
 
 
 def parse_location(text: str) -> str:
@@ -126,7 +155,7 @@ def parse_location(text: str) -> str:
     return tidy
 
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}", re.ASCII)
+_NAME = re.compile(r"(?!.*\d{4})[A-Za-z_][A-Za-z0-9_.-]{0,39}", re.ASCII)  # no number, no date
 
 
 def check_fields(names: Iterable[object], *, allowed: frozenset[str], required: frozenset[str]) -> None:

@@ -18,6 +18,8 @@ QUIET_GRACE = timedelta(minutes=15)  # a text this little late is still sent whe
 
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _LEAD = re.compile(r"([1-9]\d{0,7})([dhms])", re.ASCII)
+_CLOCK = r"((?:[01]\d|2[0-3]):[0-5]\d)"
+_QUIET = re.compile(rf"{_CLOCK}-{_CLOCK}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,7 +56,8 @@ def past_gap(wall: datetime) -> datetime:
     if back.replace(tzinfo=None) == wall.replace(tzinfo=None):
         return instant
     # In a gap fold=0 counts with the offset before it, and so lands as far behind the gap as ``wall`` is into it.
-    low, high = instant - timedelta(hours=24), instant
+    high = instant.replace(microsecond=0)  # zones change on whole seconds
+    low = high - timedelta(hours=24)
     while high - low > timedelta(seconds=1):
         middle = (low + (high - low) / 2).replace(microsecond=0)
         after = middle.astimezone(wall.tzinfo).utcoffset() == back.utcoffset()
@@ -72,8 +75,10 @@ class QuietHours:
     @classmethod
     def parse(cls, text: str) -> "QuietHours":
         """Read ``21:00-08:00``. Raises ValueError."""
-        start, _, end = text.partition("-")
-        hours = cls(time.fromisoformat(start.strip()), time.fromisoformat(end.strip()))
+        match = _QUIET.fullmatch(text)
+        if match is None:
+            raise ValueError("write them as 21:00-08:00")
+        hours = cls(time.fromisoformat(match[1]), time.fromisoformat(match[2]))
         if hours.start == hours.end:
             raise ValueError("quiet hours must leave some of the day")
         return hours
@@ -88,12 +93,19 @@ class QuietHours:
     def before(self, local: datetime) -> datetime:
         """Return the last moment before the quiet hours that cover ``local``."""
         day = local.date() if local.time().replace(tzinfo=None) >= self.start else local.date() - timedelta(days=1)
-        return past_gap(datetime.combine(day, self.start, local.tzinfo)) - QUIET_MARGIN
+        moment = past_gap(datetime.combine(day, self.start, local.tzinfo)) - QUIET_MARGIN
+        moved = moment.astimezone(local.tzinfo)
+        return self.before(moved) if self.cover(moved) else moment  # the hour between was skipped by the clocks
 
     def after(self, local: datetime) -> datetime:
         """Return the first moment after the quiet hours that cover ``local``."""
         day = local.date() if local.time().replace(tzinfo=None) < self.end else local.date() + timedelta(days=1)
-        return past_gap(datetime.combine(day, self.end, local.tzinfo))
+        wall = datetime.combine(day, self.end, local.tzinfo)
+        moment = past_gap(wall)
+        if moment <= local:  # that hour comes twice, and this is the second time
+            moment = wall.replace(fold=1).astimezone(UTC)
+        moved = moment.astimezone(local.tzinfo)
+        return self.after(moved) if self.cover(moved) else moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +118,15 @@ class Slot:
 
 
 def slots(appointment: datetime, leads: Sequence[Lead], quiet: QuietHours | None) -> list[Slot]:
-    """Return a slot per lead, longest lead first; a slot may be empty where quiet hours moved the next one onto it."""
-    ordered = sorted(set(leads), reverse=True)
-    dues = [_due(appointment, lead, quiet) for lead in ordered]
+    """Return a slot per lead, in the order in which they fall due.
+
+    That is the longest lead first, but for days that clocks made shorter. A slot may be empty where quiet hours
+    moved the next one onto it.
+    """
+    timed = sorted((_due(appointment, lead, quiet), -lead.length) for lead in set(leads))
     last = appointment.astimezone(UTC) - EXPIRES_BEFORE
-    ends = [*dues[1:], last]
-    return [Slot(lead, due, min(end, last)) for lead, due, end in zip(ordered, dues, ends, strict=True)]
+    ends = [*(due for due, _ in timed[1:]), last]
+    return [Slot(Lead(-length), due, min(end, last)) for (due, length), end in zip(timed, ends, strict=True)]
 
 
 def _due(appointment: datetime, lead: Lead, quiet: QuietHours | None) -> datetime:
@@ -128,6 +143,7 @@ def plan(appointment: datetime, leads: Sequence[Lead], quiet: QuietHours | None,
     """
     if not 1 <= len(leads) <= MAX_LEADS:
         raise Refused(Reason.LEAD_INVALID, "leads", f"give 1 to {MAX_LEADS} leads")
+    now = now.astimezone(UTC)  # two times of one zone would be compared by their wall clocks
     if appointment <= now:
         raise Refused(Reason.TIME_PAST, "time", "the appointment is over")
     useful = [slot for slot in slots(appointment, leads, quiet) if slot.due < slot.expires]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Self
 
 from redis.exceptions import NoScriptError, RedisError
 
@@ -29,6 +29,7 @@ from reminder_worker.ledger import (
     Taken,
     Wake,
 )
+from reminder_worker.settings import Settings
 from reminder_worker.store import Client
 
 WAKE_LEASE = timedelta(seconds=60)  # a wake-up is lost when nobody claims within this; doubles each time
@@ -55,6 +56,11 @@ class Schedule:
         self.retention = retention
         self._keep = milliseconds(retention)
 
+    @classmethod
+    def of(cls, settings: Settings, client: Client) -> Self:
+        """Return the schedule that the settings describe."""
+        return cls(client, shards=settings.shards, retention=settings.retention, durability=settings.confirm)
+
     def prefix(self, shard: int) -> bytes:
         """Return what all keys of a shard begin with; the braces put them on one node of a Cluster."""
         return b"rw:{%d}:" % shard
@@ -77,22 +83,22 @@ class Schedule:
 
     def add(self, entries: Sequence[Entry]) -> list[Answer]:
         """Add appointments, or move those whose content changed; answers in the order of the entries."""
-        answers: dict[bytes, Answer] = {}
+        answers: dict[int, Answer] = {}
         for shard in range(self.shards):
-            mine = [entry for entry in entries if self._shard(entry.id) == shard]
+            mine = [place for place, entry in enumerate(entries) if self._shard(entry.id) == shard]
             for start in range(0, len(mine), BATCH):
                 batch = mine[start : start + BATCH]
-                flat = [part for entry in batch for part in _flatten(entry)]
+                flat = [part for place in batch for part in _flatten(entries[place])]
                 reply = self._run("add", shard, self._keep, *flat)
-                answers.update((entry.id, Answer(word.decode())) for entry, word in zip(batch, reply[::2], strict=True))
-        return [answers[entry.id] for entry in entries]
+                answers.update(zip(batch, (Answer(word.decode()) for word in reply[::2]), strict=True))
+        return [answers[place] for place in range(len(entries))]
 
     def cancel(self, id_: bytes) -> Answer:
         """Take an appointment back; ``cancelled`` means that nothing more will be sent."""
         return Answer(self._run("cancel", self._shard(id_), self._keep, id_).decode())
 
     def show(self, id_: bytes) -> list[Reminder]:
-        """Return what is known of each lead of an appointment; empty where it is not known."""
+        """Return what is known of each lead of an appointment; empty where nothing is, or not any more."""
         prefix = self.prefix(self._shard(id_))
         try:
             head = self.client.getrange(prefix + b"a:" + id_, 0, 11)
@@ -106,7 +112,8 @@ class Schedule:
                 replies = pipe.execute()
         except RedisError as error:
             raise unavailable(error) from None
-        return [_reminder(lead, replies[2 * lead], replies[2 * lead + 1]) for lead in range(head[2])]
+        known = zip(range(head[2]), replies[::2], replies[1::2], strict=True)
+        return [_reminder(lead, due, fields) for lead, due, fields in known if due is not None or fields]
 
     # What the scheduler does.
 
@@ -151,9 +158,12 @@ class Schedule:
             with self.client.pipeline(transaction=False) as pipe:  # one connection: WAITAOF counts its own writes
                 pipe.eval(source, 1, self.prefix(shard), *arguments)
                 pipe.execute_command("WAITAOF", 1, int(self.durability is Durability.REPLICA), CONFIRM_MS)
-                answer, (local, replicas) = pipe.execute()
+                answer, reply = pipe.execute(raise_on_error=False)
         except RedisError as error:
             raise unavailable(error) from None
+        if isinstance(answer, RedisError):
+            raise unavailable(answer) from None
+        local, replicas = (0, 0) if isinstance(reply, RedisError) else reply  # an error: the append-only file is off
         confirmed = local >= 1 and (replicas >= 1 or self.durability is Durability.LOCAL)
         intent = Intent(answer.decode())
         return Intent.NOT_CONFIRMED if intent is Intent.OK and not confirmed else intent

@@ -4,6 +4,7 @@ Secrets are never here, only the paths of the files that hold them. A provider's
 """
 
 import os
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
@@ -12,15 +13,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings.exceptions import SettingsError as VariableError
 
 from reminder_worker import disclosure
 from reminder_worker.errors import Refused, SettingsError
 from reminder_worker.job import Level
 from reminder_worker.ledger import Durability
-from reminder_worker.plan import Lead, QuietHours
+from reminder_worker.plan import MAX_LEADS, Lead, QuietHours
 
 DEFAULT_FILE = Path("reminder-worker.toml")
 PREFIX = "REMINDER_"
+_TABLES = ("platforms", "providers")  # what variables can reach into
 CONFIG_VARIABLE = "REMINDER_CONFIG"  # which file; for processes that are not started by our own command line
 
 
@@ -39,7 +42,7 @@ def _leads(value: Any) -> Any:
 
 
 def _quiet(value: Any) -> Any:
-    return QuietHours.parse(value) if isinstance(value, str) else value
+    return value if value is None or isinstance(value, QuietHours) else QuietHours.parse(str(value))
 
 
 class _Table(BaseModel):
@@ -50,7 +53,9 @@ class Platform(_Table):
     """One booking platform."""
 
     verify_key: Path
-    leads: Annotated[list[Lead], BeforeValidator(_leads)] = [Lead.parse("24h")]
+    leads: Annotated[list[Lead], BeforeValidator(_leads), Field(min_length=1, max_length=MAX_LEADS)] = [
+        Lead.parse("24h")
+    ]
     quiet_hours: Annotated[QuietHours | None, BeforeValidator(_quiet)] = None
     level: Level = Level.PLACE
     sender: str | None = Field(default=None, max_length=30)  # a neutral trade name, for level "sender"
@@ -92,11 +97,11 @@ class Settings(BaseSettings):
     )
 
     profile: Profile = Profile.DEV
-    store_url: str | None = None
-    queue_url: str | None = None
+    store_url: str | None = Field(default=None, repr=False)  # may hold a password
+    queue_url: str | None = Field(default=None, repr=False)
     keys: Path = Path("keys")
     templates: Path | None = None
-    allow_numbers: list[str] = []
+    allow_numbers: list[Annotated[str, Field(pattern=r"^\+[1-9][0-9]{0,14}$")]] = Field(default=[], repr=False)
     durability: Durability | None = None
     retention_days: int = Field(default=30, ge=1, le=3660)
     shards: int = Field(default=1, ge=1, le=1024)
@@ -119,10 +124,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _routes_lead_somewhere(self) -> "Settings":
-        for route in self.routes:
-            for name in route.providers:
-                if name not in self.providers:
-                    raise ValueError(f"routes: there is no table [providers.{name}]")
+        for number, route in enumerate(self.routes):
+            if not self.providers.keys() >= set(route.providers):
+                known = ", ".join(sorted(self.providers)) or "none; add a table [providers.NAME]"
+                raise ValueError(f"routes.{number}.providers: name only providers that have a table: {known}")
         return self
 
     @property
@@ -167,16 +172,22 @@ def read(config: Path | None = None) -> Settings:
         return Here()
     except ValidationError as error:
         raise SettingsError(_explain(error.errors(include_input=False, include_url=False))) from None
-    except ValueError as error:  # not TOML, or a variable that is not JSON
-        where = str(path or DEFAULT_FILE) if "toml" in type(error).__module__ else "a REMINDER_ variable"
-        raise SettingsError(f"{where}: cannot be read") from None
+    except VariableError as error:
+        name = re.search(r'field "(\w+)"', str(error))
+        raise SettingsError(f"{PREFIX}{name[1].upper() if name else '…'}: must be written as JSON") from None
+    except ValueError as error:  # neither TOML nor UTF-8; of the message only the place is no value
+        place = re.search(r" \(at line \d+, column \d+\)\Z", str(error))
+        raise SettingsError(f"{path or DEFAULT_FILE}: is not TOML{place[0] if place else ''}") from None
+    except OSError as error:
+        raise SettingsError(f"{path or DEFAULT_FILE}: cannot be read ({type(error).__name__})") from None
 
 
 def _check_variables() -> None:
     """Refuse a misspelt variable: pydantic-settings would pass it over."""
     for name in os.environ:
-        setting = name.removeprefix(PREFIX).partition("__")[0].lower()
-        if name.startswith(PREFIX) and name != CONFIG_VARIABLE and setting not in Settings.model_fields:
+        setting, inside, _ = name.upper().removeprefix(PREFIX).lower().partition("__")
+        known = setting in (_TABLES if inside else Settings.model_fields)
+        if name.upper().startswith(PREFIX) and name != CONFIG_VARIABLE and not known:
             raise SettingsError(f"{name}: there is no such setting")
 
 
@@ -184,9 +195,8 @@ def _explain(errors: Sequence[Any]) -> str:
     """Name each setting with what is wrong; pydantic's messages hold no values once the input is left out."""
     lines = []
     for error in errors:
-        where = ".".join(str(part) for part in error["loc"]) or "settings"
         unknown = error["type"] == "extra_forbidden"
-        lines.append(
-            f"{where}: {'there is no such setting' if unknown else error['msg'].removeprefix('Value error, ')}"
-        )
+        what = "there is no such setting" if unknown else error["msg"].removeprefix("Value error, ")
+        where = ".".join(str(part) for part in error["loc"])
+        lines.append(f"{where}: {what}" if where else what)
     return "; ".join(lines)

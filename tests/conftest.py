@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
+from clock import Clock, script
 
 from reminder_worker import store
 from reminder_worker.embedded import EmbeddedServer
@@ -31,3 +32,10 @@ def client(server: EmbeddedServer) -> Iterator[store.Client]:
 def schedule(client: store.Client) -> Schedule:
     """An empty schedule."""
     return Schedule(client, durability=Durability.NONE)
+
+
+@pytest.fixture
+def clock(client: store.Client, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that all scripts read instead of the server's own."""
+    monkeypatch.setattr("reminder_worker.schedule.script", script)
+    return Clock(client)

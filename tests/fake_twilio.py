@@ -14,6 +14,7 @@ import json
 import socket
 import ssl
 import struct
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -25,10 +26,19 @@ from urllib.parse import parse_qsl, urlsplit
 
 SPECIFICATION = Path(__file__).parents[1] / "../shared/specs/twilio-messages.json"
 ACCOUNT = "AC" + "0123456789abcdef" * 2
-TOKEN = "a-token-for-tests"  # noqa: S105
+TOKEN = "a-token-for-tests"
 SENDER = "+15005550006"
 PARAMETERS = frozenset(
-    "To Body From MessagingServiceSid ValidityPeriod ContentRetention AddressRetention StatusCallback".split()
+    {
+        "To",
+        "Body",
+        "From",
+        "MessagingServiceSid",
+        "ValidityPeriod",
+        "ContentRetention",
+        "AddressRetention",
+        "StatusCallback",
+    }
 )
 MAGIC = {  # Twilio's documented test numbers
     "+15005550001": 21211,
@@ -38,7 +48,7 @@ MAGIC = {  # Twilio's documented test numbers
     "+15005550009": 21614,
 }
 
-type_of_fault = Callable[["_Handler", dict[str, str]], None]
+Fault = Callable[["_Handler", dict[str, str]], None]
 
 
 class FakeTwilio:
@@ -51,7 +61,7 @@ class FakeTwilio:
         self.violations: list[str] = []
         self.lock = threading.Lock()
         self.closing = threading.Event()
-        self._faults: deque[type_of_fault] = deque()
+        self._faults: deque[Fault] = deque()
         self._server = _Server(self, certificate)
         self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -116,7 +126,7 @@ class FakeTwilio:
 
         self._plan(fault)
 
-    def drip(self, every: float = 0.05, head: bool = False) -> None:
+    def drip(self, every: float = 0.05, *, head: bool = False) -> None:
         """Accept, and send the answer (or, already, its head) one byte at a time."""
 
         def fault(handler: "_Handler", form: dict[str, str]) -> None:
@@ -153,11 +163,11 @@ class FakeTwilio:
             self.messages.append(form)
             return _resource(form, len(self.messages))
 
-    def take(self) -> type_of_fault | None:
+    def take(self) -> Fault | None:
         with self.lock:
             return self._faults.popleft() if self._faults else None
 
-    def _plan(self, fault: type_of_fault, times: int = 1) -> None:
+    def _plan(self, fault: Fault, times: int = 1) -> None:
         with self.lock:
             self._faults.extend([fault] * times)
 
@@ -206,7 +216,10 @@ class _Server(ThreadingHTTPServer):
                 continue
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keep quiet: clients that hang up are part of the tests."""
+        """Clients that hang up are part of the tests; a mistake in this file is not."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            self.twilio.violations.append(repr(error))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -324,7 +337,8 @@ class SpecifiedRequest:
 
 def _violations(handler: _Handler, body: bytes, form: dict[str, str]) -> list[str]:
     found = [f"unexpected parameter {name}" for name in form.keys() - PARAMETERS]
-    if not 1 <= int(form.get("ValidityPeriod", 1)) <= 36000:
+    validity = form.get("ValidityPeriod", "1")
+    if validity.isdigit() and not 1 <= int(validity) <= 36000:
         found.append("ValidityPeriod out of bounds")  # in the words of the document, not in its schema
     if specification() is not None:
         request = SpecifiedRequest(urlsplit(handler.path).path, dict(handler.headers.items()), body)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reminder_worker.segments import EXTENSION, GSM, Encoding, Segments, measure
+from reminder_worker.segments import EXTENSION, GSM, Encoding, Segments, measure, plain, tidy
 
 HERE = Path(__file__).parent
 NODE_MODULES = Path(os.environ.get("REMINDER_TEST_NODE_MODULES", HERE / "node" / "node_modules"))
@@ -62,6 +62,31 @@ def test_the_alphabet_has_the_size_of_the_standards_tables():
     assert len(GSM - EXTENSION) == 127  # 128 places, of which one is the escape
 
 
+@pytest.mark.parametrize(
+    ("text", "spelt"),
+    [
+        ("Orléans, 3 août", "Orléans, 3 aout"),
+        ("e\u0301te\u0301", "été"),
+        ("ul. Długa, Łódź", "ul. Dluga, Lodz"),
+        ("Şişli, Kad\u0131köy, İzmir", "Sisli, Kadiköy, Izmir"),
+        ("n° 12, œuvre, 2º", "no 12, oeuvre, 2o"),
+        ("Straße €5 [A]", "Straße €5 [A]"),
+        ("Kyïv Київ", None),
+        ("شارعٌ", None),
+    ],
+)
+def test_accents_go_only_where_the_whole_text_comes_into_the_alphabet(text, spelt):
+    assert plain(text) == spelt
+
+
+def test_typography_is_made_plain():
+    assert (
+        tidy("l\u2019a\u00a0b\u202f\u2013\u2009\u201cc\u201d \u00abd\u00bb\u2026\u200b\u200e\u2066")
+        == 'l\'a b - "c" "d"...'
+    )
+    assert tidy("".join(GSM)) == "".join(GSM)
+
+
 @given(st.text())
 def test_any_text_can_be_measured(text):
     assert measure(text).count >= 1
@@ -74,7 +99,7 @@ def _texts() -> list[str]:
     """
     random_ = random.Random(2)
     plain = sorted(GSM - EXTENSION)
-    extended, wide, astral = sorted(EXTENSION), list("êçłшжبم中’–"), list("😀🏥𝄞𐍈")
+    extended, wide, astral = sorted(EXTENSION), list("êçłшжبم中\u2019\u2013"), list("😀🏥𝄞𐍈")
     texts = ["", *GSM, *wide, *astral]
     for border in (70, 134, 160, 201, 306, 459):
         for length in range(border - 4, border + 3):

@@ -7,7 +7,11 @@ local member, token, provider, ref = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local key = reminder(member)
 local state, holder, its_ref = unpack(redis.call('HMGET', key, 'state', 'token', 'ref'))
 
-if state == 'sending' and its_ref == ref then return 'ok' end
+if its_ref == ref then  -- said twice; what was closed meanwhile is not opened again
+  if state ~= 'sending' then return 'lost' end
+  redis.call('HSET', key, 'state', state)  -- WAITAOF waits for this connection's writes, and it may be a new one
+  return 'ok'
+end
 if state ~= 'claimed' or holder ~= token then return 'lost' end
 if now >= tonumber(ARGV[6]) then return 'late' end
 redis.call('HSET', key, 'state', 'sending', 'provider', provider, 'ref', ref, 'asked', now)

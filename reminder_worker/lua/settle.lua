@@ -5,7 +5,8 @@
 -- ARGV: member, token, ref, outcome, reason, class, provider_message_id, segments, delay ms, keep_ms
 --   outcome: sent and the other final states | closed (surely not sent: the claim goes on)
 --            | retry (back to the schedule, one try more) | hold (back to the schedule, not a try)
--- Returns 1 where it was written down (now or before), 0 where it came too late to count.
+-- Returns 1 where it was written down (now or before), 0 where it came too late to count, or is a retry or hold
+-- said twice. The reference stays when an attempt is closed: a "sent" may still follow, and must not be lost.
 
 local member, token, ref, outcome, reason, class = unpack(ARGV, 1, 6)
 local message_id, segments, delay, keep_ms = unpack(ARGV, 7, 10)
@@ -26,13 +27,13 @@ if not open and not held then return state == outcome and 1 or 0 end
 
 if outcome == 'closed' then
   redis.call('HSET', key, 'state', 'claimed', 'reason', reason)
-  redis.call('HDEL', key, 'ref', 'looks')
+  redis.call('HDEL', key, 'looks')
   redis.call('ZREM', OPEN, member)
   redis.call('ZADD', LIVE, now + delay, member)
 elseif outcome == 'retry' or outcome == 'hold' then
   forget(member)
   redis.call('HSET', key, 'state', 'scheduled', 'reason', reason)
-  redis.call('HDEL', key, 'ref', 'token', 'looks', 'claims', 'wakes')
+  redis.call('HDEL', key, 'token', 'looks', 'claims', 'wakes')
   if outcome == 'retry' then redis.call('HINCRBY', key, 'tries', 1) end
   redis.call('ZADD', DUE, now + delay, member)
 else

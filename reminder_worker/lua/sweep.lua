@@ -41,4 +41,5 @@ end
 for _, member in ipairs(ended(DEAD, now - ARGV[5])) do
   finish(member, 'failed', 'poison', 'technical', keep_ms)
 end
+redis.call('ZREMRANGEBYSCORE', UNKNOWN, '-inf', now - keep_ms)  -- their rows are gone by then
 return wake

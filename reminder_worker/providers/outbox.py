@@ -43,7 +43,7 @@ class Outbox:
         self._path = read_table(_Settings, name, table).path
         self._index = _Index(self._path)
         try:
-            os.close(self._open())
+            os.close(_open(self._path))
         except OSError:
             raise SettingsError(f"providers.{name}.path: this file cannot be written") from None
 
@@ -60,7 +60,7 @@ class Outbox:
 
     def _append(self, line: bytes) -> bool:
         try:
-            file = self._open()
+            file = _open(self._path)
             try:
                 whole = line if _ends_clean(file) else b"\n" + line
                 return os.write(file, whole) == len(whole)
@@ -68,9 +68,6 @@ class Outbox:
                 os.close(file)
         except OSError:
             return False
-
-    def _open(self) -> int:
-        return os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
 
 
 class _Index:
@@ -89,7 +86,7 @@ class _Index:
             return self._segments.get(reference)
 
     def _catch_up(self) -> None:
-        with self._path.open("a+b") as file:  # a file that somebody removed is an empty one
+        with os.fdopen(_open(self._path), "rb") as file:  # a file that somebody removed is an empty one
             status = os.fstat(file.fileno())
             if self._file != (status.st_dev, status.st_ino) or status.st_size < self._offset:
                 self._file, self._offset, self._segments = (status.st_dev, status.st_ino), 0, {}
@@ -106,6 +103,10 @@ class _Index:
         except msgspec.DecodeError:  # torn by a crash or a full disk: such a text was never sent
             return
         self._segments[entry.reference] = entry.segments
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
 
 
 def _line(text: Text) -> bytes:

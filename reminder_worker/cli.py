@@ -1,0 +1,328 @@
+"""The command line. Heavy imports stay inside the commands, so that ``--help`` is quick."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from reminder_worker.errors import Refused, SettingsError, StoreUnavailable
+
+REFUSED = 1
+WRONG_USE = 2
+
+app = typer.Typer(
+    name="reminder-worker",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # tracebacks with locals would show people's data
+    rich_markup_mode=None,
+    help="SMS appointment reminders with minimal disclosure.\n\nTo see it work: reminder-worker demo",
+)
+keys_app = typer.Typer(no_args_is_help=True, help="Make, publish and rotate keys.")
+new_app = typer.Typer(no_args_is_help=True, help="Make keys; nothing is printed and nothing overwritten.")
+app.add_typer(keys_app, name="keys")
+keys_app.add_typer(new_app, name="new")
+
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default reminder-worker.toml here.")]
+PlatformName = Annotated[str | None, typer.Option("--platform", help="Which booking platform of the settings.")]
+Folder = Annotated[Path, typer.Argument(help="Folder for the key files.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def demo(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the folder with keys, settings and what was sent.")
+    ] = False,
+) -> None:
+    """Run the whole thing on this machine, and show who learns what.
+
+    Example: reminder-worker demo
+    """
+    from reminder_worker import demo as show  # noqa: PLC0415
+
+    raise typer.Exit(show.run(keep=keep))
+
+
+@new_app.command("worker")
+def new_worker(folder: Folder) -> None:
+    """Make a worker's keys: they open pointers and jobs.
+
+    Example: reminder-worker keys new worker keys
+    """
+    from reminder_worker import keys  # noqa: PLC0415
+
+    for path in keys.new_worker(folder, datetime.now(UTC)):
+        print(f"wrote {path}")
+
+
+@new_app.command("platform")
+def new_platform(name: Annotated[str, typer.Argument(help="As in the settings, a-z 0-9 -.")], folder: Folder) -> None:
+    """Make a booking platform's keys: they sign jobs and make ids.
+
+    Example: reminder-worker keys new platform clinic keys
+    """
+    from reminder_worker import keys  # noqa: PLC0415
+
+    for path in keys.new_platform(name, folder):
+        print(f"wrote {path}")
+
+
+@keys_app.command("public")
+def keys_public(folder: Annotated[Path | None, typer.Argument(help="Default: the settings' keys.")] = None) -> None:
+    """Print the JSON with public keys that platforms need.
+
+    Example: reminder-worker keys public keys > worker.pub.json
+    """
+    from reminder_worker import keys, settings  # noqa: PLC0415
+
+    print(keys.public(folder or settings.read().keys, datetime.now(UTC)), end="")
+
+
+@keys_app.command("rotate")
+def keys_rotate(folder: Annotated[Path | None, typer.Argument(help="Default: the settings' keys.")] = None) -> None:
+    """Add a pointer key beside the old ones, and forget envelope keys of weeks that are over.
+
+    Example: reminder-worker keys rotate keys
+    """
+    from reminder_worker import keys, settings  # noqa: PLC0415
+
+    done = keys.rotate(folder or settings.read().keys, datetime.now(UTC))
+    print(f"wrote {done.pointer_file}; {done.pointer_keys} pointer keys are opened now")
+    print(f"forgot the envelope keys of {done.weeks_forgotten} weeks")
+    print(f"wrote {done.public_file}: hand it to the platforms")
+
+
+@app.command()
+def worker(
+    config: Config = None,
+    processes: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads in each.")] = 8,
+) -> None:
+    """Open jobs and send texts; SIGTERM finishes what is in flight.
+
+    Example: reminder-worker worker --threads 16
+    """
+    import os  # noqa: PLC0415
+
+    from reminder_worker import settings  # noqa: PLC0415
+
+    settings.read(config)  # a wrong setting is said here, once
+    if config is not None:
+        os.environ[settings.CONFIG_VARIABLE] = str(config)
+    counts = ["--processes", str(processes), "--threads", str(threads), "--skip-logging"]
+    os.execv(sys.executable, [sys.executable, "-m", "dramatiq", "reminder_worker.worker:setup", *counts])  # noqa: S606
+
+
+@app.command()
+def scheduler(config: Config = None) -> None:
+    """Take what falls due and wake workers; any number may run.
+
+    Example: reminder-worker scheduler
+    """
+    from reminder_worker import broker, doctor, logs, settings, store  # noqa: PLC0415
+    from reminder_worker import scheduler as process  # noqa: PLC0415
+    from reminder_worker.schedule import Schedule  # noqa: PLC0415
+
+    logs.set_up()
+    chosen = settings.read(config)
+    url = store.resolve_url(chosen.store_url)
+    client = store.connect(url)
+    doctor.require(chosen, doctor.check_store(client))
+    process.run(Schedule.of(chosen, client), broker.connect(store.queue_url(chosen.queue_url, url), []))
+
+
+@app.command()
+def enqueue(
+    file: Annotated[Path, typer.Argument(help="JSON Lines; - for standard input.")],
+    platform: PlatformName = None,
+    config: Config = None,
+) -> None:
+    """Seal appointments on this machine and hand them in; bad lines are named and the others go on.
+
+    A line: {"reference": "A-1", "time": "2027-03-15T14:30:00+01:00[Europe/Paris]", "location": "12 rue des Lilas",
+    "phone": "+33612345678", "language": "fr", "leads": ["24h"]}, or with "pointer" instead of phone and language.
+
+    Example: reminder-worker enqueue appointments.jsonl --platform clinic
+    """
+    from reminder_worker import enqueue as handing_in  # noqa: PLC0415
+
+    client = _client(platform, config)
+    if str(file) == "-":
+        counts = handing_in.run(client, sys.stdin.buffer, size=None)
+    else:
+        try:
+            with file.open("rb") as stream:
+                counts = handing_in.run(client, stream, size=file.stat().st_size)
+        except OSError:
+            raise SettingsError(f"{file}: cannot be read") from None
+    print(", ".join(f"{number} {word}" for word, number in counts.items()) or "nothing to do")
+    raise typer.Exit(REFUSED if counts["refused"] else 0)
+
+
+@app.command()
+def cancel(reference: str, platform: PlatformName = None, config: Config = None) -> None:
+    """Take an appointment's reminders back.
+
+    Example: reminder-worker cancel A-1 --platform clinic
+    """
+    answer = _client(platform, config).cancel(reference)
+    print(answer.value)
+    raise typer.Exit(0 if answer.value == "cancelled" else REFUSED)
+
+
+@app.command()
+def show(reference: str, platform: PlatformName = None, json: Json = False, config: Config = None) -> None:
+    """Show what became of an appointment's reminders.
+
+    Example: reminder-worker show A-1 --platform clinic
+    """
+    from reminder_worker import screen  # noqa: PLC0415
+
+    reminders = _client(platform, config).show(reference)
+    screen.print_json([screen.plain(one) for one in reminders]) if json else screen.print_reminders(reminders)
+    raise typer.Exit(0 if reminders else REFUSED)
+
+
+@app.command()
+def status(
+    json: Json = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every second until Ctrl-C.")] = False,
+    config: Config = None,
+) -> None:
+    """Show what is due, overdue and in flight, and how the rest ended.
+
+    Example: reminder-worker status --watch
+    """
+    from reminder_worker import screen  # noqa: PLC0415
+    from reminder_worker import status as numbers  # noqa: PLC0415
+
+    schedule = _schedule(config)
+    if watch:
+        screen.watch_status(lambda: numbers.read(schedule))
+    now = numbers.read(schedule)
+    screen.print_json(screen.plain(now)) if json else screen.print_status(now)
+
+
+@app.command()
+def lint(
+    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...")] = None,
+    templates: Annotated[Path | None, typer.Option("--templates", help="Check a folder of templates.")] = None,
+    locations: Annotated[Path | None, typer.Option("--locations", help="Check a file with one label a line.")] = None,
+    json: Json = False,
+) -> None:
+    """Look for words that tell a reason or a speciality, and for texts that are too long.
+
+    Example: reminder-worker lint "12 rue des Lilas" --locations labels.txt
+    """
+    from reminder_worker import lint as checks  # noqa: PLC0415
+    from reminder_worker import screen  # noqa: PLC0415
+
+    if not (texts or templates or locations):
+        raise SettingsError("lint: give a TEXT, --locations FILE or --templates DIR")
+    found = list(checks.run(texts or [], locations, templates))
+    if json:
+        for one in found:
+            screen.print_line({"line": one.line, "rule": one.rule})
+    else:
+        screen.print_lint(found)
+    raise typer.Exit(REFUSED if any(one.rule for one in found) else 0)
+
+
+@app.command()
+def preview(
+    language: Annotated[str | None, typer.Option("--language", "-l", help="Such as fr or pt-BR; default: all.")] = None,
+    level: Annotated[str, typer.Option("--level", help="time, place or sender.")] = "place",
+    templates: Annotated[Path | None, typer.Option("--templates", help="A folder of templates.")] = None,
+) -> None:
+    """Show what a phone would show.
+
+    Example: reminder-worker preview --language fr --level time
+    """
+    from reminder_worker import screen  # noqa: PLC0415
+    from reminder_worker.drafting import Templates  # noqa: PLC0415
+    from reminder_worker.job import Level  # noqa: PLC0415
+
+    if level not in list(Level):
+        raise SettingsError("--level: time, place or sender")
+    shipped = Templates.load(templates)
+    for one in [language] if language else shipped.languages:
+        screen.print_preview(one, shipped.preview(one, Level(level), sender="Studio Nord"))
+
+
+@app.command()
+def doctor(config: Config = None) -> None:
+    """Look for what would make production unsafe, say why it matters and how to mend it.
+
+    Example: reminder-worker doctor
+    """
+    from reminder_worker import doctor as checks  # noqa: PLC0415
+    from reminder_worker import screen, settings, store  # noqa: PLC0415
+
+    chosen = settings.read(config)
+    client = store.connect(store.resolve_url(chosen.store_url))
+    found = [*checks.check_store(client), *checks.check_worker(chosen)]
+    screen.print_findings(found)
+    raise typer.Exit(REFUSED if any(one.grade is checks.Grade.UNSAFE for one in found) else 0)
+
+
+def _schedule(config: Path | None) -> Any:
+    """Connect to the ledger of the settings."""
+    from reminder_worker import settings, store  # noqa: PLC0415
+    from reminder_worker.schedule import Schedule  # noqa: PLC0415
+
+    chosen = settings.read(config)
+    return Schedule.of(chosen, store.connect(store.resolve_url(chosen.store_url)))
+
+
+def _client(platform: str | None, config: Path | None) -> Any:
+    """Stand in for a booking platform of the settings."""
+    from reminder_worker import settings  # noqa: PLC0415
+    from reminder_worker.client import Client  # noqa: PLC0415
+    from reminder_worker.sealing import PlatformKeys, PublicKeys  # noqa: PLC0415
+
+    chosen = settings.read(config)
+    name, tenant = chosen.platform(platform)
+    return Client(
+        _schedule(config),
+        PlatformKeys.load(chosen.keys / f"{name}.key"),
+        PublicKeys.load(chosen.keys / "worker.pub.json"),
+        leads=tenant.leads,
+        quiet_hours=tenant.quiet_hours,
+        countries=tenant.countries,
+    )
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Say an error in one line; no traceback, no value."""
+    try:
+        yield
+    except SettingsError as error:
+        _say(error)
+        sys.exit(WRONG_USE)
+    except (Refused, StoreUnavailable) as error:
+        _say(error)
+        sys.exit(REFUSED)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def _say(error: Exception) -> None:
+    print(f"reminder-worker: error: {error}", file=sys.stderr)
+
+
+def main() -> None:
+    """Run the command line."""
+    with _one_line_errors():
+        app()
+
+
+if __name__ == "__main__":
+    main()

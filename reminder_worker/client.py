@@ -1,0 +1,141 @@
+"""What a booking platform imports: it seals on the platform's own machine, and hands over only what is sealed.
+
+    client = Client(schedule, PlatformKeys.load(...), PublicKeys.load(...), leads=[Lead.parse("24h")])
+    client.add([Appointment.parse({"reference": "A-1", "time": ..., "location": ..., "pointer": ...})])
+
+A reason has no field to be in: an unknown one is refused by name.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from reminder_worker import disclosure, job, numbers, sealing
+from reminder_worker.encoding import Body
+from reminder_worker.errors import Reason, Refused
+from reminder_worker.ledger import Answer, Entry, Reminder
+from reminder_worker.plan import Lead, QuietHours, plan
+from reminder_worker.schedule import Schedule
+from reminder_worker.sealing import PlatformKeys, PublicKeys
+
+_ALWAYS = frozenset({"reference", "time", "location"})
+_ALLOWED = _ALWAYS | {"pointer", "phone", "language", "leads"}
+
+
+@dataclass(frozen=True, slots=True)
+class Appointment:
+    """What a platform knows and a reminder needs: a pointer, or a phone and a language to seal one from."""
+
+    reference: str = field(repr=False)
+    time: datetime = field(repr=False)
+    location: str = field(repr=False)
+    pointer: str | None = field(default=None, repr=False)
+    phone: str | None = field(default=None, repr=False)
+    language: str | None = field(default=None, repr=False)
+    leads: tuple[Lead, ...] | None = None
+
+    @classmethod
+    def parse(cls, fields: Mapping[str, Any]) -> "Appointment":
+        """Read a record. Raises Refused, which names the field and not its value."""
+        contact = {"pointer"} if "pointer" in fields else {"phone", "language"}
+        job.check_fields(
+            fields, allowed=_ALLOWED - ({"phone", "language", "pointer"} - contact), required=_ALWAYS | contact
+        )
+        for name in contact | {"reference"}:
+            if not isinstance(fields[name], str):
+                raise Refused(Reason.MALFORMED, name, "must be a text")
+        return cls(
+            reference=fields["reference"],
+            time=job.parse_time(fields["time"]),
+            location=job.parse_location(fields["location"]),
+            pointer=fields.get("pointer"),
+            phone=fields.get("phone"),
+            language=fields.get("language"),
+            leads=_leads(fields.get("leads")),
+        )
+
+
+def _leads(value: object) -> tuple[Lead, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise Refused(Reason.LEAD_INVALID, "leads", 'must be a list such as ["24h", "2h"]')
+    return tuple(Lead.parse(text) for text in value)
+
+
+class Client:
+    """One booking platform beside its ledger; safe to use from many threads."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        platform: PlatformKeys,
+        worker: PublicKeys,
+        *,
+        leads: Sequence[Lead],
+        quiet_hours: QuietHours | None = None,
+        countries: Collection[str] = (),
+    ) -> None:
+        self._schedule = schedule
+        self._platform = platform
+        self._worker = worker
+        self._leads = tuple(leads)
+        self._quiet = quiet_hours
+        self._countries = countries
+
+    def seal(self, appointment: Appointment, now: datetime | None = None) -> Entry:
+        """Plan, sign and seal one appointment. Raises Refused."""
+        now = now or datetime.now(UTC)
+        if disclosure.discloses(appointment.location):
+            raise Refused(Reason.LOCATION_DISCLOSES, "location", "discloses a reason or a speciality")
+        wanted = appointment.leads or self._leads
+        planned = plan(appointment.time, wanted, self._quiet, now)
+        pointer, uri, language = self._point(appointment)
+        issued = int(now.timestamp())
+        body = Body(
+            job.to_time(appointment.time),
+            appointment.location,
+            pointer,
+            tuple(str(slot.lead) for slot in planned),
+            issued,
+        )
+        # The fingerprint is of what was asked for: what is left to plan changes as time goes by.
+        asked = Body(body.time, body.location, pointer, tuple(map(str, sorted(set(wanted), reverse=True))), issued)
+        id_ = sealing.make_id(self._platform, appointment.reference)
+        tag = sealing.content_tag(self._platform, id_, asked, uri=uri, language=language)
+        dues = tuple(slot.due for slot in planned)
+        return Entry(id_, tag, sealing.seal_envelope(self._worker, self._platform, id_, body, dues[-1]), dues)
+
+    def _point(self, appointment: Appointment) -> tuple[bytes, str, str]:
+        """Return the pointer, and what it was sealed from where that was here."""
+        if appointment.pointer is not None:
+            return sealing.pointer_from_text(self._worker, appointment.pointer), "", ""
+        phone, language = appointment.phone or "", appointment.language or ""
+        uri = f"tel:{numbers.normalise(phone, self._countries)}"
+        if not sealing.is_address(uri, language):
+            raise Refused(Reason.LANGUAGE_UNKNOWN, "language", "write a tag such as fr or pt-BR")
+        return sealing.seal_pointer(self._worker, self._platform.name, uri, language), uri, language
+
+    def add(self, appointments: Iterable[Appointment]) -> list[Answer | Refused]:
+        """Add appointments, or move those that changed; answers in their order, refusals among them.
+
+        Raises StoreUnavailable; adding the same again is always safe.
+        """
+        sealed = [self._try(appointment) for appointment in appointments]
+        answers = iter(self._schedule.add([entry for entry in sealed if isinstance(entry, Entry)]))
+        return [next(answers) if isinstance(entry, Entry) else entry for entry in sealed]
+
+    def _try(self, appointment: Appointment) -> Entry | Refused:
+        try:
+            return self.seal(appointment)
+        except Refused as refusal:
+            return refusal
+
+    def cancel(self, reference: str) -> Answer:
+        """Take an appointment back. Raises Refused for a reference that cannot be one, StoreUnavailable."""
+        return self._schedule.cancel(sealing.make_id(self._platform, reference))
+
+    def show(self, reference: str) -> list[Reminder]:
+        """Return what became of each lead; empty where nothing is known. Raises Refused, StoreUnavailable."""
+        return self._schedule.show(sealing.make_id(self._platform, reference))

@@ -1,0 +1,157 @@
+"""What is wrong with an installation, why it matters and how to mend it; production refuses to start with it.
+
+What a process may not hold is not looked at on its behalf: the scheduler's checks touch no key and no provider.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from reminder_worker.errors import SettingsError
+from reminder_worker.keyfiles import is_private
+from reminder_worker.settings import Settings
+from reminder_worker.store import Client
+
+MOST_SKEW = 30.0  # seconds between this machine's clock and the store's
+OLDEST_SERVER = (7, 2)
+
+
+class Grade(StrEnum):
+    """How bad a finding is."""
+
+    UNSAFE = "unsafe"  # production does not start with it
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to mend; holds no personal data and no secret."""
+
+    grade: Grade
+    what: str
+    why: str
+    mend: str
+
+
+def check_store(client: Client) -> Iterator[Finding]:
+    """Look at what the store does with what it confirmed."""
+    try:
+        server, memory, persistence = client.info("server"), client.info("memory"), client.info("persistence")
+        seconds, micro = client.time()
+    except RedisError as error:
+        yield Finding(
+            Grade.UNSAFE,
+            f"the store does not answer ({type(error).__name__})",
+            "nothing can be accepted or sent",
+            "start it, and check store_url",
+        )
+        return
+    yield from _check_server(server, memory, persistence)
+    skew = abs(datetime.now(UTC).timestamp() - (seconds + micro / 1e6))
+    if skew > MOST_SKEW:
+        yield Finding(
+            Grade.UNSAFE,
+            f"this machine's clock and the store's are {skew:.0f} seconds apart",
+            "reminders are planned by one and sent by the other",
+            "run a time service (chrony, systemd-timesyncd) on both",
+        )
+
+
+def _check_server(server: dict[str, Any], memory: dict[str, Any], persistence: dict[str, Any]) -> Iterator[Finding]:
+    version = server.get("valkey_version") or server.get("redis_version", "0.0")
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
+        yield Finding(Grade.UNSAFE, f"the store is version {version}", "scripts and WAITAOF need 7.2", "upgrade it")
+    if not persistence.get("aof_enabled"):
+        yield Finding(
+            Grade.UNSAFE,
+            "the store keeps no append-only file",
+            "accepted reminders are lost when it restarts",
+            "set appendonly yes",
+        )
+    elif persistence.get("aof_last_write_status") != "ok":
+        yield Finding(
+            Grade.UNSAFE, "the store cannot write its append-only file", "new intents are lost", "free its disk"
+        )
+    policy = memory.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        yield Finding(
+            Grade.UNSAFE,
+            f"the store evicts keys ({policy})",
+            "a full store would drop reminders silently",
+            "set maxmemory-policy noeviction",
+        )
+
+
+def check_worker(settings: Settings) -> Iterator[Finding]:
+    """Look at what only a worker holds: keys, platforms, templates, providers and their credentials."""
+    from reminder_worker import drafting, opening, providers  # noqa: PLC0415 - not for blind processes
+
+    yield from _try("the worker's keys", lambda: opening.WorkerKeys.load(settings.keys, datetime.now(UTC)))
+    for path in sorted(settings.keys.glob("*")) if settings.keys.is_dir() else ():
+        if path.name.endswith((".key", ".ratchet")) and not is_private(path):
+            yield Finding(
+                Grade.UNSAFE, f"{path} can be read by others", "it opens or signs jobs", f"run: chmod 600 {path}"
+            )
+    for name, platform in settings.platforms.items():
+        yield from _try(f"platforms.{name}", partial(opening.load_signers, {name: platform.verify_key}))
+        if not platform.countries:
+            yield Finding(
+                Grade.UNSAFE,
+                f"platforms.{name}.countries is empty",
+                "stolen credentials could text the whole world at your cost",
+                "list the countries whose numbers may be texted",
+            )
+    yield from _try("templates", lambda: drafting.Templates.load(settings.templates))
+    for name, table in settings.providers.items():
+        yield from _try(f"providers.{name}", partial(providers.load, name, table))
+        yield from _check_provider(name, table)
+    yield from _check_amounts(settings)
+
+
+def _check_provider(name: str, table: dict[str, Any]) -> Iterator[Finding]:
+    if table.get("type", name) == "outbox":
+        yield Finding(
+            Grade.UNSAFE,
+            f"providers.{name} writes numbers and texts into a file",
+            "nobody would be reminded, and the file holds personal data",
+            "use the outbox for development only",
+        )
+    for setting, value in table.items():
+        path = Path(str(value))
+        if setting.endswith("_file") and path.is_file() and not is_private(path):
+            yield Finding(
+                Grade.UNSAFE,
+                f"providers.{name}.{setting}: the file can be read by others",
+                "it lets them text in your name",
+                f"run: chmod 600 {path}",
+            )
+
+
+def _check_amounts(settings: Settings) -> Iterator[Finding]:
+    if not settings.platforms:
+        yield Finding(Grade.UNSAFE, "there is no platform", "no job can be opened", "add a table [platforms.NAME]")
+    if not settings.providers:
+        yield Finding(Grade.UNSAFE, "there is no provider", "nothing can be sent", "add a table [providers.twilio]")
+
+
+def _try(what: str, load: Callable[[], object]) -> Iterator[Finding]:
+    """Turn what cannot be loaded into a finding."""
+    try:
+        load()
+    except SettingsError as error:
+        yield Finding(Grade.UNSAFE, str(error), f"{what} cannot be used", "mend the setting or the file it names")
+
+
+def require(settings: Settings, findings: Iterator[Finding]) -> list[Finding]:
+    """Return what was found; in production raise SettingsError for what is unsafe."""
+    found = list(findings)
+    unsafe = [f"{one.what}; {one.mend}" for one in found if one.grade is Grade.UNSAFE]
+    if settings.production and unsafe:
+        raise SettingsError("production would be unsafe: " + ". ".join(unsafe))
+    return found

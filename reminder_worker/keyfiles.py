@@ -1,0 +1,101 @@
+"""Key files: a first line that says what they hold, then one named field a line.
+
+An error names the file and what it should be, never what is in it.
+"""
+
+import os
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+
+from reminder_worker.encoding import from_text
+from reminder_worker.errors import SettingsError
+
+KEY_BYTES = 32
+PRIVATE = 0o600
+PUBLIC = 0o644
+
+
+class Kind(StrEnum):
+    """What a key file holds; its first line says so."""
+
+    PLATFORM = "platform key"  # signs and makes ids
+    VERIFY = "platform verify key"  # public
+    POINTER = "worker pointer key"  # opens pointers
+    RATCHET = "worker ratchet"  # opens envelopes
+
+
+def key_file(kind: Kind, **fields: str) -> str:
+    """Return the text of a key file."""
+    lines = [f"reminder-worker {kind} v1", *(f"{name} {value}" for name, value in fields.items())]
+    return "\n".join(lines) + "\n"
+
+
+def read_key_file(path: Path, kind: Kind, *names: str) -> list[str]:
+    """Return the named fields of a key file. Raises SettingsError, which names the file and what it should be."""
+    try:
+        first, *lines = path.read_text("ascii").splitlines() or [""]
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: there is no such file; it should be a {kind}") from None
+    except (OSError, ValueError):
+        raise SettingsError(f"{path}: cannot be read; it should be a {kind}") from None
+    fields = [line.partition(" ") for line in lines]
+    if first != f"reminder-worker {kind} v1" or [name for name, _, _ in fields] != list(names):
+        raise SettingsError(f"{path}: is not a reminder-worker {kind}")
+    return [value for _, _, value in fields]
+
+
+def key_from_file(path: Path, text: str) -> bytes:
+    """Read a key as ``read_key_file`` returned it. Raises SettingsError."""
+    try:
+        return from_text(text, KEY_BYTES)
+    except ValueError:
+        raise SettingsError(f"{path}: is damaged") from None
+
+
+def is_private(path: Path) -> bool:
+    """Tell whether nobody but its owner can use a file or folder."""
+    return path.stat().st_mode & 0o077 == 0
+
+
+def create_file(path: Path, text: str, mode: int) -> None:
+    """Write a file that must not be there yet. Raises SettingsError."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError:
+        raise SettingsError(f"{path}: is there already, and keys are never overwritten") from None
+    except OSError:
+        raise SettingsError(f"{path}: cannot be written") from None
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(handle)
+    _sync(path.parent)
+
+
+def replace_file(path: Path, text: str, mode: int) -> None:
+    """Replace a file in one step, or not at all; it keeps its owner. Raises OSError."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            if path.exists():
+                before = path.stat()
+                os.fchown(handle, before.st_uid, before.st_gid)
+            os.fchmod(handle, mode)
+            file.write(text)
+            file.flush()
+            os.fsync(handle)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink()
+        raise
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Have the disk remember which files a folder holds."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,104 @@
+"""Make, rotate and publish key files; used by the command line alone.
+
+A private key is written once with mode 0600, never printed and never overwritten.
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from nacl.signing import SigningKey
+
+from reminder_worker.encoding import to_text
+from reminder_worker.errors import SettingsError
+from reminder_worker.keyfiles import KEY_BYTES, PRIVATE, PUBLIC, Kind, create_file, key_file, replace_file
+from reminder_worker.opening import load_pointer_key, pointer_files
+from reminder_worker.ratchet import GRACE_WEEKS, WEEKS_AHEAD, Ratchet, ratchet_file, save_ratchet, turn
+from reminder_worker.sealing import PublicKeys, is_platform, kid, week
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What ``rotate`` did."""
+
+    pointer_file: Path
+    pointer_kid: str
+    pointer_keys: int  # how many now open pointers
+    weeks_forgotten: int
+    public_file: Path
+
+
+def new_worker(folder: Path, now: datetime) -> list[Path]:
+    """Make a worker's keys and return the files. Raises SettingsError, and writes nothing where a worker has keys."""
+    pointer, ratchet = _pointer_file(folder, 1), ratchet_file(folder)
+    if pointer.exists() or ratchet.exists():
+        raise SettingsError(f"{folder}: holds a worker's keys already, and keys are never overwritten")
+    _make(folder)
+    create_file(pointer, key_file(Kind.POINTER, private=_secret()), PRIVATE)
+    first = Ratchet(week(now) - GRACE_WEEKS, secrets.token_bytes(KEY_BYTES))
+    create_file(ratchet, first.to_file(), PRIVATE)
+    return [pointer, ratchet, _publish(folder, now)]
+
+
+def new_platform(name: str, folder: Path) -> tuple[Path, Path]:
+    """Make a platform's keys; return its private file and the one that the worker needs. Raises SettingsError."""
+    if not is_platform(name):
+        raise SettingsError("platform: a name has 1 to 20 of the characters a-z, 0-9 and -")
+    private, public = folder / f"{name}.key", folder / f"{name}.pub"
+    if public.exists():
+        raise SettingsError(f"{public}: is there already, and keys are never overwritten")
+    _make(folder)
+    signing = SigningKey.generate()
+    text = key_file(Kind.PLATFORM, name=name, signing=to_text(bytes(signing)), index=_secret())
+    create_file(private, text, PRIVATE)
+    create_file(public, key_file(Kind.VERIFY, verify=to_text(bytes(signing.verify_key))), PUBLIC)
+    return private, public
+
+
+def public(folder: Path, now: datetime) -> str:
+    """Return the JSON that platforms need: pointer keys, and envelope keys from last week on. Raises SettingsError."""
+    ratchet = turn(Ratchet.load(folder), now)
+    pointers = tuple(bytes(load_pointer_key(path).public_key) for path in pointer_files(folder))
+    envelopes = {}
+    while ratchet.week <= week(now) + WEEKS_AHEAD:
+        envelopes[ratchet.week] = bytes(ratchet.key().public_key)
+        ratchet = ratchet.at(ratchet.week + 1)
+    return PublicKeys(pointers, envelopes).to_json()
+
+
+def rotate(folder: Path, now: datetime) -> Rotation:
+    """Add a pointer key beside the old ones, forget past weeks and publish anew. Raises SettingsError."""
+    before = Ratchet.load(folder)
+    after = turn(before, now)
+    if not save_ratchet(folder, after):
+        raise SettingsError(f"{ratchet_file(folder)}: cannot be replaced")
+    files = pointer_files(folder)
+    path = _pointer_file(folder, int(files[-1].name.split(".")[2]) + 1)
+    create_file(path, key_file(Kind.POINTER, private=_secret()), PRIVATE)
+    name = to_text(kid(bytes(load_pointer_key(path).public_key)))
+    return Rotation(path, name, len(files) + 1, after.week - before.week, _publish(folder, now))
+
+
+def _publish(folder: Path, now: datetime) -> Path:
+    path = folder / "worker.pub.json"
+    try:
+        replace_file(path, public(folder, now), PUBLIC)
+    except OSError:
+        raise SettingsError(f"{path}: cannot be written") from None
+    return path
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        raise SettingsError(f"{folder}: cannot be made") from None
+
+
+def _pointer_file(folder: Path, number: int) -> Path:
+    return folder / f"worker.pointer.{number}.key"
+
+
+def _secret() -> str:
+    return to_text(secrets.token_bytes(KEY_BYTES))

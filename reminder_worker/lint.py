@@ -1,0 +1,55 @@
+"""Check labels and templates for what they disclose, and templates for their length."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reminder_worker import disclosure
+from reminder_worker.drafting import Templates
+from reminder_worker.errors import SettingsError
+from reminder_worker.job import Level
+
+TOO_LONG = "more_than_one_segment"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One text and the rule it breaks, if any."""
+
+    line: int
+    label: str = field(repr=False)
+    rule: str | None
+    severity: str | None = None
+
+
+def run(texts: Iterable[str], locations: Path | None, templates: Path | None) -> Iterator[Checked]:
+    """Check everything that was given, in order. Raises SettingsError for what cannot be read."""
+    yield from _labels(texts)
+    if locations is not None:
+        try:
+            yield from _labels(locations.read_text("utf-8").splitlines())
+        except (OSError, ValueError):
+            raise SettingsError("--locations: cannot be read as UTF-8 text") from None
+    if templates is not None:
+        yield from _templates(Templates.load(templates))
+
+
+def _labels(labels: Iterable[str]) -> Iterator[Checked]:
+    for line, label in enumerate(labels, 1):
+        found = disclosure.find(label) if label.strip() else None
+        yield Checked(line, label, found.rule if found else None, found.severity if found else None)
+
+
+def _templates(templates: Templates) -> Iterator[Checked]:
+    """Check every text of every language, as a phone would show it."""
+    drafts = (
+        (f"{language} {level} {name}", draft)
+        for language in templates.languages
+        for level in (Level.TIME, Level.PLACE)
+        for name, draft in templates.preview(language, level).items()
+    )
+    for line, (label, draft) in enumerate(drafts, 1):
+        found = disclosure.find(draft.body)
+        too_long = "short" in label and draft.segments > 1
+        rule = found.rule if found else TOO_LONG if too_long else None
+        yield Checked(line, label, rule, found.severity if found else "warn" if too_long else None)

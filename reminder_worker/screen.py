@@ -1,0 +1,112 @@
+"""What the command line shows: tables for people, JSON for programs."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+
+from reminder_worker.doctor import Finding, Grade
+from reminder_worker.drafting import Draft
+from reminder_worker.ledger import Reminder
+from reminder_worker.lint import Checked
+from reminder_worker.status import Status
+
+console = Console(highlight=False)
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """Turn a dataclass into what JSON can hold; times as RFC 3339 in UTC."""
+    fields: dict[str, Any] = asdict(value)
+    return {name: part.isoformat() if isinstance(part, datetime) else part for name, part in fields.items()}
+
+
+def print_json(value: Any) -> None:
+    """Print one document."""
+    print(json.dumps(value, indent=2))
+
+
+def print_line(value: Any) -> None:
+    """Print one line of JSON Lines."""
+    print(json.dumps(value))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _short(moment: datetime | None) -> str:
+    return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def print_reminders(reminders: Iterable[Reminder]) -> None:
+    """Print one row per lead."""
+    table = _table("lead", "state", "due", "ended", "provider", "attempts", "reason")
+    for one in reminders:
+        row = one.state, _short(one.due), _short(one.ended), one.provider or "", str(one.attempts), one.reason or ""
+        table.add_row(str(one.lead + 1), *row)
+    console.print(table if table.row_count else "not known")
+
+
+def print_status(now: Status) -> None:
+    """Print the numbers once."""
+    console.print(_status(now))
+
+
+def _status(now: Status) -> RenderableType:
+    pending = _table("scheduled", "overdue", "oldest overdue", "queued", "sending", "dead letters", "next due")
+    oldest = str(timedelta(seconds=round(now.overdue_seconds))) if now.overdue else ""
+    counts = now.scheduled, now.overdue, oldest, now.queued, now.sending, now.dead_letters, _short(now.next_due)
+    pending.add_row(*map(str, counts))
+    ended = _table("ended as", "reminders", "by provider")
+    for state, number in now.ended.items():
+        by = ", ".join(f"{name} {states[state]}" for name, states in now.by_provider.items() if state in states)
+        ended.add_row(state, str(number), by)
+    processes = _table("process", "last heartbeat")
+    for name, seconds in now.processes.items():
+        processes.add_row(name, f"{seconds:.0f} s ago")
+    return Group(pending, ended, processes)
+
+
+def watch_status(read: Callable[[], Status]) -> None:
+    """Refresh the numbers until interrupted."""
+    with Live(_status(read()), console=console, auto_refresh=False) as live:
+        while True:
+            time.sleep(1)
+            live.update(_status(read()), refresh=True)
+
+
+def print_lint(checked: Iterable[Checked]) -> None:
+    """Print one row per text that breaks a rule."""
+    table = _table("line", "rule", "", "text")
+    for one in checked:
+        if one.rule:
+            table.add_row(str(one.line), one.rule, one.severity or "", one.label)
+    console.print(table if table.row_count else "nothing found")
+
+
+def print_preview(language: str, drafts: Mapping[str, Draft]) -> None:
+    """Print every text of a language."""
+    table = _table(language, "segments", "text")
+    for name, draft in drafts.items():
+        table.add_row(name, str(draft.segments), draft.body)
+    console.print(table)
+
+
+def print_findings(findings: Iterable[Finding]) -> None:
+    """Print what is wrong, why it matters and how to mend it."""
+    count = 0
+    for count, one in enumerate(findings, 1):  # noqa: B007
+        mark = "UNSAFE" if one.grade is Grade.UNSAFE else "note"
+        print(f"{mark}: {one.what}\n  why: {one.why}\n  mend: {one.mend}")
+    if not count:
+        print("nothing found: production would be safe to start")

@@ -1,0 +1,171 @@
+"""What the ledger's scripts have to do, told once more in plain Python; times are milliseconds."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+LIVE = {"queued", "claimed"}
+DAY = 86_400_000
+
+
+@dataclass
+class Row:
+    """One lead of an appointment."""
+
+    due: int
+    state: str = "scheduled"
+    until: int = 0  # the end of a lease, the next look, or since when a dead letter lies there
+    version: int | None = None  # of the appointment, noted when it was taken
+    token: bytes | None = None
+    provider: str = ""
+    ref: str = ""
+    reason: str = ""
+    ended: int | None = None
+    wakes: int = 0
+    claims: int = 0
+    looks: int = 0
+    tries: int = 0
+    attempts: int = 0
+
+
+@dataclass
+class Appointment:
+    """One version of an appointment; no tag: it was cancelled, and may be added again."""
+
+    version: int
+    tag: bytes | None
+    envelope: bytes
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def open(self) -> bool:
+        return any(row.ended is None for row in self.rows)
+
+
+class Model:
+    """The ledger of all shards; every method answers what the script of its name answers."""
+
+    def __init__(self, now: int, *, lease: int, most_claims: int, keep_dead: int) -> None:
+        self.now = now
+        self.appointments: dict[bytes, Appointment] = {}
+        self.counts: Counter[tuple[int, str, str]] = Counter()
+        self._lease, self._most_claims, self._keep_dead = lease, most_claims, keep_dead
+
+    def rows(self, shard: int, shards: int) -> dict[bytes, Row]:
+        """Return the reminders of a shard by what stands for them in Redis."""
+        mine = ((id_, found) for id_, found in self.appointments.items() if id_[0] % shards == shard)
+        return {id_ + bytes([lead]): row for id_, found in mine for lead, row in enumerate(found.rows)}
+
+    def add(self, id_: bytes, tag: bytes, envelope: bytes, dues: list[int]) -> str:
+        old = self.appointments.get(id_)
+        if old and old.tag == tag:
+            return "unchanged"
+        if old and any(row.state == "sending" for row in old.rows):
+            return "in_flight"
+        version = old.version + 1 if old else 1
+        self.appointments[id_] = Appointment(version, tag, envelope, [Row(due) for due in dues])
+        return "moved" if old else "added"
+
+    def cancel(self, id_: bytes) -> str:
+        found = self.appointments.get(id_)
+        if found is None:
+            return "missing"
+        if found.tag is None:
+            return "cancelled"
+        if any(row.state == "sending" for row in found.rows):
+            return "in_flight"
+        if not found.open:
+            return "ended"
+        for row in found.rows:
+            if row.ended is None:
+                self._finish(row, "cancelled", "cancelled")
+        found.tag = None
+        return "cancelled"
+
+    def take(self, shard: int, shards: int, most: int, capacity: int) -> list[tuple[bytes, int]]:
+        rows = self.rows(shard, shards)
+        room = max(0, min(most, capacity - sum(row.state in LIVE for row in rows.values())))
+        due = sorted((row.due, member) for member, row in rows.items() if row.state == "scheduled")
+        taken = [member for when, member in due if when <= self.now][:room]
+        for member in taken:
+            row = rows[member]
+            row.state, row.until, row.wakes = "queued", self.now + self._lease, 1
+            row.version = self.appointments[member[:16]].version
+        return [(member, self.appointments[member[:16]].version) for member in taken]
+
+    def claim(self, row: Row | None, version: int, token: bytes, lease: int) -> str:
+        if row is None or row.version != version:
+            return "no"
+        if row.state == "sending" and row.looks:
+            return "look"
+        if row.state == "queued":
+            row.state, row.token, row.until = "claimed", token, self.now + lease
+            row.claims += 1
+            return "claimed"
+        return "claimed" if row.state == "claimed" and row.token == token else "no"
+
+    def intend(self, row: Row | None, token: bytes, provider: str, ref: str, lease: int, expires: int) -> str:
+        if row is None or (row.ref == ref and row.state != "sending"):
+            return "lost"
+        if row.ref == ref:
+            return "ok"
+        if row.state != "claimed" or row.token != token:
+            return "lost"
+        if self.now >= expires:
+            return "late"
+        row.state, row.provider, row.ref, row.until, row.looks = "sending", provider, ref, self.now + lease, 0
+        row.attempts += 1
+        return "ok"
+
+    def settle(self, row: Row | None, token: bytes, ref: str, kind: str, reason: str, delay: int) -> bool:
+        if row is None:
+            return False
+        if kind == "sent":
+            if not ref or row.ref != ref:
+                return False
+            if row.state != "sent":
+                self._finish(row, "sent", reason)
+            return True
+        is_open = row.state == "sending" and ref != "" and row.ref == ref
+        is_held = row.state == "claimed" and token != b"" and row.token == token
+        if not is_open and not is_held:
+            return row.state == kind or (row.state == "dead" and kind == "failed")
+        if kind == "closed":
+            row.state, row.reason, row.until, row.looks = "claimed", reason, self.now + delay, 0
+        elif kind in {"retry", "hold"}:
+            row.state, row.reason, row.due, row.token = "scheduled", reason, self.now + delay, None
+            row.wakes = row.claims = row.looks = 0
+            row.tries += kind == "retry"
+        else:
+            self._finish(row, kind, reason)
+        return True
+
+    def sweep(self, shard: int, shards: int, most: int) -> list[tuple[bytes, int]]:
+        rows, wake = self.rows(shard, shards), []
+        for member, row in self._ended(rows, LIVE, self.now, most):
+            if row.state == "claimed" and row.claims >= self._most_claims:
+                row.state, row.until, row.reason = "dead", self.now, "poison"
+            else:
+                row.state, row.token, row.wakes = "queued", None, row.wakes + 1
+                row.until = self.now + self._slower(row.wakes - 1)
+                wake.append((member, row.version))
+        for member, row in self._ended(rows, {"sending"}, self.now, most):
+            row.looks += 1
+            row.until = self.now + self._slower(row.looks - 1)
+            wake.append((member, row.version))
+        for _, row in self._ended(rows, {"dead"}, self.now - self._keep_dead, most):
+            self._finish(row, "failed", "poison")
+        return wake
+
+    def _slower(self, times: int) -> int:
+        return self._lease * 2 ** min(times, 6)
+
+    def _ended(self, rows: dict[bytes, Row], states: set[str], before: int, most: int) -> list[tuple[bytes, Row]]:
+        found = sorted((row.until, member) for member, row in rows.items() if row.state in states)
+        return [(member, rows[member]) for until, member in found if until <= before][:most]
+
+    def _finish(self, row: Row, state: str, reason: str) -> None:
+        if row.ended is not None:
+            self.counts[row.ended // DAY, row.state, row.provider] -= 1
+        row.state, row.reason, row.ended, row.token = state, reason, self.now, None
+        row.wakes = row.claims = row.looks = 0
+        self.counts[self.now // DAY, state, row.provider] += 1

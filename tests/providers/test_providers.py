@@ -1,0 +1,84 @@
+"""The loader and the reading of settings tables."""
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from reminder_worker import providers
+from reminder_worker.errors import SettingsError
+from reminder_worker.providers import Table, load, read_table
+from reminder_worker.providers.outbox import Outbox
+
+
+class Settings(Table):
+    account: str = Field(pattern="^AC")
+    sender: int = Field(alias="from")
+
+
+def test_a_provider_is_found_by_the_name_of_its_table(tmp_path: Path) -> None:
+    provider = load("outbox", {"path": str(tmp_path / "outbox.jsonl")})
+    assert isinstance(provider, Outbox)
+    assert provider.name == "outbox"
+
+
+def test_a_provider_is_found_by_its_type(tmp_path: Path) -> None:
+    provider = load("drafts", {"type": "outbox", "path": str(tmp_path / "outbox.jsonl")})
+    assert isinstance(provider, Outbox)
+    assert provider.name == "drafts"
+
+
+def test_an_unknown_provider_is_told_which_there_are() -> None:
+    with pytest.raises(SettingsError, match=r"providers\.carrier: no such provider; there are: .*outbox.*twilio"):
+        load("carrier", {})
+
+
+def test_a_missing_package_is_told_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [name for name in sys.modules if name.split(".")[0] == "twilio"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.delitem(sys.modules, "reminder_worker.providers.twilio", raising=False)
+    monkeypatch.setitem(sys.modules, "twilio.base.exceptions", None)
+    with pytest.raises(SettingsError) as caught:
+        load("clinic", {"type": "twilio"})
+    assert str(caught.value) == "providers.clinic: run `pip install 'reminder-worker[twilio]'`"
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("somebody_elses.module:Provider", "providers.other: run `pip install 'somebody_elses'`"),
+        ("reminder_worker.no_such_module:Provider", None),
+    ],
+)
+def test_a_plug_in_that_does_not_import_is_named(
+    monkeypatch: pytest.MonkeyPatch, value: str, expected: str | None
+) -> None:
+    broken = EntryPoint("other", value, providers.ENTRY_POINTS)
+    monkeypatch.setattr(providers, "entry_points", lambda **_: (broken,))
+    with pytest.raises(SettingsError if expected else ModuleNotFoundError) as caught:
+        load("other", {})
+    assert expected is None or str(caught.value) == expected
+
+
+def test_a_wrong_table_names_every_setting_and_shows_no_value() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_table(Settings, "carrier", {"account": "secret-1", "from": "secret-2", "token": "secret-3"})
+    message = str(caught.value)
+    assert "secret" not in message
+    assert all(f"providers.carrier.{name}: " in message for name in ("account", "from", "token"))
+    assert caught.value.__context__ is None
+    assert caught.value.__cause__ is None
+
+
+def test_a_missing_setting_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"^providers\.carrier\.from: "):
+        read_table(Settings, "carrier", {"account": "AC1"})
+
+
+def test_the_modules_of_providers_are_loaded_only_when_they_are_used() -> None:
+    program = "import sys, reminder_worker.providers; print([name for name in sys.modules if 'twilio' in name])"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "[]"

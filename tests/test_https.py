@@ -1,0 +1,319 @@
+"""The transport under the HTTP providers: deadlines, TLS, connections. Answers are tested with the providers."""
+
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from fake_twilio import ACCOUNT, TOKEN, FakeTwilio, _basic
+
+from reminder_worker import https
+from reminder_worker.errors import Ambiguous, NotSent
+from reminder_worker.https import Answer, Site, check_url
+
+PATH = f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
+FORM = urlencode({"To": "+33612345678", "Body": "Rappel", "From": "+15005550006"}).encode()
+HEADERS = {"Authorization": _basic(ACCOUNT, TOKEN), "Content-Type": "application/x-www-form-urlencoded"}
+
+
+@pytest.fixture
+def server() -> Iterator[FakeTwilio]:
+    with FakeTwilio() as fake:
+        yield fake
+
+
+@pytest.fixture
+def site(server: FakeTwilio) -> Iterator[Site]:
+    site = Site(server.url)
+    yield site
+    site.close()
+
+
+def post(site: Site, seconds: float = 5.0) -> Answer:
+    return site.call("POST", PATH, headers=HEADERS, body=FORM, deadline=time.monotonic() + seconds)
+
+
+def test_threads_share_connections(server: FakeTwilio, site: Site) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: post(site), range(32)))
+    assert {answer.status for answer in answers} == {201}
+    assert server.requests == 32
+    assert server.connections <= 8
+
+
+def test_one_thread_uses_one_connection(server: FakeTwilio, site: Site) -> None:
+    for _ in range(5):
+        post(site)
+    assert server.connections == 1
+
+
+def test_a_connection_that_was_closed_while_idle_is_not_used_again(server: FakeTwilio, site: Site) -> None:
+    post(site)
+    server.hang_up_idle()
+    assert post(site).status == 201
+    assert server.connections == 2
+
+
+def test_a_connection_that_was_idle_for_long_is_not_used_again(
+    server: FakeTwilio, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post(site)
+    monkeypatch.setattr(https, "IDLE_LIMIT", 0.0)
+    post(site)
+    assert server.connections == 2
+
+
+def test_a_connection_is_not_used_again_after_a_failure(server: FakeTwilio, site: Site) -> None:
+    server.truncate()
+    with pytest.raises(Ambiguous):
+        post(site)
+    assert post(site).status == 201
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("head", [False, True])
+def test_a_dripping_answer_does_not_extend_the_deadline(server: FakeTwilio, site: Site, *, head: bool) -> None:
+    server.drip(every=0.05, head=head)
+    begin = time.monotonic()
+    with pytest.raises(Ambiguous):
+        post(site, 0.4)
+    assert 0.3 < time.monotonic() - begin < 0.8
+
+
+def test_an_answer_that_drips_in_time_is_read(server: FakeTwilio, site: Site) -> None:
+    server.drip(every=0.0001)
+    assert post(site).status == 201
+
+
+def test_a_deadline_that_has_passed_sends_nothing(server: FakeTwilio, site: Site) -> None:
+    with pytest.raises(NotSent):
+        post(site, -1.0)
+    post(site)
+    with pytest.raises(NotSent):  # also where a connection is at hand
+        post(site, -1.0)
+    assert server.requests == 1
+
+
+def test_a_slow_name_server_cannot_make_a_request_leave_late(
+    server: FakeTwilio, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = socket.getaddrinfo
+
+    def slowly(*arguments: object, **more: object) -> object:
+        time.sleep(0.1)
+        return look_up(*arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    with pytest.raises(NotSent):
+        post(site, 0.05)
+    assert server.connections == 0
+
+
+def test_a_refused_connection_is_not_sent() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        site = Site(f"http://127.0.0.1:{reserved.getsockname()[1]}")
+        with pytest.raises(NotSent):
+            post(site)
+
+
+def test_an_unknown_host_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(NotSent):
+        post(Site("https://api.example.invalid"))
+
+
+def test_the_next_address_is_tried_where_the_first_is_silent(
+    server: FakeTwilio, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = socket.getaddrinfo
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.create_connection(full.getsockname()):
+        monkeypatch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda host, port, **more: look_up(*full.getsockname(), **more) + look_up(host, port, **more),
+        )
+        assert post(site, 0.6).status == 201
+
+
+def test_a_silent_address_is_not_sent_at_the_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.create_connection(full.getsockname()):
+        begin = time.monotonic()
+        with pytest.raises(NotSent):
+            post(Site(f"http://127.0.0.1:{full.getsockname()[1]}"), 0.3)
+        assert time.monotonic() - begin < 0.7
+
+
+def test_a_stalled_handshake_is_not_sent_at_the_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begin = time.monotonic()
+        with pytest.raises(NotSent):
+            post(Site(f"https://127.0.0.1:{silent.getsockname()[1]}"), 0.3)
+        assert time.monotonic() - begin < 0.7
+
+
+def test_a_server_that_takes_nothing_in_ends_at_the_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        site = Site(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        first = ThreadPoolExecutor(1).submit(site.call, "GET", "/", headers={}, deadline=time.monotonic() + 5)
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            assert first.result().status == 200
+            begin = time.monotonic()
+            with pytest.raises(Ambiguous):  # on the connection that is open already
+                site.call("POST", "/", headers={}, body=b"x" * 50_000_000, deadline=begin + 0.3)
+            assert time.monotonic() - begin < 0.9
+
+
+def test_a_header_that_would_split_the_request_is_not_sent(server: FakeTwilio, site: Site) -> None:
+    with pytest.raises(NotSent):
+        site.call("POST", PATH, headers={"X": "a\r\nHost: b"}, deadline=time.monotonic() + 5)
+    assert server.requests == 0
+
+
+def test_an_answer_over_the_limit_is_not_read(server: FakeTwilio, site: Site) -> None:
+    server.answer(201, b"x" * https.ANSWER_LIMIT)
+    assert len(post(site).body) == https.ANSWER_LIMIT
+    server.answer(201, b"x" * (https.ANSWER_LIMIT + 1))
+    with pytest.raises(Ambiguous):
+        post(site)
+
+
+def test_proxies_of_the_environment_are_not_used(
+    server: FakeTwilio, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert post(site).status == 201
+
+
+def test_an_abandoned_site_closes_its_connections(server: FakeTwilio) -> None:
+    site = Site(server.url)
+    post(site)
+    connection = site._idle[0]
+    del site
+    assert connection.sock is None
+
+
+def test_a_closed_site_keeps_no_connection(server: FakeTwilio, site: Site) -> None:
+    site.close()
+    assert post(site).status == 201
+    assert not site._idle
+
+
+# TLS
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Self-signed certificates with their keys: for this server, and for another name."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("certificates")
+    return {name: _certificate(folder / name, name) for name in ("IP:127.0.0.1", "DNS:other.example")}
+
+
+def _certificate(file: Path, name: str) -> Path:
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=test"
+    options = ["-addext", f"subjectAltName={name}", "-keyout", f"{file}.key", "-out", f"{file}.crt"]
+    subprocess.run([*command.split(), *options], check=True, capture_output=True)
+    file.write_text(Path(f"{file}.key").read_text() + Path(f"{file}.crt").read_text())
+    return file
+
+
+def test_tls_connections_are_verified_and_shared(
+    certificates: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", f"{certificates['IP:127.0.0.1']}.crt")
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    with FakeTwilio(certificate=certificates["IP:127.0.0.1"]) as server:
+        site = Site(server.url)
+        assert [post(site).status for _ in range(3)] == [201, 201, 201]
+        assert server.connections == 1
+        site.close()
+    assert not (tmp_path / "keys").exists()
+
+
+@pytest.mark.parametrize("head", [False, True])
+def test_a_dripping_answer_does_not_extend_the_deadline_over_tls(
+    certificates: dict[str, Path], monkeypatch: pytest.MonkeyPatch, *, head: bool
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", f"{certificates['IP:127.0.0.1']}.crt")
+    with FakeTwilio(certificate=certificates["IP:127.0.0.1"]) as server:
+        server.drip(every=0.05, head=head)
+        begin = time.monotonic()
+        with pytest.raises(Ambiguous):
+            post(Site(server.url), 0.4)
+        assert 0.3 < time.monotonic() - begin < 0.8
+
+
+@pytest.mark.parametrize(
+    ("shown", "trusted"),
+    [("IP:127.0.0.1", "DNS:other.example"), ("DNS:other.example", "DNS:other.example")],
+    ids=["unknown authority", "wrong host"],
+)
+def test_a_certificate_that_is_not_the_servers_is_not_sent(
+    certificates: dict[str, Path], monkeypatch: pytest.MonkeyPatch, shown: str, trusted: str
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", f"{certificates[trusted]}.crt")
+    with FakeTwilio(certificate=certificates[shown]) as server:
+        with pytest.raises(NotSent):
+            post(Site(server.url))
+        assert server.requests == 0
+
+
+def test_tls_before_1_2_is_refused() -> None:
+    context = Site("https://api.example.com")._tls
+    assert context is not None
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+# URLs
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "api.example.com",
+        "ftp://api.example.com",
+        "http://api.example.com",
+        "http://127.0.0.1.example.com",
+        "https://user:pass@api.example.com",
+        "https://api.example.com?query",
+        "https://api.example.com#part",
+        "https://",
+        "https://api.example.com:0",
+        "https://api.example.com:99999",
+        "https://api.exämple.com",
+        "https://api.example.com/a b",
+    ],
+)
+def test_a_url_that_others_could_read_or_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        check_url(url)
+    assert "example" not in str(caught.value) or "https://api.example.com" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.twilio.com", "https://api.example.com:8443/twilio", "http://127.0.0.1:1", "http://[::1]:80"]
+)
+def test_a_good_url_is_accepted(url: str) -> None:
+    assert check_url(url + "/") == url
+
+
+def test_no_thread_is_left_behind(server: FakeTwilio, site: Site) -> None:
+    before = threading.active_count()
+    post(site)
+    assert threading.active_count() <= before + 1  # the server's, for its connection

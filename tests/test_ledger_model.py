@@ -1,0 +1,357 @@
+"""The scripts against a plain model: whatever is called, in whatever order, once or twice, both agree."""
+
+import contextlib
+import os
+import struct
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from clock import START, Clock, real_script, script
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
+from model import Model, Row
+
+from reminder_worker import schedule as module
+from reminder_worker import store
+from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.errors import Reason
+from reminder_worker.job import FailureClass, State
+from reminder_worker.ledger import CLAIM_LEASE, Answer, Claim, Entry, Intent, OpenAttempt, Outcome, Wake
+from reminder_worker.schedule import KEEP_DEAD, MOST_CLAIMS, WAKE_LEASE, Schedule, milliseconds
+
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "0"))  # how many to try at random; 0: the same few each time
+LIMITS = settings(
+    max_examples=EXAMPLES or 60,
+    stateful_step_count=50,
+    derandomize=not EXAMPLES,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+IDS = [bytes([first]) * 16 for first in (0, 1, 2)]
+RETENTION = timedelta(days=3650)  # Redis forgets by its own clock, which stands still beside ours
+INTENT_LEASE = timedelta(seconds=15)
+FINAL = {"sent", "failed", "expired", "cancelled", "suppressed", "unknown", "rejected"}
+SET_OF = {"scheduled": "due", "queued": "live", "claimed": "live", "sending": "open", "dead": "dead", "unknown": "unknown"}
+
+PROVIDERS = st.sampled_from(["outbox", "twilio"])
+OUTCOMES = st.sampled_from(
+    [
+        Outcome.sent("SM1", 1),
+        Outcome.closed(Reason.NOT_SENT),
+        Outcome.retry(Reason.THROTTLED, timedelta(seconds=10)),
+        Outcome.hold(Reason.NOT_CONFIRMED, timedelta(seconds=5)),
+        Outcome.final(State.FAILED, Reason.LANDLINE, FailureClass.PERMANENT),
+        Outcome.final(State.EXPIRED, Reason.TOO_LATE, FailureClass.TEMPORARY),
+        Outcome.final(State.REJECTED, Reason.DAMAGED, FailureClass.PERMANENT),
+        Outcome.final(State.SUPPRESSED, Reason.OPTED_OUT, FailureClass.PERMANENT),
+        Outcome.final(State.UNKNOWN, Reason.AMBIGUOUS, FailureClass.TECHNICAL),
+    ]
+)
+SPANS = st.sampled_from([0.001, 1, 10, 20, 60, 900, 3600, 8 * 86_400])
+IN_A_WHILE = st.sampled_from([-60, 0, 5, 20, 3600])  # seconds from now
+
+
+class Repeating:
+    """A client that sends a script call twice when told to, as redis-py does when the first reply is lost."""
+
+    def __init__(self, client: store.Client) -> None:
+        self._client = client
+        self.twice = False
+        self.lost: Any = None  # the reply that nobody saw
+        self.calls: list[tuple[Any, ...]] = []
+
+    def evalsha(self, *call: Any) -> Any:
+        reply = self._client.evalsha(*call)
+        self.calls.append(call)
+        if self.twice:
+            self.lost, reply = reply, self._client.evalsha(*call)
+        return reply
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+class Stored:
+    """Everything that stands in one shard, read without the code under test."""
+
+    def __init__(self, client: store.Client, prefix: bytes) -> None:
+        self._client = client
+        self.rows: dict[bytes, dict[str, str]] = {}
+        self.heads: dict[bytes, tuple[int, int, int, bytes]] = {}
+        self.envelopes: dict[bytes, bytes] = {}
+        self.counts: Counter[tuple[int, str, str]] = Counter()
+        self.sets: dict[str, dict[bytes, int]] = {name: {} for name in ("due", "live", "open", "dead", "unknown")}
+        self.lives_on: set[bytes] = set()  # rows and heads without an end of their own
+        for key in client.scan_iter(prefix + b"*", count=1000):
+            self._read(key, key.removeprefix(prefix))
+
+    def _read(self, key: bytes, name: bytes) -> None:
+        kind, _, rest = name.partition(b":")
+        if kind == b"a":
+            value = self._client.get(key)
+            self.heads[rest], self.envelopes[rest] = struct.unpack(">HBB8s", value[:12]), value[12:]
+        elif kind == b"r":
+            fields = self._client.hgetall(key)
+            self.rows[rest] = {field.decode(): text.decode("latin-1") for field, text in fields.items()}
+        elif kind == b"n":
+            for field, count in self._client.hgetall(key).items():
+                state, provider = field.decode().split("|")
+                self.counts[int(rest), state, provider] = int(count)
+        else:
+            self.sets[name.decode()] = {member: int(at) for member, at in self._client.zrange(key, 0, -1, withscores=True)}
+        if kind in {b"a", b"r", b"n"} and self._client.pttl(key) < 0:
+            self.lives_on.add(rest)
+
+    def state(self, member: bytes) -> str:
+        row = self.rows.get(member, {})
+        state = row.get("state", "scheduled")
+        return "dead" if state == "failed" and "ended" not in row else state
+
+
+class Ledger(RuleBasedStateMachine):
+    """Calls the schedule and the model alike."""
+
+    client: store.Client
+    shards = 1
+
+    wakes: Bundle[Wake] = Bundle("wakes")
+    claims: Bundle[Claim] = Bundle("claims")
+    attempts: Bundle[tuple[Claim, str]] = Bundle("attempts")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.client.flushdb()
+        self.clock = Clock(self.client)
+        self.sender = Repeating(self.client)
+        self.schedule = Schedule(self.sender, shards=self.shards, retention=RETENTION)
+        self.model = Model(
+            module._ms(START),
+            lease=milliseconds(WAKE_LEASE),
+            most_claims=MOST_CLAIMS,
+            keep_dead=milliseconds(KEEP_DEAD),
+        )
+        self.past: list[tuple[tuple[Any, ...], Any]] = []
+        self.withdrawn: set[tuple[bytes, int]] = set()  # versions that were moved, or that we said are cancelled
+        self.accepted: set[tuple[bytes, int]] = set()  # reminders whose "sent" was taken
+        self.attempt = 0
+
+    def call(self, ours: Any, models: Any, *, twice: bool) -> tuple[Any, Any]:
+        """Make a call, perhaps twice; a repeat leaves the model as it was unless it says so itself."""
+        self.sender.twice = twice
+        answer = ours()
+        self.past.append((self.sender.calls[-1], models))
+        expected = models()
+        return answer, models() if twice else expected
+
+    def row(self, member: bytes) -> Row | None:
+        found = self.model.appointments.get(member[:16])
+        return found.rows[member[16]] if found and member[16] < len(found.rows) else None
+
+    # What a platform does.
+
+    @rule(id_=st.sampled_from(IDS), tag=st.integers(1, 3), dues=st.lists(IN_A_WHILE, min_size=1, max_size=2), twice=st.booleans())
+    def add(self, id_: bytes, tag: int, dues: list[int], twice: bool) -> None:
+        before = self.model.appointments.get(id_)
+        moments = tuple(self.clock.now + timedelta(seconds=due) for due in dues)
+        entry = Entry(id_, bytes([tag]) * 8, b"envelope %d" % tag, moments)
+        answer, expected = self.call(
+            lambda: self.schedule.add([entry]),
+            lambda: self.model.add(id_, entry.tag, entry.envelope, [module._ms(moment) for moment in moments]),
+            twice=twice,
+        )
+        assert answer == [expected]
+        if before and self.model.appointments[id_].version != before.version:
+            self.withdrawn.add((id_, before.version))
+
+    @rule(id_=st.sampled_from(IDS), twice=st.booleans())
+    def cancel(self, id_: bytes, twice: bool) -> None:
+        answer, expected = self.call(lambda: self.schedule.cancel(id_), lambda: self.model.cancel(id_), twice=twice)
+        assert answer == expected
+        if answer is Answer.CANCELLED:
+            self.withdrawn.add((id_, self.model.appointments[id_].version))
+
+    # What a scheduler does.
+
+    @rule(target=wakes, shard=st.integers(0, 2), most=st.integers(1, 4), capacity=st.integers(0, 4), twice=st.booleans())
+    def take(self, shard: int, most: int, capacity: int, twice: bool) -> Any:
+        shard %= self.shards
+        taken, expected = self.call(
+            lambda: self.schedule.take(shard, most=most, capacity=capacity),
+            lambda: self.model.take(shard, self.shards, most, capacity),
+            twice=twice,
+        )
+        assert [(wake.member, wake.version) for wake in taken.wakes] == expected
+        lost = self.sender.lost[3::2] if twice else []
+        assert not {wake.member for wake in taken.wakes} & set(lost)  # a repeat takes others or none
+        assert all(self.row(member).state == "queued" for member in lost)  # and the sweep finds those again
+        return multiple(*taken.wakes)
+
+    @rule(target=wakes, shard=st.integers(0, 2), most=st.integers(1, 4), twice=st.booleans())
+    def sweep(self, shard: int, most: int, twice: bool) -> Any:
+        shard %= self.shards
+        wakes, expected = self.call(
+            lambda: self.schedule.sweep(shard, most=most),
+            lambda: self.model.sweep(shard, self.shards, most),
+            twice=twice,
+        )
+        assert [(wake.member, wake.version) for wake in wakes] == expected
+        assert not {wake.member for wake in wakes} & set(self.sender.lost[::2] if twice else ())
+        return multiple(*wakes)
+
+    # What workers do, alive or long given up.
+
+    @rule(target=claims, wake=wakes, stale=st.booleans(), twice=st.booleans())
+    def claim(self, wake: Wake, stale: bool, twice: bool) -> Any:
+        wake = Wake(wake.id, wake.lead, wake.version - 1) if stale else wake
+        self.sender.twice = twice
+        found = self.schedule.claim(wake)
+        token, row = self.sender.calls[-1][5], self.row(wake.member)
+
+        def model() -> str:
+            return self.model.claim(self.row(wake.member), wake.version, token, milliseconds(CLAIM_LEASE))
+
+        self.past.append((self.sender.calls[-1], model))
+        kind = model()
+        if kind == "claimed":
+            assert isinstance(found, Claim)
+            assert (found.tries, found.envelope) == (row.tries, self.model.appointments[wake.id].envelope)
+            assert (wake.id, wake.version) not in self.withdrawn
+            return found
+        assert isinstance(found, OpenAttempt) if kind == "look" else found is None
+        return multiple()
+
+    @rule(target=attempts, claim=claims, provider=PROVIDERS, expires=IN_A_WHILE, twice=st.booleans())
+    def intend(self, claim: Claim, provider: str, expires: int, twice: bool) -> Any:
+        self.attempt += 1
+        ref, last = f"ref-{self.attempt}", self.clock.now + timedelta(seconds=expires)
+        member, lease = claim.wake.member, milliseconds(INTENT_LEASE)
+        intent, expected = self.call(
+            lambda: self.schedule.intend(claim, provider, ref, lease=INTENT_LEASE, expires=last),
+            lambda: self.model.intend(self.row(member), claim.token, provider, ref, lease, module._ms(last)),
+            twice=twice,
+        )
+        assert intent == expected
+        if intent is not Intent.OK:
+            return multiple()
+        assert (claim.wake.id, claim.wake.version) not in self.withdrawn
+        assert expires > 0
+        return claim, ref
+
+    @rule(attempt=attempts, outcome=OUTCOMES, with_token=st.booleans(), twice=st.booleans())
+    def settle_an_attempt(self, attempt: tuple[Claim, str], outcome: Outcome, with_token: bool, twice: bool) -> None:
+        claim, ref = attempt
+        taken = self.settle(claim.wake, claim.token if with_token else b"", ref, outcome, twice)
+        if outcome.kind == State.SENT and taken:
+            self.accepted.add((claim.wake.member, claim.wake.version))
+
+    @rule(claim=claims, outcome=OUTCOMES, twice=st.booleans())
+    def settle_a_claim(self, claim: Claim, outcome: Outcome, twice: bool) -> None:
+        taken = self.settle(claim.wake, claim.token, "", outcome, twice)
+        assert not (taken and outcome.kind == State.SENT)  # without an attempt there is nothing to accept
+
+    def settle(self, wake: Wake, token: bytes, ref: str, outcome: Outcome, twice: bool) -> bool:
+        delay, reason = milliseconds(outcome.delay), outcome.reason or ""
+        taken, expected = self.call(
+            lambda: self.schedule.settle(wake, outcome, token=token, reference=ref),
+            lambda: self.model.settle(self.row(wake.member), token, ref, outcome.kind, reason, delay),
+            twice=twice,
+        )
+        assert taken == expected
+        return taken
+
+    # What happens to all of them.
+
+    @rule(span=SPANS)
+    def time_passes(self, span: float) -> None:
+        self.clock.forward(seconds=span)
+        self.model.now = module._ms(self.clock.now)
+
+    @rule(which=st.integers(0, 1_000_000))
+    def a_call_from_long_ago_arrives(self, which: int) -> None:
+        if self.past:
+            call, model = self.past[which % len(self.past)]
+            versions = {id_: found.version for id_, found in self.model.appointments.items()}
+            self.client.evalsha(*call)
+            model()
+            self.withdrawn |= {
+                (id_, version) for id_, version in versions.items() if self.model.appointments[id_].version != version
+            }
+
+    # What always holds.
+
+    @invariant()
+    def all_is_as_the_model_says(self) -> None:
+        counts: Counter[tuple[int, str, str]] = Counter()
+        for shard in range(self.shards):
+            stored = Stored(self.client, self.schedule.prefix(shard))
+            counts.update(stored.counts)
+            self.check_sets(stored)
+            self.check_appointments(stored, shard)
+            for member, row in self.model.rows(shard, self.shards).items():
+                check_row(stored, member, row)
+        assert +counts == +self.model.counts
+
+    def check_sets(self, stored: Stored) -> None:
+        """Each reminder is in one state, and in the one set of that state."""
+        members = {id_ + bytes([lead]) for id_, head in stored.heads.items() for lead in range(head[1])}
+        assert set(stored.rows) <= members
+        for member in members:
+            place = SET_OF.get(stored.state(member))
+            assert [name for name, held in stored.sets.items() if member in held] == [place] * (place is not None)
+        assert {member for held in stored.sets.values() for member in held} <= members
+
+    def check_appointments(self, stored: Stored, shard: int) -> None:
+        """The envelope and the endless life of the head end with the last reminder."""
+        expected = {id_: found for id_, found in self.model.appointments.items() if id_[0] % self.shards == shard}
+        assert set(stored.heads) == set(expected)
+        for id_, (version, leads, left, tag) in stored.heads.items():
+            found = expected[id_]
+            bits = sum(2**lead for lead, row in enumerate(found.rows) if row.ended is None)
+            assert (version, leads, left, tag) == (found.version, len(found.rows), bits, found.tag or bytes(8))
+            assert stored.envelopes[id_] == (found.envelope if left else b"")
+            assert (id_ in stored.lives_on) == bool(left)
+
+    @invariant()
+    def what_was_accepted_stays_sent(self) -> None:
+        for member, version in self.accepted:
+            if self.model.appointments[member[:16]].version == version:
+                assert self.schedule.show(member[:16])[member[16]].state is State.SENT
+
+    @invariant()
+    def everybody_can_be_shown(self) -> None:
+        for id_, found in self.model.appointments.items():
+            states = ["failed" if row.state == "dead" else row.state for row in found.rows]
+            states = ["queued" if state == "claimed" else state for state in states]
+            assert [reminder.state for reminder in self.schedule.show(id_)] == states
+
+
+def check_row(stored: Stored, member: bytes, row: Row) -> None:
+    """A reminder stands in Redis as the model has it; a final one holds no token, and will be forgotten."""
+    fields = stored.rows.get(member, {})
+    assert stored.state(member) == row.state
+    for name in ("tries", "attempts", "claims", "wakes", "looks"):
+        assert int(fields.get(name, 0)) == getattr(row, name), name
+    for name in ("provider", "ref", "reason"):
+        assert fields.get(name, "") == getattr(row, name), name
+    assert fields.get("version") == (None if row.version is None else str(row.version))
+    assert fields.get("ended") == (None if row.ended is None else str(row.ended))
+    until = row.due if row.state == "scheduled" else row.ended if row.state == "unknown" else row.until
+    if place := SET_OF.get(row.state):
+        assert stored.sets[place][member] == until
+    if row.state in FINAL:
+        assert "token" not in fields
+    if fields:
+        assert (member in stored.lives_on) == (row.state not in FINAL)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_the_scripts_do_what_the_model_does(client: store.Client, clock: Clock, shards: int) -> None:
+    for name in ("add", "cancel", "take", "sweep", "claim", "intend", "settle"):
+        client.script_load(script(name)[0])  # so that a call is one call
+    machine = type("Machine", (Ledger,), {"client": client, "shards": shards})
+    run_state_machine_as_test(machine, settings=LIMITS)
