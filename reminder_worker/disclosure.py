@@ -91,7 +91,7 @@ def _worst(words: list[folding.Word]) -> Finding | None:
 _REFUSED = frozenset("AB")
 _OVERRIDES = "\u202d\u202e"  # a phone would show the letters in another order than the one checked here
 _LINK = (
-    r"(?i)://|\bwww\.|\w\.[a-z]{2,}/\w"
+    r"(?i)://|\bwww\.|\bt\.co/|[a-z]{3}\.[a-z]{2,6}/\w"
     r"|\w\.(?:com|org|net|info|app|dev|health|clinic|eu|fr|uk|ch|be)\b(?!\.)"
     r"|\w{3}\.(?:de|es|it|nl|pl|pt|io|me|ly|co)(?=[?:;,)]|\s*$)"  # "Avda.de la Paz" is a street
 )
@@ -103,11 +103,12 @@ def _is_control(char: str) -> bool:
 
 
 # The net behind the stems: words built like a branch of medicine, in any language that takes them from Greek.
+_CORES = ("olog", "oloj", "oloo", "iatr", "kunde", "hirurg", "surg", "tom", "oscop", "oskop", "erap")
 _SPECIALITY = r"""
     (?P<root> \w{2,}? )
-    (?: olog (?: y | ies? | ien | ias? | i | as? | os? | ues? | ist\w* | in | innen | en | isch\w* | ic | ical | ic[aio]s?
-               | iches? | iques? | iczn\w* )
-      | oloji\w* | oloog | ologi\w*
+    (?: olog (?: y | ies? | ien | ias? | i | as? | os? | ues? | in | innen | en | iches? | iques?
+               | ic | ical | ic[aio]s? | iczn\w* | isch\w* | ist\w* )
+      | oloji\w* | oloog
       | iatr (?: y | ie | ia | i | es? | as? | os? | ics? | ic[aio]s? | iques? | isch\w* | yczn\w* )
       | heilkunde | geneeskunde | heelkunde
       | [ck]hirurg\w* | surgery | surgical
@@ -116,26 +117,30 @@ _SPECIALITY = r"""
       | th?erap (?: y | ies? | ien | ia | i | eut\w* | ist\w* )
     )
 """
-# One of these is in every match: most texts are spared the expression.
-_CORES = ("olog", "oloj", "oloo", "iatr", "kunde", "hirurg", "surg", "tom", "oscop", "oskop", "erap")
-# Sciences, crafts and plain words with such endings: whole roots, and roots that take anything in front.
-_OTHER_ROOTS = frozenset(
-    "kok bi ge the te ec ok oek zo ap anth ant arch pr mon hom or on oen en sin tr icon ikon typ tip top phon fon myc"
-    " et eth crim pom agr aer ide fil phil chron kron astr soci sozi micr mikr nan turk islam japan ethn etn".split()
+# Sciences, crafts and plain words that end so too: whole roots, and roots that take anything in front.
+# fmt: off
+_OTHER_ROOTS = frozenset({
+    "aer", "agr", "ant", "anth", "ap", "arch", "astr", "bi", "chron", "crim", "ec", "en", "et", "eth", "ethn",
+    "etn", "fil", "fon", "ge", "hom", "icon", "ikon", "islam", "japan", "kok", "kron", "micr", "mikr", "mon",
+    "myc", "nan", "oek", "oen", "ok", "on", "or", "phil", "phon", "pom", "pr", "sin", "soci", "sozi", "te",
+    "the", "tip", "top", "tr", "turk", "typ", "zo",
+})
+_OTHER_ENDINGS = (
+    "aegypt", "agypt", "anthrop", "antrop", "archa", "archae", "arche", "arque", "bibli", "caleid", "clim",
+    "climat", "cosm", "crimin", "crypt", "dendr", "egipt", "egypt", "entom", "epistem", "escat", "eschat",
+    "etym", "fras", "futur", "gemm", "glaci", "graf", "graph", "herpet", "hidr", "hydr", "kaleid", "klim",
+    "klimat", "kosm", "krimin", "kript", "limn", "meteor", "method", "metod", "mitol", "morf", "morph",
+    "muse", "music", "musik", "myth", "numer", "ornit", "ornith", "palaeont", "palaont", "paleont", "phras",
+    "polit", "scient", "seism", "sism", "spectr", "spektr", "spel", "spelae", "strob", "techn", "tecn",
+    "tekn", "termin", "volcan", "vulcan", "vulkan",
 )
-_OTHER_ENDINGS = tuple(
-    "techn tecn tekn anthrop antrop archa arche archae arque meteor myth mitol crimin krimin clim klim climat klimat muse"
-    " egypt egipt agypt aegypt etym herpet ornith ornit method metod termin music musik cosm kosm morph morf hydr hidr"
-    " volcan vulkan vulcan seism sism spele spelae numer futur entom graph graf glaci dendr limn paleont palaont palaeont"
-    " epistem phras fras polit scient eschat escat crypt kript spectr spektr strob kaleid caleid bibli gemm".split()
-)
+# fmt: on
 
 
 def _names_a_speciality(words: list[folding.Word]) -> bool:
     row = " ".join(word.letters for word in words)
-    if not any(core in row for core in _CORES):
+    if not any(core in row for core in _CORES):  # spares most texts the expression
         return False
     matches = (re.fullmatch(_SPECIALITY, word.letters, re.VERBOSE) for word in words)
-    return any(
-        match and match["root"] not in _OTHER_ROOTS and not match["root"].endswith(_OTHER_ENDINGS) for match in matches
-    )
+    roots = [match["root"] for match in matches if match]
+    return any(root not in _OTHER_ROOTS and not root.endswith(_OTHER_ENDINGS) for root in roots)

@@ -134,6 +134,13 @@ class Templates:
                 drafts[size + name] = Draft(body, measure(body).count)
         return drafts
 
+    def words(self, language: str) -> dict[str, str]:
+        """Give every text, by name, on one line and without its values: what a person wrote and a lint can judge."""
+        return {
+            f"{section} {kind or ''}".strip(): " ".join(" ".join(literal for literal, _ in parts).split())
+            for (section, kind), parts in self._find(language).texts.items()
+        }
+
     def _write(
         self, *, language: str, when: datetime, location: str, level: Level, sender: str | None, not_you: str | None
     ) -> tuple[str, str]:

@@ -15,7 +15,7 @@ _LOOKALIKES = str.maketrans(
 )
 _LETTERS = str.maketrans(
     {"ı": "i", "ł": "l", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "æ": "ae", "œ": "oe", "ɡ": "g", "ɑ": "a"}  # noqa: RUF001
-    | dict(zip("ʙɢʜɪʟɴᴏʀʏᴀᴄᴅᴇᴊᴋᴍᴘᴛᴜᴠᴡᴢ", "bghilnoryacdejkmptuvwz", strict=True))  # noqa: RUF001
+    | dict(zip("ʙɢʜɪʟɴᴏʀʏᴀᴄᴅᴇᴊᴋᴍᴘᴛᴜᴠᴡᴢ", "bghilnoryacdejkmptuvwz", strict=True))
     | {"ة": "ه", "ى": "ي"}  # noqa: RUF001
 )
 _DIGITS = (str.maketrans("0134578", "oieastb"), str.maketrans("0134578", "oleastb"))
@@ -74,8 +74,8 @@ def other_readings(chunks: list[list[str]]) -> Iterator[str]:
             yield "".join(chunk)
     pieces = [piece for chunk in chunks for piece in chunk]
     for single, run in groupby(pieces, key=lambda piece: len(piece) == 1 and piece.isalpha()):
-        if single:
-            yield "".join(run)
+        if single and len(letters := "".join(run)) > 1:
+            yield letters
     for piece in pieces:
         if not piece.isalpha() or not piece.isascii():
             yield from _respelled(piece)
@@ -87,5 +87,4 @@ def _respelled(piece: str) -> Iterator[str]:
         if twin.isascii():
             yield twin
     elif re.search(r"[A-Za-z]", piece) and not re.fullmatch(r"\d+[A-Za-z]{1,3}", piece):  # 1st, 22bis stay numbers
-        for digits in _DIGITS:
-            yield piece.translate(digits)
+        yield from {piece.translate(digits) for digits in _DIGITS}

@@ -63,10 +63,13 @@ def print_status(now: Status) -> None:
 
 
 def _status(now: Status) -> RenderableType:
-    pending = _table("scheduled", "overdue", "oldest overdue", "queued", "sending", "dead letters", "next due")
-    oldest = str(timedelta(seconds=round(now.overdue_seconds))) if now.overdue else ""
-    counts = now.scheduled, now.overdue, oldest, now.queued, now.sending, now.dead_letters, _short(now.next_due)
-    pending.add_row(*map(str, counts))
+    oldest = f", the oldest for {timedelta(seconds=round(now.overdue_seconds))}" if now.overdue else ""
+    pending = _table("pending", "reminders", "")
+    pending.add_row("scheduled", str(now.scheduled), f"next due {_short(now.next_due)}" if now.next_due else "")
+    pending.add_row("overdue", str(now.overdue), f"of these{oldest}" if oldest else "of these")
+    pending.add_row("queued", str(now.queued))
+    pending.add_row("sending", str(now.sending))
+    pending.add_row("dead letters", str(now.dead_letters))
     ended = _table("ended as", "reminders", "by provider")
     for state, number in now.ended.items():
         by = ", ".join(f"{name} {states[state]}" for name, states in now.by_provider.items() if state in states)

@@ -209,6 +209,13 @@ def test_a_language_without_a_template_is_refused(language):
     assert refusal.value.reason is Reason.LANGUAGE_UNKNOWN
     assert refusal.value.field == "language"
     assert "zh" not in str(refusal.value)
+    assert not TEMPLATES.speaks(language)
+
+
+@pytest.mark.parametrize("language", [*SHIPPED, "en-US", "EN-gb-oxendict", "uk-Cyrl-UA"])
+def test_a_language_with_a_template_is_known(language):
+    assert TEMPLATES.speaks(language)
+    assert draft(language=language).body
 
 
 def test_a_sender_is_named_at_its_level_only():
@@ -257,6 +264,14 @@ def test_a_preview_shows_every_text_once():
         texts["short, reply"].body == "Northgate: Appointment: Tue 16 Mar 14:30, 12 Station Road. Not you? Reply STOP."
     )
     assert len({text.body for text in texts.values()}) == 6
+
+
+def test_the_words_of_a_language_are_given_without_values():
+    words = TEMPLATES.words("en-US")
+    assert words["place.short"] == "Appointment: , ."
+    assert words["time reply"] == "Reminder: you have an appointment on at . Not for you? Reply STOP."
+    assert len(words) == 12
+    assert not re.search(r"[0-9{}\n]", "".join("".join(TEMPLATES.words(tag).values()) for tag in SHIPPED))
 
 
 # Files of templates

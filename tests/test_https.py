@@ -163,9 +163,9 @@ def test_a_stalled_handshake_is_not_sent_at_the_deadline() -> None:
 
 
 def test_a_server_that_takes_nothing_in_ends_at_the_deadline() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as thread:
         site = Site(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        first = ThreadPoolExecutor(1).submit(site.call, "GET", "/", headers={}, deadline=time.monotonic() + 5)
+        first = thread.submit(site.call, "GET", "/", headers={}, deadline=time.monotonic() + 5)
         connection, _ = listener.accept()
         with connection:
             connection.recv(1000)
@@ -189,6 +189,19 @@ def test_an_answer_over_the_limit_is_not_read(server: FakeTwilio, site: Site) ->
     server.answer(201, b"x" * (https.ANSWER_LIMIT + 1))
     with pytest.raises(Ambiguous):
         post(site)
+
+
+def test_an_answer_without_an_end_is_left_at_the_limit() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as thread:
+        site = Site(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        call = thread.submit(site.call, "GET", "/", headers={}, deadline=time.monotonic() + 5)
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1000)
+            begin = time.monotonic()
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (https.ANSWER_LIMIT + 1))
+            assert isinstance(call.exception(), Ambiguous)
+            assert time.monotonic() - begin < 2
 
 
 def test_proxies_of_the_environment_are_not_used(

@@ -1,6 +1,5 @@
 """The scripts against a plain model: whatever is called, in whatever order, once or twice, both agree."""
 
-import contextlib
 import os
 import struct
 from collections import Counter
@@ -8,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from clock import START, Clock, real_script, script
+from clock import START, Clock, script
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
@@ -16,7 +15,6 @@ from model import Model, Row
 
 from reminder_worker import schedule as module
 from reminder_worker import store
-from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import Reason
 from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import CLAIM_LEASE, Answer, Claim, Entry, Intent, OpenAttempt, Outcome, Wake
