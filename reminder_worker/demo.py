@@ -88,7 +88,9 @@ def _play(folder: Path, server: EmbeddedServer) -> int:
     console.print(_table(bookings, stored, states, texts))
     leaks = _search(redis, server.folder, bookings)
     sent = sum(state == "sent" for state in states)
-    console.print(f"{sent} of {len(bookings)} reminders sent. Searched all keys, values and files of the store: {leaks}")
+    console.print(
+        f"{sent} of {len(bookings)} reminders sent. Searched all keys, values and files of the store: {leaks}"
+    )
     return 0 if sent == len(bookings) else 1
 
 

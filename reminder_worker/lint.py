@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 from reminder_worker import disclosure
@@ -41,15 +42,15 @@ def _labels(labels: Iterable[str]) -> Iterator[Checked]:
 
 
 def _templates(templates: Templates) -> Iterator[Checked]:
-    """Check every text of every language, as a phone would show it."""
-    drafts = (
-        (f"{language} {level} {name}", draft)
+    """Check the words of every language, and that its short texts fit one segment with a usual place."""
+    checks = [
+        (f"{language} {name}", disclosure.find(words))
         for language in templates.languages
-        for level in (Level.TIME, Level.PLACE)
-        for name, draft in templates.preview(language, level).items()
-    )
-    for line, (label, draft) in enumerate(drafts, 1):
-        found = disclosure.find(draft.body)
-        too_long = "short" in label and draft.segments > 1
-        rule = found.rule if found else TOO_LONG if too_long else None
-        yield Checked(line, label, rule, found.severity if found else "warn" if too_long else None)
+        for name, words in templates.words(language).items()
+    ]
+    for line, (label, found) in enumerate(checks, 1):
+        yield Checked(line, label, found.rule if found else None, found.severity if found else None)
+    for language, level in product(templates.languages, (Level.TIME, Level.PLACE)):
+        line += 1
+        if templates.preview(language, level)["short"].segments > 1:
+            yield Checked(line, f"{language} {level} short", TOO_LONG, "warn")

@@ -25,6 +25,7 @@ def normalise(text: str, countries: Collection[str] = ()) -> str:
         raise Refused(Reason.NUMBER_INVALID, "phone", "there is no such number")
     if phonenumbers.number_type(number) in _PREMIUM:
         raise Refused(Reason.NUMBER_PREMIUM, "phone", "is a premium-rate or shared-cost number")
-    if countries and phonenumbers.region_code_for_number(number) not in countries:
+    # Not by the number's one region: neighbours such as Finland and Åland share their numbers.
+    if countries and not any(phonenumbers.is_valid_number_for_region(number, country) for country in countries):
         raise Refused(Reason.COUNTRY_NOT_ALLOWED, "phone", "its country is not on the platform's list")
     return str(phonenumbers.format_number(number, PhoneNumberFormat.E164))

@@ -32,7 +32,7 @@ from reminder_worker.ledger import (
 from reminder_worker.settings import Settings
 from reminder_worker.store import Client
 
-WAKE_LEASE = timedelta(seconds=60)  # a wake-up is lost when nobody claims within this; doubles each time
+WAKE_LEASE = timedelta(seconds=30)  # a wake-up is lost when nobody claims within this; doubles each time
 MOST_CLAIMS = 5  # a reminder whose worker died this often is a dead letter
 KEEP_DEAD = timedelta(days=7)
 CONFIRM_MS = 1_200  # how long an intent may wait for the disk; "everysec" takes up to a second

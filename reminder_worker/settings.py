@@ -59,7 +59,7 @@ class Platform(_Table):
     quiet_hours: Annotated[QuietHours | None, BeforeValidator(_quiet)] = None
     level: Level = Level.PLACE
     sender: str | None = Field(default=None, max_length=30)  # a neutral trade name, for level "sender"
-    not_you: str | None = None  # "reply" (STOP), or a neutral number to call
+    not_you: Annotated[str, Field(pattern=r"^(reply|\+[1-9]\d{6,14})$")] | None = None  # STOP, or a number to call
     locations: Literal["lint"] = "lint"
     countries: list[Annotated[str, Field(pattern="^[A-Z]{2}$")]] = []
 

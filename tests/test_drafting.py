@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reminder_worker.drafting import REPLY, Draft, Templates, _shipped
+from reminder_worker.drafting import REPLY, Draft, Templates
 from reminder_worker.errors import Reason, Refused, SettingsError
 from reminder_worker.job import Level, parse_location
 from reminder_worker.segments import Encoding, measure, plain, tidy
+from reminder_worker.templates import shipped
 
 TEMPLATES = Templates.load()
 SHIPPED = ("ar", "de", "en", "es", "fr", "it", "nl", "pl", "pt", "ro", "tr", "uk")
@@ -57,7 +58,7 @@ def test_every_language_reads_as_written_down(language, body):
     assert draft(language=language).body == body
 
 
-def test_all_languages_are_shipped():
+def test_all_languages_areshipped():
     assert TEMPLATES.languages == SHIPPED
 
 
@@ -276,7 +277,7 @@ def test_the_words_of_a_language_are_given_without_values():
 
 # Files of templates
 
-ENGLISH = (_shipped() / "en" / "reminder.txt").read_text("utf-8")
+ENGLISH = (shipped() / "en" / "reminder.txt").read_text("utf-8")
 
 
 def folder_with(path: Path, text: str, language: str = "en") -> Path:
@@ -387,15 +388,15 @@ def test_a_folder_without_templates_is_refused(tmp_path):
         Templates.load(tmp_path)
 
 
-def test_the_shipped_templates_are_found_installed_and_in_a_checkout(tmp_path):
+def test_theshipped_templates_are_found_installed_and_in_a_checkout(tmp_path):
     package = tmp_path / "reminder_worker"
     package.mkdir()
     with pytest.raises(SettingsError, match="the shipped ones are missing"):
-        _shipped(package)
-    shutil.copytree(_shipped(), tmp_path / "templates")
-    assert _shipped(package) == tmp_path / "templates"
-    shutil.copytree(_shipped(), package / "templates")
-    assert _shipped(package) == package / "templates"
+        shipped(package)
+    shutil.copytree(shipped(), tmp_path / "templates")
+    assert shipped(package) == tmp_path / "templates"
+    shutil.copytree(shipped(), package / "templates")
+    assert shipped(package) == package / "templates"
 
 
 def test_the_year_is_left_out():

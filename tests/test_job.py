@@ -1,3 +1,6 @@
+# Any input may be read or refused; each test checks both.
+# ruff: noqa: PT017
+
 import re
 import string
 from datetime import UTC, datetime, timedelta, timezone
@@ -117,7 +120,7 @@ def test_an_offset_and_a_zone_that_disagree_are_refused(text):
         "2027-03-15T14:30:00Z[Europe/Paris][Europe/Paris]",
         "2027-03-15T14:30:00Z\n",
         " 2027-03-15T14:30:00Z",
-        "２０２７-03-15T14:30:00Z",  # digits of another script
+        "\uff12\uff10\uff12\uff17-03-15T14:30:00Z",  # digits of another script
         "0000-03-15T14:30:00Z",
         "0001-01-01T00:00:00+14:00",  # before the first instant there is
         "9999-12-31T23:59:59-12:00",
@@ -166,7 +169,14 @@ NEARLY = st.from_regex(
 )
 CUT = st.tuples(NEARLY, st.integers(0, 60), st.text(max_size=3)).map(lambda t: t[0][: t[1]] + t[2] + t[0][t[1] :])
 ANY = st.one_of(
-    st.text(), st.text(alphabet=string.printable), NEARLY, CUT, st.none(), st.integers(), st.binary(), st.lists(st.text())
+    st.text(),
+    st.text(alphabet=string.printable),
+    NEARLY,
+    CUT,
+    st.none(),
+    st.integers(),
+    st.binary(),
+    st.lists(st.text()),
 )
 
 
@@ -303,7 +313,20 @@ def test_all_allowed_fields_pass():
 
 @pytest.mark.parametrize(
     "name",
-    ["+33612345678", "33612345678", "p33612345678", "2027-03-15", "Mme Dupont", "a" * 41, "clé", "", "x\n", 33612345678, None, ()],
+    [
+        "+33612345678",
+        "33612345678",
+        "p33612345678",
+        "2027-03-15",
+        "Mme Dupont",
+        "a" * 41,
+        "clé",
+        "",
+        "x\n",
+        33612345678,
+        None,
+        (),
+    ],
 )
 def test_an_unknown_field_whose_name_may_be_data_is_not_repeated(name):
     with pytest.raises(Refused) as caught:

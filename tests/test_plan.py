@@ -1,6 +1,10 @@
+# Any input may be read or refused; each test checks both.
+# ruff: noqa: PT017
+
 import random
 from datetime import UTC, datetime, time, timedelta, timezone
 from functools import cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -61,7 +65,8 @@ def transitions(name, first=2024, last=2037):
 ZONES = sorted(available_timezones() - {"localtime", "Factory"})
 CLOCKS = st.builds(time, st.integers(0, 23), st.sampled_from([0, 1, 15, 30, 59]))
 QUIET = st.none() | st.builds(QuietHours, CLOCKS, CLOCKS).filter(lambda hours: hours.start != hours.end)
-LEADS = st.sampled_from("24h 2h 48h 3d 7d 1h 26h 90m 30m 1410m 1425m 36h 720h 10m 45s 23h 12h".split()).map(Lead.parse)
+LENGTHS = "24h 2h 48h 3d 7d 1h 26h 90m 30m 1410m 1425m 36h 720h 10m 45s 23h 12h"
+LEADS = st.sampled_from([Lead.parse(text) for text in LENGTHS.split()])
 SOME_LEADS = st.lists(LEADS, min_size=1, max_size=MAX_LEADS)
 
 
@@ -103,7 +108,26 @@ def test_a_lead_is_read(text, length):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "0h", "24", "h", "-2h", "+2h", "1.5h", "31d", "721h", "2592001s", "24 h", "24H", "1w", "٢h", "2h\n", "9" * 50 + "h", None, 24],
+    [
+        "",
+        "0h",
+        "24",
+        "h",
+        "-2h",
+        "+2h",
+        "1.5h",
+        "31d",
+        "721h",
+        "2592001s",
+        "24 h",
+        "24H",
+        "1w",
+        "٢h",
+        "2h\n",
+        "9" * 50 + "h",
+        None,
+        24,
+    ],
 )
 def test_what_is_no_lead_is_refused(text):
     with pytest.raises(Refused) as caught:
@@ -166,7 +190,8 @@ def test_a_day_that_a_zone_left_out_moves_to_the_first_instant_after_it():
 
 
 @pytest.mark.parametrize(
-    ("zone", "day"), [("Pacific/Apia", datetime(2011, 12, 30)), ("Pacific/Kwajalein", datetime(1993, 8, 21))]  # noqa: DTZ001 - made aware below
+    ("zone", "day"),
+    [("Pacific/Apia", datetime(2011, 12, 30)), ("Pacific/Kwajalein", datetime(1993, 8, 21))],  # noqa: DTZ001 - made aware below
 )
 def test_every_minute_of_a_day_left_out_leads_to_the_next_midnight(zone, day):
     zone = ZoneInfo(zone)
@@ -183,7 +208,9 @@ def test_parts_of_a_second_in_a_gap_find_their_way_out():
             assert past_gap(wall) == utc(2027, 3, 28, 1)
 
 
-@pytest.mark.parametrize("name", random.Random(7).sample(ZONES, 40) + ["Australia/Lord_Howe", "Africa/Cairo", "Africa/Casablanca"])
+@pytest.mark.parametrize(
+    "name", [*random.Random(7).sample(ZONES, 40), "Australia/Lord_Howe", "Africa/Cairo", "Africa/Casablanca"]
+)
 def test_every_minute_around_every_change_of_clocks_is_the_first_valid_instant(name):
     zone = ZoneInfo(name)
     for change in transitions(name)[:6]:
@@ -212,7 +239,7 @@ def test_slots_are_valid_ordered_before_the_appointment_and_wake_nobody(appointm
         assert slot.expires <= instant - EXPIRES_BEFORE
         assert quiet is None or not quiet.cover(local)
         assert slot.due <= slot.lead.before(appointment)
-    for earlier, later in zip(useful, useful[1:], strict=False):
+    for earlier, later in pairwise(useful):
         assert earlier.due < earlier.expires <= later.due < later.expires
 
 
@@ -272,7 +299,7 @@ def test_quiet_hours_cover_from_their_start_until_before_their_end(text, covered
 
 @pytest.mark.parametrize(
     "text",
-    ["", "-", "21:00", "21:00-", "-08:00", "21-08", "9:00-10:00", "21:00-24:00", "21:60-08:00", "21:00–08:00",
+    ["", "-", "21:00", "21:00-", "-08:00", "21-08", "9:00-10:00", "21:00-24:00", "21:60-08:00", "21:00\u201308:00",
      "21:00+01:00-08:00", "T21:00-08:00", "21:00:00-08:00", "21:00-08:00\n", "21:00-21:00", "sleep-tight"],
 )  # fmt: skip
 def test_what_are_no_quiet_hours_is_refused_without_being_repeated(text):
@@ -355,12 +382,14 @@ def test_the_number_of_leads_is_bounded():
 
 @settings(max_examples=300, deadline=None)
 @given(appointments(), SOME_LEADS, QUIET, st.integers(-60, 40 * 1440))
-def test_what_is_planned_is_ahead_of_now_of_use_and_found_again_from_its_leads_alone(appointment, wanted, quiet, minutes):
+def test_what_is_planned_is_ahead_of_now_of_use_and_found_again_from_its_leads_alone(
+    appointment, wanted, quiet, minutes
+):
     now = appointment.astimezone(UTC) - minutes * MINUTE
     try:
         planned = plan(appointment, wanted, quiet, now)
     except Refused as error:
-        assert error.reason is (Reason.NO_SLOT if minutes > 0 else Reason.TIME_PAST)  # noqa: PT017 - one of two
+        assert error.reason is (Reason.NO_SLOT if minutes > 0 else Reason.TIME_PAST)
         return
     again = slots(appointment, [slot.lead for slot in planned], quiet)
     assert [(slot.lead, slot.expires) for slot in again] == [(slot.lead, slot.expires) for slot in planned]

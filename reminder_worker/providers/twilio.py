@@ -158,7 +158,7 @@ class Twilio:
         except (TwilioRestException, TwilioServiceException) as error:
             return self._judge(call, error.code if isinstance(error.code, int) else None)
         except Exception:  # noqa: BLE001 an answer that the SDK cannot read: Twilio may have accepted
-            return Ambiguous()
+            return Ambiguous() if call.begun else NotSent(Reason.NOT_SENT)
         if not isinstance(message.sid, str) or not _MESSAGE_ID.fullmatch(message.sid):
             return Ambiguous()
         return Sent(message.sid, _segments(message.num_segments) or text.segments)
@@ -204,6 +204,7 @@ class _Call(HttpClient):  # type: ignore[misc]  # the SDK has no types
         super().__init__(_LOG, is_async=False)
         self._site = site
         self._deadline = deadline
+        self.begun = False
         self.status = 0
         self.retry_after: str | None = None
 
@@ -211,13 +212,10 @@ class _Call(HttpClient):  # type: ignore[misc]  # the SDK has no types
         """Make the request; the host is that of ``base_url``, whatever the SDK's environment says."""
         user, token = details["auth"]
         credentials = base64.b64encode(f"{user}:{token}".encode()).decode()
-        answer = self._site.call(
-            method,
-            urlsplit(uri).path,
-            headers={**details["headers"], "Authorization": f"Basic {credentials}"},
-            body=urlencode(details["data"]).encode(),
-            deadline=self._deadline,
-        )
+        headers = {**details["headers"], "Authorization": f"Basic {credentials}"}
+        body = urlencode(details["data"]).encode()
+        self.begun = True
+        answer = self._site.call(method, urlsplit(uri).path, headers=headers, body=body, deadline=self._deadline)
         self.status = answer.status
         self.retry_after = answer.headers.get("Retry-After")
         return Response(answer.status, answer.body.decode(errors="replace"))

@@ -52,8 +52,12 @@ class Stem:
 
     def fits(self, words: list[Word], start: int) -> bool:
         """Tell whether the words from ``start`` on are what this entry says."""
-        row = words[start : start + len(self.parts)]
-        return len(row) == len(self.parts) and all(part.fits(word) for part, word in zip(self.parts, row, strict=True))
+        if start + len(self.parts) > len(words):
+            return False
+        for offset, part in enumerate(self.parts):  # noqa: SIM110 - all() takes twice as long here
+            if not part.fits(words[start + offset]):
+                return False
+        return True
 
 
 class Stems:
@@ -79,13 +83,12 @@ class Stems:
         """Return every entry that matches, with the number of the word where it begins."""
         row = " ".join(word.letters for word in words)
         fours = {row[begin : begin + _INSIDE] for begin in range(len(row))}
-        close = chain.from_iterable(self._insides[four] for four in fours if four in self._insides)
-        inside = [stem for stem in close if stem.parts[0].text in row]
-        found = []
+        near = chain.from_iterable(self._insides[four] for four in sorted(fours) if four in self._insides)
+        inside = [stem for stem in near if stem.parts[0].text in row]
+        found: list[tuple[int, Stem]] = []
         for start, word in enumerate(words):
-            for stem in chain(self._beginning(word.letters), inside):
-                if stem.fits(words, start):
-                    found.append((start, stem))  # noqa: PERF401 - most texts have none
+            close = self._beginning(word.letters) + inside
+            found += [(start, stem) for stem in close if stem.fits(words, start)]
         return found
 
     def _beginning(self, letters: str) -> list[Stem]:

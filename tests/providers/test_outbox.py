@@ -96,6 +96,17 @@ def test_a_file_that_was_replaced_or_emptied_is_read_anew(outbox: Outbox, path: 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_file_that_was_replaced_by_a_longer_one_is_read_anew(outbox: Outbox, path: Path, tmp_path: Path) -> None:
+    outbox.send(text("r1"), deadline=soon())
+    assert outbox.find("r1")
+    other = tmp_path / "other"
+    for reference in ("a longer reference", "r3"):
+        Outbox("other", {"path": str(other)}).send(text(reference), deadline=soon())
+    other.rename(path)
+    assert outbox.find("a longer reference")
+    assert outbox.find("r1") is None
+
+
 def test_look_ups_read_only_what_is_new(outbox: Outbox, path: Path) -> None:
     with path.open("w") as file:
         for number in range(20_000):

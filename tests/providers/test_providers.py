@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from reminder_worker import providers
 from reminder_worker.errors import SettingsError
@@ -72,6 +72,12 @@ def test_a_wrong_table_names_every_setting_and_shows_no_value() -> None:
     assert all(f"providers.carrier.{name}: " in message for name in ("account", "from", "token"))
     assert caught.value.__context__ is None
     assert caught.value.__cause__ is None
+
+
+def test_a_table_that_is_read_in_another_way_shows_no_value_either() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate({"account": "secret-1", "from": 5})
+    assert "secret" not in str(caught.value)
 
 
 def test_a_missing_setting_is_named() -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -350,6 +351,14 @@ def test_the_timeout_of_the_settings_ends_a_call_before_the_deadline(server: Fak
 
 def test_a_deadline_that_has_passed_sends_nothing(server: FakeTwilio, twilio: Twilio) -> None:
     assert type(failure(twilio, seconds=-1)) is NotSent
+    assert server.requests == 0
+
+
+def test_a_text_that_cannot_be_encoded_is_not_sent(server: FakeTwilio, twilio: Twilio) -> None:
+    with pytest.raises(NotSent) as caught:
+        send(twilio, replace(text(), body="\ud800"))
+    assert type(caught.value) is NotSent
+    assert caught.value.__context__ is None
     assert server.requests == 0
 
 

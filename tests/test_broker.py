@@ -1,0 +1,203 @@
+"""What the queue carries, and what becomes of what does not belong there."""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import dramatiq
+import pytest
+from dramatiq import Message, Middleware, Worker
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reminder_worker import broker as queue
+from reminder_worker import store
+from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.errors import StoreUnavailable
+from reminder_worker.ledger import Wake
+
+WAKES = st.builds(Wake, st.binary(min_size=16, max_size=16), st.integers(0, 7), st.integers(1, 65535))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+WAKE = Wake(bytes(range(16)), 1, 7)
+
+
+def raw(**changes: Any) -> bytes:
+    """Return a message as it stands in Redis, with some of its fields changed; ``...`` leaves one out."""
+    fields = queue.write(WAKE).copy(options={"redis_message_id": "some-name"}).asdict() | changes
+    return json.dumps({name: value for name, value in fields.items() if value is not ...}).encode()
+
+
+KWARGS = queue.write(WAKE).kwargs
+FOREIGN = [
+    b"",
+    b"null",
+    b"[]",
+    b"{",
+    b"\xff\xfe\x00",
+    b"[" * 100_000,
+    b"x" * 1_000_000,
+    b"gASVBQAAAAAAAABLAS4=",  # a pickle
+    raw(actor_name="another"),
+    raw(actor_name=None),
+    raw(queue_name="another"),
+    raw(queue_name=["reminders"]),
+    raw(args=[1]),
+    raw(args=None),
+    raw(extra=1),
+    raw(message_id=["unhashable"]),
+    raw(message_id=None),
+    raw(options=...),
+    raw(options=None),
+    raw(options=5),
+    raw(options={}),
+    raw(options=["redis_message_id"]),
+    raw(options="redis_message_id"),
+    raw(options={"redis_message_id": 5}),
+    raw(options={"redis_message_id": "some-name", "eta": 4_000_000_000_000}),  # would wait in a worker's memory
+    raw(options={"redis_message_id": "some-name", "on_success": "another"}),
+    raw(kwargs=None),
+    raw(kwargs=[]),
+    raw(kwargs={}),
+    raw(kwargs=KWARGS | {"more": 1}),
+    raw(kwargs=KWARGS | {"id": 5}),
+    raw(kwargs=KWARGS | {"id": None}),
+    raw(kwargs=KWARGS | {"id": ""}),
+    raw(kwargs=KWARGS | {"id": "A"}),
+    raw(kwargs=KWARGS | {"id": "é" * 22}),
+    raw(kwargs=KWARGS | {"id": "\ud800"}),
+    raw(kwargs=KWARGS | {"id": KWARGS["id"] * 2}),
+    raw(kwargs=KWARGS | {"lead": 8}),
+    raw(kwargs=KWARGS | {"lead": -1}),
+    raw(kwargs=KWARGS | {"lead": True}),
+    raw(kwargs=KWARGS | {"lead": "1"}),
+    raw(kwargs=KWARGS | {"version": 1.0}),
+    raw(kwargs=KWARGS | {"version": None}),
+    *(raw()[:length] for length in range(len(raw()))),
+]
+
+
+@pytest.fixture
+def broker(server: EmbeddedServer, client: store.Client) -> Iterator[dramatiq.Broker]:
+    """A broker of an empty queue."""
+    connected = queue.connect(server.url(1), [])
+    yield connected
+    connected.close()
+    connected.client.close()
+
+
+@given(WAKES)
+def test_what_is_written_is_read(wake: Wake) -> None:
+    assert queue.read(**queue.write(wake).kwargs) == wake
+
+
+def test_a_message_says_which_reminder_and_nothing_else() -> None:
+    message = queue.write(WAKE)
+    assert (message.args, message.options) == ((), {})
+    assert message.kwargs == {"id": "AAECAwQFBgcICQoLDA0ODw", "lead": 1, "version": 7}
+
+
+def test_what_enters_redis_is_the_message_and_a_name_for_it(broker: dramatiq.Broker) -> None:
+    queue.wake(broker, [WAKE])
+    (stored,) = broker.client.hvals("{rw-queue}:reminders.msgs")
+    fields = json.loads(stored)
+    assert set(fields) == {
+        *("queue_name", "actor_name", "args", "kwargs", "options", "message_id", "message_timestamp"),
+    }
+    assert set(fields["options"]) == {"redis_message_id"}
+    assert queue.is_wake(stored)
+
+
+def test_the_middleware_is_exactly_what_was_given(server: EmbeddedServer) -> None:
+    """None of dramatiq's own: they write exception texts into Redis, and cut calls whose answer has just come."""
+    ours = Middleware()
+    for given_ in ([], [ours]):
+        connected = queue.connect(server.url(1), given_)
+        assert connected.middleware == given_
+        assert connected.actor_options == set()
+        connected.client.close()
+
+
+@given(st.binary() | JSON.map(json.dumps).map(str.encode))
+def test_any_bytes_are_judged_without_an_error(data: bytes) -> None:
+    assert queue.is_wake(data) is False
+
+
+@given(st.sampled_from(sorted(queue.write(WAKE).asdict())), JSON)
+def test_any_field_of_another_kind_is_judged_without_an_error(name: str, value: Any) -> None:
+    assert queue.is_wake(raw(**{name: value})) in {True, False}
+
+
+@given(st.sampled_from(["id", "lead", "version"]), JSON)
+def test_what_is_judged_to_be_a_wake_up_can_be_read(name: str, value: Any) -> None:
+    data = raw(kwargs=KWARGS | {name: value})
+    if queue.is_wake(data):
+        assert isinstance(queue.read(**Message.decode(data).kwargs), Wake)
+
+
+def test_a_good_message_is_judged_good() -> None:
+    assert queue.is_wake(raw())
+
+
+@pytest.mark.parametrize("data", FOREIGN, ids=range(len(FOREIGN)))
+def test_a_foreign_message_is_judged_foreign(data: bytes) -> None:
+    assert not queue.is_wake(data)
+
+
+def test_every_wake_up_among_foreign_messages_is_delivered_and_they_are_gone(
+    broker: dramatiq.Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: Counter[Wake] = Counter()
+    done = threading.Event()
+    wakes = [Wake(bytes([number]) * 16, 0, 1) for number in range(40)]
+
+    def remind(**fields: Any) -> None:
+        seen[queue.read(**fields)] += 1
+        if len(seen) == len(wakes):
+            done.set()
+
+    dramatiq.actor(actor_name=queue.ACTOR, queue_name=queue.QUEUE, broker=broker)(remind)
+    for number, data in enumerate(FOREIGN):
+        broker.client.hset("{rw-queue}:reminders.msgs", f"foreign-{number}", data)
+        broker.client.rpush("{rw-queue}:reminders", f"foreign-{number}")
+        queue.wake(broker, wakes[number : number + 1])
+
+    worker = Worker(broker, worker_threads=2, worker_timeout=20)
+    worker.start()
+    consumers = list(worker.consumers.values())
+    assert done.wait(20)
+    broker.join(queue.QUEUE, timeout=10_000, interval=10)
+    assert all(consumer.is_alive() for consumer in consumers)
+    worker.stop()
+
+    assert seen == Counter(wakes)
+    assert not any("onsumer encountered" in record.getMessage() for record in caplog.records)
+    assert caplog.messages.count("message_dropped") == len(FOREIGN)
+    assert {key.decode() for key in broker.client.scan_iter()} == {"{rw-queue}:__heartbeats__"}
+
+
+def test_wake_ups_that_a_worker_has_begun_outlive_a_foreign_neighbour(broker: dramatiq.Broker) -> None:
+    queue.wake(broker, [WAKE])
+    assert len(broker.do_fetch(queue.QUEUE, 8)) == 1
+    broker.client.hset("{rw-queue}:reminders.msgs", "foreign", b"null")
+    broker.client.rpush("{rw-queue}:reminders", "foreign")
+    assert broker.do_fetch(queue.QUEUE, 8) == []
+    assert broker.client.scard(f"{{rw-queue}}:__acks__.{broker.broker_id}.reminders") == 1
+    assert broker.client.hlen("{rw-queue}:reminders.msgs") == 1
+
+
+def test_a_queue_that_is_away_is_said_so_without_its_words(tmp_path: Any) -> None:
+    broker = queue.connect(f"unix://{tmp_path}/nobody", [])
+    broker.client.set_retry(None)
+    started = time.monotonic()
+    with pytest.raises(StoreUnavailable, match="^the queue did not answer") as caught:
+        queue.wake(broker, [WAKE])
+    assert str(tmp_path) not in str(caught.value)
+    assert caught.value.__suppress_context__
+    assert time.monotonic() - started < 15

@@ -1,0 +1,140 @@
+# Any input may be read or refused; each test checks both.
+# ruff: noqa: PT017
+
+import re
+import string
+
+import phonenumbers
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from phonenumbers import PhoneNumberType
+
+from reminder_worker.errors import Reason, Refused
+from reminder_worker.numbers import normalise
+
+MESSAGES = {
+    "phone: write the number with + and its country code",
+    "phone: is not a phone number",
+    "phone: there is no such number",
+    "phone: is a premium-rate or shared-cost number",
+    "phone: its country is not on the platform's list",
+}
+
+
+def refusal(*arguments):
+    with pytest.raises(Refused) as caught:
+        normalise(*arguments)
+    assert caught.value.field == "phone"
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("+33612345678", "+33612345678"),
+        (" +33 6 12 34 56 78 ", "+33612345678"),
+        ("+33 (0)6.12.34.56.78", "+33612345678"),
+        ("+44 7400-123456", "+447400123456"),
+        ("+390236618300", "+390236618300"),  # Italy keeps its zero
+        ("+٣٣٦١٢٣٤٥٦٧٨", "+33612345678"),
+        ("+15005550006", "+15005550006"),  # Twilio's number for tests that succeed
+        ("+15005550001", "+15005550001"),  # and the one that does not
+    ],
+)
+def test_a_number_is_written_as_e164(text, number):
+    assert normalise(text) == number
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "+",
+        "0612345678",
+        "0033612345678",
+        "33612345678",
+        "tel:+33612345678",
+        "+abc",
+        None,
+        33612345678,
+        b"+33612345678",
+    ],
+)
+def test_what_is_no_international_number_is_refused(text):
+    assert refusal(text) is Reason.NUMBER_INVALID
+
+
+@pytest.mark.parametrize(
+    "text", ["+3361234567", "+336123456789", "+33012345678", "+999123456789", "+12425551234", "+112"]
+)
+def test_a_number_that_cannot_exist_is_refused(text):
+    assert refusal(text) is Reason.NUMBER_INVALID
+
+
+@pytest.mark.parametrize("text", ["+33612345678;ext=3", "+33612345678 x3", "+33612345678;phone-context=+44"])
+def test_a_number_with_more_than_a_number_is_refused(text):
+    assert refusal(text) is Reason.NUMBER_INVALID
+
+
+@pytest.mark.parametrize(
+    ("region", "kind"),
+    [
+        ("FR", PhoneNumberType.PREMIUM_RATE),
+        ("GB", PhoneNumberType.PREMIUM_RATE),
+        ("US", PhoneNumberType.PREMIUM_RATE),
+        ("DE", PhoneNumberType.SHARED_COST),
+        ("GB", PhoneNumberType.UAN),
+    ],
+)
+def test_a_number_that_costs_more_is_refused(region, kind):
+    example_number = phonenumbers.example_number_for_type(region, kind)
+    text = phonenumbers.format_number(example_number, phonenumbers.PhoneNumberFormat.E164)
+    assert refusal(text) is Reason.NUMBER_PREMIUM
+
+
+def test_only_countries_on_the_list_are_allowed():
+    assert normalise("+33612345678", ["GB", "FR"]) == "+33612345678"
+    assert refusal("+33612345678", ["GB"]) is Reason.COUNTRY_NOT_ALLOWED
+    assert normalise("+447400123456", ["GB"]) == "+447400123456"
+
+
+def test_countries_that_share_a_code_are_told_apart():
+    assert normalise("+12042345678", ["CA"]) == "+12042345678"
+    assert refusal("+12042345678", ["US"]) is Reason.COUNTRY_NOT_ALLOWED
+
+
+def test_a_number_of_no_country_is_on_no_list():
+    assert normalise("+80012345678") == "+80012345678"
+    assert refusal("+80012345678", ["FR"]) is Reason.COUNTRY_NOT_ALLOWED
+
+
+def test_a_premium_number_stays_refused_in_a_country_that_is_allowed():
+    assert refusal("+33899123456", ["FR"]) is Reason.NUMBER_PREMIUM
+
+
+@pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS - {"TA"}))  # Tristan da Cunha has none
+def test_a_mobile_number_of_every_country_is_accepted_there(region):
+    mobile = phonenumbers.example_number_for_type(region, PhoneNumberType.MOBILE)
+    text = phonenumbers.format_number(mobile, phonenumbers.PhoneNumberFormat.E164)
+    assert normalise(text, [region]) == text
+
+
+LIKE_NUMBERS = st.text(alphabet=string.digits + "+-() ./;=extx#,\n٣\uff13", max_size=30).map("+".__add__)
+
+
+@given(
+    st.one_of(LIKE_NUMBERS, st.text(), st.text(string.digits).map("+".__add__), st.none(), st.integers(), st.binary())
+)
+@example("+" + "1" * 300)
+@example("+1;phone-context=")
+@example("+\u0660")
+def test_any_input_is_a_number_or_refused_without_being_repeated(text):
+    try:
+        number = normalise(text, ["FR", "US"])
+    except Refused as error:
+        assert str(error) in MESSAGES
+    else:
+        assert re.fullmatch(r"\+[1-9][0-9]{4,14}", number)
+        assert normalise(number) == number
