@@ -22,13 +22,14 @@ from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import Claim, Intent, OpenAttempt, Outcome, Wake
 from reminder_worker.providers import Provider, Sent, Text
 from reminder_worker.routes import Routes
-from reminder_worker.schedule import Schedule
+from reminder_worker.schedule import Schedule, boot_time
 
 CALL = timedelta(seconds=10)  # one total deadline for a provider's answer
 LEASE = timedelta(seconds=15)  # from intent to outcome; an open attempt older than this is looked after
 FRESH = 1.5  # seconds: a worker that was frozen for longer since its intent does not send
 FIRST_DELAY = timedelta(seconds=10)
 LONGEST_DELAY = timedelta(minutes=30)
+PATIENCE = timedelta(hours=6)  # how long a provider that cannot be asked is asked again
 _REFERENCE_SECRET = 12  # bytes
 
 log = logging.getLogger(__name__)
@@ -73,21 +74,20 @@ class Delivery:
     def look(self, attempt: OpenAttempt) -> None:
         """Find out what became of an attempt whose worker is gone; in doubt it stays as it is."""
         provider = self._providers.get(attempt.provider)
-        found, conclusive = self._find(provider, attempt.reference)
-        settled = provider is None or attempt.now - attempt.asked >= provider.capabilities.settles_within
+        found, answered = self._find(provider, attempt.reference)
         if found is not None:
             outcome = Outcome.sent(found.provider_message_id, found.segments)
-        elif settled and (conclusive or self._resend_unknown):
-            outcome = Outcome.retry(Reason.AMBIGUOUS, timedelta())
-        elif settled:
-            outcome = Outcome.final(State.UNKNOWN, Reason.AMBIGUOUS, FailureClass.TECHNICAL)
-        else:
+        elif attempt.now - attempt.asked < _patience(provider, answered=answered):
             return
+        elif answered or self._resend_unknown:
+            outcome = Outcome.retry(Reason.AMBIGUOUS, timedelta())
+        else:
+            outcome = Outcome.final(State.UNKNOWN, Reason.AMBIGUOUS, FailureClass.TECHNICAL)
         self._schedule.settle(attempt.wake, outcome, reference=attempt.reference)
         log.info("attempt_resolved", extra={"provider": attempt.provider, "state": outcome.kind})
 
     def _find(self, provider: Provider | None, reference: str) -> tuple[Sent | None, bool]:
-        """Ask the provider; the second value tells whether "not found" would be a proof."""
+        """Ask the provider; the second value tells whether it answered: "not found" is a proof then, in due time."""
         if provider is None or not provider.capabilities.finds_by_reference:
             return None, False
         try:
@@ -114,8 +114,8 @@ class Delivery:
             outcome: Outcome | None = Outcome.closed(Reason.NOT_CONFIRMED)
             closed: _Closed | None = _Closed(Reason.NOT_CONFIRMED)
         else:
-            text = Text(contact.phone, draft.body, draft.segments, reference, expires - claim.now)
-            outcome, closed = self._call(provider, text)
+            left = expires - claim.now - timedelta(seconds=boot_time() - claim.since)
+            outcome, closed = self._call(provider, Text(contact.phone, draft.body, draft.segments, reference, left))
         if outcome is not None:
             self._schedule.settle(claim.wake, outcome, token=claim.token, reference=reference)
             log.debug("attempt", extra={"provider": provider.name, "state": outcome.kind, "reason": outcome.reason})
@@ -155,14 +155,29 @@ class Delivery:
 
 def _connect_again(provider: Provider, text: Text) -> Sent:
     """Call the provider once; a call known not to have left this machine is made once more within the deadline."""
-    deadline = time.monotonic() + CALL.total_seconds()
+    span = min(CALL, text.valid_for).total_seconds()
+    deadline, last = time.monotonic() + span, boot_time() + span
+
+    def send() -> Sent:
+        if boot_time() >= last:  # no longer of use, or frozen between two tries: the attempt may be somebody else's
+            raise NotSent(Reason.TOO_LATE)
+        return provider.send(text, deadline=deadline)
+
     again = Retrying(
         retry=retry_if_exception(lambda error: type(error) is NotSent and time.monotonic() + 1 < deadline),
         stop=stop_after_attempt(2),
         wait=wait_fixed(0.2),
         reraise=True,
     )
-    return again(provider.send, text, deadline=deadline)
+    return again(send)
+
+
+def _patience(provider: Provider | None, *, answered: bool) -> timedelta:
+    """Say how old an attempt must be before "not found", or no answer at all, decides it."""
+    if provider is None:
+        return timedelta()
+    capable, settles = provider.capabilities.finds_by_reference, provider.capabilities.settles_within
+    return max(settles, PATIENCE) if capable and not answered else settles
 
 
 def backoff(tries: int) -> timedelta:
@@ -174,11 +189,6 @@ def backoff(tries: int) -> timedelta:
 def new_reference(wake: Wake) -> str:
     """Return an unguessable name for one attempt, which leads back to its reminder: 39 characters."""
     return base64.urlsafe_b64encode(wake.member + secrets.token_bytes(_REFERENCE_SECRET)).decode().rstrip("=")
-
-
-def boot_time() -> float:
-    """Return seconds that also count while the machine is suspended, where the system tells."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def _refused(reason: Reason) -> Outcome:

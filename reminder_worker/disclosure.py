@@ -95,7 +95,8 @@ _LINK = (
     r"|\w\.(?:com|org|net|info|app|dev|health|clinic|eu|fr|uk|ch|be)\b(?!\.)"
     r"|\w{3}\.(?:de|es|it|nl|pl|pt|io|me|ly|co)(?=[?:;,)]|\s*$)"  # "Avda.de la Paz" is a street
 )
-_NUMBER = r"\d{7}|(?:\+|\b0|\(0)(?:[ ./()-]{0,2}\d){8}"  # the second: a phone number written in groups
+_DATE = r"\d[./-]\d\d[./-]20\d\d"
+_NUMBER = rf"\d{{7}}|(?:\+|\b0(?!{_DATE})|\(0)(?:[ ./()-]{{0,2}}\d){{8}}"  # the second: a phone number in groups
 
 
 def _is_control(char: str) -> bool:

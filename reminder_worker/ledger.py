@@ -69,6 +69,7 @@ class Claim:
     now: datetime
     tries: int
     envelope: bytes = field(repr=False)
+    since: float = 0.0  # this machine's boot time before it was asked for; what is unknown counts as too old
 
 
 @dataclass(frozen=True, slots=True)

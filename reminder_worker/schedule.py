@@ -6,6 +6,7 @@ them. Nothing in Redis tells a number, a place or an appointment's time: ids, du
 
 import hashlib
 import secrets
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -136,12 +137,12 @@ class Schedule:
 
     def claim(self, wake: Wake) -> Claim | OpenAttempt | None:
         """Claim a reminder; None for a wake-up that is doubled, late or stale."""
-        token = secrets.token_bytes(8)
+        token, since = secrets.token_bytes(8), boot_time()
         lease = milliseconds(CLAIM_LEASE)
         kind, *rest = self._run("claim", self._shard(wake.id), wake.member, wake.version, token, lease)
         if kind == b"claimed":
             now, tries, envelope = rest
-            return Claim(wake, token, moment(now), tries, envelope)
+            return Claim(wake, token, moment(now), tries, envelope, since)
         if kind == b"look":
             now, provider, reference, asked = rest
             return OpenAttempt(wake, moment(now), provider.decode(), reference.decode(), moment(asked))
@@ -195,6 +196,11 @@ def script(name: str) -> tuple[str, str]:
     first, _, rest = (folder / f"{name}.lua").read_text().partition("\n")
     source = f"{first}\n{(folder / 'ledger.lua').read_text()}\n{rest}"
     return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
+def boot_time() -> float:
+    """Return seconds that also count while the machine is suspended, where the system tells."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def milliseconds(span: timedelta) -> int:

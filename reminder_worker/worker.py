@@ -115,7 +115,7 @@ class Worker:
 def wrong_moment(opened: Job, slot: Slot, quiet: QuietHours | None, now: datetime) -> Outcome | None:
     """Say what becomes of a reminder that cannot go out now; None where it can."""
     if now >= slot.expires:
-        last = slot.expires == opened.time - EXPIRES_BEFORE
+        last = slot.expires == opened.time.astimezone(UTC) - EXPIRES_BEFORE  # not on the wall clock
         reason = Reason.TOO_LATE if last else Reason.SUPERSEDED
         return Outcome.final(State.EXPIRED, reason, FailureClass.TEMPORARY)
     if now < slot.due - EARLY:  # whoever can write to Redis can wake early, and nothing more

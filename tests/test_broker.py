@@ -155,7 +155,7 @@ def test_every_wake_up_among_foreign_messages_is_delivered_and_they_are_gone(
 ) -> None:
     seen: Counter[Wake] = Counter()
     done = threading.Event()
-    wakes = [Wake(bytes([number]) * 16, 0, 1) for number in range(40)]
+    wakes = [Wake(number.to_bytes(16, "big"), 0, 1) for number in range(len(FOREIGN))]
 
     def remind(**fields: Any) -> None:
         seen[queue.read(**fields)] += 1
@@ -166,7 +166,7 @@ def test_every_wake_up_among_foreign_messages_is_delivered_and_they_are_gone(
     for number, data in enumerate(FOREIGN):
         broker.client.hset("{rw-queue}:reminders.msgs", f"foreign-{number}", data)
         broker.client.rpush("{rw-queue}:reminders", f"foreign-{number}")
-        queue.wake(broker, wakes[number : number + 1])
+        queue.wake(broker, [wakes[number]])
 
     worker = Worker(broker, worker_threads=2, worker_timeout=20)
     worker.start()
@@ -196,7 +196,7 @@ def test_a_queue_that_is_away_is_said_so_without_its_words(tmp_path: Any) -> Non
     broker = queue.connect(f"unix://{tmp_path}/nobody", [])
     broker.client.set_retry(None)
     started = time.monotonic()
-    with pytest.raises(StoreUnavailable, match="^the queue did not answer") as caught:
+    with pytest.raises(StoreUnavailable, match=r"^the queue did not answer") as caught:
         queue.wake(broker, [WAKE])
     assert str(tmp_path) not in str(caught.value)
     assert caught.value.__suppress_context__

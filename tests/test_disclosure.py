@@ -134,8 +134,10 @@ def test_what_is_no_place_at_all_is_refused_by_a_rule_of_its_own(label: str, rul
     assert find(label) == disclosure.Finding(rule, Severity.REFUSE)
 
 
-@pytest.mark.parametrize("label", ["12 10115 Berlin", "Oak St 123456", "Bldg 3, 94103-1234", "Stuttgart St.-Leonhard"])
-def test_a_house_number_and_a_postcode_are_no_phone_number_and_no_link(label: str) -> None:
+@pytest.mark.parametrize(
+    "label", ["12 10115 Berlin", "Oak St 123456", "Bldg 3, 94103-1234", "03.03.2026 14:30", "Stuttgart St.-Leonhard"]
+)
+def test_a_house_number_a_postcode_and_a_date_are_no_phone_number_and_no_link(label: str) -> None:
     assert find(label) is None
 
 

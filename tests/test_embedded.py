@@ -66,7 +66,9 @@ def line(process: "subprocess.Popen[str]") -> str:
 @linux
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_the_server_ends_with_the_process_that_started_it(folder: Path, run: Any, how: signal.Signals) -> None:
-    code = "from reminder_worker.embedded import *\nprint(EmbeddedServer(folder).start().pid, flush=True)\ntime.sleep(60)"
+    code = (
+        "from reminder_worker.embedded import *\nprint(EmbeddedServer(folder).start().pid, flush=True)\ntime.sleep(60)"
+    )
     parent = run(code, folder)
     pid = int(line(parent))
     assert not is_gone(pid)
@@ -133,7 +135,9 @@ def test_a_missing_server_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_server_on_the_path_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded.shutil, "which", lambda name: "/usr/bin/redis-server" if name == "redis-server" else None)
+    monkeypatch.setattr(
+        embedded.shutil, "which", lambda name: "/usr/bin/redis-server" if name == "redis-server" else None
+    )
     assert embedded.server_program() == "/usr/bin/redis-server"
 
 

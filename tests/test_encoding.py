@@ -110,7 +110,7 @@ def test_bodies_are_as_published(entry):
         ({"leads": []}, Reason.LEAD_INVALID, "leads"),
         ({"leads": ["1h"] * 9}, Reason.LEAD_INVALID, "leads"),
         ({"leads": ["1h 2h"]}, Reason.LEAD_INVALID, "leads"),
-        ({"leads": ["١h"]}, Reason.LEAD_INVALID, "leads"),
+        ({"leads": ["\u0661h"]}, Reason.LEAD_INVALID, "leads"),
         ({"issued": 2**32}, Reason.TIME_INVALID, "issued"),
         ({"issued": -1}, Reason.TIME_INVALID, "issued"),
     ],

@@ -34,7 +34,14 @@ IDS = [bytes([first]) * 16 for first in (0, 1, 2)]
 RETENTION = timedelta(days=3650)  # Redis forgets by its own clock, which stands still beside ours
 INTENT_LEASE = timedelta(seconds=15)
 FINAL = {"sent", "failed", "expired", "cancelled", "suppressed", "unknown", "rejected"}
-SET_OF = {"scheduled": "due", "queued": "live", "claimed": "live", "sending": "open", "dead": "dead", "unknown": "unknown"}
+SET_OF = {
+    "scheduled": "due",
+    "queued": "live",
+    "claimed": "live",
+    "sending": "open",
+    "dead": "dead",
+    "unknown": "unknown",
+}
 
 PROVIDERS = st.sampled_from(["outbox", "twilio"])
 OUTCOMES = st.sampled_from(
@@ -101,7 +108,9 @@ class Stored:
                 state, provider = field.decode().split("|")
                 self.counts[int(rest), state, provider] = int(count)
         else:
-            self.sets[name.decode()] = {member: int(at) for member, at in self._client.zrange(key, 0, -1, withscores=True)}
+            self.sets[name.decode()] = {
+                member: int(at) for member, at in self._client.zrange(key, 0, -1, withscores=True)
+            }
         if kind in {b"a", b"r", b"n"} and self._client.pttl(key) < 0:
             self.lives_on.add(rest)
 
@@ -152,7 +161,12 @@ class Ledger(RuleBasedStateMachine):
 
     # What a platform does.
 
-    @rule(id_=st.sampled_from(IDS), tag=st.integers(1, 3), dues=st.lists(IN_A_WHILE, min_size=1, max_size=2), twice=st.booleans())
+    @rule(
+        id_=st.sampled_from(IDS),
+        tag=st.integers(1, 3),
+        dues=st.lists(IN_A_WHILE, min_size=1, max_size=2),
+        twice=st.booleans(),
+    )
     def add(self, id_: bytes, tag: int, dues: list[int], twice: bool) -> None:
         before = self.model.appointments.get(id_)
         moments = tuple(self.clock.now + timedelta(seconds=due) for due in dues)
@@ -175,7 +189,9 @@ class Ledger(RuleBasedStateMachine):
 
     # What a scheduler does.
 
-    @rule(target=wakes, shard=st.integers(0, 2), most=st.integers(1, 4), capacity=st.integers(0, 4), twice=st.booleans())
+    @rule(
+        target=wakes, shard=st.integers(0, 2), most=st.integers(1, 4), capacity=st.integers(0, 4), twice=st.booleans()
+    )
     def take(self, shard: int, most: int, capacity: int, twice: bool) -> Any:
         shard %= self.shards
         taken, expected = self.call(

@@ -149,5 +149,7 @@ class Practice(RuleBasedStateMachine):
                 assert (reminder.state is State.SENT) == texted
 
 
-def test_everything_ends_nobody_is_texted_twice_and_nothing_goes_out_too_late(client: store.Client, clock: Clock) -> None:
+def test_everything_ends_nobody_is_texted_twice_and_nothing_goes_out_too_late(
+    client: store.Client, clock: Clock
+) -> None:
     run_state_machine_as_test(type("Machine", (Practice,), {"client": client}), settings=LIMITS)

@@ -107,7 +107,9 @@ def test_new_content_moves_the_appointment(desk: Desk) -> None:
 
 def test_answers_come_in_the_order_of_the_entries_across_shards(client: store.Client, clock: Clock) -> None:
     schedule = Schedule(client, shards=3)
-    entries = [Entry(bytes([number % 5]) + bytes([number // 5]) * 15, b"t" * 8, b"e", (clock.now,)) for number in range(25)]
+    entries = [
+        Entry(bytes([number % 5]) + bytes([number // 5]) * 15, b"t" * 8, b"e", (clock.now,)) for number in range(25)
+    ]
     assert schedule.add(entries[::2]) == [Answer.ADDED] * 13
     assert schedule.add(entries) == [Answer.UNCHANGED, Answer.ADDED] * 12 + [Answer.UNCHANGED]
     moved = Entry(entries[0].id, b"u" * 8, b"e", (clock.now,))
@@ -528,7 +530,9 @@ def test_an_intent_is_not_confirmed_while_the_disk_is_behind(client: store.Clien
 
 
 @pytest.mark.usefixtures("lazy_disk")
-def test_an_intent_said_twice_still_waits_for_the_disk(server: EmbeddedServer, client: store.Client, tmp_path: Path) -> None:
+def test_an_intent_said_twice_still_waits_for_the_disk(
+    server: EmbeddedServer, client: store.Client, tmp_path: Path
+) -> None:
     """The second time comes over a new connection, which has written nothing that WAITAOF would wait for."""
     with Proxy(server.socket, tmp_path / "p") as proxy, store.connect(proxy.url()) as unlucky:
         proxy.lose(b"WAITAOF")
@@ -596,7 +600,11 @@ def story(desk: Desk, before: Callable[[str], None]) -> None:
     before("claim")
     claims = [schedule.claim(wake) for wake in wakes[:4]]
     for number, (claim, outcome) in enumerate(
-        zip(claims, (SENT, NO_PHONE, Outcome.closed(Reason.NOT_SENT), Outcome.retry(Reason.NOT_SENT, LEASE)), strict=True)
+        zip(
+            claims,
+            (SENT, NO_PHONE, Outcome.closed(Reason.NOT_SENT), Outcome.retry(Reason.NOT_SENT, LEASE)),
+            strict=True,
+        )
     ):
         before(f"intend {number}")
         assert desk.intend(claim, f"ref-{number}") is Intent.OK
@@ -611,7 +619,15 @@ def story(desk: Desk, before: Callable[[str], None]) -> None:
     schedule.beat("scheduler/1")
 
 
-STEPS = ["add", "take", "claim", "cancel", "sweep", "beat", *(f"{word} {n}" for word in ("intend", "settle") for n in range(4))]
+STEPS = [
+    "add",
+    "take",
+    "claim",
+    "cancel",
+    "sweep",
+    "beat",
+    *(f"{word} {n}" for word in ("intend", "settle") for n in range(4)),
+]
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -78,7 +78,9 @@ class Crowd:
 
 
 @pytest.mark.parametrize(("crowd", "shards"), [(2, 1), (5, 1), (5, 3)])
-def test_a_crowd_of_schedulers_wakes_each_reminder_once(client: store.Client, clock: Clock, crowd: int, shards: int) -> None:
+def test_a_crowd_of_schedulers_wakes_each_reminder_once(
+    client: store.Client, clock: Clock, crowd: int, shards: int
+) -> None:
     schedule, recorder = Schedule(client, shards=shards), Recorder()
     wakes = add(schedule, 2000, clock.now)
     with Crowd(*(Scheduler(schedule, recorder, capacity=3000) for _ in range(crowd))):

@@ -62,8 +62,10 @@ class Outbox:
         try:
             file = _open(self._path)
             try:
-                whole = line if _ends_clean(file) else b"\n" + line
-                return os.write(file, whole) == len(whole)
+                whole = os.write(file, line) == len(line)
+                if not whole:  # the disk is full: a torn line must not swallow the next one
+                    os.write(file, b"\n")
+                return whole
             finally:
                 os.close(file)
         except OSError:
@@ -113,12 +115,6 @@ def _line(text: Text) -> bytes:
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
     entry = {"to": text.to, "text": text.body, "reference": text.reference, "segments": text.segments, "at": at}
     return json.dumps(entry, ensure_ascii=False).encode() + b"\n"
-
-
-def _ends_clean(file: int) -> bool:
-    """Say whether the last line is complete; a torn one must not swallow the next."""
-    size = os.fstat(file).st_size
-    return size == 0 or os.pread(file, 1, size - 1) == b"\n"
 
 
 def _sent(reference: str, segments: int) -> Sent:

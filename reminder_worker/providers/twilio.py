@@ -53,7 +53,9 @@ CODES: Mapping[int, Reason] = {
     21602: Reason.CONTENT_REFUSED,  # empty
     21617: Reason.CONTENT_REFUSED,  # longer than 1600 characters
     21658: Reason.CONTENT_REFUSED,  # a parameter is too long
-    # This sender cannot reach this number; another provider may
+    # This account or sender cannot reach this number; another provider may
+    21408: Reason.NOT_SENT,  # region not enabled
+    21608: Reason.NOT_SENT,  # a trial account, and a number that it has not verified
     21612: Reason.NOT_SENT,
     # Too many at once; documented as not processed
     20429: Reason.THROTTLED,
@@ -65,8 +67,6 @@ CODES: Mapping[int, Reason] = {
     20005: Reason.MISCONFIGURED,  # not active
     20006: Reason.MISCONFIGURED,  # access denied
     20404: Reason.MISCONFIGURED,  # no such account
-    21408: Reason.MISCONFIGURED,  # region not enabled
-    21608: Reason.MISCONFIGURED,  # trial account
     30002: Reason.MISCONFIGURED,  # suspended
     30029: Reason.MISCONFIGURED,  # no message redaction for ContentRetention
     30030: Reason.MISCONFIGURED,  # ... for AddressRetention
@@ -87,7 +87,7 @@ CODES: Mapping[int, Reason] = {
     20500: Reason.AMBIGUOUS,
     20503: Reason.AMBIGUOUS,
 }
-_REDACTION_CODES = frozenset({30029, 30030})
+_REDACTION_CODES = frozenset({30029, 30030})  # the way out: order redaction from Twilio, or set redact = "off"
 _REFUSED_ACCOUNT = frozenset({401, 402, 403})  # by status alone: nothing is accepted without credentials or credit
 
 _MESSAGE_ID = re.compile(r"(?:SM|MM)[0-9a-f]{32}", re.ASCII)
@@ -186,14 +186,9 @@ class Twilio:
     def _judge(self, call: "_Call", code: int | None) -> ReminderError:
         """Turn a refusal into one of our errors, and tell the operator what only an operator can mend."""
         reason = _reason(call.status, code)
-        if reason is Reason.MISCONFIGURED and code in _REDACTION_CODES:
-            _LOG.error(
-                "providers.%s: this Twilio account has no message redaction: order it from Twilio, "
-                'or set redact = "off" (Twilio then keeps number and text)',
-                self.name,
-            )
-        elif reason in {Reason.MISCONFIGURED, Reason.AMBIGUOUS}:
-            _LOG.warning("providers.%s: Twilio answered with status %d, code %s", self.name, call.status, _shown(code))
+        if reason in {Reason.MISCONFIGURED, Reason.AMBIGUOUS}:
+            event = "redaction_missing" if code in _REDACTION_CODES else "twilio_answer"
+            _LOG.warning(event, extra={"provider": self.name, "status": call.status, "code": _shown(code)})
         return _error(reason, call.retry_after)
 
 

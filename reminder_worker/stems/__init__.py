@@ -83,7 +83,7 @@ class Stems:
         """Return every entry that matches, with the number of the word where it begins."""
         row = " ".join(word.letters for word in words)
         fours = {row[begin : begin + _INSIDE] for begin in range(len(row))}
-        near = chain.from_iterable(self._insides[four] for four in sorted(fours) if four in self._insides)
+        near = chain.from_iterable(self._insides[four] for four in sorted(filter(self._insides.__contains__, fours)))
         inside = [stem for stem in near if stem.parts[0].text in row]
         found: list[tuple[int, Stem]] = []
         for start, word in enumerate(words):

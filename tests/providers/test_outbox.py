@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -65,14 +66,23 @@ def test_what_another_process_sent_is_found(outbox: Outbox, path: Path) -> None:
     assert outbox.find("r1") == Sent("outbox-r1", 1)
 
 
-def test_a_torn_line_is_no_text_and_hides_no_other(outbox: Outbox, path: Path) -> None:
-    outbox.send(text("r1"), deadline=soon())
-    with path.open("ab") as file:
-        file.write(b'{"to": "+336", "text": "x", "reference": "torn", "segm')
-    assert outbox.find("torn") is None
+def test_a_torn_line_is_no_text_and_hides_no_other(outbox: Outbox, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole_write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: whole_write(file, data[:30]))  # the disk is full
+    with pytest.raises(NotSent):
+        outbox.send(text("torn"), deadline=soon())
+    monkeypatch.undo()
     outbox.send(text("r2"), deadline=soon())
-    assert [outbox.find(reference) is not None for reference in ("r1", "torn", "r2")] == [True, False, True]
-    assert len(path.read_bytes().splitlines()) == 3
+    assert [outbox.find(reference) is not None for reference in ("torn", "r2")] == [False, True]
+    assert len(path.read_bytes().splitlines()) == 2
+
+
+def test_every_text_is_one_line_though_many_append_at_once(path: Path) -> None:
+    outboxes = [Outbox("outbox", {"path": str(path)}) for _ in range(4)]
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(400):
+            pool.submit(outboxes[number % 4].send, text(f"r{number}"), deadline=soon())
+    assert {line["reference"] for line in lines(path)} == {f"r{number}" for number in range(400)}
 
 
 def test_a_line_that_is_completed_later_is_found_then(outbox: Outbox, path: Path) -> None:

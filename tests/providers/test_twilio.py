@@ -28,6 +28,7 @@ from reminder_worker.errors import (
     SettingsError,
     Throttled,
 )
+from reminder_worker.logs import Formatter
 from reminder_worker.providers import Sent, Text, load
 from reminder_worker.providers import twilio as module
 from reminder_worker.providers.twilio import CODES, Twilio, _seconds
@@ -430,10 +431,11 @@ def test_an_operator_is_told_the_code_and_nothing_else(
 ) -> None:
     server.refuse(code, status)
     failure(twilio)
-    (record,) = caplog.records
-    assert record.getMessage().startswith("providers.twilio: ")
-    assert ("redact" if code == 30029 else str(code)) in record.getMessage()
-    assert not leaks(record.getMessage())
+    line = json.loads(Formatter().format(caplog.records[0]))
+    assert len(caplog.records) == 1
+    assert line["event"] == ("redaction_missing" if code == 30029 else "twilio_answer")
+    assert (line["provider"], line["status"], line["code"]) == ("twilio", status, str(code))
+    assert not leaks(json.dumps(line))
 
 
 def test_nothing_keeps_number_or_text_after_a_call(server: FakeTwilio, twilio: Twilio) -> None:
