@@ -59,7 +59,7 @@ class Appointment:
 def _leads(value: object) -> tuple[Lead, ...] | None:
     if value is None:
         return None
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not value:
         raise Refused(Reason.LEAD_INVALID, "leads", 'must be a list such as ["24h", "2h"]')
     return tuple(Lead.parse(text) for text in value)
 

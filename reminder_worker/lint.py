@@ -27,12 +27,19 @@ def run(texts: Iterable[str], locations: Path | None, templates: Path | None) ->
     """Check everything that was given, in order. Raises SettingsError for what cannot be read."""
     yield from _labels(texts)
     if locations is not None:
-        try:
-            yield from _labels(locations.read_text("utf-8").splitlines())
-        except (OSError, ValueError):
-            raise SettingsError("--locations: cannot be read as UTF-8 text") from None
+        yield from _labels(_lines(locations))
     if templates is not None:
         yield from _templates(Templates.load(templates))
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Read a label a line; only a line feed ends one, for other breaks are what the lint is to find."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="\n") as file:
+            for line in file:
+                yield line.removesuffix("\n").removesuffix("\r")
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError("--locations: cannot be read as UTF-8 text") from None
 
 
 def _labels(labels: Iterable[str]) -> Iterator[Checked]:

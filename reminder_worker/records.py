@@ -1,5 +1,6 @@
 """Records that a platform hands over as JSON Lines: read one by one, of any number, in constant memory."""
 
+import codecs
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -15,6 +16,8 @@ def read(stream: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | Refused]]:
     number = 0
     while line := stream.readline(LONGEST + 1):
         number += 1
+        if number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)  # noqa: PLW2901 - some editors write one
         if len(line) > LONGEST and not line.endswith(b"\n"):
             _skip_rest(stream)
             yield number, Refused(Reason.MALFORMED, "line", f"is longer than {LONGEST} bytes")
@@ -30,6 +33,6 @@ def _skip_rest(stream: BinaryIO) -> None:
 def _fields(line: bytes) -> dict[str, Any] | Refused:
     try:
         fields = msgspec.json.decode(line)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         fields = None
     return fields if isinstance(fields, dict) else Refused(Reason.MALFORMED, "line", "is not a JSON object")

@@ -18,7 +18,7 @@ from reminder_worker.ledger import Reminder
 from reminder_worker.lint import Checked
 from reminder_worker.status import Status
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False, emoji=False)  # labels are shown as they are
 
 
 def plain(value: Any) -> dict[str, Any]:

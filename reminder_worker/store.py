@@ -7,6 +7,8 @@ import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
+from reminder_worker.errors import SettingsError
+
 Client = Any  # redis-py types its answers for sync and async, bytes and str at once
 
 SOCKET_TIMEOUT = 5.0  # seconds
@@ -14,10 +16,16 @@ EMBEDDED_FOLDER = Path(".reminder-worker")
 
 
 def connect(url: str, **options: Any) -> Client:
-    """Return a client whose calls are tried again after a lost connection: all our scripts bear that."""
+    """Return a client whose calls are tried again after a lost connection: all our scripts bear that.
+
+    Raises SettingsError for what is no URL of a store.
+    """
     retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=1.0), 5)
     settings: dict[str, Any] = {"socket_timeout": SOCKET_TIMEOUT, "retry": retry, "health_check_interval": 30}
-    return redis.Redis.from_url(url, **settings | options)
+    try:
+        return redis.Redis.from_url(url, **settings | options)
+    except ValueError:
+        raise SettingsError("store_url: write it as redis://HOST:PORT/0, rediss://… or unix:///PATH") from None
 
 
 def resolve_url(url: str | None) -> str:

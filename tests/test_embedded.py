@@ -1,6 +1,5 @@
 """The embedded server: nobody else reaches it, it keeps what it was told, and it ends with its starter."""
 
-import os
 import signal
 import stat
 import subprocess
@@ -63,13 +62,18 @@ def line(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline().strip()
 
 
+START = """
+import time
+from reminder_worker.embedded import EmbeddedServer
+print(EmbeddedServer(folder).start().pid, flush=True)
+time.sleep(60)
+"""
+
+
 @linux
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_the_server_ends_with_the_process_that_started_it(folder: Path, run: Any, how: signal.Signals) -> None:
-    code = (
-        "from reminder_worker.embedded import *\nprint(EmbeddedServer(folder).start().pid, flush=True)\ntime.sleep(60)"
-    )
-    parent = run(code, folder)
+    parent = run(START, folder)
     pid = int(line(parent))
     assert not is_gone(pid)
     parent.send_signal(how)
@@ -105,7 +109,7 @@ def test_only_its_owner_reaches_it(folder: Path) -> None:
 @linux
 def test_it_opens_no_port(folder: Path) -> None:
     with EmbeddedServer(folder) as server:
-        links = [os.readlink(link) for link in Path(f"/proc/{server.pid}/fd").iterdir() if link.is_symlink()]
+        links = [str(link.readlink()) for link in Path(f"/proc/{server.pid}/fd").iterdir() if link.is_symlink()]
         sockets = {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
         assert sockets
         for table in ("tcp", "tcp6", "udp", "udp6"):
@@ -135,9 +139,7 @@ def test_a_missing_server_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_server_on_the_path_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        embedded.shutil, "which", lambda name: "/usr/bin/redis-server" if name == "redis-server" else None
-    )
+    monkeypatch.setattr(embedded.shutil, "which", {"redis-server": "/usr/bin/redis-server"}.get)
     assert embedded.server_program() == "/usr/bin/redis-server"
 
 
@@ -154,6 +156,7 @@ KEEP = "from reminder_worker import embedded\nembedded.IDLE = {idle}\nembedded.k
 def test_two_processes_share_one_server(folder: Path, run: Any) -> None:
     folder.mkdir(parents=True)
     run(KEEP.format(idle=60), folder)
+    embedded.wait_for(EmbeddedServer(folder).url())
     users = [run(USE.replace("input()", "__import__('time').sleep(60)"), folder) for _ in range(2)]
     (first, one), (second, two) = (line(user).split() for user in users)
     assert first == second
@@ -164,7 +167,8 @@ def test_two_processes_share_one_server(folder: Path, run: Any) -> None:
 def test_a_shared_server_that_nobody_uses_stops_and_comes_back_with_what_it_held(folder: Path, run: Any) -> None:
     folder.mkdir(parents=True)
     for times in ("1", "2"):
-        keeper = run(KEEP.format(idle=0.5), folder)
+        keeper = run(KEEP.format(idle=1), folder)
+        embedded.wait_for(EmbeddedServer(folder).url())  # the user starts a keeper too, which leaves it alone
         user = run(USE.replace("input()", ""), folder)
         pid, users = line(user).split()
         assert users == times
@@ -175,5 +179,5 @@ def test_a_shared_server_that_nobody_uses_stops_and_comes_back_with_what_it_held
 def test_a_second_keeper_leaves_the_server_to_the_first(folder: Path, run: Any) -> None:
     folder.mkdir(parents=True)
     run(KEEP.format(idle=60), folder)
-    wait_until(lambda: (folder / "valkey.sock").exists())
+    embedded.wait_for(EmbeddedServer(folder).url())
     assert line(run(KEEP.format(idle=60), folder)) == "done"

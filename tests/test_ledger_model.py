@@ -59,6 +59,9 @@ OUTCOMES = st.sampled_from(
 )
 SPANS = st.sampled_from([0.001, 1, 10, 20, 60, 900, 3600, 8 * 86_400])
 IN_A_WHILE = st.sampled_from([-60, 0, 5, 20, 3600])  # seconds from now
+DUES = st.lists(IN_A_WHILE, min_size=1, max_size=2)
+FEW = st.integers(0, 4)
+TWICE = st.booleans()
 
 
 class Repeating:
@@ -161,13 +164,8 @@ class Ledger(RuleBasedStateMachine):
 
     # What a platform does.
 
-    @rule(
-        id_=st.sampled_from(IDS),
-        tag=st.integers(1, 3),
-        dues=st.lists(IN_A_WHILE, min_size=1, max_size=2),
-        twice=st.booleans(),
-    )
-    def add(self, id_: bytes, tag: int, dues: list[int], twice: bool) -> None:
+    @rule(id_=st.sampled_from(IDS), tag=st.integers(1, 3), dues=DUES, twice=TWICE)
+    def add(self, *, id_: bytes, tag: int, dues: list[int], twice: bool) -> None:
         before = self.model.appointments.get(id_)
         moments = tuple(self.clock.now + timedelta(seconds=due) for due in dues)
         entry = Entry(id_, bytes([tag]) * 8, b"envelope %d" % tag, moments)
@@ -180,8 +178,8 @@ class Ledger(RuleBasedStateMachine):
         if before and self.model.appointments[id_].version != before.version:
             self.withdrawn.add((id_, before.version))
 
-    @rule(id_=st.sampled_from(IDS), twice=st.booleans())
-    def cancel(self, id_: bytes, twice: bool) -> None:
+    @rule(id_=st.sampled_from(IDS), twice=TWICE)
+    def cancel(self, *, id_: bytes, twice: bool) -> None:
         answer, expected = self.call(lambda: self.schedule.cancel(id_), lambda: self.model.cancel(id_), twice=twice)
         assert answer == expected
         if answer is Answer.CANCELLED:
@@ -189,10 +187,8 @@ class Ledger(RuleBasedStateMachine):
 
     # What a scheduler does.
 
-    @rule(
-        target=wakes, shard=st.integers(0, 2), most=st.integers(1, 4), capacity=st.integers(0, 4), twice=st.booleans()
-    )
-    def take(self, shard: int, most: int, capacity: int, twice: bool) -> Any:
+    @rule(target=wakes, shard=st.integers(0, 2), most=FEW, capacity=FEW, twice=TWICE)
+    def take(self, *, shard: int, most: int, capacity: int, twice: bool) -> Any:
         shard %= self.shards
         taken, expected = self.call(
             lambda: self.schedule.take(shard, most=most, capacity=capacity),
@@ -205,8 +201,8 @@ class Ledger(RuleBasedStateMachine):
         assert all(self.row(member).state == "queued" for member in lost)  # and the sweep finds those again
         return multiple(*taken.wakes)
 
-    @rule(target=wakes, shard=st.integers(0, 2), most=st.integers(1, 4), twice=st.booleans())
-    def sweep(self, shard: int, most: int, twice: bool) -> Any:
+    @rule(target=wakes, shard=st.integers(0, 2), most=FEW, twice=TWICE)
+    def sweep(self, *, shard: int, most: int, twice: bool) -> Any:
         shard %= self.shards
         wakes, expected = self.call(
             lambda: self.schedule.sweep(shard, most=most),
@@ -219,8 +215,8 @@ class Ledger(RuleBasedStateMachine):
 
     # What workers do, alive or long given up.
 
-    @rule(target=claims, wake=wakes, stale=st.booleans(), twice=st.booleans())
-    def claim(self, wake: Wake, stale: bool, twice: bool) -> Any:
+    @rule(target=claims, wake=wakes, stale=st.booleans(), twice=TWICE)
+    def claim(self, *, wake: Wake, stale: bool, twice: bool) -> Any:
         wake = Wake(wake.id, wake.lead, wake.version - 1) if stale else wake
         self.sender.twice = twice
         found = self.schedule.claim(wake)
@@ -239,8 +235,8 @@ class Ledger(RuleBasedStateMachine):
         assert isinstance(found, OpenAttempt) if kind == "look" else found is None
         return multiple()
 
-    @rule(target=attempts, claim=claims, provider=PROVIDERS, expires=IN_A_WHILE, twice=st.booleans())
-    def intend(self, claim: Claim, provider: str, expires: int, twice: bool) -> Any:
+    @rule(target=attempts, claim=claims, provider=PROVIDERS, expires=IN_A_WHILE, twice=TWICE)
+    def intend(self, *, claim: Claim, provider: str, expires: int, twice: bool) -> Any:
         self.attempt += 1
         ref, last = f"ref-{self.attempt}", self.clock.now + timedelta(seconds=expires)
         member, lease = claim.wake.member, milliseconds(INTENT_LEASE)
@@ -256,19 +252,19 @@ class Ledger(RuleBasedStateMachine):
         assert expires > 0
         return claim, ref
 
-    @rule(attempt=attempts, outcome=OUTCOMES, with_token=st.booleans(), twice=st.booleans())
-    def settle_an_attempt(self, attempt: tuple[Claim, str], outcome: Outcome, with_token: bool, twice: bool) -> None:
+    @rule(attempt=attempts, outcome=OUTCOMES, with_token=st.booleans(), twice=TWICE)
+    def settle_an_attempt(self, *, attempt: tuple[Claim, str], outcome: Outcome, with_token: bool, twice: bool) -> None:
         claim, ref = attempt
-        taken = self.settle(claim.wake, claim.token if with_token else b"", ref, outcome, twice)
+        taken = self.settle(claim.wake, claim.token if with_token else b"", ref, outcome, twice=twice)
         if outcome.kind == State.SENT and taken:
             self.accepted.add((claim.wake.member, claim.wake.version))
 
-    @rule(claim=claims, outcome=OUTCOMES, twice=st.booleans())
-    def settle_a_claim(self, claim: Claim, outcome: Outcome, twice: bool) -> None:
-        taken = self.settle(claim.wake, claim.token, "", outcome, twice)
+    @rule(claim=claims, outcome=OUTCOMES, twice=TWICE)
+    def settle_a_claim(self, *, claim: Claim, outcome: Outcome, twice: bool) -> None:
+        taken = self.settle(claim.wake, claim.token, "", outcome, twice=twice)
         assert not (taken and outcome.kind == State.SENT)  # without an attempt there is nothing to accept
 
-    def settle(self, wake: Wake, token: bytes, ref: str, outcome: Outcome, twice: bool) -> bool:
+    def settle(self, wake: Wake, token: bytes, ref: str, outcome: Outcome, *, twice: bool) -> bool:
         delay, reason = milliseconds(outcome.delay), outcome.reason or ""
         taken, expected = self.call(
             lambda: self.schedule.settle(wake, outcome, token=token, reference=ref),

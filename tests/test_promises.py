@@ -71,12 +71,12 @@ class Practice(RuleBasedStateMachine):
         return int.from_bytes(self.client.getrange(b"rw:{0}:a:" + id_, 0, 1), "big")
 
     @rule(target=wakes, lost=st.booleans())
-    def take(self, lost: bool) -> Any:
+    def take(self, *, lost: bool) -> Any:
         taken = self.schedule.take(0, capacity=5)
         return multiple() if lost else multiple(*taken.wakes)
 
     @rule(target=wakes, lost=st.booleans())
-    def sweep(self, lost: bool) -> Any:
+    def sweep(self, *, lost: bool) -> Any:
         wakes = self.schedule.sweep(0)
         return multiple() if lost else multiple(*wakes)
 
@@ -97,7 +97,7 @@ class Practice(RuleBasedStateMachine):
         self.schedule.settle(attempt.wake, outcome, reference=attempt.reference)
 
     @rule(target=calls, claim=claims, accepts=st.booleans())
-    def ask_the_provider(self, claim: Claim, accepts: bool) -> Any:
+    def ask_the_provider(self, claim: Claim, *, accepts: bool) -> Any:
         self.attempts += 1
         wake, ref, last = claim.wake, f"ref-{self.attempts}", self.last[claim.wake.id]
         intent = self.schedule.intend(claim, "fake", ref, lease=timedelta(seconds=15), expires=last)
@@ -149,7 +149,5 @@ class Practice(RuleBasedStateMachine):
                 assert (reminder.state is State.SENT) == texted
 
 
-def test_everything_ends_nobody_is_texted_twice_and_nothing_goes_out_too_late(
-    client: store.Client, clock: Clock
-) -> None:
+def test_everything_ends_nobody_is_texted_twice_and_nothing_goes_too_late(client: store.Client, clock: Clock) -> None:
     run_state_machine_as_test(type("Machine", (Practice,), {"client": client}), settings=LIMITS)

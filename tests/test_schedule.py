@@ -14,7 +14,7 @@ from reminder_worker import store
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import Reason, StoreUnavailable
 from reminder_worker.job import FailureClass, State
-from reminder_worker.ledger import Answer, Claim, Durability, Entry, Intent, OpenAttempt, Outcome, Wake
+from reminder_worker.ledger import CLAIM_LEASE, Answer, Claim, Durability, Entry, Intent, OpenAttempt, Outcome, Wake
 from reminder_worker.schedule import KEEP_DEAD, MOST_CLAIMS, WAKE_LEASE, Schedule
 
 ID = b"\0" + bytes(range(1, 16))
@@ -23,6 +23,8 @@ ENVELOPE = b"sealed-sealed-sealed-sealed"
 LEASE = timedelta(seconds=15)
 SENT = Outcome.sent("SM-provider-id", 1)
 TOO_LATE = Outcome.final(State.EXPIRED, Reason.TOO_LATE, FailureClass.TEMPORARY)
+NOT_SENT = Outcome.closed(Reason.NOT_SENT)
+RETRY = Outcome.retry(Reason.NOT_SENT, LEASE)
 NO_PHONE = Outcome.final(State.FAILED, Reason.LANDLINE, FailureClass.PERMANENT)
 
 
@@ -107,9 +109,8 @@ def test_new_content_moves_the_appointment(desk: Desk) -> None:
 
 def test_answers_come_in_the_order_of_the_entries_across_shards(client: store.Client, clock: Clock) -> None:
     schedule = Schedule(client, shards=3)
-    entries = [
-        Entry(bytes([number % 5]) + bytes([number // 5]) * 15, b"t" * 8, b"e", (clock.now,)) for number in range(25)
-    ]
+    ids = [bytes([first]) + bytes([rest]) * 15 for rest in range(5) for first in range(5)]
+    entries = [Entry(id_, b"t" * 8, b"e", (clock.now,)) for id_ in ids]
     assert schedule.add(entries[::2]) == [Answer.ADDED] * 13
     assert schedule.add(entries) == [Answer.UNCHANGED, Answer.ADDED] * 12 + [Answer.UNCHANGED]
     moved = Entry(entries[0].id, b"u" * 8, b"e", (clock.now,))
@@ -255,7 +256,7 @@ def test_a_stale_or_invented_wake_up_claims_nothing(desk: Desk) -> None:
 def test_a_worker_that_was_taken_over_cannot_go_on(desk: Desk) -> None:
     desk.add()
     slow = desk.claim()
-    desk.clock.forward(seconds=60)
+    desk.clock.forward(seconds=CLAIM_LEASE.seconds)
     (wake,) = desk.schedule.sweep(0)
     assert desk.intend(slow) is Intent.LOST
     quick = desk.schedule.claim(wake)
@@ -324,8 +325,8 @@ def test_an_ended_intent_is_never_queued_again_only_looked_after(desk: Desk) -> 
     claim = desk.open()
     asked = desk.clock.now
     assert desk.schedule.claim(claim.wake) is None
-    for wait in (15, 60, 120, 240, 480):
-        desk.clock.forward(seconds=wait - 0.001)
+    for wait in (LEASE, WAKE_LEASE, 2 * WAKE_LEASE, 4 * WAKE_LEASE, 8 * WAKE_LEASE):
+        desk.clock.forward(seconds=wait.seconds - 0.001)
         assert not desk.schedule.sweep(0)
         desk.clock.forward(seconds=0.001)
         assert desk.schedule.sweep(0) == [claim.wake]
@@ -599,35 +600,22 @@ def story(desk: Desk, before: Callable[[str], None]) -> None:
     wakes = [Wake(bytes([n]) * 16, 0, 1) for n in range(6)]
     before("claim")
     claims = [schedule.claim(wake) for wake in wakes[:4]]
-    for number, (claim, outcome) in enumerate(
-        zip(
-            claims,
-            (SENT, NO_PHONE, Outcome.closed(Reason.NOT_SENT), Outcome.retry(Reason.NOT_SENT, LEASE)),
-            strict=True,
-        )
-    ):
+    for number, (claim, outcome) in enumerate(zip(claims, (SENT, NO_PHONE, NOT_SENT, RETRY), strict=True)):
         before(f"intend {number}")
         assert desk.intend(claim, f"ref-{number}") is Intent.OK
         before(f"settle {number}")
         schedule.settle(claim.wake, outcome, token=claim.token, reference=f"ref-{number}")
     before("cancel")
     assert schedule.cancel(wakes[5].id) is Answer.CANCELLED
-    desk.clock.forward(seconds=60)
+    desk.clock.forward(minutes=5)
     before("sweep")
     schedule.sweep(0)
     before("beat")
     schedule.beat("scheduler/1")
 
 
-STEPS = [
-    "add",
-    "take",
-    "claim",
-    "cancel",
-    "sweep",
-    "beat",
-    *(f"{word} {n}" for word in ("intend", "settle") for n in range(4)),
-]
+STEPS = ["add", "take", "claim", "cancel", "sweep", "beat"]
+STEPS += [f"{word} {number}" for word in ("intend", "settle") for number in range(4)]
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -650,7 +638,7 @@ def test_the_error_of_a_store_that_is_away_repeats_no_argument(desk: Desk, clien
     errors = []
     for call in (
         lambda: desk.add(id_=OTHER),
-        lambda: desk.take(),
+        desk.take,
         lambda: desk.schedule.cancel(ID),
         lambda: desk.schedule.show(ID),
     ):
@@ -666,7 +654,7 @@ def test_the_error_of_a_store_that_is_away_repeats_no_argument(desk: Desk, clien
 def test_a_store_that_is_away_is_said_so(tmp_path: Path) -> None:
     with store.connect(f"unix://{tmp_path}/nobody", retry=None) as client:
         schedule = Schedule(client, durability=Durability.LOCAL)
-        claim = Claim(Wake(ID, 0, 1), b"token", module.moment(0), 0, ENVELOPE)
+        claim = Claim(Wake(ID, 0, 1), b"token", module.moment(0), 0, ENVELOPE, since=0.0)
         for call in (
             lambda: schedule.take(0, capacity=1),
             lambda: schedule.show(ID),

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from clock import Clock
@@ -64,7 +64,7 @@ class Crowd:
         self._schedulers = schedulers
         self.threads = [threading.Thread(target=scheduler.run) for scheduler in schedulers]
 
-    def __enter__(self) -> "Crowd":
+    def __enter__(self) -> Self:
         for thread in self.threads:
             thread.start()
         return self
@@ -78,9 +78,7 @@ class Crowd:
 
 
 @pytest.mark.parametrize(("crowd", "shards"), [(2, 1), (5, 1), (5, 3)])
-def test_a_crowd_of_schedulers_wakes_each_reminder_once(
-    client: store.Client, clock: Clock, crowd: int, shards: int
-) -> None:
+def test_a_crowd_wakes_each_reminder_once(client: store.Client, clock: Clock, crowd: int, shards: int) -> None:
     schedule, recorder = Schedule(client, shards=shards), Recorder()
     wakes = add(schedule, 2000, clock.now)
     with Crowd(*(Scheduler(schedule, recorder, capacity=3000) for _ in range(crowd))):
