@@ -1,5 +1,6 @@
 """The command line. Heavy imports stay inside the commands, so that ``--help`` is quick."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from reminder_worker.errors import Refused, SettingsError, StoreUnavailable
+from reminder_worker.logs import raised
 
 REFUSED = 1
 WRONG_USE = 2
@@ -22,8 +24,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="SMS appointment reminders with minimal disclosure.\n\nTo see it work: reminder-worker demo",
 )
-keys_app = typer.Typer(no_args_is_help=True, help="Make, publish and rotate keys.")
-new_app = typer.Typer(no_args_is_help=True, help="Make keys; nothing is printed and nothing overwritten.")
+keys_app = typer.Typer(
+    no_args_is_help=True, help="Make, publish and rotate keys.\n\nExample: reminder-worker keys rotate keys"
+)
+new_app = typer.Typer(
+    no_args_is_help=True,
+    help="Make keys; nothing is printed and nothing overwritten.\n\nExample: reminder-worker keys new worker keys",
+)
 app.add_typer(keys_app, name="keys")
 keys_app.add_typer(new_app, name="new")
 
@@ -109,9 +116,11 @@ def worker(
     """
     import os  # noqa: PLC0415
 
-    from reminder_worker import settings  # noqa: PLC0415
+    from reminder_worker import settings, store  # noqa: PLC0415
+    from reminder_worker import worker as process  # noqa: PLC0415
 
-    settings.read(config)  # a wrong setting is said here, once
+    chosen = settings.read(config)
+    process.prepare(chosen, store.resolve_url(chosen.store_url))  # what is wrong is said here, once
     if config is not None:
         os.environ[settings.CONFIG_VARIABLE] = str(config)
     counts = ["--processes", str(processes), "--threads", str(threads), "--skip-logging"]
@@ -132,7 +141,7 @@ def scheduler(config: Config = None) -> None:
     chosen = settings.read(config)
     url = store.resolve_url(chosen.store_url)
     client = store.connect(url)
-    doctor.require(chosen, doctor.check_store(client))
+    doctor.warn(doctor.require(chosen, doctor.check_store(client)))
     process.run(Schedule.of(chosen, client), broker.connect(store.queue_url(chosen.queue_url, url), []))
 
 
@@ -308,20 +317,30 @@ def _one_line_errors() -> Iterator[None]:
     except (Refused, StoreUnavailable) as error:
         _say(error)
         sys.exit(REFUSED)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)
+    except typer.TyperException as error:
+        _say_wrong_use(error.format_message())
+        sys.exit(WRONG_USE)
+    except Exception as error:  # noqa: BLE001 - a traceback would quote people's data
+        _say(f"this is a fault of the program: {type(error).__name__} at {raised(error.__traceback__)}")
+        sys.exit(REFUSED)
 
 
-def _say(error: Exception) -> None:
+def _say(error: object) -> None:
     print(f"reminder-worker: error: {error}", file=sys.stderr)
+
+
+def _say_wrong_use(message: str) -> None:
+    """Say what was wrong with the words of a command, or all of its help where there were none."""
+    if "\n" in message:
+        print(message, file=sys.stderr)
+    else:
+        _say(re.sub(r" \(.*", "", message).rstrip("."))  # in brackets stand words that may be somebody's name
 
 
 def main() -> None:
     """Run the command line."""
     with _one_line_errors():
-        app()
+        sys.exit(app(standalone_mode=False))
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ class Delivery:
         if all(one.reason is Reason.NOT_ALLOWED_HERE for one in closed):
             return Outcome.final(State.FAILED, Reason.NOT_ALLOWED_HERE, FailureClass.TECHNICAL)
         delay = max(backoff(claim.tries), *(timedelta(seconds=one.retry_after or 0) for one in closed))
-        reason = closed[-1].reason
+        reason = next(one.reason for one in reversed(closed) if one.reason is not Reason.NOT_ALLOWED_HERE)
         return _expired(reason) if claim.now + delay >= expires else Outcome.retry(reason, delay)
 
 

@@ -119,8 +119,8 @@ def _book(line: Mapping[str, Any], number: int) -> Booking:
 def _processes(config: Path) -> Iterator[None]:
     """Run a scheduler and a worker as an operator would."""
     command = [sys.executable, "-m", "reminder_worker.cli"]
-    environment = os.environ | {settings.CONFIG_VARIABLE: str(config)}
-    environment.pop("REMINDER_STORE_URL", None)
+    others = {name: value for name, value in os.environ.items() if not name.upper().startswith(settings.PREFIX)}
+    environment = others | {settings.CONFIG_VARIABLE: str(config)}
     log = (config.parent / "log.jsonl").open("wb")
     running = [
         subprocess.Popen([*command, name], env=environment, stdout=log, stderr=log)  # noqa: S603

@@ -3,7 +3,8 @@
 What a process may not hold is not looked at on its behalf: the scheduler's checks touch no key and no provider.
 """
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -21,6 +22,8 @@ from reminder_worker.store import Client
 MOST_SKEW = 30.0  # seconds between this machine's clock and the store's
 OLDEST_SERVER = (7, 2)
 
+log = logging.getLogger(__name__)
+
 
 class Grade(StrEnum):
     """How bad a finding is."""
@@ -34,6 +37,7 @@ class Finding:
     """One thing to mend; holds no personal data and no secret."""
 
     grade: Grade
+    code: str  # one word, for logs
     what: str
     why: str
     mend: str
@@ -47,6 +51,7 @@ def check_store(client: Client) -> Iterator[Finding]:
     except RedisError as error:
         yield Finding(
             Grade.UNSAFE,
+            "store_away",
             f"the store does not answer ({type(error).__name__})",
             "nothing can be accepted or sent",
             "start it, and check store_url",
@@ -57,6 +62,7 @@ def check_store(client: Client) -> Iterator[Finding]:
     if skew > MOST_SKEW:
         yield Finding(
             Grade.UNSAFE,
+            "clocks_differ",
             f"this machine's clock and the store's are {skew:.0f} seconds apart",
             "reminders are planned by one and sent by the other",
             "run a time service (chrony, systemd-timesyncd) on both",
@@ -66,22 +72,30 @@ def check_store(client: Client) -> Iterator[Finding]:
 def _check_server(server: dict[str, Any], memory: dict[str, Any], persistence: dict[str, Any]) -> Iterator[Finding]:
     version = server.get("valkey_version") or server.get("redis_version", "0.0")
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
-        yield Finding(Grade.UNSAFE, f"the store is version {version}", "scripts and WAITAOF need 7.2", "upgrade it")
+        yield Finding(
+            Grade.UNSAFE, "store_old", f"the store is version {version}", "scripts and WAITAOF need 7.2", "upgrade it"
+        )
     if not persistence.get("aof_enabled"):
         yield Finding(
             Grade.UNSAFE,
+            "no_append_only_file",
             "the store keeps no append-only file",
             "accepted reminders are lost when it restarts",
             "set appendonly yes",
         )
     elif persistence.get("aof_last_write_status") != "ok":
         yield Finding(
-            Grade.UNSAFE, "the store cannot write its append-only file", "new intents are lost", "free its disk"
+            Grade.UNSAFE,
+            "append_only_file_fails",
+            "the store cannot write its append-only file",
+            "new intents are lost",
+            "free its disk",
         )
     policy = memory.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         yield Finding(
             Grade.UNSAFE,
+            "store_evicts",
             f"the store evicts keys ({policy})",
             "a full store would drop reminders silently",
             "set maxmemory-policy noeviction",
@@ -96,13 +110,18 @@ def check_worker(settings: Settings) -> Iterator[Finding]:
     for path in sorted(settings.keys.glob("*")) if settings.keys.is_dir() else ():
         if path.name.endswith((".key", ".ratchet")) and not is_private(path):
             yield Finding(
-                Grade.UNSAFE, f"{path} can be read by others", "it opens or signs jobs", f"run: chmod 600 {path}"
+                Grade.UNSAFE,
+                "readable_by_others",
+                f"{path} can be read by others",
+                "it opens or signs jobs",
+                f"run: chmod 600 {path}",
             )
     for name, platform in settings.platforms.items():
         yield from _try(f"platforms.{name}", partial(opening.load_signers, {name: platform.verify_key}))
         if not platform.countries:
             yield Finding(
                 Grade.UNSAFE,
+                "no_countries",
                 f"platforms.{name}.countries is empty",
                 "stolen credentials could text the whole world at your cost",
                 "list the countries whose numbers may be texted",
@@ -118,6 +137,7 @@ def _check_provider(name: str, table: dict[str, Any]) -> Iterator[Finding]:
     if table.get("type", name) == "outbox":
         yield Finding(
             Grade.UNSAFE,
+            "outbox",
             f"providers.{name} writes numbers and texts into a file",
             "nobody would be reminded, and the file holds personal data",
             "use the outbox for development only",
@@ -127,6 +147,7 @@ def _check_provider(name: str, table: dict[str, Any]) -> Iterator[Finding]:
         if setting.endswith("_file") and path.is_file() and not is_private(path):
             yield Finding(
                 Grade.UNSAFE,
+                "readable_by_others",
                 f"providers.{name}.{setting}: the file can be read by others",
                 "it lets them text in your name",
                 f"run: chmod 600 {path}",
@@ -135,9 +156,13 @@ def _check_provider(name: str, table: dict[str, Any]) -> Iterator[Finding]:
 
 def _check_amounts(settings: Settings) -> Iterator[Finding]:
     if not settings.platforms:
-        yield Finding(Grade.UNSAFE, "there is no platform", "no job can be opened", "add a table [platforms.NAME]")
+        yield Finding(
+            Grade.UNSAFE, "no_platform", "there is no platform", "no job can be opened", "add a table [platforms.NAME]"
+        )
     if not settings.providers:
-        yield Finding(Grade.UNSAFE, "there is no provider", "nothing can be sent", "add a table [providers.twilio]")
+        yield Finding(
+            Grade.UNSAFE, "no_provider", "there is no provider", "nothing can be sent", "add a table [providers.twilio]"
+        )
 
 
 def _try(what: str, load: Callable[[], object]) -> Iterator[Finding]:
@@ -145,7 +170,8 @@ def _try(what: str, load: Callable[[], object]) -> Iterator[Finding]:
     try:
         load()
     except SettingsError as error:
-        yield Finding(Grade.UNSAFE, str(error), f"{what} cannot be used", "mend the setting or the file it names")
+        mend = "mend the setting or the file it names"
+        yield Finding(Grade.UNSAFE, "unusable", str(error), f"{what} cannot be used", mend)
 
 
 def require(settings: Settings, findings: Iterator[Finding]) -> list[Finding]:
@@ -155,3 +181,10 @@ def require(settings: Settings, findings: Iterator[Finding]) -> list[Finding]:
     if settings.production and unsafe:
         raise SettingsError("production would be unsafe: " + ". ".join(unsafe))
     return found
+
+
+def warn(findings: Iterable[Finding]) -> None:
+    """Log what production would not start with."""
+    for one in findings:
+        if one.grade is Grade.UNSAFE:
+            log.warning("unsafe", extra={"reason": one.code})

@@ -32,7 +32,7 @@ class Rotation:
 def new_worker(folder: Path, now: datetime) -> list[Path]:
     """Make a worker's keys and return the files. Raises SettingsError, and writes nothing where a worker has keys."""
     pointer, ratchet = _pointer_file(folder, 1), ratchet_file(folder)
-    if pointer.exists() or ratchet.exists():
+    if ratchet.exists():  # the pointer key, written first, guards itself
         raise SettingsError(f"{folder}: holds a worker's keys already, and keys are never overwritten")
     _make(folder)
     create_file(pointer, key_file(Kind.POINTER, private=_secret()), PRIVATE)

@@ -44,7 +44,7 @@ class Formatter(logging.Formatter):
             line["logger"] = plain(record.name)
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = plain(record.exc_info[0].__name__)
-            line["raised"] = _raised(record.exc_info[2])
+            line["raised"] = raised(record.exc_info[2])
         return json.dumps(line)
 
 
@@ -61,7 +61,7 @@ def plain(value: object) -> object:
     return WITHHELD
 
 
-def _raised(trace: TracebackType | None) -> str:
+def raised(trace: TracebackType | None) -> str:
     """Return the module and line that raised."""
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -21,9 +21,10 @@ def normalise(text: str, countries: Collection[str] = ()) -> str:
         number = phonenumbers.parse(text)
     except phonenumbers.NumberParseException:
         raise Refused(Reason.NUMBER_INVALID, "phone", "is not a phone number") from None
-    if number.extension or not phonenumbers.is_valid_number(number):
+    kind = phonenumbers.number_type(number)
+    if number.extension or kind == PhoneNumberType.UNKNOWN:  # no pattern of a valid number fits
         raise Refused(Reason.NUMBER_INVALID, "phone", "there is no such number")
-    if phonenumbers.number_type(number) in _PREMIUM:
+    if kind in _PREMIUM:
         raise Refused(Reason.NUMBER_PREMIUM, "phone", "is a premium-rate or shared-cost number")
     # Not by the number's one region: neighbours such as Finland and Åland share their numbers.
     if countries and not any(phonenumbers.is_valid_number_for_region(number, country) for country in countries):

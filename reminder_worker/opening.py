@@ -178,7 +178,7 @@ def _split(content: bytes, count: int, otherwise: Reason) -> list[bytes]:
 def _is_signed(key: VerifyKey, content: bytes, signature: bytes) -> bool:
     try:
         key.verify(content, signature)
-    except (CryptoError, ValueError):  # ValueError: of another length
+    except CryptoError:
         return False
     return True
 

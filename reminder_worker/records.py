@@ -16,13 +16,11 @@ def read(stream: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | Refused]]:
     number = 0
     while line := stream.readline(LONGEST + 1):
         number += 1
-        if number == 1:
-            line = line.removeprefix(codecs.BOM_UTF8)  # noqa: PLW2901 - some editors write one
         if len(line) > LONGEST and not line.endswith(b"\n"):
             _skip_rest(stream)
             yield number, Refused(Reason.MALFORMED, "line", f"is longer than {LONGEST} bytes")
         elif line.strip():
-            yield number, _fields(line)
+            yield number, _fields(line.removeprefix(codecs.BOM_UTF8))  # some editors write one
 
 
 def _skip_rest(stream: BinaryIO) -> None:

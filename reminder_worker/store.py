@@ -25,7 +25,9 @@ def connect(url: str, **options: Any) -> Client:
     try:
         return redis.Redis.from_url(url, **settings | options)
     except ValueError:
-        raise SettingsError("store_url: write it as redis://HOST:PORT/0, rediss://… or unix:///PATH") from None
+        raise SettingsError(
+            "store_url, queue_url: write them as redis://HOST:PORT/0, rediss://… or unix:///PATH"
+        ) from None
 
 
 def resolve_url(url: str | None) -> str:

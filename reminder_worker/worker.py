@@ -6,10 +6,12 @@
 import logging
 import os
 import secrets
+import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 
 import dramatiq
 
@@ -18,7 +20,7 @@ from reminder_worker import contacts, disclosure, doctor, job, logs, providers, 
 from reminder_worker.contacts import Contact
 from reminder_worker.delivery import Delivery
 from reminder_worker.drafting import Draft, Templates
-from reminder_worker.errors import Reason, Refused, StoreUnavailable, Unopenable
+from reminder_worker.errors import Reason, Refused, SettingsError, StoreUnavailable, Unopenable
 from reminder_worker.job import FailureClass, Job, Level, State
 from reminder_worker.ledger import Claim, OpenAttempt, Outcome, Wake
 from reminder_worker.opening import Signer, WorkerKeys, load_signers, open_envelope, open_pointer
@@ -29,6 +31,7 @@ from reminder_worker.settings import Platform, Settings
 
 EARLY = timedelta(seconds=5)  # between a platform's clock and the store's
 BEAT_EVERY = 5.0  # seconds
+WRONG_USE = 2  # exit code
 FALLBACK_LANGUAGE = "en"  # better than no text, where a pointer asks for a language without a template
 
 log = logging.getLogger(__name__)
@@ -164,11 +167,17 @@ class Pulse(dramatiq.Middleware):
 def setup() -> None:
     """Set up the worker of one process: ``dramatiq reminder_worker.worker:setup``."""
     logs.set_up()
-    chosen = settings.read()
+    try:
+        _set_up(settings.read())
+    except SettingsError as error:  # dramatiq would print a traceback
+        sys.stderr.write(f"reminder-worker: error: {error}\n")
+        sys.exit(WRONG_USE)
+
+
+def _set_up(chosen: Settings) -> None:
     url = store.resolve_url(chosen.store_url)
-    client = store.connect(url)
-    doctor.require(chosen, _checks(chosen, client))
-    worker = build(chosen, Schedule.of(chosen, client))
+    worker, found = prepare(chosen, url)
+    doctor.warn(found)
     broker = queue.connect(store.queue_url(chosen.queue_url, url), [Pulse(worker)])
 
     def remind(id: str, lead: int, version: int) -> None:  # noqa: A002 - the message's own names
@@ -178,9 +187,11 @@ def setup() -> None:
     dramatiq.set_broker(broker)
 
 
-def _checks(chosen: Settings, client: store.Client) -> Iterator[doctor.Finding]:
-    yield from doctor.check_store(client)
-    yield from doctor.check_worker(chosen)
+def prepare(chosen: Settings, url: str) -> tuple[Worker, list[doctor.Finding]]:
+    """Check everything and load what only a worker may hold. Raises SettingsError."""
+    client = store.connect(url)
+    found = doctor.require(chosen, chain(doctor.check_store(client), doctor.check_worker(chosen)))
+    return build(chosen, Schedule.of(chosen, client)), found
 
 
 def build(chosen: Settings, schedule: Schedule) -> Worker:

@@ -144,10 +144,14 @@ def test_a_server_on_the_path_goes_first(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 USE = """
+import time
 from reminder_worker import embedded, store
+start, keepers = embedded.subprocess.Popen, []
+embedded.subprocess.Popen = lambda *command, **options: keepers.append(start(*command, **options))
 with store.connect(embedded.shared(folder)) as client:
+    keepers[0].wait()  # another one keeps the server already
     print(client.info("server")["process_id"], client.incr("users"), flush=True)
-    input()
+    time.sleep({seconds})
 """
 KEEP = "from reminder_worker import embedded\nembedded.IDLE = {idle}\nembedded.keep(folder)\nprint('done', flush=True)"
 
@@ -157,7 +161,7 @@ def test_two_processes_share_one_server(folder: Path, run: Any) -> None:
     folder.mkdir(parents=True)
     run(KEEP.format(idle=60), folder)
     embedded.wait_for(EmbeddedServer(folder).url())
-    users = [run(USE.replace("input()", "__import__('time').sleep(60)"), folder) for _ in range(2)]
+    users = [run(USE.format(seconds=60), folder) for _ in range(2)]
     (first, one), (second, two) = (line(user).split() for user in users)
     assert first == second
     assert {one, two} == {"1", "2"}
@@ -169,7 +173,7 @@ def test_a_shared_server_that_nobody_uses_stops_and_comes_back_with_what_it_held
     for times in ("1", "2"):
         keeper = run(KEEP.format(idle=1), folder)
         embedded.wait_for(EmbeddedServer(folder).url())  # the user starts a keeper too, which leaves it alone
-        user = run(USE.replace("input()", ""), folder)
+        user = run(USE.format(seconds=0), folder)
         pid, users = line(user).split()
         assert users == times
         assert line(keeper) == "done"

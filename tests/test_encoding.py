@@ -138,4 +138,4 @@ def test_nothing_personal_is_in_a_repr():
     assert "Lilas" not in shown
     assert "Paris" not in shown
     assert "pointer" not in shown
-    assert "1795690800" not in shown
+    assert repr(Time(1, 2, "UTC")) == "Time()"

@@ -210,6 +210,11 @@ def test_a_missing_file_of_public_keys_is_named(tmp_path):
         PublicKeys.load(tmp_path / "worker.pub.json")
 
 
+def test_a_platform_has_a_name_that_fits_the_format():
+    with pytest.raises(SettingsError, match="platform: a name has"):
+        PlatformKeys("Clinic", platform().signing, platform().index)
+
+
 def test_no_secret_is_in_a_repr():
     keys = platform()
     shown = repr(keys)

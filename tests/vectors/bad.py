@@ -170,7 +170,8 @@ def bad_bodies():
         "two blanks between leads": pae(time, location, pointer, b"24h  2h", issued),
         "a blank after leads": pae(time, location, pointer, b"24h ", issued),
         "nine leads": pae(time, location, pointer, b"1h 2h 3h 4h 5h 6h 7h 8h 9h", issued),
-        "a longer issue date": pae(time, location, pointer, leads, issued + b"\0"),
+        "a longer issue date": pae(time, location, pointer, leads, b"\0" + issued),
+        "a shorter issue date": pae(time, location, pointer, leads, issued[1:]),
     }
 
 
@@ -276,7 +277,7 @@ def bad():
             "+" + canonical[1:],
             " " + canonical[1:],
             canonical[:-1] + "é",
-            "Ag" + canonical[2:],
+            text(b"\x02" + POINTER[1:]),
             text(make_pointer(key=STRANGER)),
         ],
     }

@@ -1,0 +1,200 @@
+"""Real processes from a line of JSON to Twilio's HTTP interface, with faults, and what is left of it after."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from fake_twilio import FakeTwilio
+
+from reminder_worker import store
+from reminder_worker.embedded import EmbeddedServer
+
+PARIS = ZoneInfo("Europe/Paris")
+PLACE = "17 quai des Brumes, Lyon"
+REASON = "canari-oncologie"
+
+
+class Installation:
+    """A folder with keys, settings and a store, and what an operator types there."""
+
+    def __init__(self, folder: Path, server: EmbeddedServer, twilio: FakeTwilio) -> None:
+        self.folder = folder
+        self.server = server
+        self.said: list[str] = []
+        table = "\n".join(f"{name} = {json.dumps(value)}" for name, value in twilio.table(folder).items())
+        (folder / "reminder-worker.toml").write_text(
+            f"""
+            store_url = "{server.url()}"
+            allow_numbers = ["+336"]
+            [platforms.clinic]
+            verify_key = "keys/clinic.pub"
+            countries = ["FR"]
+            [providers.twilio]
+            {table}
+            [providers.outbox]
+            path = "outbox.jsonl"
+            """
+        )
+
+    def type(self, *words: str, ok: int = 0) -> str:
+        """Run a command to its end."""
+        done = subprocess.run(
+            [sys.executable, "-m", "reminder_worker.cli", *words],
+            cwd=self.folder, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        self.said.append(done.stdout + done.stderr)
+        assert done.returncode == ok, done.stderr
+        return done.stdout
+
+    @contextlib.contextmanager
+    def processes(self) -> Iterator[None]:
+        """Run what the Procfile names, and end it as a supervisor would."""
+        with (self.folder / "log.jsonl").open("ab") as log:
+            running = [
+                subprocess.Popen(
+                    [sys.executable, "-m", "reminder_worker.cli", name], cwd=self.folder, stdout=log, stderr=log
+                )
+                for name in ("scheduler", "worker")
+            ]
+            try:
+                yield
+            finally:
+                for process in running:
+                    process.terminate()
+                assert [process.wait(20) for process in running] == [0, 0]
+
+    def states(self) -> dict[str, int]:
+        status = json.loads(self.type("status", "--json"))
+        pending = {name: status[name] for name in ("scheduled", "queued", "sending") if status[name]}
+        return status["ended"] | pending
+
+    def wait_for(self, states: dict[str, int], seconds: float = 30) -> None:
+        deadline = time.monotonic() + seconds
+        while (found := self.states()) != states and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert found == states
+
+
+@pytest.fixture
+def twilio() -> Iterator[FakeTwilio]:
+    with FakeTwilio() as running:
+        yield running
+
+
+@pytest.fixture
+def here(tmp_path: Path, twilio: FakeTwilio) -> Iterator[Installation]:
+    with EmbeddedServer(tmp_path / "valkey") as server:
+        installation = Installation(tmp_path, server, twilio)
+        installation.type("keys", "new", "worker", "keys")
+        installation.type("keys", "new", "platform", "clinic", "keys")
+        yield installation
+
+
+def line(number: int, **changes: Any) -> dict[str, Any]:
+    """An appointment in two days, whose text falls due in a moment."""
+    local = datetime.now(PARIS).replace(microsecond=0) + timedelta(days=2, seconds=number)
+    lead = int((local - datetime.now(UTC)).total_seconds()) - 1
+    fields = {
+        "reference": f"dossier-{number}",
+        "time": f"{local.isoformat()}[Europe/Paris]",
+        "location": PLACE,
+        "phone": f"+3361234{number:04d}",
+        "language": "fr",
+        "leads": [f"{lead}s"],
+    }
+    return fields | changes
+
+
+def write(path: Path, lines: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(one) + "\n" for one in lines))
+
+
+def test_a_file_of_appointments_reaches_phones_through_faults_and_leaves_nothing(
+    here: Installation, twilio: FakeTwilio
+) -> None:
+    lines = [line(number) for number in range(40)]
+    bad = [line(98, reason=REASON), line(99, location="Service d'oncologie"), line(97, phone="+33123")]
+    write(here.folder / "a.jsonl", lines + bad)
+    twilio.refuse(21610)  # opted out: final
+    twilio.refuse(21606)  # our sender: the outbox takes over
+    twilio.throttle("60")  # so it does here
+    twilio.cut()  # may have been accepted: nobody else is asked
+    here.type("enqueue", "a.jsonl", ok=1)
+    with here.processes():
+        here.wait_for({"sent": 38, "suppressed": 1, "sending": 1})
+        here.type("show", "dossier-0", "--json")
+    outbox = [json.loads(text) for text in (here.folder / "outbox.jsonl").read_text().splitlines()]
+    accepted = [message["To"] for message in twilio.messages] + [text["to"] for text in outbox]
+    assert len(accepted) == len(set(accepted)) == 39  # the one in doubt among them: nobody was texted twice
+    assert {message["Body"].count("17 quai des Brumes, Lyon") for message in twilio.messages} == {1}
+    assert all(1 <= int(message["ValidityPeriod"]) <= 36_000 for message in twilio.messages)
+    search(here, lines)
+
+
+def search(here: Installation, lines: list[dict[str, Any]]) -> None:
+    """Look for every number, place, reason and time in all that an insider could hold."""
+    canaries = {REASON, PLACE, "oncologie", "quai des Brumes"}
+    for one in lines:
+        moment = datetime.fromisoformat(one["time"].partition("[")[0])
+        seconds = str(int(moment.timestamp()))
+        canaries |= {one["phone"], one["phone"][1:], one["time"], one["reference"], f"{moment:%Y-%m-%dT%H:%M}", seconds}
+    held = {"output": "".join(here.said).encode(), "log": (here.folder / "log.jsonl").read_bytes()}
+    held |= {str(path): path.read_bytes() for path in here.server.folder.rglob("*") if path.is_file()}
+    for database in (0, 1):
+        with contextlib.closing(store.connect(here.server.url(database))) as client:
+            held[f"database {database}"] = b"\n".join(
+                part for key in client.scan_iter() for part in (key, client.dump(key))
+            )
+    assert held["log"]
+    assert any(b"rw:{0}" in content for name, content in held.items() if "aof" in name)
+    found = [(where, canary) for where, content in held.items() for canary in canaries if canary.encode() in content]
+    assert not found
+
+
+def test_a_reminder_that_was_cancelled_or_moved_is_not_sent_as_it_was(here: Installation, twilio: FakeTwilio) -> None:
+    later = [line(1, leads=["47h"]), line(2, leads=["47h"])]
+    write(here.folder / "a.jsonl", later)
+    here.type("enqueue", "a.jsonl")
+    assert here.type("cancel", "dossier-1") == "cancelled\n"
+    write(here.folder / "b.jsonl", [line(2)])
+    assert here.type("enqueue", "b.jsonl") == "1 moved\n"
+    with here.processes():
+        here.wait_for({"cancelled": 1, "sent": 1})
+    assert [message["To"] for message in twilio.messages] == ["+33612340002"]
+
+
+def test_a_scheduler_needs_no_key_and_no_provider(here: Installation) -> None:
+    for path in (here.folder / "keys").iterdir():
+        path.unlink()
+    (here.folder / "token").unlink()
+    with (here.folder / "log.jsonl").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "reminder_worker.cli", "scheduler"], cwd=here.folder, stdout=log, stderr=log
+        )
+        deadline = time.monotonic() + 20
+        while not json.loads(here.type("status", "--json"))["processes"] and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.terminate()
+        assert process.wait(20) == 0
+    assert b"scheduler_stopped" in (here.folder / "log.jsonl").read_bytes()
+
+
+def test_sigterm_finishes_what_is_in_flight(here: Installation, twilio: FakeTwilio) -> None:
+    twilio.drip(0.002)
+    write(here.folder / "a.jsonl", [line(1)])
+    here.type("enqueue", "a.jsonl")
+    with here.processes():
+        deadline = time.monotonic() + 20
+        while not twilio.requests and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert here.states() == {"sent": 1}
+    assert os.path.getsize(here.folder / "log.jsonl")  # noqa: PTH202

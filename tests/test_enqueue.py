@@ -1,0 +1,201 @@
+import io
+import json
+import tracemalloc
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import practice
+import pytest
+
+from reminder_worker import enqueue, store
+from reminder_worker.errors import StoreUnavailable
+from reminder_worker.job import State
+from reminder_worker.ledger import Answer
+from reminder_worker.schedule import Schedule
+
+
+class Accepts:
+    """A client that accepts everything, and cannot reach its store from some batch on."""
+
+    def __init__(self, batches: float = float("inf")) -> None:
+        self.batches = batches
+        self.sizes: list[int] = []
+
+    def add(self, appointments: list) -> list[Answer]:
+        if len(self.sizes) >= self.batches:
+            raise StoreUnavailable("the store did not answer (TimeoutError); is it running and not full?")
+        self.sizes.append(len(appointments))
+        return [Answer.ADDED] * len(appointments)
+
+
+class Failing(Schedule):
+    """A schedule whose store goes away after some calls."""
+
+    calls = 0
+
+    def add(self, entries):
+        self.calls -= 1
+        if self.calls < 0:
+            raise StoreUnavailable("the store did not answer (ConnectionError); is it running and not full?")
+        return super().add(entries)
+
+
+@pytest.fixture
+def clinic(schedule: Schedule, tmp_path: Path):
+    return practice.make(schedule, tmp_path / "keys")
+
+
+def run(client, *records) -> Counter[str]:
+    return enqueue.run(client, io.BytesIO(practice.lines(*records)), size=None)
+
+
+def test_what_is_new_is_added_and_again_unchanged_and_changed_moved(clinic):
+    a, b = practice.fields("A"), practice.fields("B")
+    assert run(clinic, a, b) == {"added": 2}
+    assert run(clinic, a, b) == {"unchanged": 2}
+    assert run(clinic, a | {"location": "3 Mill Lane"}, b) == {"moved": 1, "unchanged": 1}
+
+
+def test_a_reference_may_come_twice_in_one_file(clinic):
+    a = practice.fields("A")
+    assert run(clinic, a, a, a | {"language": "en"}) == {"added": 1, "unchanged": 1, "moved": 1}
+
+
+def test_bad_lines_are_named_and_the_others_go_on(clinic, capsys):
+    counts = run(
+        clinic,
+        practice.fields("A", phone="12"),
+        b"",
+        b"not json",
+        practice.fields("B"),
+        practice.fields("C", location="Fertility clinic"),
+        practice.fields("D"),
+    )
+    assert counts == {"refused": 3, "added": 2}
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert sorted(line.split(": ")[:3] for line in err.splitlines()) == [
+        ["line 1", "number_invalid", "phone"],
+        ["line 3", "malformed", "line"],
+        ["line 5", "location_discloses", "location"],
+    ]
+
+
+def test_what_is_being_sent_is_refused_for_now(clinic, schedule, capsys):
+    record = practice.due_now()
+    run(clinic, record)
+    practice.send(schedule, finish=False)
+    assert clinic.show("A-1")[0].state is State.SENDING
+    assert run(clinic, record | {"language": "en"}, practice.fields("B")) == {"refused": 1, "added": 1}
+    assert capsys.readouterr().err.startswith("line 1: in_flight: ")
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (250, [250]), (251, [250, 1]), (500, [250, 250])])
+def test_lines_are_handed_in_by_batches(count, sizes):
+    accepts = Accepts()
+    record = practice.fields()
+    assert run(accepts, *[record] * count)["added"] == count
+    assert accepts.sizes == sizes
+
+
+@pytest.mark.parametrize(("batches", "line"), [(0, 0), (1, 251), (2, 501)])
+def test_a_store_that_goes_away_is_told_with_the_last_line_that_is_safe(batches, line):
+    bad, good = b"[]", practice.fields()
+    with pytest.raises(StoreUnavailable, match=rf"TimeoutError.* Stored up to line {line}; run it again") as raised:
+        run(Accepts(batches), bad, *[good] * 600)
+    assert raised.value.__suppress_context__
+
+
+def test_running_again_after_the_store_went_away_adds_only_the_rest(client: store.Client, tmp_path, monkeypatch):
+    monkeypatch.setattr(enqueue, "BATCH", 2)
+    schedule = Failing(client)
+    clinic = practice.make(schedule, tmp_path / "keys")
+    records = [practice.fields(f"A-{number}") for number in range(5)]
+    schedule.calls = 2
+    with pytest.raises(StoreUnavailable, match="Stored up to line 4;"):
+        run(clinic, *records)
+    schedule.calls = 9
+    assert run(clinic, *records) == {"unchanged": 4, "added": 1}
+
+
+class Lines(io.RawIOBase):
+    """A file of any length that is nowhere."""
+
+    def __init__(self, line: bytes, count: int) -> None:
+        self._line = line
+        self._left = count
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        while len(self._rest) < len(buffer) and self._left:
+            self._rest += self._line
+            self._left -= 1
+        part = self._rest[: len(buffer)]
+        self._rest = self._rest[len(part) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def peak(line: bytes, count: int) -> int:
+    """Return the most bytes that were in use at once."""
+    stream = io.BufferedReader(Lines(line, count))
+    tracemalloc.start()
+    try:
+        counts = enqueue.run(Accepts(), stream, size=None)
+        assert counts.total() == count
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("line", [practice.lines(practice.fields()), b'{"reference": 1}\n'], ids=["good", "bad"])
+def test_memory_does_not_grow_with_the_file(line, monkeypatch):
+    monkeypatch.setattr(enqueue, "_say", lambda _: None)
+    peak(line, 600)  # caches fill
+    assert peak(line, 12_000) < 1.2 * peak(line, 1_200) + 50_000
+
+
+def test_nothing_personal_reaches_the_store(clinic, client: store.Client):
+    record = practice.fields("REFERENCE-7", leads=["24h", "2h"])
+    run(clinic, record)
+    held = b"".join(part for key in client.scan_iter() for part in (key, client.dump(key)))
+    assert held
+    for value in ("REFERENCE-7", record["location"], record["phone"], record["phone"].removeprefix("+"), record["time"]):
+        assert value.encode() not in held
+
+
+def test_progress_is_shown_on_a_terminal_only(monkeypatch, capsys, tmp_path):
+    path = tmp_path / "lines"
+    path.write_bytes(practice.lines(*[practice.fields()] * 300))
+    with path.open("rb") as stream:
+        enqueue.run(Accepts(), stream, size=path.stat().st_size)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with path.open("rb") as stream:
+        enqueue.run(Accepts(), stream, size=path.stat().st_size)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "━" in err
+    assert record_free(err)
+
+
+def record_free(text: str) -> bool:
+    return not any(str(value) in text for value in practice.fields().values() if value != "fr")
+
+
+def test_a_lead_of_a_line_wins_over_the_platform_s(clinic):
+    run(clinic, practice.fields("A", leads=["48h", "2h"]), practice.fields("B"))
+    assert [len(clinic.show(name)) for name in "AB"] == [2, 1]
+    first, second = (one.due for one in clinic.show("A"))
+    assert second - first == timedelta(hours=46)
+
+
+def test_a_line_is_one_json_object_whatever_its_order(clinic):
+    record = practice.fields()
+    backwards = json.dumps(dict(reversed(record.items()))).encode()
+    assert run(clinic, record, backwards) == {"added": 1, "unchanged": 1}
