@@ -62,7 +62,7 @@ def run(*, keep: bool) -> int:
     """Run the demo; return 0 when every text was sent."""
     folder = Path(tempfile.mkdtemp(prefix="reminder-worker-demo-"))
     try:
-        with EmbeddedServer(folder / "valkey") as server:
+        with EmbeddedServer(folder / "valkey", "--rdbcompression", "no") as server:
             return _play(folder, server)
     finally:
         if keep:

@@ -14,6 +14,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from reminder_worker import disclosure
 from reminder_worker.errors import SettingsError
 from reminder_worker.keyfiles import is_private
 from reminder_worker.settings import Settings
@@ -21,6 +22,7 @@ from reminder_worker.store import Client
 
 MOST_SKEW = 30.0  # seconds between this machine's clock and the store's
 OLDEST_SERVER = (7, 2)
+FEWEST_WEEKS = 13  # of public keys ahead
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +45,16 @@ class Finding:
     mend: str
 
 
+_unsafe = partial(Finding, Grade.UNSAFE)
+
+
 def check_store(client: Client) -> Iterator[Finding]:
     """Look at what the store does with what it confirmed."""
     try:
         server, memory, persistence = client.info("server"), client.info("memory"), client.info("persistence")
         seconds, micro = client.time()
     except RedisError as error:
-        yield Finding(
-            Grade.UNSAFE,
+        yield _unsafe(
             "store_away",
             f"the store does not answer ({type(error).__name__})",
             "nothing can be accepted or sent",
@@ -60,8 +64,7 @@ def check_store(client: Client) -> Iterator[Finding]:
     yield from _check_server(server, memory, persistence)
     skew = abs(datetime.now(UTC).timestamp() - (seconds + micro / 1e6))
     if skew > MOST_SKEW:
-        yield Finding(
-            Grade.UNSAFE,
+        yield _unsafe(
             "clocks_differ",
             f"this machine's clock and the store's are {skew:.0f} seconds apart",
             "reminders are planned by one and sent by the other",
@@ -72,20 +75,16 @@ def check_store(client: Client) -> Iterator[Finding]:
 def _check_server(server: dict[str, Any], memory: dict[str, Any], persistence: dict[str, Any]) -> Iterator[Finding]:
     version = server.get("valkey_version") or server.get("redis_version", "0.0")
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
-        yield Finding(
-            Grade.UNSAFE, "store_old", f"the store is version {version}", "scripts and WAITAOF need 7.2", "upgrade it"
-        )
+        yield _unsafe("store_old", f"the store is version {version}", "scripts and WAITAOF need 7.2", "upgrade it")
     if not persistence.get("aof_enabled"):
-        yield Finding(
-            Grade.UNSAFE,
+        yield _unsafe(
             "no_append_only_file",
             "the store keeps no append-only file",
             "accepted reminders are lost when it restarts",
             "set appendonly yes",
         )
     elif persistence.get("aof_last_write_status") != "ok":
-        yield Finding(
-            Grade.UNSAFE,
+        yield _unsafe(
             "append_only_file_fails",
             "the store cannot write its append-only file",
             "new intents are lost",
@@ -93,8 +92,7 @@ def _check_server(server: dict[str, Any], memory: dict[str, Any], persistence: d
         )
     policy = memory.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
-        yield Finding(
-            Grade.UNSAFE,
+        yield _unsafe(
             "store_evicts",
             f"the store evicts keys ({policy})",
             "a full store would drop reminders silently",
@@ -106,21 +104,11 @@ def check_worker(settings: Settings) -> Iterator[Finding]:
     """Look at what only a worker holds: keys, platforms, templates, providers and their credentials."""
     from reminder_worker import drafting, opening, providers  # noqa: PLC0415 - not for blind processes
 
-    yield from _try("the worker's keys", lambda: opening.WorkerKeys.load(settings.keys, datetime.now(UTC)))
-    for path in sorted(settings.keys.glob("*")) if settings.keys.is_dir() else ():
-        if path.name.endswith((".key", ".ratchet")) and not is_private(path):
-            yield Finding(
-                Grade.UNSAFE,
-                "readable_by_others",
-                f"{path} can be read by others",
-                "it opens or signs jobs",
-                f"run: chmod 600 {path}",
-            )
+    yield from _check_keys(settings.keys)
     for name, platform in settings.platforms.items():
         yield from _try(f"platforms.{name}", partial(opening.load_signers, {name: platform.verify_key}))
         if not platform.countries:
-            yield Finding(
-                Grade.UNSAFE,
+            yield _unsafe(
                 "no_countries",
                 f"platforms.{name}.countries is empty",
                 "stolen credentials could text the whole world at your cost",
@@ -133,20 +121,53 @@ def check_worker(settings: Settings) -> Iterator[Finding]:
     yield from _check_amounts(settings)
 
 
+def _check_keys(folder: Path) -> Iterator[Finding]:
+    from reminder_worker import opening  # noqa: PLC0415 - not for blind processes
+
+    now = datetime.now(UTC)
+    yield from _try("the worker's keys", partial(opening.WorkerKeys.load, folder, now))
+    for path in sorted(folder.glob("*")) if folder.is_dir() else ():
+        if path.name.endswith((".key", ".ratchet")) and path.is_file() and not is_private(path):
+            yield _unsafe(
+                "readable_by_others",
+                f"{path} can be read by others",
+                "it opens or signs jobs",
+                f"run: chmod 600 {path}",
+            )
+    public = folder / "worker.pub.json"
+    if public.is_file():
+        yield from _try("the public keys", partial(_count_weeks, public, now))
+
+
+def _count_weeks(public: Path, now: datetime) -> None:
+    """Raise SettingsError where the published keys soon run out."""
+    from reminder_worker import sealing  # noqa: PLC0415 - not for blind processes
+
+    left = max(sealing.PublicKeys.load(public).envelopes, default=0) - sealing.week(now)
+    if left < FEWEST_WEEKS:
+        raise SettingsError(f"{public}: ends in {left} weeks; run `reminder-worker keys rotate` and hand it out")
+
+
 def _check_provider(name: str, table: dict[str, Any]) -> Iterator[Finding]:
     if table.get("type", name) == "outbox":
-        yield Finding(
-            Grade.UNSAFE,
+        yield _unsafe(
             "outbox",
             f"providers.{name} writes numbers and texts into a file",
             "nobody would be reminded, and the file holds personal data",
             "use the outbox for development only",
         )
+    sender = str(table.get("from", ""))
+    if not sender.startswith("+") and disclosure.discloses(sender):
+        yield _unsafe(
+            "sender_discloses",
+            f"providers.{name}.from discloses a reason or a speciality",
+            "it stands above every text",
+            "register a neutral name",
+        )
     for setting, value in table.items():
         path = Path(str(value))
         if setting.endswith("_file") and path.is_file() and not is_private(path):
-            yield Finding(
-                Grade.UNSAFE,
+            yield _unsafe(
                 "readable_by_others",
                 f"providers.{name}.{setting}: the file can be read by others",
                 "it lets them text in your name",
@@ -156,13 +177,9 @@ def _check_provider(name: str, table: dict[str, Any]) -> Iterator[Finding]:
 
 def _check_amounts(settings: Settings) -> Iterator[Finding]:
     if not settings.platforms:
-        yield Finding(
-            Grade.UNSAFE, "no_platform", "there is no platform", "no job can be opened", "add a table [platforms.NAME]"
-        )
+        yield _unsafe("no_platform", "there is no platform", "no job can be opened", "add a table [platforms.NAME]")
     if not settings.providers:
-        yield Finding(
-            Grade.UNSAFE, "no_provider", "there is no provider", "nothing can be sent", "add a table [providers.twilio]"
-        )
+        yield _unsafe("no_provider", "there is no provider", "nothing can be sent", "add a table [providers.twilio]")
 
 
 def _try(what: str, load: Callable[[], object]) -> Iterator[Finding]:
@@ -171,7 +188,7 @@ def _try(what: str, load: Callable[[], object]) -> Iterator[Finding]:
         load()
     except SettingsError as error:
         mend = "mend the setting or the file it names"
-        yield Finding(Grade.UNSAFE, "unusable", str(error), f"{what} cannot be used", mend)
+        yield _unsafe("unusable", str(error), f"{what} cannot be used", mend)
 
 
 def require(settings: Settings, findings: Iterator[Finding]) -> list[Finding]:

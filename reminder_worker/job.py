@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from reminder_worker.encoding import Time
 from reminder_worker.errors import Reason, Refused
 
-LOCATION_LENGTH = 80  # characters; the envelope's equal length is the harder limit
+LOCATION_LENGTH = 70  # characters; the one length of all envelopes is the harder limit
 
 
 class Level(StrEnum):

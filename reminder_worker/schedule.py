@@ -129,9 +129,9 @@ class Schedule:
         leases = milliseconds(WAKE_LEASE), MOST_CLAIMS, self._keep, milliseconds(KEEP_DEAD)
         return _wakes(self._run("sweep", shard, most, *leases))
 
-    def beat(self, process: str) -> None:
-        """Note that a process is alive; ``process`` is a kind and an opaque number."""
-        self._run("beat", 0, process)
+    def beat(self, process: str) -> datetime:
+        """Note that a process is alive; ``process`` is a kind and an opaque number. Return the store's time."""
+        return moment(self._run("beat", 0, process))
 
     # What a worker does.
 

@@ -93,8 +93,13 @@ def print_lint(checked: Iterable[Checked]) -> None:
     table = _table("line", "rule", "", "text")
     for one in checked:
         if one.rule:
-            table.add_row(str(one.line), one.rule, one.severity or "", one.label)
+            table.add_row(str(one.line), one.rule, one.severity or "", _printable(one.label))
     console.print(table if table.row_count else "nothing found")
+
+
+def _printable(text: str) -> str:
+    """Keep what could command a terminal from reaching it."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def print_preview(language: str, drafts: Mapping[str, Draft]) -> None:

@@ -109,10 +109,16 @@ class Worker:
         self._schedule.settle(claim.wake, outcome, token=claim.token)
         log.info("settled", extra={"state": outcome.kind, "reason": outcome.reason})
 
-    def beat(self, name: str, now: datetime) -> None:
-        """Show that this process lives, and forget the keys of weeks that are over."""
-        self._schedule.beat(name)
-        self._keys.advance(now)
+    def beat(self, name: str) -> None:
+        """Show that this process lives, and forget the keys of weeks that are over.
+
+        What is forgotten never comes back, so the earlier of two clocks decides when a week is over.
+        """
+        now = min(self._schedule.beat(name), datetime.now(UTC))
+        try:
+            self._keys.advance(now)
+        except SettingsError:
+            log.error("keys_behind")  # noqa: TRY400 - there is nothing to trace
 
 
 def wrong_moment(opened: Job, slot: Slot, quiet: QuietHours | None, now: datetime) -> Outcome | None:
@@ -159,7 +165,7 @@ class Pulse(dramatiq.Middleware):
     def _beat(self) -> None:
         while True:
             with suppress(StoreUnavailable):
-                self._worker.beat(self._name, datetime.now(UTC))
+                self._worker.beat(self._name)
             if self._stop.wait(BEAT_EVERY):
                 return
 

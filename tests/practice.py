@@ -7,10 +7,10 @@ from typing import Any
 
 from reminder_worker import keys
 from reminder_worker.client import Client
-from reminder_worker.ledger import Entry
+from reminder_worker.ledger import Claim, Outcome
 from reminder_worker.plan import Lead
 from reminder_worker.schedule import Schedule
-from reminder_worker.sealing import PlatformKeys, PublicKeys, make_id
+from reminder_worker.sealing import PlatformKeys, PublicKeys
 
 NAME = "clinic"
 
@@ -59,8 +59,6 @@ def due_now(reference: str = "A-1") -> dict[str, Any]:
 
 def send(schedule: Schedule, *, finish: bool = True) -> None:
     """Play scheduler and worker until a provider is asked, and until it accepts where ``finish``."""
-    from reminder_worker.ledger import Claim, Outcome  # noqa: PLC0415
-
     for wake in schedule.take(0, capacity=10).wakes:
         claim = schedule.claim(wake)
         assert isinstance(claim, Claim)
@@ -68,12 +66,3 @@ def send(schedule: Schedule, *, finish: bool = True) -> None:
         schedule.intend(claim, "outbox", "ref-1", lease=timedelta(minutes=1), expires=until)
         if finish:
             schedule.settle(wake, Outcome.sent("SM1", 1), token=claim.token, reference="ref-1")
-
-
-def entry_id(folder: Path, reference: str) -> bytes:
-    return make_id(PlatformKeys.load(folder / f"{NAME}.key"), reference)
-
-
-def content(entry: Entry) -> bytes:
-    """Return the fingerprint of what an entry holds."""
-    return entry.tag

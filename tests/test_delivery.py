@@ -315,6 +315,31 @@ def test_what_was_moved_after_the_claim_is_not_sent(desk: Desk) -> None:
     assert desk.show().state is State.SCHEDULED
 
 
+def test_a_worker_whose_claim_was_taken_over_sends_nothing(desk: Desk) -> None:
+    desk.add()
+    frozen = desk.claim()
+    desk.clock.forward(seconds=20)
+    (wake,) = desk.schedule.sweep(0)
+    claim = desk.schedule.claim(wake)
+    assert isinstance(claim, Claim)
+    provider = Scripted()
+    expires = desk.clock.now + USEFUL
+    desk.make(provider).deliver(frozen, CONTACT, DRAFT, expires)
+    assert not provider.texts
+    assert desk.show().state is State.QUEUED
+    desk.delivery.deliver(claim, CONTACT, DRAFT, expires)
+    assert len(provider.texts) == 1
+
+
+def test_a_worker_whose_claim_was_taken_over_ends_nothing(desk: Desk) -> None:
+    desk.add()
+    frozen = desk.claim()
+    desk.clock.forward(seconds=20)
+    desk.schedule.claim(desk.schedule.sweep(0)[0])
+    desk.make().deliver(frozen, CONTACT, DRAFT, desk.clock.now + USEFUL)  # no provider: it would wait for an operator
+    assert desk.show().state is State.QUEUED
+
+
 def test_what_was_cancelled_between_two_providers_goes_no_further(desk: Desk) -> None:
     first, second = Scripted(Throttled(), name="first"), Scripted(name="second")
     settle = desk.schedule.settle

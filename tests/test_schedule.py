@@ -178,6 +178,13 @@ def test_after_a_move_the_old_version_is_never_claimed_nor_sent(desk: Desk) -> N
     assert desk.state() is State.QUEUED
 
 
+def test_a_cancel_takes_back_what_is_left_and_leaves_what_was_sent(desk: Desk) -> None:
+    desk.add(0, 60)
+    desk.schedule.settle(desk.open().wake, SENT, reference="ref-1")
+    assert desk.schedule.cancel(ID) is Answer.CANCELLED
+    assert [desk.state(lead) for lead in (0, 1)] == [State.SENT, State.CANCELLED]
+
+
 # Taking and waking.
 
 
@@ -251,6 +258,16 @@ def test_a_stale_or_invented_wake_up_claims_nothing(desk: Desk) -> None:
     for wake in (Wake(ID, 0, 1), Wake(ID, 0, 3), Wake(ID, 1, 2), Wake(OTHER, 0, 1)):
         assert desk.schedule.claim(wake) is None
     assert desk.schedule.claim(Wake(ID, 0, 2))
+
+
+def test_a_wake_up_from_before_a_retry_claims_nothing_until_it_is_due_again(desk: Desk) -> None:
+    desk.add()
+    claim = desk.claim()
+    desk.schedule.settle(claim.wake, RETRY, token=claim.token)
+    assert desk.schedule.claim(claim.wake) is None
+    desk.clock.forward(seconds=LEASE.seconds)
+    assert desk.schedule.claim(claim.wake) is None
+    assert desk.claim().wake == claim.wake
 
 
 def test_a_worker_that_was_taken_over_cannot_go_on(desk: Desk) -> None:
@@ -384,6 +401,18 @@ def test_sent_is_taken_from_a_late_worker_whatever_was_noted_meanwhile(desk: Des
         assert client.strlen(b"rw:{0}:a:" + ID) == 12
     counts = client.hgetall(next(client.scan_iter("rw:{0}:n:*")))
     assert {name: int(count) for name, count in counts.items() if count != b"0"} == {b"sent|twilio": content + 1}
+
+
+def test_a_repeated_outcome_is_taken_as_said_before(desk: Desk) -> None:
+    desk.add(0, 0)
+    sent, failed = (desk.schedule.claim(wake) for wake in desk.take())
+    desk.intend(sent)
+    for _ in range(2):
+        assert desk.schedule.settle(sent.wake, SENT, token=sent.token, reference="ref-1")
+        assert desk.schedule.settle(failed.wake, NO_PHONE, token=failed.token)
+        desk.clock.forward(days=1)
+    ended = desk.clock.now - timedelta(days=2)
+    assert [reminder.ended for reminder in desk.schedule.show(ID)] == [ended, ended]
 
 
 def test_nothing_overwrites_sent(desk: Desk) -> None:

@@ -16,7 +16,6 @@ if state ~= 'claimed' or holder ~= token then return 'lost' end
 if now >= tonumber(ARGV[6]) then return 'late' end
 redis.call('HSET', key, 'state', 'sending', 'provider', provider, 'ref', ref, 'asked', now)
 redis.call('HINCRBY', key, 'attempts', 1)
-redis.call('HDEL', key, 'looks')
 redis.call('ZREM', LIVE, member)
 redis.call('ZADD', OPEN, now + ARGV[5], member)
 return 'ok'

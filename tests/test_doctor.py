@@ -1,0 +1,276 @@
+import logging
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import practice
+import pytest
+from redis.exceptions import ConnectionError as Away
+
+from reminder_worker import doctor, keys, settings, store
+from reminder_worker.doctor import Finding, Grade
+from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.errors import SettingsError
+from reminder_worker.logs import plain
+
+SAFE = """
+profile = "production"
+[platforms.clinic]
+verify_key = "keys/clinic.pub"
+countries = ["FR"]
+[providers.twilio]
+account_sid = "AC00000000000000000000000000000000"
+auth_token_file = "token"
+from = "+15005550006"
+"""
+
+
+class Server:
+    """A store that says of itself what a test wants to hear."""
+
+    def __init__(self, clock: float = 0.0, **facts) -> None:
+        self._facts = {"redis_version": "7.2.0", "aof_enabled": 1, "aof_last_write_status": "ok"} | facts
+        self._clock = clock
+
+    def info(self, section: str) -> dict:
+        return self._facts
+
+    def time(self) -> tuple[int, int]:
+        return int(time.time() + self._clock), 0
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with everything that production needs."""
+    monkeypatch.chdir(tmp_path)
+    practice.make_keys(tmp_path / "keys")
+    token = tmp_path / "token"
+    token.write_text("0" * 32)
+    token.chmod(0o600)
+    return tmp_path
+
+
+def read(shop: Path, text: str = SAFE) -> settings.Settings:
+    path = shop / "reminder-worker.toml"
+    path.write_text(text)
+    return settings.read(path)
+
+
+def worker(shop: Path, text: str = SAFE) -> list[Finding]:
+    return list(doctor.check_worker(read(shop, text)))
+
+
+def codes(findings) -> list[str]:
+    return [one.code for one in findings]
+
+
+# The store.
+
+
+def test_a_safe_store_is_found_safe(server: EmbeddedServer):
+    assert list(doctor.check_store(store.connect(server.url()))) == []
+
+
+@pytest.fixture(scope="module")
+def unsafe(tmp_path_factory) -> Iterator[EmbeddedServer]:
+    options = "--appendonly", "no", "--maxmemory", "1gb", "--maxmemory-policy", "allkeys-lru"
+    with EmbeddedServer(tmp_path_factory.mktemp("unsafe"), *options) as running:
+        yield running
+
+
+def test_a_store_that_forgets_is_found(unsafe):
+    found = list(doctor.check_store(store.connect(unsafe.url())))
+    assert codes(found) == ["no_append_only_file", "store_evicts"]
+    assert [one.mend for one in found] == ["set appendonly yes", "set maxmemory-policy noeviction"]
+    assert {one.grade for one in found} == {Grade.UNSAFE}
+
+
+@pytest.mark.parametrize("policy", ["volatile-lru", "allkeys-random", "volatile-ttl"])
+def test_every_kind_of_eviction_is_unsafe(policy):
+    assert codes(doctor.check_store(Server(maxmemory_policy=policy))) == ["store_evicts"]
+
+
+def test_an_append_only_file_that_cannot_be_written_is_found():
+    assert codes(doctor.check_store(Server(aof_last_write_status="err"))) == ["append_only_file_fails"]
+
+
+@pytest.mark.parametrize(("version", "old"), [("7.1.9", True), ("6.2.14", True), ("7.2.0", False), ("10.0.1", False)])
+def test_a_server_needs_the_version_that_scripts_and_durability_need(version, old):
+    assert codes(doctor.check_store(Server(redis_version=version))) == ["store_old"] * old
+
+
+def test_valkey_is_known_by_its_own_version():
+    assert codes(doctor.check_store(Server(redis_version="7.0.0", valkey_version="9.1.0"))) == []
+
+
+@pytest.mark.parametrize(("skew", "found"), [(0, False), (25, False), (-25, False), (35, True), (-40, True)])
+def test_clocks_may_be_half_a_minute_apart(skew, found):
+    assert codes(doctor.check_store(Server(skew))) == ["clocks_differ"] * found
+
+
+def test_a_store_that_does_not_answer_is_one_finding_without_its_words():
+    class Gone:
+        def info(self, section: str):
+            raise Away("redis://:PASSWORD@host")
+
+    [found] = doctor.check_store(Gone())
+    assert (found.code, found.what) == ("store_away", "the store does not answer (ConnectionError)")
+
+
+# What a worker holds.
+
+
+def test_a_safe_installation_is_found_safe(shop):
+    assert worker(shop) == []
+
+
+@pytest.mark.parametrize("name", ["worker.pointer.1.key", "worker.ratchet", "clinic.key"])
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o666])
+def test_a_private_key_that_others_can_read_is_found(shop, name, mode):
+    (shop / "keys" / name).chmod(mode)
+    [found] = worker(shop)
+    assert found.code == "readable_by_others"
+    assert found.what == f"keys/{name} can be read by others"
+    assert found.mend == f"run: chmod 600 keys/{name}"
+
+
+@pytest.mark.parametrize("name", ["worker.pub.json", "clinic.pub"])
+def test_public_keys_may_be_read_by_all(shop, name):
+    (shop / "keys" / name).chmod(0o644)
+    assert worker(shop) == []
+
+
+def test_a_credential_that_others_can_read_is_found(shop):
+    (shop / "token").chmod(0o644)
+    [found] = worker(shop)
+    assert (found.code, found.mend) == ("readable_by_others", "run: chmod 600 token")
+
+
+@pytest.mark.parametrize("name", ["worker.pointer.1.key", "worker.ratchet", "clinic.pub"])
+def test_a_missing_key_file_is_named(shop, name):
+    (shop / "keys" / name).unlink()
+    [found] = worker(shop)
+    assert found.code == "unusable"
+    assert name in found.what
+
+
+def test_no_keys_at_all_are_one_finding(shop):
+    assert codes(worker(shop, 'keys = "none"\n' + SAFE)) == ["unusable"]
+
+
+@pytest.mark.parametrize("other", ["clinic.key", "worker.pub.json", "worker.ratchet"])
+def test_a_verify_key_of_another_kind_is_found_and_not_quoted(shop, other):
+    [found] = worker(shop, SAFE.replace("clinic.pub", other))
+    assert found.what == f"keys/{other}: is not a reminder-worker platform verify key"
+    assert not any(word in f"{found}" for word in (shop / "keys" / other).read_text().split() if len(word) > 20)
+
+
+def test_a_damaged_key_is_found(shop):
+    path = shop / "keys" / "worker.pointer.1.key"
+    path.write_text(path.read_text()[:-3])
+    assert codes(worker(shop)) == ["unusable"]
+
+
+def test_a_platform_that_may_text_the_whole_world_is_found(shop):
+    [found] = worker(shop, SAFE.replace('countries = ["FR"]', ""))
+    assert (found.code, found.what) == ("no_countries", "platforms.clinic.countries is empty")
+
+
+@pytest.mark.parametrize("table", ["[providers.outbox]", '[providers.texts]\ntype = "outbox"'])
+def test_the_outbox_is_found_whatever_its_name(shop, table):
+    found = worker(shop, f'{SAFE}{table}\npath = "outbox.jsonl"\n')
+    assert codes(found) == ["outbox"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ('auth_token_file = "token"', 'auth_token_file = "none"', "providers.twilio.auth_token_file"),
+        ('from = "+15005550006"', "", "providers.twilio"),
+        ("[providers.twilio]", "[providers.pigeon]", "providers.pigeon: no such provider"),
+    ],
+)
+def test_a_provider_that_cannot_be_used_is_found(shop, old, new, what):
+    [found] = worker(shop, SAFE.replace(old, new))
+    assert (found.code, found.what.startswith(what)) == ("unusable", True)
+
+
+def test_a_template_that_cannot_be_used_is_found(shop):
+    (shop / "texts" / "fr").mkdir(parents=True)
+    (shop / "texts" / "fr" / "reminder.txt").write_text("[place]\nCANARY {name}\n")
+    [found] = worker(shop, 'templates = "texts"\n' + SAFE)
+    assert found.code == "unusable"
+    assert found.what.startswith("fr/reminder.txt ")
+    assert "CANARY" not in f"{found}"
+
+
+def test_an_installation_without_platforms_or_providers_is_found(shop):
+    assert codes(worker(shop, "")) == ["no_platform", "no_provider"]
+
+
+def test_a_key_that_leads_nowhere_is_passed_over(shop):
+    (shop / "keys" / "old.key").symlink_to(shop / "gone")
+    assert worker(shop) == []
+
+
+def test_keys_that_were_rotated_are_all_looked_at(shop):
+    done = keys.rotate(shop / "keys", datetime.now(UTC))
+    done.pointer_file.chmod(0o644)
+    assert [one.what for one in worker(shop)] == ["keys/worker.pointer.2.key can be read by others"]
+
+
+def test_a_finding_holds_no_secret(shop):
+    (shop / "token").chmod(0o644)
+    for path in (shop / "keys").iterdir():
+        path.chmod(0o644)
+    found = repr(worker(shop, SAFE + '[providers.outbox]\npath = "outbox.jsonl"\n'))
+    secrets = [line.split()[1] for path in (shop / "keys").glob("*.key") for line in path.read_text().splitlines()[1:]]
+    assert secrets
+    assert not any(secret in found for secret in [*secrets, "0" * 32, "+15005550006"] if secret != "clinic")
+
+
+# What follows.
+
+BAD = Finding(Grade.UNSAFE, "outbox", "the outbox is used", "nobody is reminded", "use another")
+WORSE = Finding(Grade.UNSAFE, "store_old", "the store is old", "it forgets", "upgrade it")
+NOTE = Finding(Grade.NOTE, "note", "all is well", "so far", "go on")
+
+
+def test_production_does_not_start_with_what_is_unsafe(shop):
+    message = "^production would be unsafe: the outbox is used; use another. the store is old; upgrade it$"
+    with pytest.raises(SettingsError, match=message):
+        doctor.require(read(shop), iter([BAD, NOTE, WORSE]))
+
+
+def test_production_starts_with_a_note(shop):
+    assert doctor.require(read(shop), iter([NOTE])) == [NOTE]
+
+
+def test_development_starts_with_anything_and_is_told(shop):
+    chosen = read(shop, SAFE.replace("production", "dev"))
+    assert doctor.require(chosen, iter([BAD, NOTE])) == [BAD, NOTE]
+
+
+def test_what_is_unsafe_is_logged_by_its_code(caplog):
+    with caplog.at_level(logging.INFO):
+        doctor.warn([BAD, NOTE, WORSE])
+    assert [(one.message, one.reason) for one in caplog.records] == [("unsafe", "outbox"), ("unsafe", "store_old")]
+
+
+def test_every_code_may_be_logged(shop, unsafe):
+    found = [
+        *worker(shop, '[providers.outbox]\npath = "outbox.jsonl"'),
+        *doctor.check_store(store.connect(unsafe.url())),
+        *doctor.check_store(Server(99, redis_version="7.0", aof_last_write_status="err")),
+    ]
+    assert len(found) > 5
+    assert [plain(one.code) for one in found] == codes(found)
+
+
+def test_files_that_nobody_may_open_are_a_finding(shop):
+    if os.geteuid() == 0:
+        pytest.skip("root may open every file")
+    (shop / "keys" / "worker.ratchet").chmod(0o000)
+    assert codes(worker(shop)) == ["unusable"]

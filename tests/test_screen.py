@@ -1,0 +1,142 @@
+import io
+import json
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from reminder_worker import screen
+from reminder_worker.doctor import Finding, Grade
+from reminder_worker.drafting import Draft
+from reminder_worker.job import State
+from reminder_worker.ledger import Reminder
+from reminder_worker.lint import Checked
+from reminder_worker.status import Status
+
+NOW = datetime(2027, 3, 1, 9, tzinfo=UTC)
+EMPTY = Status(NOW, 0, 0, 0.0, None, 0, 0, 0, {}, {}, {})
+BUSY = Status(
+    now=NOW,
+    scheduled=1204,
+    overdue=3,
+    overdue_seconds=61.4,
+    next_due=NOW,
+    queued=5,
+    sending=2,
+    dead_letters=1,
+    ended={"expired": 4, "sent": 40},
+    by_provider={"twilio": {"sent": 30}, "outbox": {"sent": 10, "failed": 1}},
+    processes={"worker/1-ab": 1.6},
+)
+SENT = Reminder(0, State.SENT, NOW, NOW, "twilio", 2, None, None)
+WAITS = Reminder(1, State.SCHEDULED, NOW, None, None, 0, "not_sent", "temporary")
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    """Leave a row on its line."""
+    options = {"highlight": screen.console._highlight, "markup": screen.console._markup, "emoji": screen.console._emoji}
+    monkeypatch.setattr(screen, "console", Console(width=200, **options))
+
+
+def rows(text: str) -> list[str]:
+    return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+
+
+def test_json_holds_times_as_rfc_3339():
+    shown = screen.plain(SENT)
+    assert shown["due"] == "2027-03-01T09:00:00+00:00"
+    assert json.loads(json.dumps(shown)) == shown
+
+
+def test_status_as_json_can_be_written_and_read():
+    for status in (EMPTY, BUSY):
+        assert json.loads(json.dumps(screen.plain(status)))["now"] == "2027-03-01T09:00:00+00:00"
+
+
+def test_a_document_is_one_document_and_a_line_one_line(capsys):
+    screen.print_json([{"a": 1}])
+    assert json.loads(capsys.readouterr().out) == [{"a": 1}]
+    screen.print_line({"a": "x\ny"})
+    assert capsys.readouterr().out == '{"a": "x\\ny"}\n'
+
+
+def test_reminders_are_a_row_each(capsys):
+    screen.print_reminders([SENT, WAITS])
+    shown = rows(capsys.readouterr().out)
+    assert "1 sent 2027-03-01 09:00:00Z 2027-03-01 09:00:00Z twilio 2" in shown
+    assert "2 scheduled 2027-03-01 09:00:00Z 0 not_sent" in shown
+
+
+def test_no_reminders_are_said_to_be_unknown(capsys):
+    screen.print_reminders([])
+    assert capsys.readouterr().out == "not known\n"
+
+
+def test_status_shows_every_number(capsys):
+    screen.print_status(BUSY)
+    shown = rows(capsys.readouterr().out)
+    assert "scheduled 1204 next due 2027-03-01 09:00:00Z" in shown
+    assert "overdue 3 of these, the oldest for 0:01:01" in shown
+    assert {"queued 5", "sending 2", "dead letters 1", "expired 4", "worker/1-ab 2 s ago"} <= set(shown)
+    assert "sent 40 twilio 30, outbox 10" in shown
+
+
+def test_an_empty_status_is_shown(capsys):
+    screen.print_status(EMPTY)
+    assert "scheduled 0" in rows(capsys.readouterr().out)
+
+
+def test_a_watched_status_is_read_again_until_interrupted(monkeypatch):
+    sleeps = iter([None, None])
+
+    def sleep(_):
+        if next(sleeps, "end") == "end":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(screen.time, "sleep", sleep)
+    monkeypatch.setattr(screen, "console", Console(file=io.StringIO()))
+    reads = []
+    with pytest.raises(KeyboardInterrupt):
+        screen.watch_status(lambda: reads.append(1) or BUSY)
+    assert len(reads) == 3
+
+
+def test_only_what_breaks_a_rule_is_listed(capsys):
+    screen.print_lint([Checked(1, "1 High Street", None), Checked(2, "HIV centre", "hiv", "refuse")])
+    shown = rows(capsys.readouterr().out)
+    assert "2 hiv refuse HIV centre" in shown
+    assert not any("High Street" in row for row in shown)
+    screen.print_lint([Checked(1, "1 High Street", None)])
+    assert capsys.readouterr().out == "nothing found\n"
+
+
+@pytest.mark.parametrize("label", ["[/b] clinic", "[bold]clinic", "room :smile: clinic", "[link=x]clinic[/link]"])
+def test_a_label_is_shown_letter_by_letter(capsys, label):
+    screen.print_lint([Checked(1, label, "rule", "warn")])
+    assert label in capsys.readouterr().out
+    screen.print_preview("en", {"long": Draft(label, 1)})
+    assert label in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("character", ["\x1b", "\x07", "\x9b", "\r", "\u202e", "\u2028"])
+def test_a_label_cannot_command_the_terminal(capsys, character):
+    screen.print_lint([Checked(1, f"a{character}[31mb", "rule", "warn")])
+    shown = capsys.readouterr().out
+    assert character not in shown
+    assert "a\N{REPLACEMENT CHARACTER}[31mb" in shown
+
+
+def test_a_preview_has_a_row_for_every_text(capsys):
+    screen.print_preview("fr", {"long": Draft("Rappel", 1), "short": Draft("RDV", 2)})
+    assert {"fr segments text", "long 1 Rappel", "short 2 RDV"} <= set(rows(capsys.readouterr().out))
+
+
+def test_a_finding_says_what_why_and_how_to_mend_it(capsys):
+    screen.print_findings([Finding(Grade.UNSAFE, "x", "A", "B", "C"), Finding(Grade.NOTE, "y", "D", "E", "F")])
+    assert capsys.readouterr().out == "UNSAFE: A\n  why: B\n  mend: C\nnote: D\n  why: E\n  mend: F\n"
+
+
+def test_no_finding_is_said_so(capsys):
+    screen.print_findings(iter([]))
+    assert capsys.readouterr().out == "nothing found: production would be safe to start\n"

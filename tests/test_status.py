@@ -1,0 +1,114 @@
+from datetime import datetime, timedelta
+
+import pytest
+from clock import START, Clock
+
+from reminder_worker import status, store
+from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.errors import Reason, StoreUnavailable
+from reminder_worker.job import FailureClass, State
+from reminder_worker.ledger import Claim, Entry, Outcome
+from reminder_worker.schedule import Schedule
+
+
+class Stopped:
+    """A store whose own clock stands where the scripts' clock stands."""
+
+    def __init__(self, client: store.Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+
+    def time(self) -> tuple[int, int]:
+        seconds = self._clock.now.timestamp()
+        return int(seconds), round(seconds % 1 * 1e6)
+
+    def __getattr__(self, name: str):
+        return getattr(self._client, name)
+
+
+@pytest.fixture(params=[1, 3])
+def ledger(request, client: store.Client, clock: Clock) -> Schedule:
+    return Schedule(Stopped(client, clock), shards=request.param)
+
+
+def add(ledger: Schedule, number: int, *dues: datetime) -> None:
+    ledger.add([Entry(bytes([number]) * 16, bytes([number]) * 8, b"envelope", dues)])
+
+
+def claims(ledger: Schedule) -> list[Claim]:
+    taken = [wake for shard in range(ledger.shards) for wake in ledger.take(shard, capacity=10).wakes]
+    found = [ledger.claim(wake) for wake in sorted(taken, key=lambda wake: wake.id)]
+    assert all(isinstance(one, Claim) for one in found)
+    return found
+
+
+def test_an_empty_ledger_has_nothing_to_show(ledger):
+    now = status.read(ledger)
+    assert now.now == START
+    assert (now.scheduled, now.overdue, now.queued, now.sending, now.dead_letters) == (0, 0, 0, 0, 0)
+    assert (now.overdue_seconds, now.next_due) == (0.0, None)
+    assert (now.ended, now.by_provider, now.processes) == ({}, {}, {})
+
+
+def test_what_is_scheduled_and_overdue_is_counted(ledger, clock):
+    add(ledger, 1, START + timedelta(minutes=10), START + timedelta(minutes=20))
+    add(ledger, 2, START + timedelta(minutes=5))
+    now = status.read(ledger)
+    assert (now.scheduled, now.overdue, now.overdue_seconds) == (3, 0, 0.0)
+    assert now.next_due == START + timedelta(minutes=5)
+    clock.forward(minutes=12)
+    now = status.read(ledger)
+    assert (now.scheduled, now.overdue, now.overdue_seconds) == (3, 2, 420.0)
+
+
+def test_what_is_due_is_overdue(ledger, clock):
+    add(ledger, 1, START)
+    assert status.read(ledger).overdue == 1
+
+
+def test_a_reminder_is_counted_once_on_its_way(ledger):
+    for number in (1, 2, 3):
+        add(ledger, number, START)
+    first, second, _ = claims(ledger)
+    now = status.read(ledger)
+    assert (now.scheduled, now.queued, now.sending) == (0, 3, 0)
+    ledger.intend(first, "twilio", "r1", lease=timedelta(seconds=15), expires=START + timedelta(hours=1))
+    now = status.read(ledger)
+    assert (now.queued, now.sending) == (2, 1)
+    ledger.settle(first.wake, Outcome.sent("SM1", 1), token=first.token, reference="r1")
+    late = Outcome.final(State.EXPIRED, Reason.TOO_LATE, FailureClass.TEMPORARY)
+    ledger.settle(second.wake, late, token=second.token)
+    now = status.read(ledger)
+    assert (now.scheduled, now.queued, now.sending) == (0, 1, 0)
+    assert now.ended == {"sent": 1, "expired": 1}
+    assert now.by_provider == {"twilio": {"sent": 1}}
+
+
+def test_what_ended_is_counted_for_as_long_as_it_is_kept(ledger, clock):
+    for number in (1, 2):
+        add(ledger, number, START + timedelta(hours=1))
+        ledger.cancel(bytes([number]) * 16)
+        clock.forward(days=1)
+    assert status.read(ledger).ended == {"cancelled": 2}
+    clock.set(START + timedelta(days=29))
+    assert status.read(ledger).ended == {"cancelled": 2}
+    clock.set(START + timedelta(days=60))
+    assert status.read(ledger).ended == {}
+
+
+def test_processes_show_when_they_were_last_alive(ledger, clock):
+    ledger.beat("scheduler/1-a")
+    clock.forward(seconds=7)
+    ledger.beat("worker/2-b")
+    clock.forward(seconds=2)
+    assert status.read(ledger).processes == {"scheduler/1-a": 9.0, "worker/2-b": 2.0}
+
+
+def test_a_store_that_is_away_is_said_without_its_words(tmp_path):
+    with EmbeddedServer(tmp_path) as server:
+        schedule = Schedule(store.connect(server.url(), retry=None))
+        assert status.read(schedule).scheduled == 0
+    with pytest.raises(StoreUnavailable, match=r"^the store did not answer \(ConnectionError\)") as raised:
+        status.read(schedule)
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__
