@@ -17,6 +17,7 @@ import redis
 from reminder_worker.errors import SettingsError
 
 IDLE = 30.0  # seconds without a client after which a shared server stops
+LONGEST_SOCKET = 103  # bytes of a path, where the system allows the least
 _PR_SET_PDEATHSIG = 1
 
 
@@ -41,6 +42,8 @@ class EmbeddedServer:
         folder.chmod(0o700)
         self.folder = folder
         self.socket = folder / "valkey.sock"
+        if len(os.fsencode(self.socket)) > LONGEST_SOCKET:
+            raise SettingsError("store_url: none is set, and this folder's path is too long for an embedded server")
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -64,7 +67,11 @@ class EmbeddedServer:
             stdin=subprocess.DEVNULL,
             preexec_fn=_end_with_parent,  # noqa: PLW1509
         )
-        wait_for(self.url(), self._process)
+        try:
+            wait_for(self.url(), self._process)
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def stop(self) -> None:

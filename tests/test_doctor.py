@@ -9,11 +9,12 @@ import practice
 import pytest
 from redis.exceptions import ConnectionError as Away
 
-from reminder_worker import doctor, keys, settings, store
+from reminder_worker import doctor, keys, sealing, settings, store
 from reminder_worker.doctor import Finding, Grade
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import SettingsError
 from reminder_worker.logs import plain
+from reminder_worker.sealing import PublicKeys
 
 SAFE = """
 profile = "production"
@@ -273,4 +274,16 @@ def test_files_that_nobody_may_open_are_a_finding(shop):
     if os.geteuid() == 0:
         pytest.skip("root may open every file")
     (shop / "keys" / "worker.ratchet").chmod(0o000)
+    assert codes(worker(shop)) == ["unusable"]
+
+
+def test_public_keys_that_soon_run_out_are_found(shop):
+    folder = shop / "keys"
+    public = PublicKeys.load(folder / "worker.pub.json")
+    last = sealing.week(datetime.now(UTC)) + doctor.FEWEST_WEEKS
+    for end, found in ((last, []), (last - 1, ["unusable"])):
+        few = PublicKeys(public.pointers, {week: key for week, key in public.envelopes.items() if week <= end})
+        (folder / "worker.pub.json").write_text(few.to_json())
+        assert codes(worker(shop)) == found
+    (folder / "worker.pub.json").write_text("{}")
     assert codes(worker(shop)) == ["unusable"]
