@@ -296,10 +296,11 @@ def _client(platform: str | None, config: Path | None) -> Any:
 
     chosen = settings.read(config)
     name, tenant = chosen.platform(platform)
+    own, worker_s = PlatformKeys.load(chosen.keys / f"{name}.key"), PublicKeys.load(chosen.keys / "worker.pub.json")
     return Client(
         _schedule(config),
-        PlatformKeys.load(chosen.keys / f"{name}.key"),
-        PublicKeys.load(chosen.keys / "worker.pub.json"),
+        own,
+        worker_s,
         leads=tenant.leads,
         quiet_hours=tenant.quiet_hours,
         countries=tenant.countries,

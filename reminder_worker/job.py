@@ -148,7 +148,7 @@ def parse_location(text: str) -> str:
     if any(unicodedata.category(character) in {"Cc", "Cs", "Co", "Cn"} for character in text):
         raise Refused(Reason.LOCATION_INVALID, "location", "must be one line without control characters")
     tidy = " ".join(unicodedata.normalize("NFC", text).split())
-    if not tidy:
+    if not any(unicodedata.category(character)[0] in "LNPS" for character in tidy):
         raise Refused(Reason.LOCATION_INVALID, "location", "must not be empty")
     if len(tidy) > LOCATION_LENGTH:
         raise Refused(Reason.LOCATION_TOO_LONG, "location", f"must not be longer than {LOCATION_LENGTH} characters")

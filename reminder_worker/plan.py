@@ -45,8 +45,8 @@ class Lead:
     def before(self, moment: datetime) -> datetime:
         """Return the instant this long before ``moment``; a wall-clock time in a DST gap moves past the gap."""
         rest = timedelta(seconds=self.length.seconds)
-        wall = moment - timedelta(days=self.length.days)  # same tzinfo: arithmetic on the wall clock
-        return past_gap(wall.replace(fold=0)) - rest if self.length.days else moment.astimezone(UTC) - rest
+        wall = moment - timedelta(days=self.length.days)  # on the wall clock; of two equal times the first
+        return past_gap(wall) - rest if self.length.days else moment.astimezone(UTC) - rest
 
 
 def past_gap(wall: datetime) -> datetime:

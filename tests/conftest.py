@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from clock import Clock, script
 
@@ -10,6 +11,10 @@ from reminder_worker import store
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.ledger import Durability
 from reminder_worker.schedule import Schedule
+
+# A slow machine is no failure.
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.load_profile("default")
 
 
 @pytest.fixture(scope="session")

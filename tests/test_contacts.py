@@ -4,7 +4,7 @@
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reminder_worker.contacts import Contact, resolve
@@ -60,6 +60,7 @@ def test_a_number_that_may_not_be_texted_is_refused():
     assert refusal("tel:+33612345678", ["GB"]).reason is Reason.COUNTRY_NOT_ALLOWED
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.text(string.digits + "+;=-", max_size=20).map("tel:+".__add__)))
 def test_any_uri_is_resolved_or_refused_without_being_repeated(uri):
     try:

@@ -15,7 +15,7 @@ from reminder_worker.sealing import pointer_from_text
 
 TESTS = Path(__file__).parent
 DOCUMENT = (TESTS.parent / "docs" / "format.md").read_text("utf-8")
-MODULES = Path(os.environ.get("REMINDER_TEST_NODE_MODULES", TESTS / "node" / "node_modules"))
+MODULES = Path(os.environ.get("TEST_NODE_MODULES", TESTS / "node" / "node_modules"))
 ADDRESSES = [("clinic", "tel:+33639981234", "fr"), ("a" * 20, "contact:" + "z" * 26, "es-419")]
 
 
@@ -25,7 +25,7 @@ def seal(tmp_path):
     if shutil.which("node") is None:
         pytest.skip("node is not installed")
     if not (MODULES / "libsodium-wrappers").is_dir():
-        pytest.skip("libsodium-wrappers is not installed in tests/node or $REMINDER_TEST_NODE_MODULES")
+        pytest.skip("libsodium-wrappers is not installed in tests/node or $TEST_NODE_MODULES")
     (snippet,) = re.findall(r"```js\n(.*?)```", DOCUMENT, re.DOTALL)
     call = "console.log(await sealPointer(...JSON.parse(process.argv[2])));"
     (tmp_path / "node_modules").symlink_to(MODULES.resolve())

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from reminder_worker.encoding import Time
@@ -135,6 +135,7 @@ def test_what_is_no_time_is_refused(text):
     assert refusal(text).reason is Reason.TIME_INVALID
 
 
+@settings(deadline=None)
 @given(
     instant=st.datetimes(datetime(1971, 1, 1), datetime(2100, 1, 1)),  # noqa: DTZ001 - made aware below
     zone=st.sampled_from(ZONES),
@@ -151,6 +152,7 @@ def test_a_written_time_is_read_back_as_the_same_instant_and_zone(instant, zone,
     assert read.tzinfo is ZoneInfo(zone)
 
 
+@settings(deadline=None)
 @given(
     clock=st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)),  # noqa: DTZ001 - made aware below
     minutes=st.integers(-1439, 1439),
@@ -180,6 +182,7 @@ ANY = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(ANY)
 @example("9999-12-31T23:59:59-23:59")
 @example("0001-01-01T00:00:00+23:59[+23:59]")
@@ -227,6 +230,7 @@ def test_the_signed_wall_clock_wins_over_this_machines_zone_data(signed):
     assert from_time(signed).isoformat() == "2027-03-15T15:30:00+02:00"
 
 
+@settings(deadline=None)
 @given(st.datetimes(datetime(1971, 1, 1), datetime(2105, 1, 1)), st.sampled_from(ZONES))  # noqa: DTZ001 - made aware below
 def test_every_time_of_every_zone_survives_signing(instant, zone):
     local = instant.replace(microsecond=0, tzinfo=UTC).astimezone(ZoneInfo(zone))
@@ -267,6 +271,7 @@ def test_a_long_location_is_refused_and_not_cut():
     assert caught.value.reason is Reason.LOCATION_TOO_LONG
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.none(), st.integers(), st.binary()))
 def test_any_location_is_one_line_or_refused_without_being_repeated(text):
     try:
@@ -335,6 +340,7 @@ def test_an_unknown_field_whose_name_may_be_data_is_not_repeated(name):
     assert str(caught.value) == "a field: a reminder has no such field; leave it out"
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.text(), st.integers(), st.none(), st.booleans())))
 def test_any_fields_are_checked_or_refused(names):
     try:
@@ -366,3 +372,10 @@ def test_the_words_of_the_contract_do_not_change():
     ]
     assert [level.value for level in Level] == ["time", "place", "sender"]
     assert [failure.value for failure in FailureClass] == ["temporary", "permanent", "technical"]
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\u2066\u2069", " \u200d \u00a0", "\u0301"])
+def test_a_location_that_nobody_can_see_is_refused(text):
+    with pytest.raises(Refused) as caught:
+        parse_location(text)
+    assert caught.value.reason is Reason.LOCATION_INVALID

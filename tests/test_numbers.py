@@ -6,7 +6,7 @@ import string
 
 import phonenumbers
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberType
 
@@ -124,6 +124,7 @@ def test_a_mobile_number_of_every_country_is_accepted_there(region):
 LIKE_NUMBERS = st.text(alphabet=string.digits + "+-() ./;=extx#,\n٣\uff13", max_size=30).map("+".__add__)
 
 
+@settings(deadline=None)
 @given(
     st.one_of(LIKE_NUMBERS, st.text(), st.text(string.digits).map("+".__add__), st.none(), st.integers(), st.binary())
 )

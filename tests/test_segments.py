@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reminder_worker.segments import EXTENSION, GSM, Encoding, Segments, measure, plain, tidy
 
 HERE = Path(__file__).parent
-NODE_MODULES = Path(os.environ.get("REMINDER_TEST_NODE_MODULES", HERE / "node" / "node_modules"))
+NODE_MODULES = Path(os.environ.get("TEST_NODE_MODULES", HERE / "node" / "node_modules"))
 ORACLE = """
 const { SegmentedMessage } = require(process.argv[1]);
 const texts = JSON.parse(require("fs").readFileSync(0, "utf8"));
