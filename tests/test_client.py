@@ -17,7 +17,7 @@ from reminder_worker.ledger import Answer
 from reminder_worker.opening import WorkerKeys, load_signers, open_envelope, open_pointer
 from reminder_worker.plan import Lead, QuietHours
 from reminder_worker.schedule import Schedule
-from reminder_worker.sealing import ENVELOPE_BYTES, seal_pointer
+from reminder_worker.sealing import ENVELOPE_BYTES, kid, seal_pointer, week
 
 PARIS = ZoneInfo("Europe/Paris")
 WHEN = NOW + timedelta(days=3)
@@ -173,6 +173,13 @@ def test_what_is_sealed_opens_to_what_was_handed_in():
     address = open_pointer(known.worker(), "clinic", job.body.pointer)
     assert (address.uri, address.language) == ("tel:+33612345678", "fr")
     assert entry.dues == (WHEN_IN_UTC - timedelta(hours=24), WHEN_IN_UTC - timedelta(hours=2))
+
+
+def test_an_envelope_belongs_to_the_week_in_which_its_last_text_falls_due():
+    entry = seal(RECORD | {"time": "2026-12-11T10:30:00+01:00", "leads": ["10d", "2h"]})
+    first, last = map(week, entry.dues)
+    assert first < last
+    assert entry.envelope[1:9] == kid(known.public().envelopes[last])
 
 
 def test_a_ready_made_pointer_goes_in_as_it_is():

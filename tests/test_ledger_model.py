@@ -10,7 +10,15 @@ import pytest
 from clock import START, Clock, script
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 from model import Model, Row
 
 from reminder_worker import schedule as module
@@ -60,7 +68,7 @@ OUTCOMES = st.sampled_from(
 SPANS = st.sampled_from([0.001, 1, 10, 20, 60, 900, 3600, 8 * 86_400])
 IN_A_WHILE = st.sampled_from([-60, 0, 0, 20, 3600])  # seconds from now
 DUES = st.lists(IN_A_WHILE, min_size=1, max_size=2)
-FEW = st.integers(0, 4)
+FEW = st.sampled_from([9, 9, 9, 1, 0])
 TWICE = st.booleans()
 
 
@@ -164,6 +172,11 @@ class Ledger(RuleBasedStateMachine):
 
     # What a platform does.
 
+    @initialize()
+    def begin(self) -> None:
+        for id_ in IDS:
+            self.add(id_=id_, tag=1, dues=[0, 20], twice=False)
+
     @rule(id_=st.sampled_from(IDS), tag=st.sampled_from([1, 1, 1, 2, 3]), dues=DUES, twice=TWICE)
     def add(self, *, id_: bytes, tag: int, dues: list[int], twice: bool) -> None:
         before = self.model.appointments.get(id_)
@@ -260,6 +273,17 @@ class Ledger(RuleBasedStateMachine):
         asked = [self.intend(claim=claim, provider=provider, expires=3600, twice=False) for claim in claims]
         return multiple(*asked)
 
+    @rule(target=wakes, times=st.integers(1, MOST_CLAIMS), shard=st.integers(0, 2))
+    def workers_die(self, times: int, shard: int) -> Any:
+        """Claim all there is, several times, and never say a word again."""
+        wakes = self.take(shard=shard, most=9, capacity=9, twice=False).values
+        for _ in range(times):
+            for wake in wakes:
+                self.claim(wake=wake, stale=False, twice=False)
+            self.the_next_thing_falls_due(times=2)
+            wakes = self.sweep(shard=shard, most=9, twice=False).values
+        return multiple(*wakes)
+
     @rule(attempt=attempts, outcome=OUTCOMES, with_token=st.booleans(), twice=TWICE)
     def settle_an_attempt(self, *, attempt: tuple[Claim, str], outcome: Outcome, with_token: bool, twice: bool) -> None:
         claim, ref = attempt
@@ -288,6 +312,15 @@ class Ledger(RuleBasedStateMachine):
     def time_passes(self, span: float) -> None:
         self.clock.forward(seconds=span)
         self.model.now = module._ms(self.clock.now)
+
+    @rule(times=st.integers(1, 3))
+    def the_next_thing_falls_due(self, times: int) -> None:
+        """Move on to where a due time or a lease is over, one after the other."""
+        rows = [row for found in self.model.appointments.values() for row in found.rows if row.ended is None]
+        ends = sorted({row.due if row.state == "scheduled" else row.until for row in rows} | {0})
+        ahead = [end for end in ends if end > self.model.now][:times]
+        if ahead:
+            self.time_passes(span=(ahead[-1] - self.model.now) / 1000)
 
     @rule(which=st.integers(0, 1_000_000))
     def a_call_from_long_ago_arrives(self, which: int) -> None:

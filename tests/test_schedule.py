@@ -570,11 +570,12 @@ def test_an_intent_said_twice_still_waits_for_the_disk(
         assert proxy.lost == 1
 
 
-def test_an_intent_is_not_confirmed_without_the_replica_that_is_asked_for(
-    client: store.Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "CONFIRM_MS", 50)
+@pytest.mark.usefixtures("lazy_disk")
+def test_an_intent_is_not_confirmed_without_the_replica_that_is_asked_for(client: store.Client) -> None:
+    client.config_set("appendfsync", "always")
     assert asked(client, Durability.REPLICA) is Intent.NOT_CONFIRMED
+    client.flushdb()
+    assert asked(client, Durability.LOCAL) is Intent.OK
 
 
 # Faults.

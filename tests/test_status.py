@@ -84,6 +84,17 @@ def test_a_reminder_is_counted_once_on_its_way(ledger):
     assert now.by_provider == {"twilio": {"sent": 1}}
 
 
+def test_what_several_providers_sent_is_added_up(ledger):
+    for number in (1, 2, 3):
+        add(ledger, number, START)
+    for claim, provider in zip(claims(ledger), ("twilio", "twilio", "outbox"), strict=True):
+        ledger.intend(claim, provider, "r", lease=timedelta(seconds=15), expires=START + timedelta(hours=1))
+        ledger.settle(claim.wake, Outcome.sent("SM1", 1), token=claim.token, reference="r")
+    now = status.read(ledger)
+    assert now.ended == {"sent": 3}
+    assert now.by_provider == {"twilio": {"sent": 2}, "outbox": {"sent": 1}}
+
+
 def test_what_ended_is_counted_for_as_long_as_it_is_kept(ledger, clock):
     for number in (1, 2):
         add(ledger, number, START + timedelta(hours=1))
