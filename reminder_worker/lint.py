@@ -1,7 +1,7 @@
 """Check labels and templates for what they disclose, and templates for their length."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -15,12 +15,12 @@ TOO_LONG = "more_than_one_segment"
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One text and the rule it breaks, if any."""
+    """One text and the rule it breaks, if any; the text itself is not shown again."""
 
     line: int
-    label: str = field(repr=False)
     rule: str | None
     severity: str | None = None
+    name: str = ""  # of a template's text
 
 
 def run(texts: Iterable[str], locations: Path | None, templates: Path | None) -> Iterator[Checked]:
@@ -45,7 +45,7 @@ def _lines(path: Path) -> Iterator[str]:
 def _labels(labels: Iterable[str]) -> Iterator[Checked]:
     for line, label in enumerate(labels, 1):
         found = disclosure.find(label) if label.strip() else None
-        yield Checked(line, label, found.rule if found else None, found.severity if found else None)
+        yield Checked(line, found.rule if found else None, found.severity if found else None)
 
 
 def _templates(templates: Templates) -> Iterator[Checked]:
@@ -55,9 +55,9 @@ def _templates(templates: Templates) -> Iterator[Checked]:
         for language in templates.languages
         for name, words in templates.words(language).items()
     ]
-    for line, (label, found) in enumerate(checks, 1):
-        yield Checked(line, label, found.rule if found else None, found.severity if found else None)
+    for line, (name, found) in enumerate(checks, 1):
+        yield Checked(line, found.rule if found else None, found.severity if found else None, name)
     for language, level in product(templates.languages, (Level.TIME, Level.PLACE)):
         line += 1
         if templates.preview(language, level)["short"].segments > 1:
-            yield Checked(line, f"{language} {level} short", TOO_LONG, "warn")
+            yield Checked(line, TOO_LONG, "warn", f"{language} {level} short")

@@ -89,17 +89,12 @@ def watch_status(read: Callable[[], Status]) -> None:
 
 
 def print_lint(checked: Iterable[Checked]) -> None:
-    """Print one row per text that breaks a rule."""
-    table = _table("line", "rule", "", "text")
+    """Print one row per text that breaks a rule: where it stands and which rule, not what it says."""
+    table = _table("line", "rule", "")
     for one in checked:
         if one.rule:
-            table.add_row(str(one.line), one.rule, one.severity or "", _printable(one.label))
+            table.add_row(one.name or str(one.line), one.rule, one.severity or "")
     console.print(table if table.row_count else "nothing found")
-
-
-def _printable(text: str) -> str:
-    """Keep what could command a terminal from reaching it."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def print_preview(language: str, drafts: Mapping[str, Draft]) -> None:

@@ -425,7 +425,8 @@ def test_harmless_words_end_with_0_and_disclosing_ones_with_1(run):
     assert (run("lint", "12 rue des Lilas").code, run("lint", "HIV centre").code) == (0, 1)
     done = run("lint", "1 High Street", "Fertility clinic")
     assert done.code == 1
-    assert "Fertility clinic" in done.out
+    assert "2" in done.out
+    assert "Fertility" not in done.out
     assert "High Street" not in done.out
 
 

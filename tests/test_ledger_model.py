@@ -30,7 +30,7 @@ from reminder_worker.schedule import KEEP_DEAD, MOST_CLAIMS, WAKE_LEASE, Schedul
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "0"))  # how many to try at random; 0: the same few each time
 LIMITS = settings(
-    max_examples=EXAMPLES or 150,
+    max_examples=EXAMPLES or 80,
     stateful_step_count=50,
     derandomize=not EXAMPLES,
     database=None,

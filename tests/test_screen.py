@@ -103,28 +103,18 @@ def test_a_watched_status_is_read_again_until_interrupted(monkeypatch):
 
 
 def test_only_what_breaks_a_rule_is_listed(capsys):
-    screen.print_lint([Checked(1, "1 High Street", None), Checked(2, "HIV centre", "hiv", "refuse")])
+    screen.print_lint([Checked(1, None), Checked(2, "hiv", "refuse"), Checked(3, "long", "warn", "fr place.short")])
     shown = rows(capsys.readouterr().out)
-    assert "2 hiv refuse HIV centre" in shown
-    assert not any("High Street" in row for row in shown)
-    screen.print_lint([Checked(1, "1 High Street", None)])
+    assert {"2 hiv refuse", "fr place.short long warn"} <= set(shown)
+    assert not any(row.startswith("1 ") for row in shown)
+    screen.print_lint([Checked(1, None)])
     assert capsys.readouterr().out == "nothing found\n"
 
 
-@pytest.mark.parametrize("label", ["[/b] clinic", "[bold]clinic", "room :smile: clinic", "[link=x]clinic[/link]"])
-def test_a_label_is_shown_letter_by_letter(capsys, label):
-    screen.print_lint([Checked(1, label, "rule", "warn")])
-    assert label in capsys.readouterr().out
-    screen.print_preview("en", {"long": Draft(label, 1)})
-    assert label in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("character", ["\x1b", "\x07", "\x9b", "\r", "\u202e", "\u2028"])
-def test_a_label_cannot_command_the_terminal(capsys, character):
-    screen.print_lint([Checked(1, f"a{character}[31mb", "rule", "warn")])
-    shown = capsys.readouterr().out
-    assert character not in shown
-    assert "a\N{REPLACEMENT CHARACTER}[31mb" in shown
+@pytest.mark.parametrize("text", ["[/b] clinic", "[bold]clinic", "room :smile: clinic", "[link=x]clinic[/link]"])
+def test_a_text_is_shown_letter_by_letter(capsys, text):
+    screen.print_preview("en", {"long": Draft(text, 1)})
+    assert text in capsys.readouterr().out
 
 
 def test_a_preview_has_a_row_for_every_text(capsys):
