@@ -145,7 +145,7 @@ class Stage:
         queue.wake(broker, self.practice.take())
         crew = dramatiq.Worker(broker, worker_threads=1, worker_timeout=10)
         crew.start()
-        broker.join(queue.QUEUE)
+        broker.join(queue.QUEUE, interval=10, timeout=10_000)
         crew.stop()
         broker.close()
         broker.client.close()  # dramatiq leaves that to its owner

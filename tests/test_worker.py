@@ -591,7 +591,7 @@ def test_wake_ups_travel_through_dramatiq_and_are_acknowledged(
     broker = queue.connect(server.url(1), [worker.Pulse(practice.worker)])
     queue.wake(broker, [*wakes, *wakes])
     with running(practice, broker):
-        broker.join(queue.QUEUE)
+        broker.join(queue.QUEUE, interval=10, timeout=10_000)
         until(lambda: client.zcard("rw:{0}:processes"))
     assert Counter(text.to for text in provider.texts) == {f"+336123400{number:02}": 1 for number in range(20)}
     with store.connect(server.url(1)) as queued:
@@ -610,7 +610,7 @@ def test_a_reminder_that_raises_is_acknowledged_and_left_to_the_sweep(
     with monkeypatch.context() as patch, running(practice, broker):
         patch.setattr(practice.worker._templates, "draft", poison)
         queue.wake(broker, practice.take())
-        broker.join(queue.QUEUE)
+        broker.join(queue.QUEUE, interval=10, timeout=10_000)
     with store.connect(server.url(1)) as queued:
         assert not [key for key in queued.scan_iter() if b"heartbeats" not in key]
     practice.forward(seconds=20)
