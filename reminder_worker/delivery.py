@@ -102,19 +102,18 @@ class Delivery:
         """Make one attempt and write down its outcome; return why it was not accepted, or None when that was all."""
         if not self._may_reach(provider, contact.phone):
             return _Closed(Reason.NOT_ALLOWED_HERE)
-        reference = new_reference(claim.wake)
-        started = boot_time()
-        intent = self._schedule.intend(claim, provider.name, reference, lease=LEASE, expires=expires)
-        if intent is Intent.LOST:
-            return None
-        if intent is Intent.LATE:
+        if _left(claim, expires) <= timedelta():
             self._schedule.settle(claim.wake, _expired(Reason.TOO_LATE), token=claim.token)
             return None
-        if intent is Intent.NOT_CONFIRMED or boot_time() - started > FRESH:
+        reference, started = new_reference(claim.wake), boot_time()
+        intent = self._schedule.intend(claim, provider.name, reference, lease=LEASE)
+        if intent is Intent.LOST:
+            return None
+        left = _left(claim, expires)
+        if intent is Intent.NOT_CONFIRMED or boot_time() - started > FRESH or left <= timedelta():
             outcome: Outcome | None = Outcome.closed(Reason.NOT_CONFIRMED)
             closed: _Closed | None = _Closed(Reason.NOT_CONFIRMED)
         else:
-            left = expires - claim.now - timedelta(seconds=boot_time() - claim.since)
             outcome, closed = self._call(provider, Text(contact.phone, draft.body, draft.segments, reference, left))
         if outcome is not None:
             self._schedule.settle(claim.wake, outcome, token=claim.token, reference=reference)
@@ -170,6 +169,11 @@ def _connect_again(provider: Provider, text: Text) -> Sent:
         reraise=True,
     )
     return again(send)
+
+
+def _left(claim: Claim, expires: datetime) -> timedelta:
+    """Say how long a text is still of use: by the store's clock at the claim, and what has passed here since."""
+    return expires - claim.now - timedelta(seconds=boot_time() - claim.since)
 
 
 def _patience(provider: Provider | None, *, answered: bool) -> timedelta:

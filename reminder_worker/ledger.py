@@ -96,7 +96,6 @@ class Intent(StrEnum):
     """Whether a provider may be called now."""
 
     OK = "ok"
-    LATE = "late"
     LOST = "lost"  # cancelled, moved or taken over meanwhile
     NOT_CONFIRMED = "not_confirmed"
 

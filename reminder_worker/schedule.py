@@ -148,10 +148,10 @@ class Schedule:
             return OpenAttempt(wake, moment(now), provider.decode(), reference.decode(), moment(asked))
         return None
 
-    def intend(self, claim: Claim, provider: str, reference: str, *, lease: timedelta, expires: datetime) -> Intent:
+    def intend(self, claim: Claim, provider: str, reference: str, *, lease: timedelta) -> Intent:
         """Write down that ``provider`` is about to be called, as durably as configured."""
         shard = self._shard(claim.wake.id)
-        arguments = claim.wake.member, claim.token, provider, reference, milliseconds(lease), _ms(expires)
+        arguments = claim.wake.member, claim.token, provider, reference, milliseconds(lease)
         if self.durability is Durability.NONE:
             return Intent(self._run("intend", shard, *arguments).decode())
         source, _ = script("intend")

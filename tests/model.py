@@ -103,15 +103,13 @@ class Model:
             return "claimed"
         return "claimed" if row.state == "claimed" and row.token == token else "no"
 
-    def intend(self, row: Row | None, token: bytes, provider: str, ref: str, lease: int, expires: int) -> str:
+    def intend(self, row: Row | None, token: bytes, provider: str, ref: str, lease: int) -> str:
         if row is None or (row.ref == ref and row.state != "sending"):
             return "lost"
         if row.ref == ref:
             return "ok"
         if row.state != "claimed" or row.token != token:
             return "lost"
-        if self.now >= expires:
-            return "late"
         row.state, row.provider, row.ref, row.until, row.looks = "sending", provider, ref, self.now + lease, 0
         row.attempts += 1
         return "ok"

@@ -62,7 +62,6 @@ def send(schedule: Schedule, *, finish: bool = True) -> None:
     for wake in schedule.take(0, capacity=10).wakes:
         claim = schedule.claim(wake)
         assert isinstance(claim, Claim)
-        until = claim.now + timedelta(hours=1)
-        schedule.intend(claim, "outbox", "ref-1", lease=timedelta(minutes=1), expires=until)
+        schedule.intend(claim, "outbox", "ref-1", lease=timedelta(minutes=1))
         if finish:
             schedule.settle(wake, Outcome.sent("SM1", 1), token=claim.token, reference="ref-1")

@@ -355,18 +355,19 @@ def test_what_was_cancelled_between_two_providers_goes_no_further(desk: Desk) ->
     assert desk.show().state is State.CANCELLED
 
 
-def test_what_expired_after_the_claim_is_not_sent(desk: Desk) -> None:
+def test_what_expired_after_the_claim_is_not_sent(desk: Desk, boot: Callable[[float], None]) -> None:
     desk.add()
     claim, provider = desk.claim(), Scripted()
-    desk.clock.forward(seconds=10)
-    desk.make(provider).deliver(claim, CONTACT, DRAFT, desk.clock.now)
+    boot(10)
+    desk.make(provider).deliver(claim, CONTACT, DRAFT, desk.clock.now + timedelta(seconds=10))
     assert not provider.texts
+    assert desk.show().attempts == 0
     assert desk.ending() == (State.EXPIRED, Reason.TOO_LATE, FailureClass.TEMPORARY)
 
 
-def test_what_expires_between_two_providers_goes_no_further(desk: Desk) -> None:
+def test_what_expires_between_two_providers_goes_no_further(desk: Desk, boot: Callable[[float], None]) -> None:
     first, second = Scripted(Throttled(), name="first"), Scripted(name="second")
-    first.during = lambda _: desk.clock.forward(seconds=60)
+    first.during = lambda _: boot(60)
     desk.deliver(first, second, useful=timedelta(seconds=60))
     assert not second.texts
     assert desk.ending() == (State.EXPIRED, Reason.TOO_LATE, FailureClass.TEMPORARY)
@@ -392,15 +393,19 @@ def test_time_spent_since_the_claim_is_taken_off(desk: Desk, boot: Callable[[flo
     assert second.texts[0].valid_for <= USEFUL - timedelta(seconds=37)
 
 
-def test_what_expires_on_this_machine_while_the_store_says_yes_is_not_sent(
-    desk: Desk, boot: Callable[[float], None]
-) -> None:
+def test_what_expires_while_the_store_writes_the_intent_is_not_sent(desk: Desk, boot: Callable[[float], None]) -> None:
     desk.add()
     claim, provider = desk.claim(), Scripted()
-    boot(USEFUL.total_seconds())
-    desk.make(provider).deliver(claim, CONTACT, DRAFT, desk.clock.now + USEFUL)
+    write = desk.schedule.intend
+
+    def slowly(*arguments: Any, **options: Any) -> Intent:
+        boot(1)  # not long enough to count as frozen
+        return write(*arguments, **options)
+
+    desk.schedule.intend = slowly  # type: ignore[method-assign]
+    desk.make(provider).deliver(claim, CONTACT, DRAFT, desk.clock.now + timedelta(seconds=1))
     assert not provider.texts
-    assert desk.show().state is State.SCHEDULED
+    assert desk.ending() == (State.EXPIRED, Reason.NOT_CONFIRMED, FailureClass.TEMPORARY)
 
 
 def test_a_call_has_one_deadline_which_does_not_reach_past_the_texts_use(desk: Desk) -> None:

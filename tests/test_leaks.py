@@ -46,7 +46,7 @@ from reminder_worker.errors import Refused, ReminderError
 from reminder_worker.job import Job, State
 from reminder_worker.ledger import Claim, Entry, Outcome, Reminder
 from reminder_worker.opening import Address, OpenedJob, open_envelope, open_pointer
-from reminder_worker.plan import Slot
+from reminder_worker.plan import EXPIRES_BEFORE, Slot
 from reminder_worker.providers import Sent, Text
 from reminder_worker.providers.twilio import Twilio
 from reminder_worker.schedule import KEEP_DEAD, Schedule
@@ -66,6 +66,7 @@ SECRETS = {
     "reference": writings(REFERENCE) | writings("8675309"),
     "reason": writings(REASON) | writings("chimioth"),
     "time": time_writings(APPOINTMENT),
+    "expiry": time_writings(APPOINTMENT - EXPIRES_BEFORE),  # the time follows from it
     "text": writings(BODY) | writings("Rappel : vous avez"),
 }
 # A digest or a number in eight bytes is looked for as well: what is short enough to turn up by chance is left out.

@@ -248,21 +248,20 @@ class Ledger(RuleBasedStateMachine):
         assert isinstance(found, OpenAttempt) if kind == "look" else found is None
         return multiple()
 
-    @rule(target=attempts, claim=claims, provider=PROVIDERS, expires=IN_A_WHILE, twice=TWICE)
-    def intend(self, *, claim: Claim, provider: str, expires: int, twice: bool) -> Any:
+    @rule(target=attempts, claim=claims, provider=PROVIDERS, twice=TWICE)
+    def intend(self, *, claim: Claim, provider: str, twice: bool) -> Any:
         self.attempt += 1
-        ref, last = f"ref-{self.attempt}", self.clock.now + timedelta(seconds=expires)
+        ref = f"ref-{self.attempt}"
         member, lease = claim.wake.member, milliseconds(INTENT_LEASE)
         intent, expected = self.call(
-            lambda: self.schedule.intend(claim, provider, ref, lease=INTENT_LEASE, expires=last),
-            lambda: self.model.intend(self.row(member), claim.token, provider, ref, lease, module._ms(last)),
+            lambda: self.schedule.intend(claim, provider, ref, lease=INTENT_LEASE),
+            lambda: self.model.intend(self.row(member), claim.token, provider, ref, lease),
             twice=twice,
         )
         assert intent == expected
         if intent is not Intent.OK:
             return multiple()
         assert (claim.wake.id, claim.wake.version) not in self.withdrawn
-        assert expires > 0
         return claim, ref
 
     @rule(target=attempts, provider=PROVIDERS)
@@ -270,7 +269,7 @@ class Ledger(RuleBasedStateMachine):
         """Go the whole way of a healthy worker at once, so that what comes behind it is tried as often."""
         wakes = [self.take(shard=shard, most=4, capacity=9, twice=False).values for shard in range(self.shards)]
         claims = [self.claim(wake=wake, stale=False, twice=False) for some in wakes for wake in some]
-        asked = [self.intend(claim=claim, provider=provider, expires=3600, twice=False) for claim in claims]
+        asked = [self.intend(claim=claim, provider=provider, twice=False) for claim in claims]
         return multiple(*asked)
 
     @rule(target=wakes, times=st.integers(1, MOST_CLAIMS), shard=st.integers(0, 2))

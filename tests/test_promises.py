@@ -100,11 +100,11 @@ class Practice(RuleBasedStateMachine):
     def ask_the_provider(self, claim: Claim, *, accepts: bool) -> Any:
         self.attempts += 1
         wake, ref, last = claim.wake, f"ref-{self.attempts}", self.last[claim.wake.id]
-        intent = self.schedule.intend(claim, "fake", ref, lease=timedelta(seconds=15), expires=last)
-        if intent is Intent.LATE:
+        if self.clock.now >= last:
             late = Outcome.final(State.EXPIRED, Reason.TOO_LATE, FailureClass.TEMPORARY)
             self.schedule.settle(wake, late, token=claim.token)
-        if intent is not Intent.OK:
+            return multiple()
+        if self.schedule.intend(claim, "fake", ref, lease=timedelta(seconds=15)) is not Intent.OK:
             return multiple()
         assert self.clock.now < last
         assert (wake.id, wake.version) not in self.cancelled

@@ -48,9 +48,8 @@ class Desk:
         assert isinstance(claim, Claim)
         return claim
 
-    def intend(self, claim: Claim, reference: str = "ref-1", *, expires: float = 3600) -> Intent:
-        last = self.clock.now + timedelta(seconds=expires)
-        return self.schedule.intend(claim, "twilio", reference, lease=LEASE, expires=last)
+    def intend(self, claim: Claim, reference: str = "ref-1") -> Intent:
+        return self.schedule.intend(claim, "twilio", reference, lease=LEASE)
 
     def open(self, reference: str = "ref-1") -> Claim:
         """Bring the next reminder to where its provider is being asked."""
@@ -318,15 +317,6 @@ def test_a_retry_starts_the_count_of_dead_workers_anew(desk: Desk) -> None:
 # Intent.
 
 
-def test_the_intent_is_refused_from_the_moment_it_expires(desk: Desk) -> None:
-    desk.add()
-    claim = desk.claim()
-    assert desk.intend(claim, expires=0) is Intent.LATE
-    assert desk.intend(claim, expires=-1) is Intent.LATE
-    assert desk.state() is State.QUEUED
-    assert desk.intend(claim, expires=0.001) is Intent.OK
-
-
 def test_a_claim_makes_one_attempt_at_a_time(desk: Desk) -> None:
     desk.add()
     claim = desk.open()
@@ -525,7 +515,7 @@ def asked(client: store.Client, durability: Durability) -> Intent:
     schedule.add([Entry(ID, b"t" * 8, ENVELOPE, (soon,))])
     claim = schedule.claim(schedule.take(0, capacity=1).wakes[0])
     assert isinstance(claim, Claim)
-    return schedule.intend(claim, "twilio", "ref-1", lease=LEASE, expires=soon + LEASE)
+    return schedule.intend(claim, "twilio", "ref-1", lease=LEASE)
 
 
 @pytest.mark.parametrize("durability", [Durability.NONE, Durability.LOCAL])
@@ -688,7 +678,7 @@ def test_a_store_that_is_away_is_said_so(tmp_path: Path) -> None:
         for call in (
             lambda: schedule.take(0, capacity=1),
             lambda: schedule.show(ID),
-            lambda: schedule.intend(claim, "twilio", "ref-1", lease=LEASE, expires=module.moment(0)),
+            lambda: schedule.intend(claim, "twilio", "ref-1", lease=LEASE),
         ):
             with pytest.raises(StoreUnavailable, match="ConnectionError"):
                 call()

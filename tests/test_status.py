@@ -72,7 +72,7 @@ def test_a_reminder_is_counted_once_on_its_way(ledger):
     first, second, _ = claims(ledger)
     now = status.read(ledger)
     assert (now.scheduled, now.queued, now.sending) == (0, 3, 0)
-    ledger.intend(first, "twilio", "r1", lease=timedelta(seconds=15), expires=START + timedelta(hours=1))
+    ledger.intend(first, "twilio", "r1", lease=timedelta(seconds=15))
     now = status.read(ledger)
     assert (now.queued, now.sending) == (2, 1)
     ledger.settle(first.wake, Outcome.sent("SM1", 1), token=first.token, reference="r1")
@@ -88,7 +88,7 @@ def test_what_several_providers_sent_is_added_up(ledger):
     for number in (1, 2, 3):
         add(ledger, number, START)
     for claim, provider in zip(claims(ledger), ("twilio", "twilio", "outbox"), strict=True):
-        ledger.intend(claim, provider, "r", lease=timedelta(seconds=15), expires=START + timedelta(hours=1))
+        ledger.intend(claim, provider, "r", lease=timedelta(seconds=15))
         ledger.settle(claim.wake, Outcome.sent("SM1", 1), token=claim.token, reference="r")
     now = status.read(ledger)
     assert now.ended == {"sent": 3}

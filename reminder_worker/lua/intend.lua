@@ -1,7 +1,9 @@
 #!lua flags=allow-oom
 -- Writes down that a provider is about to be called, before it is called.
--- ARGV: member, token, provider, ref, lease ms, expires ms
--- Returns ok | late (nothing may be sent any more) | lost (cancelled, moved or taken over meanwhile).
+-- It is not told until when the text is of use: the appointment's time would follow from that, and arguments show
+-- up in MONITOR and SLOWLOG. The worker checks that itself, on the time that its claim brought.
+-- ARGV: member, token, provider, ref, lease ms
+-- Returns ok | lost (cancelled, moved or taken over meanwhile).
 
 local member, token, provider, ref = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local key = reminder(member)
@@ -13,7 +15,6 @@ if its_ref == ref then  -- said twice; what was closed meanwhile is not opened a
   return 'ok'
 end
 if state ~= 'claimed' or holder ~= token then return 'lost' end
-if now >= tonumber(ARGV[6]) then return 'late' end
 redis.call('HSET', key, 'state', 'sending', 'provider', provider, 'ref', ref, 'asked', now)
 redis.call('HINCRBY', key, 'attempts', 1)
 redis.call('ZREM', LIVE, member)

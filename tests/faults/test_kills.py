@@ -1,6 +1,7 @@
 """The short form of ``make faults``."""
 
 import pytest
+
 from faults.kills import choose, run
 
 
