@@ -57,7 +57,7 @@ class Model:
 
     def add(self, id_: bytes, tag: bytes, envelope: bytes, dues: list[int]) -> str:
         old = self.appointments.get(id_)
-        if old and old.tag == tag:
+        if old and old.tag == tag and not any(row.state == "rejected" for row in old.rows):
             return "unchanged"
         if old and any(row.state == "sending" for row in old.rows):
             return "in_flight"

@@ -314,6 +314,15 @@ def test_a_retry_starts_the_count_of_dead_workers_anew(desk: Desk) -> None:
     assert desk.claim().tries == 2 * MOST_CLAIMS
 
 
+def test_what_was_rejected_may_be_handed_in_again_as_it_is(desk: Desk) -> None:
+    desk.add()
+    claim = desk.claim()
+    forged = Outcome.final(State.REJECTED, Reason.SIGNER_UNKNOWN, FailureClass.PERMANENT)
+    assert desk.schedule.settle(claim.wake, forged, token=claim.token)
+    assert desk.add() is Answer.MOVED
+    assert desk.state() is State.SCHEDULED
+
+
 # Intent.
 
 

@@ -5,9 +5,9 @@
 
 local keep_ms, i, answers = ARGV[1], 2, {}
 
-local function in_flight(id, leads)
+local function any(id, leads, state)
   for lead = 0, leads - 1 do
-    if redis.call('HGET', reminder(id .. string.char(lead)), 'state') == 'sending' then return true end
+    if redis.call('HGET', reminder(id .. string.char(lead)), 'state') == state then return true end
   end
 end
 
@@ -15,9 +15,9 @@ while i <= #ARGV do
   local id, tag, envelope, leads = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
   local version, old_leads, _, old_tag = head_of(id)
   local answer
-  if version and old_tag == tag then
-    answer = 'unchanged'
-  elseif version and in_flight(id, old_leads) then
+  if version and old_tag == tag and not any(id, old_leads, 'rejected') then
+    answer = 'unchanged'  -- a rejected one is worth handing in again: it is sealed anew, to keys that open it perhaps
+  elseif version and any(id, old_leads, 'sending') then
     answer = 'in_flight'
   else
     answer = version and 'moved' or 'added'
