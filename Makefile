@@ -27,9 +27,10 @@ lint: install
 test: lint
 	$(BIN)/pytest
 
-# Slow: 20,000 reminders within a minute, and ten times kill -9.
+# Slow: thousands of reminders within a minute, while their processes and then the store too are killed.
 faults: install
 	$(BIN)/python -m tests.faults.kills --reminders 20000 --kills 10
+	$(BIN)/python -m tests.faults.kills --reminders 5000 --kills 12 --window 40 --store
 
 # Renews the locked versions.
 lock: install

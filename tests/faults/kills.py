@@ -1,6 +1,7 @@
-"""Kill workers and schedulers without warning while reminders fall due; count what was lost and what was texted twice.
+"""Kill workers, schedulers and the store without warning while reminders fall due; count what was lost or doubled.
 
     python -m tests.faults.kills --reminders 20000 --kills 10 --seed 1
+    python -m tests.faults.kills --reminders 5000 --kills 12 --store
 
 Real processes, a real Valkey with its append-only file, and a provider that can be asked (the outbox).
 """
@@ -37,6 +38,7 @@ verify_key = "{folder}/keys/clinic.pub"
 [providers.outbox]
 path = "{folder}/outbox.jsonl"
 """
+PATIENCE = 240.0  # seconds
 COMMANDS = {
     "scheduler": ["-m", "reminder_worker.cli", "scheduler"],
     "worker": ["-m", "reminder_worker.cli", "worker", "--processes", "2"],
@@ -90,7 +92,7 @@ class Processes:
                 self.kill(name)
 
 
-def run(*, reminders: int, kills: int, seed: int, window: float, patience: float = 240) -> Result:
+def run(*, reminders: int, kills: int, seed: int, window: float, store_too: bool = False) -> Result:
     """Run it once; ``window`` is in seconds, from the first due time to the last."""
     with tempfile.TemporaryDirectory() as name, EmbeddedServer(Path(name) / "valkey") as server:
         folder = Path(name)
@@ -100,11 +102,15 @@ def run(*, reminders: int, kills: int, seed: int, window: float, patience: float
         try:
             for which in COMMANDS:
                 processes.start(which)
-            for which, pause in choose(kills, seed, window):
+            for which, pause in choose(kills, seed, window, store_too=store_too):
                 time.sleep(pause)
-                processes.kill(which)
-                processes.start(which)
-            pending = wait(schedule, reminders, patience)
+                if which == "store":
+                    server.kill()
+                    server.start()
+                else:
+                    processes.kill(which)
+                    processes.start(which)
+            pending = wait(schedule, reminders)
         finally:
             processes.stop()
         texts = Counter(json.loads(line)["to"] for line in (folder / "outbox.jsonl").read_text().splitlines())
@@ -141,16 +147,17 @@ def prepare(folder: Path, server: EmbeddedServer, reminders: int, window: float)
     return schedule, phones
 
 
-def choose(kills: int, seed: int, window: float) -> Iterator[tuple[str, float]]:
-    """Choose what to kill and when: mostly workers, every fourth time the scheduler."""
+def choose(kills: int, seed: int, window: float, *, store_too: bool = False) -> Iterator[tuple[str, float]]:
+    """Choose what to kill and when: mostly workers, every fourth time the scheduler; the store in between."""
     dice = random.Random(seed)
+    order = ["worker", "store", "worker", "scheduler"] if store_too else ["worker", "worker", "worker", "scheduler"]
     for number in range(kills):
-        yield ("scheduler" if number % 4 == 3 else "worker"), dice.uniform(0.5, 1.5) * window / kills
+        yield order[number % 4], dice.uniform(0.5, 1.5) * window / kills
 
 
-def wait(schedule: Schedule, reminders: int, patience: float) -> int:
+def wait(schedule: Schedule, reminders: int) -> int:
     """Wait until everything has ended; return how many have not."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         ended = sum(status.read(schedule).ended.values())
         if ended == reminders:
@@ -166,8 +173,10 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--window", type=float, default=60.0)
+    parser.add_argument("--store", action="store_true", help="kill the store as well")
     chosen = parser.parse_args()
-    result = run(reminders=chosen.reminders, kills=chosen.kills, seed=chosen.seed, window=chosen.window)
+    counts = {"reminders": chosen.reminders, "kills": chosen.kills}
+    result = run(**counts, seed=chosen.seed, window=chosen.window, store_too=chosen.store)
     print(f"seed {chosen.seed}: {result}")
     sys.exit(0 if result.whole else 1)
 
