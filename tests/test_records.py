@@ -75,12 +75,17 @@ def test_of_a_doubled_field_the_last_one_counts():
         b'{"a":"\\ud800"}',
         b"\x00",
         b"[" * 16_000,
-        b'{"a":' * 2_500 + b"1" + b"}" * 2_500,
     ],
     ids=lambda line: repr(line[:12]),
 )
 def test_what_is_no_json_object_is_refused_and_the_next_line_is_read(line):
     assert read(line + b'\n{"b":2}\n') == [(1, "line: is not a JSON object"), (2, {"b": 2})]
+
+
+def test_deep_nesting_harms_no_neighbour():
+    nested = b'{"a":' * 2_500 + b"1" + b"}" * 2_500  # how deep is too deep differs between Pythons
+    (first, _), second = read(nested + b'\n{"b":2}\n')
+    assert (first, second) == (1, (2, {"b": 2}))
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
