@@ -1,11 +1,9 @@
 """An embedded Valkey for development, demo and tests: on a Unix socket, with an append-only file, no network."""
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -15,10 +13,10 @@ from typing import Self
 import redis
 
 from reminder_worker.errors import SettingsError
+from reminder_worker.lifeline import end_with_parent
 
 IDLE = 30.0  # seconds without a client after which a shared server stops
 LONGEST_SOCKET = 103  # bytes of a path, where the system allows the least
-_PR_SET_PDEATHSIG = 1
 
 
 def server_program() -> str:
@@ -65,7 +63,7 @@ class EmbeddedServer:
         self._process = subprocess.Popen(  # noqa: S603
             [server_program(), *arguments],
             stdin=subprocess.DEVNULL,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509
+            preexec_fn=end_with_parent,  # noqa: PLW1509
         )
         try:
             wait_for(self.url(), self._process)
@@ -93,12 +91,6 @@ class EmbeddedServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def _end_with_parent() -> None:
-    """Ask the kernel to end this process when its parent dies (Linux; elsewhere the caller has to stop it)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def wait_for(url: str, process: "subprocess.Popen[bytes] | None" = None, seconds: float = 10) -> None:

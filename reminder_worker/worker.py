@@ -23,6 +23,7 @@ from reminder_worker.drafting import Draft, Templates
 from reminder_worker.errors import Reason, Refused, SettingsError, StoreUnavailable, Unopenable
 from reminder_worker.job import FailureClass, Job, Level, State
 from reminder_worker.ledger import Claim, OpenAttempt, Outcome, Wake
+from reminder_worker.lifeline import end_with_parent
 from reminder_worker.opening import Signer, WorkerKeys, load_signers, open_envelope, open_pointer
 from reminder_worker.plan import EXPIRES_BEFORE, QUIET_GRACE, Lead, QuietHours, Slot, slots
 from reminder_worker.routes import Routes
@@ -172,6 +173,7 @@ class Pulse(dramatiq.Middleware):
 
 def setup() -> None:
     """Set up the worker of one process: ``dramatiq reminder_worker.worker:setup``."""
+    end_with_parent()  # dramatiq's own processes would go on without it, and pile up with each restart
     logs.set_up()
     try:
         _set_up(settings.read())

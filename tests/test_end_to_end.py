@@ -198,3 +198,21 @@ def test_sigterm_finishes_what_is_in_flight(here: Installation, twilio: FakeTwil
             time.sleep(0.02)
     assert here.states() == {"sent": 1}
     assert os.path.getsize(here.folder / "log.jsonl")  # noqa: PTH202
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
+def test_a_worker_that_is_killed_leaves_no_process_behind(here: Installation) -> None:
+    with (here.folder / "log.jsonl").open("wb") as log:
+        parent = subprocess.Popen(
+            [sys.executable, "-m", "reminder_worker.cli", "worker"], cwd=here.folder, stdout=log, stderr=log
+        )
+        deadline = time.monotonic() + 20
+        while not json.loads(here.type("status", "--json"))["processes"] and time.monotonic() < deadline:
+            time.sleep(0.1)
+        children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+        parent.kill()
+        parent.wait()
+    assert children
+    while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{child}").exists() for child in children)

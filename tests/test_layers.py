@@ -25,7 +25,7 @@ LAYERS = [
     {"routes", "drafting", "templates", "contacts", "providers", "keys", "status"},
     {"sealing", "opening", "ratchet", "keyfiles", "schedule", "store", "broker", "embedded", "optouts", "circuits"},
     {"ledger", "job", "plan", "disclosure", "errors", "metrics", "settings", "logs", "numbers", "https"}
-    | {"encoding", "folding", "stems", "segments", "records", "dates"},
+    | {"encoding", "folding", "lifeline", "stems", "segments", "records", "dates"},
 ]
 LONGEST_MODULE, LONGEST_FUNCTION = 250, 30  # lines
 LONGER = {
