@@ -10,7 +10,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
@@ -123,10 +123,12 @@ class Twilio:
     def __init__(self, name: str, table: Mapping[str, Any]) -> None:
         settings = read_table(_Settings, name, table)
         self.name = name
+        receipts = settings.callback_url is not None
         self.capabilities = Capabilities(
-            receipt_carries_reference=settings.callback_url is not None,
+            receipt_carries_reference=receipts,
             validity=True,
             redacts=settings.redact == "on-create",
+            settles_within=timedelta(minutes=10 if receipts else 0),  # without receipts there is nothing to wait for
         )
         self._settings = settings
         self._token = _read_token(name, settings.auth_token_file)
