@@ -171,7 +171,7 @@ def test_two_processes_share_one_server(folder: Path, run: Any) -> None:
 def test_a_shared_server_that_nobody_uses_stops_and_comes_back_with_what_it_held(folder: Path, run: Any) -> None:
     folder.mkdir(parents=True)
     for times in ("1", "2"):
-        keeper = run(KEEP.format(idle=1), folder)
+        keeper = run(KEEP.format(idle=3), folder)
         embedded.wait_for(EmbeddedServer(folder).url())  # the user starts a keeper too, which leaves it alone
         user = run(USE.format(seconds=0), folder)
         pid, users = line(user).split()
