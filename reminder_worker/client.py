@@ -64,6 +64,11 @@ def _leads(value: object) -> tuple[Lead, ...] | None:
     return tuple(Lead.parse(text) for text in value)
 
 
+def _texts(leads: Iterable[Lead]) -> tuple[str, ...]:
+    """Write leads as the format wants them, the longest first; where clocks change, another may fall due before it."""
+    return tuple(map(str, sorted(set(leads), reverse=True)))
+
+
 class Client:
     """One booking platform beside its ledger; safe to use from many threads."""
 
@@ -97,11 +102,11 @@ class Client:
             job.to_time(appointment.time),
             appointment.location,
             pointer,
-            tuple(str(slot.lead) for slot in planned),
+            _texts(slot.lead for slot in planned),
             issued,
         )
         # The fingerprint is of what was asked for: what is left to plan changes as time goes by.
-        asked = Body(body.time, body.location, pointer, tuple(map(str, sorted(set(wanted), reverse=True))), issued)
+        asked = Body(body.time, body.location, pointer, _texts(wanted), issued)
         id_ = sealing.make_id(self._platform, appointment.reference)
         tag = sealing.content_tag(self._platform, id_, asked, uri=uri, language=language)
         dues = tuple(slot.due for slot in planned)

@@ -7,7 +7,9 @@ import base64
 import re
 import struct
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from reminder_worker.errors import Reason, Refused
 
@@ -18,7 +20,9 @@ _UINT32 = 2**32 - 1
 _DAY = 24 * 60  # minutes
 _ZONE = re.compile(r"(?=.{0,40}\Z)([A-Za-z._][A-Za-z0-9._+-]*(/[A-Za-z0-9._+-]+)*)?", re.ASCII)
 _LEAD = re.compile(r"[1-9][0-9]{0,7}[dhms]", re.ASCII)
+_SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _BREAKS = {"Cc", "Cs", "Zl", "Zp"}  # control characters, half surrogates, line and paragraph separators
+_VISIBLE = "LNPS"  # letters, numbers, punctuation, symbols: not blanks, nor marks and joiners alone
 
 
 def pae(*parts: bytes) -> bytes:
@@ -102,7 +106,7 @@ class Body:
     time: Time = field(repr=False)
     location: str = field(repr=False)  # one line, NFC
     pointer: bytes = field(repr=False)
-    leads: tuple[str, ...]  # "24h", "2h"
+    leads: tuple[str, ...]  # "24h", "2h": each longer than the next
     issued: int  # seconds since 1970, UTC
 
     def __post_init__(self) -> None:
@@ -110,8 +114,8 @@ class Body:
             raise Refused(Reason.LOCATION_INVALID, "location", "must be one line of text in NFC")
         if len(self.pointer) != POINTER_BYTES:
             raise Refused(Reason.POINTER_INVALID, "pointer", "has a wrong length")
-        if not 1 <= len(self.leads) <= MAX_LEADS or not all(map(_LEAD.fullmatch, self.leads)):
-            raise Refused(Reason.LEAD_INVALID, "leads", f"write 1 to {MAX_LEADS}, such as 24h")
+        if not _fall(self.leads):
+            raise Refused(Reason.LEAD_INVALID, "leads", f"write 1 to {MAX_LEADS}, the longest first: 24h, 2h")
         if not 0 <= self.issued <= _UINT32:
             raise Refused(Reason.TIME_INVALID, "issued", "does not fit the format")
 
@@ -131,5 +135,14 @@ class Body:
 
 
 def _is_line(text: str) -> bool:
-    unbroken = not any(unicodedata.category(character) in _BREAKS for character in text)
-    return unbroken and bool(text.strip()) and unicodedata.is_normalized("NFC", text)
+    categories = {unicodedata.category(character) for character in text}
+    visible = any(category[0] in _VISIBLE for category in categories)
+    return visible and not categories & _BREAKS and unicodedata.is_normalized("NFC", text)
+
+
+def _fall(leads: Sequence[str]) -> bool:
+    """Tell whether these are 1 to 8 leads, each longer than the next."""
+    if not 1 <= len(leads) <= MAX_LEADS or not all(map(_LEAD.fullmatch, leads)):
+        return False
+    lengths = [int(lead[:-1]) * _SECONDS[lead[-1]] for lead in leads]
+    return all(longer > shorter for longer, shorter in pairwise(lengths))

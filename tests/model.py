@@ -57,8 +57,10 @@ class Model:
 
     def add(self, id_: bytes, tag: bytes, envelope: bytes, dues: list[int]) -> str:
         old = self.appointments.get(id_)
-        if old and old.tag == tag and not any(row.state == "rejected" for row in old.rows):
-            return "unchanged"
+        if old and old.tag == tag:
+            rejected, out = any(row.state == "rejected" for row in old.rows), old.rows[-1].state in {"sent", "unknown"}
+            if out or not rejected:
+                return "unchanged"
         if old and any(row.state == "sending" for row in old.rows):
             return "in_flight"
         version = old.version + 1 if old else 1

@@ -13,11 +13,12 @@ from reminder_worker.client import Appointment, Client
 from reminder_worker.encoding import to_text
 from reminder_worker.errors import Reason, Refused, StoreUnavailable
 from reminder_worker.job import State
+from reminder_worker.keys import new_worker
 from reminder_worker.ledger import Answer
 from reminder_worker.opening import WorkerKeys, load_signers, open_envelope, open_pointer
 from reminder_worker.plan import Lead, QuietHours
 from reminder_worker.schedule import Schedule
-from reminder_worker.sealing import ENVELOPE_BYTES, kid, seal_pointer, week
+from reminder_worker.sealing import ENVELOPE_BYTES, PublicKeys, kid, seal_pointer, week
 
 PARIS = ZoneInfo("Europe/Paris")
 WHEN = NOW + timedelta(days=3)
@@ -363,3 +364,14 @@ def test_a_store_that_is_away_is_no_refusal(tmp_path):
 
     with pytest.raises(StoreUnavailable):
         practice.make(Away(), tmp_path / "keys").add(appointments(practice.fields()))
+
+
+def test_leads_stand_longest_first_even_where_a_clock_change_turns_their_order(tmp_path):
+    now = datetime(2027, 3, 26, 9, tzinfo=UTC)
+    new_worker(tmp_path, now)
+    public = PublicKeys.load(tmp_path / "worker.pub.json")
+    record = RECORD | {"time": "2027-03-28T12:00:00+02:00[Europe/Paris]", "leads": ["1410m", "24h"]}
+    entry = Client(None, known.platform(), public, leads=[]).seal(Appointment.parse(record), now)
+    assert entry.dues == (datetime(2027, 3, 27, 10, 30, tzinfo=UTC), datetime(2027, 3, 27, 11, tzinfo=UTC))
+    job = open_envelope(WorkerKeys.load(tmp_path, now), known.signers(), entry.envelope, entry_id=entry.id)
+    assert job.body.leads == ("24h", "1410m")

@@ -185,3 +185,14 @@ def test_a_second_keeper_leaves_the_server_to_the_first(folder: Path, run: Any) 
     run(KEEP.format(idle=60), folder)
     embedded.wait_for(EmbeddedServer(folder).url())
     assert line(run(KEEP.format(idle=60), folder)) == "done"
+
+
+def test_a_shared_server_stays_while_somebody_uses_it(folder: Path, run: Any) -> None:
+    folder.mkdir(parents=True)
+    keeper = run(KEEP.format(idle=0.5), folder)
+    embedded.wait_for(EmbeddedServer(folder).url())
+    with store.connect(EmbeddedServer(folder).url()) as client:
+        assert client.ping()
+        with pytest.raises(subprocess.TimeoutExpired):
+            keeper.wait(2.5)
+    assert line(keeper) == "done"

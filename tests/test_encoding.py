@@ -1,13 +1,16 @@
 import contextlib
 import string
+from datetime import timedelta
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, reject
 from hypothesis import strategies as st
 from known import BAD, GOOD, body, h
 
 from reminder_worker.encoding import Body, Time, from_text, pad, pae, to_text, unpad, unpae
 from reminder_worker.errors import Reason, Refused
+from reminder_worker.job import parse_location
+from reminder_worker.plan import Lead
 
 parts = st.lists(st.binary(max_size=40), max_size=6)
 
@@ -104,11 +107,23 @@ def test_bodies_are_as_published(entry):
     [
         ({"location": ""}, Reason.LOCATION_INVALID, "location"),
         ({"location": "a\tb"}, Reason.LOCATION_INVALID, "location"),
+        ({"location": "a\u0085b"}, Reason.LOCATION_INVALID, "location"),
+        ({"location": "a\u2029b"}, Reason.LOCATION_INVALID, "location"),
+        ({"location": "\u00a0"}, Reason.LOCATION_INVALID, "location"),
+        ({"location": "\u200b"}, Reason.LOCATION_INVALID, "location"),
+        ({"location": "\u0301"}, Reason.LOCATION_INVALID, "location"),
         ({"location": "e\u0301"}, Reason.LOCATION_INVALID, "location"),
         ({"location": "\ud800"}, Reason.LOCATION_INVALID, "location"),
         ({"pointer": "00"}, Reason.POINTER_INVALID, "pointer"),
         ({"leads": []}, Reason.LEAD_INVALID, "leads"),
-        ({"leads": ["1h"] * 9}, Reason.LEAD_INVALID, "leads"),
+        ({"leads": [f"{hours}h" for hours in range(9, 0, -1)]}, Reason.LEAD_INVALID, "leads"),
+        ({"leads": ["100000000s"]}, Reason.LEAD_INVALID, "leads"),
+        ({"leads": ["1w"]}, Reason.LEAD_INVALID, "leads"),
+        ({"leads": ["2h", "24h"]}, Reason.LEAD_INVALID, "leads"),
+        ({"leads": ["90m", "2h"]}, Reason.LEAD_INVALID, "leads"),
+        ({"leads": ["3h", "1h", "2h"]}, Reason.LEAD_INVALID, "leads"),
+        ({"leads": ["24h", "24h"]}, Reason.LEAD_INVALID, "leads"),
+        ({"leads": ["24h", "1d"]}, Reason.LEAD_INVALID, "leads"),
         ({"leads": ["1h 2h"]}, Reason.LEAD_INVALID, "leads"),
         ({"leads": ["\u0661h"]}, Reason.LEAD_INVALID, "leads"),
         ({"issued": 2**32}, Reason.TIME_INVALID, "issued"),
@@ -119,6 +134,24 @@ def test_a_body_that_does_not_fit_is_refused_by_field(change, reason, field):
     with pytest.raises(Refused) as caught:
         body(GOOD["envelopes"][0] | change)
     assert (caught.value.reason, caught.value.field) == (reason, field)
+
+
+@given(st.text(max_size=20))
+def test_a_tidied_location_fits_the_format(text):
+    try:
+        tidy = parse_location(text)
+    except Refused:
+        reject()
+    assert body(GOOD["envelopes"][0] | {"location": tidy}).location == tidy
+
+
+@given(st.sets(st.integers(1, 30 * 86_400), min_size=1, max_size=8))
+def test_leads_fit_the_format_with_the_longest_first_and_in_no_other_order(lengths):
+    leads = [str(Lead(timedelta(seconds=length))) for length in sorted(lengths, reverse=True)]
+    assert body(GOOD["envelopes"][0] | {"leads": leads}).leads == tuple(leads)
+    if len(leads) > 1:
+        with pytest.raises(Refused):
+            body(GOOD["envelopes"][0] | {"leads": leads[::-1]})
 
 
 @given(st.binary(max_size=80))

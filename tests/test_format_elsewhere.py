@@ -49,10 +49,29 @@ def test_the_worker_opens_what_node_sealed(seal, address):
     assert (opened.uri, opened.language) == (uri, language)
 
 
-def test_node_refuses_what_does_not_fit(seal):
-    done = seal(json.loads(public().to_json()), "a" * 20, "contact:" + "z" * 27, "es-419")
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"uri": "contact:" + "z" * 27}, "the contact token is too long"),
+        ({"uri": "tel:33639981234"}, "uri: not of its form"),
+        ({"uri": "tel:+1234"}, "uri: not of its form"),
+        ({"uri": "tel:+33639981234\n"}, "uri: not of its form"),
+        ({"uri": "sms:tel:+33639981234"}, "uri: not of its form"),
+        ({"uri": None}, "uri: not of its form"),
+        ({"platform": "Clinic"}, "platform: not of its form"),
+        ({"platform": None}, "platform: not of its form"),
+        ({"language": "fr_FR"}, "language: not of its form"),
+        ({"language": "zh-Hant-TW"}, "language: not of its form"),
+        ({"version": 2}, "public keys of an unknown version"),
+    ],
+)
+def test_node_refuses_what_does_not_fit(seal, change, complaint):
+    given = {"version": 1, "platform": "a" * 20, "uri": "tel:+33639981234", "language": "es-419"} | change
+    keys = json.loads(public().to_json()) | {"version": given.pop("version")}
+    done = seal(keys, *given.values())
     assert done.returncode != 0
-    assert "too long" in done.stderr
+    assert f"RangeError: {complaint}\n" in done.stderr
+    assert done.stdout == ""
 
 
 def test_every_value_of_the_worked_example_is_a_known_answer():

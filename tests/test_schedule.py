@@ -203,7 +203,9 @@ def test_the_soonest_goes_first(desk: Desk) -> None:
     for seconds, id_ in enumerate(ids):
         desk.add(seconds, id_=id_)
     desk.clock.forward(seconds=10)
-    assert [wake.id for _ in ids for wake in desk.schedule.take(0, most=1, capacity=10).wakes] == ids
+    assert [[wake.id for wake in desk.schedule.take(0, most=1, capacity=10).wakes] for _ in ids] == [
+        [id_] for id_ in ids
+    ]
 
 
 def test_no_more_is_taken_than_the_queue_may_hold(desk: Desk) -> None:
@@ -321,6 +323,17 @@ def test_what_was_rejected_may_be_handed_in_again_as_it_is(desk: Desk) -> None:
     assert desk.schedule.settle(claim.wake, forged, token=claim.token)
     assert desk.add() is Answer.MOVED
     assert desk.state() is State.SCHEDULED
+
+
+def test_what_was_rejected_is_not_sent_again_where_the_last_text_went_out(desk: Desk) -> None:
+    desk.add(0, 60)
+    claim = desk.claim()
+    forged = Outcome.final(State.REJECTED, Reason.SIGNER_UNKNOWN, FailureClass.PERMANENT)
+    assert desk.schedule.settle(claim.wake, forged, token=claim.token)
+    desk.clock.forward(seconds=60)
+    assert desk.schedule.settle(desk.open().wake, SENT, reference="ref-1")
+    assert desk.add(0) is Answer.UNCHANGED
+    assert not desk.take()
 
 
 # Intent.

@@ -5,18 +5,26 @@
 
 local keep_ms, i, answers = ARGV[1], 2, {}
 
+local OUT = {sent = true, delivered = true, undelivered = true, unknown = true}
+
+local function state_of(id, lead) return redis.call('HGET', reminder(id .. string.char(lead)), 'state') end
+
 local function any(id, leads, state)
   for lead = 0, leads - 1 do
-    if redis.call('HGET', reminder(id .. string.char(lead)), 'state') == state then return true end
+    if state_of(id, lead) == state then return true end
   end
 end
+
+-- A rejected one is worth handing in again: it is sealed anew, to keys that open it perhaps. Not where the last
+-- text is out: it is the one that would go out at once, and so twice.
+local function worth_again(id, leads) return any(id, leads, 'rejected') and not OUT[state_of(id, leads - 1)] end
 
 while i <= #ARGV do
   local id, tag, envelope, leads = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
   local version, old_leads, _, old_tag = head_of(id)
   local answer
-  if version and old_tag == tag and not any(id, old_leads, 'rejected') then
-    answer = 'unchanged'  -- a rejected one is worth handing in again: it is sealed anew, to keys that open it perhaps
+  if version and old_tag == tag and not worth_again(id, old_leads) then
+    answer = 'unchanged'
   elseif version and any(id, old_leads, 'sending') then
     answer = 'in_flight'
   else

@@ -44,7 +44,7 @@ def flip(data, at):
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
-def bad_seals(sealed, stranger, oldest):
+def bad_seals(sealed, stranger, oldest, other_kind):
     """Return what is wrong from outside, alike for pointers and envelopes."""
     return [
         ("empty", b"", "version_unknown"),
@@ -54,6 +54,7 @@ def bad_seals(sealed, stranger, oldest):
         ("a cut key id", sealed[:8], "key_unknown"),
         ("a bit of the key id", flip(sealed, 4), "key_unknown"),
         ("another worker's key", stranger, "key_unknown"),
+        ("a key of the other kind", other_kind, "key_unknown"),
         ("another worker's key under our name", sealed[:9] + stranger[9:], "damaged"),
         ("another of our keys under this name", sealed[:9] + oldest[9:], "damaged"),
         ("nothing sealed", sealed[:9], "damaged"),
@@ -74,6 +75,31 @@ LOW_ORDER = [
 ]
 
 
+BAD_ADDRESSES = {
+    "another scheme": ("sms:+33639981234", "fr"),
+    "a number without a plus": ("tel:33639981234", "fr"),
+    "a number that begins with zero": ("tel:+0639981234", "fr"),
+    "a number of four digits": ("tel:+1234", "fr"),
+    "a number of sixteen digits": ("tel:+3363998123456789", "fr"),
+    "a number with an extension": ("tel:+33639981234;ext=1", "fr"),
+    "a scheme in capitals": ("TEL:+33639981234", "fr"),
+    "a number with a newline behind": ("tel:+33639981234\n", "fr"),
+    "a number in Arabic digits": ("tel:+٣٣٦٣٩٩٨", "fr"),
+    "an empty token": ("contact:", "fr"),
+    "a token with a slash": ("contact:a/b", "fr"),
+    "a URL": ("http://127.0.0.1/", "fr"),
+    "an empty uri": ("", "fr"),
+    "an empty language": ("tel:+33639981234", ""),
+    "a language of one character": ("tel:+33639981234", "f"),
+    "a language with an underscore": ("tel:+33639981234", "fr_FR"),
+    "a language of ten characters": ("tel:+33639981234", "zh-Hant-TW"),
+    "a language with a hyphen behind": ("tel:+33639981234", "fr-"),
+    "a language with a newline behind": ("tel:+33639981234", "fr\n"),
+    "a subtag of one character": ("tel:+33639981234", "fr-x"),
+    "a subtag of five characters": ("tel:+33639981234", "fr-Latin"),
+}
+
+
 def bad_pointers():
     key = POINTERS[1].public
 
@@ -81,9 +107,11 @@ def bad_pointers():
         return head(key) + box(key, plain, "bad pointer")
 
     good = pointer_content("clinic", "tel:+33639981234", "fr")
-    cases = bad_seals(POINTER, make_pointer(key=STRANGER), make_pointer(key=POINTERS[0]))
+    cases = bad_seals(
+        POINTER, make_pointer(key=STRANGER), make_pointer(key=POINTERS[0]), other_kind=make_pointer(key=WORKER)
+    )
     cases += [
-        (f"low order {number}", head(key) + weak_box(key, pad(good, 96), point), "damaged")
+        (f"an ephemeral key of low order, {number}", head(key) + weak_box(key, pad(good, 96), point), "damaged")
         for number, point in enumerate(LOW_ORDER)
     ]
     cases += [
@@ -107,29 +135,9 @@ def bad_pointers():
             "pointer_invalid",
         ),
     ]
-    addresses = [
-        ("sms:+33639981234", "fr"),
-        ("tel:33639981234", "fr"),
-        ("tel:+0639981234", "fr"),
-        ("tel:+3363998123456789", "fr"),
-        ("tel:+33639981234;ext=1", "fr"),
-        ("TEL:+33639981234", "fr"),
-        ("tel:+33639981234\n", "fr"),
-        ("tel:+٣٣٦٣٩٩٨", "fr"),
-        ("contact:", "fr"),
-        ("contact:a/b", "fr"),
-        ("http://127.0.0.1/", "fr"),
-        ("", "fr"),
-        ("tel:+33639981234", ""),
-        ("tel:+33639981234", "f"),
-        ("tel:+33639981234", "fr_FR"),
-        ("tel:+33639981234", "zh-Hant-TW"),
-        ("tel:+33639981234", "fr-"),
-        ("tel:+33639981234", "fr\n"),
-    ]
     cases += [
-        (f"address {number}", sealed(pad(pointer_content("clinic", uri, language), 96)), "pointer_invalid")
-        for number, (uri, language) in enumerate(addresses)
+        (name, sealed(pad(pointer_content("clinic", uri, language), 96)), "pointer_invalid")
+        for name, (uri, language) in BAD_ADDRESSES.items()
     ]
     return [
         {"name": name, "platform": "clinic", "pointer": made.hex(), "reason": reason} for name, made, reason in cases
@@ -144,21 +152,28 @@ def bad_bodies():
         return struct.pack(">Ih", TIME["seconds"], offset) + zone
 
     return {
-        "a byte left over": BODY + b"x",
-        "a byte missing": BODY[:-1],
-        "four parts": pae(time, location, pointer, leads),
-        "six parts": pae(time, location, pointer, leads, issued, b""),
+        "a body with a byte left over": BODY + b"x",
+        "a body with a byte missing": BODY[:-1],
+        "a body of four parts": pae(time, location, pointer, leads),
+        "a body of six parts": pae(time, location, pointer, leads, issued, b""),
         "an empty body": b"",
         "a cut time": pae(time[:5], location, pointer, leads, issued),
         "an offset of a day": pae(times(offset=1440), location, pointer, leads, issued),
+        "an offset of a day behind": pae(times(offset=-1440), location, pointer, leads, issued),
         "a zone with an absolute path": pae(times(b"/etc/localtime"), location, pointer, leads, issued),
         "a zone with a blank": pae(times(b"Europe /Paris"), location, pointer, leads, issued),
+        "a zone with a newline behind": pae(times(b"Europe/Paris\n"), location, pointer, leads, issued),
         "a zone that is not ASCII": pae(times("Zürich".encode()), location, pointer, leads, issued),
         "a zone that is too long": pae(times(b"A" * 41), b"x", pointer, b"1h", issued),
         "an empty location": pae(time, b"", pointer, leads, issued),
         "a blank location": pae(time, b" ", pointer, leads, issued),
+        "a location of a no-break space": pae(time, "\u00a0".encode(), pointer, leads, issued),
+        "a location of a zero-width space": pae(time, "\u200b".encode(), pointer, leads, issued),
+        "a location of a mark alone": pae(time, "\u0301".encode(), pointer, leads, issued),
         "a location of two lines": pae(time, b"a\nb", pointer, leads, issued),
         "a location with a line separator": pae(time, "a\u2028b".encode(), pointer, leads, issued),
+        "a location with a paragraph separator": pae(time, "a\u2029b".encode(), pointer, leads, issued),
+        "a location with a C1 control character": pae(time, "a\u0085b".encode(), pointer, leads, issued),
         "a location that is not UTF-8": pae(time, b"\xff", pointer, leads, issued),
         "a location with half a surrogate": pae(time, b"\xed\xa0\x80", pointer, leads, issued),
         "a location that is not NFC": pae(time, "e\u0301".encode(), pointer, leads, issued),
@@ -167,9 +182,15 @@ def bad_bodies():
         "no lead": pae(time, location, pointer, b"", issued),
         "a lead of zero": pae(time, location, pointer, b"0h", issued),
         "a lead with a sign": pae(time, location, pointer, b"-1h", issued),
+        "a lead of nine digits": pae(time, location, pointer, b"100000000s", issued),
+        "a lead in weeks": pae(time, location, pointer, b"1w", issued),
+        "a shorter lead first": pae(time, location, pointer, b"2h 24h", issued),
+        "a shorter lead first, in another unit": pae(time, location, pointer, b"90m 2h", issued),
+        "the same lead twice": pae(time, location, pointer, b"24h 24h", issued),
+        "leads of one length": pae(time, location, pointer, b"24h 1d", issued),
         "two blanks between leads": pae(time, location, pointer, b"24h  2h", issued),
         "a blank after leads": pae(time, location, pointer, b"24h ", issued),
-        "nine leads": pae(time, location, pointer, b"1h 2h 3h 4h 5h 6h 7h 8h 9h", issued),
+        "nine leads": pae(time, location, pointer, b"9h 8h 7h 6h 5h 4h 3h 2h 1h", issued),
         "a longer issue date": pae(time, location, pointer, leads, b"\0" + issued),
         "a shorter issue date": pae(time, location, pointer, leads, issued[1:]),
     }
@@ -190,10 +211,17 @@ def bad_envelopes():
     old = Key(blake(secret("the week before last"), 32, b"rw-envelope"))
     first = envelope(good)
     cases = bad_seals(
-        first, envelope(content(worker=STRANGER), STRANGER), envelope(content(worker=WEEKS[WEEK - 1]), WEEKS[WEEK - 1])
+        first,
+        envelope(content(worker=STRANGER), STRANGER),
+        envelope(content(worker=WEEKS[WEEK - 1]), WEEKS[WEEK - 1]),
+        other_kind=envelope(content(worker=POINTERS[1]), POINTERS[1]),
     )
     cases += [
-        (f"low order {number}", head(WORKER.public) + weak_box(WORKER.public, pad(good, 368), point), "damaged")
+        (
+            f"an ephemeral key of low order, {number}",
+            head(WORKER.public) + weak_box(WORKER.public, pad(good, 368), point),
+            "damaged",
+        )
         for number, point in enumerate(LOW_ORDER)
     ]
     cases += [

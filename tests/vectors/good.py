@@ -119,6 +119,7 @@ def good():
             good_pointer("an older pointer key", "clinic", "tel:+447700900123", "en-GB", POINTERS[0]),
             good_pointer("a contact token", "clinic", "contact:4f9c_Zk~1.-", "uk", POINTERS[1]),
             good_pointer("the longest", "a" * 20, "contact:" + "z" * 26, "es-419", POINTERS[1]),
+            good_pointer("a number of five digits", "clinic", "tel:+12345", "fr", POINTERS[1]),
         ],
         "envelopes": [
             good_envelope("plain", CLINIC, "clinic", REFERENCE, FIELDS, POINTER, WEEK),
@@ -134,5 +135,23 @@ def good():
             ),
             good_envelope("a gateway", GATEWAY, "north", "N/1", FIELDS, north, WEEK + 1),
             good_envelope("the longest location", CLINIC, "clinic", "L", FIELDS | {"location": long}, POINTER, WEEK),
+            good_envelope(
+                "a joiner inside the location",
+                CLINIC,
+                "clinic",
+                "J",
+                FIELDS | {"location": "क्\u200dष भवन 3"},
+                POINTER,
+                WEEK,
+            ),
+            good_envelope(
+                "eight leads in all units",
+                CLINIC,
+                "clinic",
+                "8",
+                FIELDS | {"leads": ["2d", "47h", "1d", "1439m", "2h", "119m", "1m", "59s"]},
+                POINTER,
+                WEEK,
+            ),
         ],
     }
