@@ -122,10 +122,8 @@ def check_worker(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_keys(folder: Path) -> Iterator[Finding]:
-    from reminder_worker import opening  # noqa: PLC0415 - not for blind processes
-
-    now = datetime.now(UTC)
-    yield from _try("the worker's keys", partial(opening.WorkerKeys.load, folder, now))
+    """Look at the keys and change nothing: what a wrong clock made them forget would never come back."""
+    yield from _try("the worker's keys", partial(_load_keys, folder))
     for path in sorted(folder.glob("*")) if folder.is_dir() else ():
         if path.name.endswith((".key", ".ratchet")) and path.is_file() and not is_private(path):
             yield _unsafe(
@@ -136,16 +134,34 @@ def _check_keys(folder: Path) -> Iterator[Finding]:
             )
     public = folder / "worker.pub.json"
     if public.is_file():
-        yield from _try("the public keys", partial(_count_weeks, public, now))
+        yield from _check_public(public)
 
 
-def _count_weeks(public: Path, now: datetime) -> None:
-    """Raise SettingsError where the published keys soon run out."""
+def _load_keys(folder: Path) -> None:
+    from reminder_worker import opening, ratchet  # noqa: PLC0415 - not for blind processes
+
+    opening.WorkerKeys.load(folder)
+    ratchet.turn(ratchet.Ratchet.load(folder), datetime.now(UTC))
+
+
+def _check_public(path: Path) -> Iterator[Finding]:
+    """Say early that the published keys run out: what is pending is not in danger."""
     from reminder_worker import sealing  # noqa: PLC0415 - not for blind processes
 
-    left = max(sealing.PublicKeys.load(public).envelopes, default=0) - sealing.week(now)
+    try:
+        last = max(sealing.PublicKeys.load(path).envelopes, default=0)
+    except SettingsError as error:
+        yield _unsafe("unusable", str(error), "platforms cannot seal with it", "run reminder-worker keys rotate")
+        return
+    left = last - sealing.week(datetime.now(UTC))
     if left < FEWEST_WEEKS:
-        raise SettingsError(f"{public}: ends in {left} weeks; run `reminder-worker keys rotate` and hand it out")
+        yield Finding(
+            Grade.NOTE,
+            "keys_run_out",
+            f"{path} ends in {left} weeks",
+            "appointments after that are refused",
+            "run reminder-worker keys rotate, and hand the file to the platforms",
+        )
 
 
 def _check_provider(name: str, table: dict[str, Any]) -> Iterator[Finding]:

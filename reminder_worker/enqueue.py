@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from reminder_worker import records
 from reminder_worker.client import Appointment, Client
-from reminder_worker.errors import Refused, StoreUnavailable
+from reminder_worker.errors import Reason, Refused, StoreUnavailable
 from reminder_worker.ledger import Answer
 
 BATCH = 250
@@ -49,8 +49,7 @@ def _add(client: Client, batch: list[tuple[int, Appointment]], counts: Counter[s
         if isinstance(answer, Refused):
             _refuse(counts, number, answer)
         elif answer is Answer.IN_FLIGHT:
-            counts["refused"] += 1
-            _say(f"line {number}: in_flight: a text is being sent right now; hand it in again shortly")
+            _refuse(counts, number, Refused(Reason.IN_FLIGHT, "reference", "is being sent; hand it in again shortly"))
         else:
             counts[answer.value] += 1
     done = batch[-1][0]
@@ -60,11 +59,7 @@ def _add(client: Client, batch: list[tuple[int, Appointment]], counts: Counter[s
 
 def _refuse(counts: Counter[str], number: int, refusal: Refused) -> None:
     counts["refused"] += 1
-    _say(f"line {number}: {refusal.reason}: {refusal}")
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"line {number}: {refusal.reason}: {refusal}\n")
 
 
 @contextmanager

@@ -24,7 +24,6 @@ class Reason(StrEnum):
     LOCATION_TOO_LONG = "location_too_long"
     LOCATION_DISCLOSES = "location_discloses"
     LANGUAGE_UNKNOWN = "language_unknown"
-    PLATFORM_UNKNOWN = "platform_unknown"
     IN_FLIGHT = "in_flight"  # a provider is being called right now: ask again shortly
 
     # A pointer, or the number behind it.

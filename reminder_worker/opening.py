@@ -71,12 +71,10 @@ class WorkerKeys:
         self.behind = False  # the ratchet's file still opens weeks that are over: it could not be replaced
 
     @classmethod
-    def load(cls, folder: Path, now: datetime) -> "WorkerKeys":
-        """Read the keys in a folder and forget those of weeks that are over. Raises SettingsError."""
+    def load(cls, folder: Path) -> "WorkerKeys":
+        """Read the keys in a folder; nothing is forgotten before ``advance``. Raises SettingsError."""
         pointers = [load_pointer_key(path) for path in pointer_files(folder)]
-        keys = cls(pointers, Ratchet.load(folder), folder)
-        keys.advance(now)
-        return keys
+        return cls(pointers, Ratchet.load(folder), folder)
 
     def advance(self, now: datetime) -> None:
         """Forget the keys of weeks that are over, here and on disk; cheap, and due at least once a week.

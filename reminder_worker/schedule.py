@@ -237,7 +237,7 @@ def _reminder(lead: int, due: float | None, fields: dict[bytes, bytes]) -> Remin
     return Reminder(
         lead=lead,
         state=State.QUEUED if state == "claimed" else State(state),
-        due=None if known_due is None else datetime.fromtimestamp(float(known_due) / 1000, UTC),
+        due=None if known_due is None else moment(float(known_due)),
         ended=moment(float(text["ended"])) if "ended" in text else None,
         provider=text.get("provider"),
         attempts=int(text.get("attempts", 0)),

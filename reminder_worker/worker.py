@@ -214,7 +214,7 @@ def build(chosen: Settings, schedule: Schedule) -> Worker:
     )
     return Worker(
         schedule,
-        WorkerKeys.load(chosen.keys, datetime.now(UTC)),
+        WorkerKeys.load(chosen.keys),
         load_signers({name: platform.verify_key for name, platform in chosen.platforms.items()}),
         chosen.platforms,
         Templates.load(chosen.templates),

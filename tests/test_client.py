@@ -352,7 +352,7 @@ def test_the_worker_opens_what_a_platform_with_fresh_keys_sealed(tmp_path):
     folder = tmp_path / "keys"
     clinic = practice.make(None, folder)
     entry = clinic.seal(Appointment.parse(practice.fields()))
-    keys = WorkerKeys.load(folder, datetime.now(UTC))
+    keys = WorkerKeys.load(folder)
     signers = load_signers({practice.NAME: folder / "clinic.pub"})
     assert open_envelope(keys, signers, entry.envelope, entry_id=entry.id).platform == "clinic"
 
@@ -373,5 +373,5 @@ def test_leads_stand_longest_first_even_where_a_clock_change_turns_their_order(t
     record = RECORD | {"time": "2027-03-28T12:00:00+02:00[Europe/Paris]", "leads": ["1410m", "24h"]}
     entry = Client(None, known.platform(), public, leads=[]).seal(Appointment.parse(record), now)
     assert entry.dues == (datetime(2027, 3, 27, 10, 30, tzinfo=UTC), datetime(2027, 3, 27, 11, tzinfo=UTC))
-    job = open_envelope(WorkerKeys.load(tmp_path, now), known.signers(), entry.envelope, entry_id=entry.id)
+    job = open_envelope(WorkerKeys.load(tmp_path), known.signers(), entry.envelope, entry_id=entry.id)
     assert job.body.leads == ("24h", "1410m")

@@ -2,8 +2,9 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import practice
 import pytest
@@ -281,9 +282,19 @@ def test_public_keys_that_soon_run_out_are_found(shop):
     folder = shop / "keys"
     public = PublicKeys.load(folder / "worker.pub.json")
     last = sealing.week(datetime.now(UTC)) + doctor.FEWEST_WEEKS
-    for end, found in ((last, []), (last - 1, ["unusable"])):
+    for end, found in ((last, []), (last - 1, ["keys_run_out"])):
         few = PublicKeys(public.pointers, {week: key for week, key in public.envelopes.items() if week <= end})
         (folder / "worker.pub.json").write_text(few.to_json())
         assert codes(worker(shop)) == found
+    assert [one.grade for one in worker(shop)] == [Grade.NOTE]  # what is pending is sent: no reason not to start
     (folder / "worker.pub.json").write_text("{}")
     assert codes(worker(shop)) == ["unusable"]
+
+
+def test_looking_forgets_no_key_whatever_the_clock_says(shop, monkeypatch):
+    before = {path: path.read_bytes() for path in (shop / "keys").iterdir()}
+    for weeks, found in ((20, []), (200, ["unusable", "keys_run_out"])):
+        ahead = datetime.now(UTC) + timedelta(weeks=weeks)
+        monkeypatch.setattr(doctor, "datetime", SimpleNamespace(now=lambda _, ahead=ahead: ahead))
+        assert codes(worker(shop)) == found
+    assert {path: path.read_bytes() for path in (shop / "keys").iterdir()} == before

@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -156,7 +156,7 @@ def test_unknown_key_names_cost_one_search_and_no_more(monkeypatch):
 def test_every_published_week_opens(tmp_path):
     key_files.new_worker(tmp_path / "keys", NOW)
     published = key_files.PublicKeys.load(tmp_path / "keys" / "worker.pub.json")
-    keys = WorkerKeys.load(tmp_path / "keys", NOW)
+    keys = WorkerKeys.load(tmp_path / "keys")
     assert len(published.envelopes) == 55
     for key in published.envelopes.values():
         assert keys.envelope_box(kid(key)) is not None
@@ -165,7 +165,7 @@ def test_every_published_week_opens(tmp_path):
 def test_a_running_worker_opens_weeks_published_later(tmp_path):
     folder = tmp_path / "keys"
     key_files.new_worker(folder, NOW)
-    keys = WorkerKeys.load(folder, NOW)
+    keys = WorkerKeys.load(folder)
     keys.envelope_box(bytes(8))
     later = NOW + timedelta(weeks=5)
     published = key_files.PublicKeys.from_json(key_files.public(folder, later))
@@ -175,11 +175,19 @@ def test_a_running_worker_opens_weeks_published_later(tmp_path):
     assert open_envelope(keys, SIGNERS, envelope, entry_id=ID)
 
 
+def test_reading_the_keys_forgets_nothing_for_the_clock_may_be_wrong(tmp_path):
+    key_files.new_worker(tmp_path, datetime.now(UTC) - timedelta(weeks=20))
+    before = Ratchet.load(tmp_path)
+    WorkerKeys.load(tmp_path)
+    assert Ratchet.load(tmp_path) == before
+
+
 def test_the_file_forgets_what_the_worker_forgets(tmp_path):
     folder = tmp_path / "keys"
     key_files.new_worker(folder, NOW)
     before = Ratchet.load(folder)
-    keys = WorkerKeys.load(folder, NOW + timedelta(weeks=3))
+    keys = WorkerKeys.load(folder)
+    keys.advance(NOW + timedelta(weeks=3))
     after = Ratchet.load(folder)
     assert after == before.at(before.week + 3)
     assert not keys.behind
@@ -195,7 +203,8 @@ def test_a_worker_goes_on_when_the_file_cannot_be_replaced_and_says_so(tmp_path,
     folder = tmp_path / "keys"
     key_files.new_worker(folder, NOW)
     monkeypatch.setattr("reminder_worker.ratchet.replace_file", refuse)
-    keys = WorkerKeys.load(folder, NOW + timedelta(weeks=3))
+    keys = WorkerKeys.load(folder)
+    keys.advance(NOW + timedelta(weeks=3))
     assert keys.behind
 
 
@@ -218,4 +227,4 @@ def test_a_private_key_in_place_of_a_verify_key_is_refused_by_name(tmp_path):
 
 def test_a_folder_without_keys_says_how_to_make_them(tmp_path):
     with pytest.raises(SettingsError, match="keys new worker"):
-        WorkerKeys.load(tmp_path, NOW)
+        WorkerKeys.load(tmp_path)
