@@ -30,6 +30,7 @@ class Reason(StrEnum):
     POINTER_INVALID = "pointer_invalid"
     NUMBER_INVALID = "number_invalid"  # cannot exist
     NUMBER_PREMIUM = "number_premium"
+    NUMBER_SATELLITE = "number_satellite"
     COUNTRY_NOT_ALLOWED = "country_not_allowed"
 
     # An envelope that does not open: forged, damaged, replayed, or for somebody else.
@@ -51,6 +52,18 @@ class Reason(StrEnum):
     MISCONFIGURED = "misconfigured"  # credentials, sender, credit
     AMBIGUOUS = "ambiguous"  # bytes may have left and no usable answer came
     NOT_ALLOWED_HERE = "not_allowed_here"  # outside production, and not on allow_numbers
+
+    # Why nobody was asked at all: our own limits.
+    CIRCUIT_OPEN = "circuit_open"  # the provider failed too often; it is tried again soon
+    RATE_LIMITED = "rate_limited"  # no more texts a second than the provider, or the sender, may carry
+    SPEND_CAPPED = "spend_capped"  # the provider has cost what it may cost today
+    PLATFORM_CAPPED = "platform_capped"  # the platform has sent what it may send today
+    PHONE_CAPPED = "phone_capped"  # this phone has got what it may get today
+
+    # A text that a provider accepted, and that did not arrive.
+    UNREACHABLE = "unreachable"  # handset off or out of reach
+    VALIDITY_OVER = "validity_over"  # the provider gave it up when it was of no use any more
+    CARRIER_FAILED = "carrier_failed"  # the network, or the provider, says no more than that it failed
 
     # A reminder that ended without an attempt, or between attempts.
     TOO_LATE = "too_late"

@@ -17,6 +17,7 @@ from fake_twilio import ACCOUNT, TOKEN, FakeTwilio, _basic
 from reminder_worker import https
 from reminder_worker.errors import Ambiguous, NotSent
 from reminder_worker.https import Answer, Site, check_url
+from reminder_worker.testing.peer import Response
 
 PATH = f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
 FORM = urlencode({"To": "+33612345678", "Body": "Rappel", "From": "+15005550006"}).encode()
@@ -44,7 +45,7 @@ def test_threads_share_connections(server: FakeTwilio, site: Site) -> None:
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: post(site), range(32)))
     assert {answer.status for answer in answers} == {201}
-    assert server.requests == 32
+    assert len(server.requests) == 32
     assert server.connections <= 8
 
 
@@ -98,7 +99,7 @@ def test_a_deadline_that_has_passed_sends_nothing(server: FakeTwilio, site: Site
     post(site)
     with pytest.raises(NotSent):  # also where a connection is at hand
         post(site, -1.0)
-    assert server.requests == 1
+    assert len(server.requests) == 1
 
 
 def test_a_slow_name_server_cannot_make_a_request_leave_late(
@@ -180,13 +181,13 @@ def test_a_server_that_takes_nothing_in_ends_at_the_deadline() -> None:
 def test_a_header_that_would_split_the_request_is_not_sent(server: FakeTwilio, site: Site) -> None:
     with pytest.raises(NotSent):
         site.call("POST", PATH, headers={"X": "a\r\nHost: b"}, deadline=time.monotonic() + 5)
-    assert server.requests == 0
+    assert len(server.requests) == 0
 
 
 def test_an_answer_over_the_limit_is_not_read(server: FakeTwilio, site: Site) -> None:
-    server.answer(201, b"x" * https.ANSWER_LIMIT)
+    server.respond(Response(201, b"x" * https.ANSWER_LIMIT))
     assert len(post(site).body) == https.ANSWER_LIMIT
-    server.answer(201, b"x" * (https.ANSWER_LIMIT + 1))
+    server.respond(Response(201, b"x" * (https.ANSWER_LIMIT + 1)))
     with pytest.raises(Ambiguous):
         post(site)
 
@@ -284,7 +285,7 @@ def test_a_certificate_that_is_not_the_servers_is_not_sent(
     with FakeTwilio(certificate=certificates[shown]) as server:
         with pytest.raises(NotSent):
             post(Site(server.url))
-        assert server.requests == 0
+        assert len(server.requests) == 0
 
 
 def test_tls_before_1_2_is_refused() -> None:

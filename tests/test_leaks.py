@@ -37,7 +37,7 @@ from fake_twilio import FakeTwilio
 from scripted import PARIS, Keys, Practice, appointment
 
 from reminder_worker import broker as queue
-from reminder_worker import enqueue, job, store, worker
+from reminder_worker import enqueue, job, providers, store, worker
 from reminder_worker.client import Appointment
 from reminder_worker.contacts import Contact
 from reminder_worker.drafting import Draft
@@ -48,8 +48,8 @@ from reminder_worker.ledger import Claim, Entry, Outcome, Reminder
 from reminder_worker.opening import Address, OpenedJob, open_envelope, open_pointer
 from reminder_worker.plan import EXPIRES_BEFORE, Slot
 from reminder_worker.providers import Sent, Text
-from reminder_worker.providers.twilio import Twilio
 from reminder_worker.schedule import KEEP_DEAD, Schedule
+from reminder_worker.testing.peer import Response
 
 PHONE = "+33612349377"
 PLACE = "93 quai des Brumes, Étretat"
@@ -215,7 +215,7 @@ def stage(
     files.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(files))
     monkeypatch.chdir(files)
-    provider = Twilio("twilio", twilio.table(tmp_path))
+    provider = providers.load("twilio", twilio.table(tmp_path))
     made = Stage(Practice(schedule, clock, keys, provider, platform={"countries": ["FR"]}), server, log, files)
     send, ending = provider.send, worker.ending
 
@@ -287,7 +287,7 @@ def no_answer(stage: Stage, twilio: FakeTwilio) -> None:
 
 
 def unreadable_answer(stage: Stage, twilio: FakeTwilio) -> None:
-    twilio.answer(201, f'{{"sid": "{everything()}"'.encode(), accept=True)
+    twilio.respond(Response(201, f'{{"sid": "{everything()}"'.encode()), accept=True)
     stage.work()
     stage.work(days=1)
 

@@ -1,20 +1,34 @@
 """What carries a text to a phone: the protocol, its value types, and the loader for built-ins and plug-ins.
 
-A provider is one file: what it sends, what it reads, and one table from its codes to ours.
+A provider is one file: what it sends, what it reads, and its tables from the provider's words to ours.
 A provider's own words never leave its module: they may hold the number.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Protocol, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Protocol, TypeVar, runtime_checkable
+from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from reminder_worker.errors import SettingsError
+from reminder_worker.errors import Reason, SettingsError
+from reminder_worker.https import check_url
+from reminder_worker.job import State
+from reminder_worker.webhooks import WebhookRequest, malformed
 
 ENTRY_POINTS = "reminder_worker.providers"
+
+
+class Role(StrEnum):
+    """What a process needs a provider for; each reads only the secrets of its role."""
+
+    SEND = "send"  # the worker
+    HEAR = "hear"  # the hooks process: receipts and replies
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +38,7 @@ class Text:
     to: str = field(repr=False)  # E.164
     body: str = field(repr=False)
     segments: int
-    reference: str  # unguessable, one per attempt
+    reference: str  # unguessable, one per attempt: 39 characters of A-Z a-z 0-9 - _
     valid_for: timedelta  # useless after that
 
 
@@ -37,44 +51,127 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a provider reports of one text; ``state`` is sent, delivered, undelivered, or None: it says nothing."""
+
+    reference: str  # ours; empty where the provider knows its own name for the text only
+    state: State | None
+    provider_message_id: str = ""
+    reason: Reason | None = None  # why it was not delivered
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a person answered: classified in memory, then forgotten."""
+
+    sender: str = field(repr=False)  # E.164
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a provider can promise; the delivery protocol chooses by it.
 
+    ``deduplicates``: within ``deduplicates_within`` of an attempt, sending again with its reference is safe.
     ``finds_by_reference``: ``find`` is authoritative once ``settles_within`` has passed since the
     attempt: what it does not find then was never accepted. A list that may lag for hours is not that.
+    ``searches``: ``search`` may find a text by number and words; what it does not find proves nothing.
+    ``receipts_by_id``: receipts name the provider's message only; without it they carry our reference, or never come.
+    ``redacts``: keeps neither text nor full number from the beginning. ``forgets``: ``forget`` removes them later.
     """
 
     deduplicates: bool = False
     finds_by_reference: bool = False
+    searches: bool = False
     receipt_carries_reference: bool = False
+    receipts_by_id: bool = False
     validity: bool = False
     redacts: bool = False
+    forgets: bool = False
     reaches_phones: bool = True
+    deduplicates_within: timedelta = timedelta(hours=12)
     settles_within: timedelta = timedelta(minutes=10)
 
 
 class Provider(Protocol):
-    """One way to carry a text; built once per process and called from many threads."""
+    """One way to carry a text; built once per process and called from many threads.
+
+    Subclass it: what a provider cannot do stays as it is here, and is never called.
+    """
 
     name: str
     capabilities: Capabilities
+    sender: str = ""  # whom the text comes from, as the settings say it; counts for ``sender_rate``
+
+    def prepare(self, role: Role) -> None:
+        """Read the secrets that this role needs, and no others. Raises SettingsError."""
 
     def send(self, text: Text, *, deadline: float) -> Sent:
         """Send within ``deadline`` (on ``time.monotonic``), one try.
 
         Raises Rejected, NotSent, Throttled, Ambiguous or Misconfigured; an unknown answer is Ambiguous.
+        The refusal of a reference that was used before means that the first text was accepted: return Sent.
         """
         ...
 
     def find(self, reference: str) -> Sent | None:
         """Look up an attempt by our own reference; only called where ``finds_by_reference``."""
+        raise NotImplementedError
+
+    def search(self, text: Text, asked: datetime) -> Sent | None:
+        """Look for a text, sent from ``asked`` on, by number and words; only called where ``searches``."""
+        raise NotImplementedError
+
+    def forget(self, provider_message_id: str) -> None:
+        """Have number and text removed; only called where ``forgets``. Raises an error where it has to be tried again.
+
+        What is not there any more is forgotten.
+        """
+        raise NotImplementedError
+
+    def parse_receipt(self, request: WebhookRequest) -> Receipt:  # noqa: ARG002
+        """Verify that a receipt is genuine, then read it. Raises Refused (signature_invalid, malformed)."""
+        raise malformed()
+
+    def parse_reply(self, request: WebhookRequest) -> Reply:  # noqa: ARG002
+        """Verify that a reply is genuine, then read it. Raises Refused (signature_invalid, malformed)."""
+        raise malformed()
+
+
+@runtime_checkable
+class Line(Protocol):
+    """A provider whose receipts and replies come over the connection that sends, so to the worker."""
+
+    def listen(self, hear: Callable[[Receipt | Reply], None]) -> None:
+        """Hand each receipt and each reply to ``hear``; what it raises means that it was not taken."""
         ...
 
 
-def load(name: str, table: Mapping[str, Any]) -> Provider:
-    """Build the provider ``name`` from its settings table.
+class Limits(BaseModel):
+    """How much a provider may carry, and cost; over all workers together."""
 
-    Raises SettingsError where no plug-in has that name, its package is missing or its table is wrong.
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    rate: float | None = Field(default=None, gt=0, le=10_000)  # texts a second
+    sender_rate: float | None = Field(default=None, gt=0, le=10_000)  # for each sender, whichever table names it
+    price: float = Field(default=0, ge=0, le=10)  # of one segment, in your currency
+    daily_spend: float | None = Field(default=None, gt=0)  # in the same
+
+
+class Table(Limits):
+    """The settings table of one provider; subclass it, and read it with ``read_table``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    type: str = ""  # which plug-in, where the table's name is not the plug-in's
+    callback_url: Annotated[str, AfterValidator(check_url)] | None = None  # default: the setting hooks_url
+    timeout: float = Field(default=10.0, gt=0, le=60)  # seconds for one call
+
+
+def load(name: str, table: Mapping[str, Any], role: Role = Role.SEND) -> Provider:
+    """Build the provider ``name`` from its settings table, with the secrets that ``role`` needs.
+
+    Raises SettingsError where no plug-in has that name, its package is missing, or its table or a secret is wrong.
     """
     found = tuple(entry_points(group=ENTRY_POINTS, name=str(table.get("type", name))))
     if not found:
@@ -87,6 +184,7 @@ def load(name: str, table: Mapping[str, Any]) -> Provider:
             raise  # ours to mend, not the operator's
         raise SettingsError(f"providers.{name}: run `pip install '{_package(found[0])}'`") from None
     provider: Provider = make(name, table)
+    provider.prepare(role)
     return provider
 
 
@@ -98,15 +196,7 @@ def _package(plug_in: EntryPoint) -> str:
     return f"{plug_in.dist.name}[{plug_in.name}]" if plug_in.name in extras else plug_in.dist.name
 
 
-class Table(BaseModel):
-    """The settings table of one provider; subclass it, and read it with ``read_table``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    type: str = ""  # which plug-in, where the table's name is not the plug-in's
-
-
-T = TypeVar("T", bound=Table)
+T = TypeVar("T", bound=Limits)
 
 
 def read_table(model: type[T], name: str, table: Mapping[str, Any]) -> T:
@@ -119,3 +209,19 @@ def read_table(model: type[T], name: str, table: Mapping[str, Any]) -> T:
             for fault in error.errors(include_url=False, include_context=False, include_input=False)
         ]
     raise SettingsError("; ".join(f"providers.{name}{'.' * bool(where)}{where}: {what}" for where, what in faults))
+
+
+def read_secret(name: str, setting: str, path: Path) -> str:
+    """Read a file that holds one secret of the provider ``name`` and nothing else. Raises SettingsError."""
+    try:
+        secret = path.read_text("ascii").strip()
+    except (OSError, UnicodeError):
+        secret = ""
+    if not re.fullmatch(r"[!-~]+", secret):
+        raise SettingsError(f"providers.{name}.{setting}: must be a readable file with one word and nothing else")
+    return secret
+
+
+def receipt_url(callback_url: str, name: str, reference: str) -> str:
+    """Return where a provider reports what became of an attempt; its last part is the attempt's secret."""
+    return f"{callback_url}/v1/receipts/{quote(name, safe='')}/{quote(reference, safe='')}"

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from reminder_worker.errors import NotSent, Reason, SettingsError
-from reminder_worker.providers import Capabilities, Sent, Table, Text, read_table
+from reminder_worker.providers import Capabilities, Provider, Sent, Table, Text, read_table
 
 
 class _Settings(Table):
@@ -33,7 +33,7 @@ class _Line(msgspec.Struct):
 _DECODE = msgspec.json.Decoder(_Line).decode
 
 
-class Outbox:
+class Outbox(Provider):
     """One JSON line per text; several processes may append to one file."""
 
     capabilities = Capabilities(finds_by_reference=True, reaches_phones=False, settles_within=timedelta(0))

@@ -1,8 +1,9 @@
-"""Twilio: sends through its SDK, over our own connections, and reads its codes through one table.
+"""Twilio: sends through its SDK, over our own connections, and reads its codes through two tables.
 
 Twilio cannot deduplicate, and finds no message by our reference: what is Ambiguous here is resolved by the
-receipt alone, whose URL carries the reference. Nothing that Twilio says leaves this module: its words hold
-the number. The SDK's own HTTP client is not used: it waits without end and keeps the last number and text.
+receipt, whose URL carries the reference, or by a search that only counts when it finds. Nothing that Twilio says
+leaves this module: its words hold the number. The SDK's own HTTP client is not used: it waits without end and
+keeps the last number and text.
 """
 
 import base64
@@ -10,33 +11,44 @@ import logging
 import re
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Self
-from urllib.parse import quote, urlencode, urlsplit
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlencode, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 from twilio.base.exceptions import TwilioRestException, TwilioServiceException
 from twilio.http import HttpClient
 from twilio.http.response import Response
+from twilio.request_validator import SIGNATURE_SETTINGS_HEADER, RequestValidator, get_signature_algorithm
 from twilio.rest import Client
 
-from reminder_worker.errors import (
-    Ambiguous,
-    Misconfigured,
-    NotSent,
-    Reason,
-    Rejected,
-    ReminderError,
-    SettingsError,
-    Throttled,
-)
+from reminder_worker import answers
+from reminder_worker.errors import Ambiguous, NotSent, Reason, ReminderError
 from reminder_worker.https import Site, check_url
-from reminder_worker.providers import Capabilities, Sent, Table, Text, read_table
+from reminder_worker.job import State
+from reminder_worker.providers import (
+    Capabilities,
+    Provider,
+    Receipt,
+    Reply,
+    Role,
+    Sent,
+    Table,
+    Text,
+    read_secret,
+    read_table,
+    receipt_url,
+)
+from reminder_worker.webhooks import WebhookRequest, check_path, forged, malformed
 
 VALIDITY_LIMIT = 36_000  # seconds; Twilio takes 1 to 36000 and waits the longest where nothing is said
-RETRY_AFTER_LIMIT = 900.0  # seconds
+SEARCH_WINDOW = timedelta(minutes=2)  # around an attempt, for a text to be taken for it
+
+# Reasons that say something of the number or the text, and not of this attempt.
+FINAL = frozenset(
+    {Reason.NUMBER_REFUSED, Reason.LANDLINE, Reason.OPTED_OUT, Reason.CONTENT_REFUSED, Reason.MISCONFIGURED}
+)
 
 # From Twilio's codes to ours, for answers that refuse (4xx). What is not here is Ambiguous.
 CODES: Mapping[int, Reason] = {
@@ -87,8 +99,30 @@ CODES: Mapping[int, Reason] = {
     20500: Reason.AMBIGUOUS,
     20503: Reason.AMBIGUOUS,
 }
-_REDACTION_CODES = frozenset({30029, 30030})  # the way out: order redaction from Twilio, or set redact = "off"
-_REFUSED_ACCOUNT = frozenset({401, 402, 403})  # by status alone: nothing is accepted without credentials or credit
+
+# What Twilio reports of a text.
+STATUSES: Mapping[str, State | None] = {
+    "accepted": State.SENT,
+    "scheduled": State.SENT,
+    "queued": State.SENT,
+    "sending": State.SENT,
+    "sent": State.SENT,
+    "delivered": State.DELIVERED,
+    "read": State.DELIVERED,
+    "undelivered": State.UNDELIVERED,
+    "failed": State.UNDELIVERED,
+    "canceled": State.UNDELIVERED,
+}
+# Why it did not arrive; what is in neither table is "carrier_failed".
+FAILURES: Mapping[int, Reason] = {
+    30003: Reason.UNREACHABLE,
+    30004: Reason.CONTENT_REFUSED,  # blocked
+    30005: Reason.NUMBER_REFUSED,  # unknown handset
+    30007: Reason.CONTENT_REFUSED,  # filtered
+    30036: Reason.VALIDITY_OVER,
+    **{code: reason for code, reason in CODES.items() if reason in FINAL},
+}
+_REDACTION_CODES = frozenset({30029, 30030})  # order redaction from Twilio, or choose redact = "after" or "off"
 
 _MESSAGE_ID = re.compile(r"(?:SM|MM)[0-9a-f]{32}", re.ASCII)
 _LOG = logging.getLogger(__name__)
@@ -106,9 +140,8 @@ class _Settings(Table):
     sender: str | None = Field(default=None, alias="from", min_length=3, max_length=15)
     messaging_service_sid: str | None = Field(default=None, pattern=r"^MG[0-9a-fA-F]{32}$")
     base_url: Annotated[str, AfterValidator(check_url)] = "https://api.twilio.com"
-    redact: Literal["off", "on-create"] = "on-create"
+    redact: Literal["on-create", "after", "off"] = "on-create"
     callback_url: Annotated[str, AfterValidator(check_url), AfterValidator(_callback)] | None = None
-    timeout: float = Field(default=10.0, gt=0, le=60)
 
     @model_validator(mode="after")
     def _one_sender(self) -> Self:
@@ -117,43 +150,105 @@ class _Settings(Table):
         return self
 
 
-class Twilio:
+class Twilio(Provider):
     """One Twilio account; safe to share between threads."""
 
     def __init__(self, name: str, table: Mapping[str, Any]) -> None:
         settings = read_table(_Settings, name, table)
         self.name = name
+        self.sender = settings.sender or settings.messaging_service_sid or ""
         receipts = settings.callback_url is not None
         self.capabilities = Capabilities(
+            searches=settings.redact == "off",  # Twilio must still hold number and text to be asked for them
             receipt_carries_reference=receipts,
             validity=True,
             redacts=settings.redact == "on-create",
+            forgets=settings.redact == "after",
             settles_within=timedelta(minutes=10 if receipts else 0),  # without receipts there is nothing to wait for
         )
         self._settings = settings
-        self._token = _read_token(name, settings.auth_token_file)
+        self._token = ""
         self._site = Site(settings.base_url)
+
+    def prepare(self, role: Role) -> None:  # noqa: ARG002 - Twilio signs its calls with the token that also sends
+        """Read the account's token."""
+        self._token = read_secret(self.name, "auth_token_file", self._settings.auth_token_file)
 
     def send(self, text: Text, *, deadline: float) -> Sent:
         """Create one message, once; see ``Provider.send``."""
-        outcome = self._attempt(text, min(deadline, time.monotonic() + self._settings.timeout))
+        outcome = self._attempt(text, min(deadline, self._deadline()))
         if isinstance(outcome, Sent):
             return outcome
         raise outcome.with_traceback(None)  # here, so that no exception of the SDK hangs on to it
 
-    def find(self, reference: str) -> NoReturn:
-        """Refuse: Twilio knows no reference of ours, and absence from its list proves nothing."""
-        raise NotImplementedError
+    def search(self, text: Text, asked: datetime) -> Sent | None:
+        """Look through the texts to this number since ``asked`` for one with these words."""
+        found = None
+        try:
+            client, _ = self._client(self._deadline())
+            for message in client.messages.list(to=text.to, limit=50, page_size=50):
+                near = message.date_created is not None and abs(message.date_created - asked) < SEARCH_WINDOW
+                if near and message.body == text.body and _is_message(message.sid) and message.direction != "inbound":
+                    found = Sent(message.sid, _segments(message.num_segments) or text.segments)
+        except Exception:  # noqa: BLE001 - whatever it was, nothing was found, and the SDK's words hold the number
+            return None
+        return found
+
+    def forget(self, provider_message_id: str) -> None:
+        """Delete a message at Twilio, with its number and text."""
+        outcome: ReminderError | None = None
+        client, call = self._client(self._deadline())
+        try:
+            client.messages(provider_message_id).delete()
+        except Exception:  # noqa: BLE001 - the SDK's words may hold the number
+            outcome = None if call.status == 404 else Ambiguous()  # noqa: PLR2004
+        if outcome is not None:
+            raise outcome
+
+    def parse_receipt(self, request: WebhookRequest) -> Receipt:
+        """Read a status callback."""
+        form = self._verified(request)
+        status = STATUSES.get(form.get("MessageStatus", ""))
+        message_id = form.get("MessageSid", "")
+        if not _is_message(message_id):
+            raise malformed()
+        code = form.get("ErrorCode", "")
+        why = FAILURES.get(int(code) if re.fullmatch("[0-9]{5}", code, re.ASCII) else 0, Reason.CARRIER_FAILED)
+        return Receipt(check_path(request), status, message_id, why if status is State.UNDELIVERED else None)
+
+    def parse_reply(self, request: WebhookRequest) -> Reply:
+        """Read an incoming message."""
+        form = self._verified(request)
+        if not re.fullmatch(r"\+[0-9]{5,15}", form.get("From", ""), re.ASCII):
+            raise malformed()
+        return Reply(form["From"], form.get("Body", ""))
 
     def close(self) -> None:
         """Close the idle connections."""
         self._site.close()
 
-    def _attempt(self, text: Text, deadline: float) -> Sent | ReminderError:
-        call = _Call(self._site, deadline)
-        account = self._settings.account_sid
+    def _verified(self, request: WebhookRequest) -> dict[str, str]:
+        """Return the form, once its signature over the public URL is Twilio's."""
+        form, shown = request.form(), request.headers.get("x-twilio-signature", "")
+        algorithm = get_signature_algorithm(request.headers.get(SIGNATURE_SETTINGS_HEADER.lower()))
         try:
-            client = Client(account, self._token, http_client=call)
+            genuine = RequestValidator(self._token).validate(request.url, form, shown, algorithm)
+        except Exception:  # noqa: BLE001 - it raises where something is missing
+            genuine = False
+        if not genuine or not shown:
+            raise forged()
+        return form
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self._settings.timeout
+
+    def _client(self, deadline: float) -> tuple[Client, "_Call"]:
+        call = _Call(self._site, deadline)
+        return Client(self._settings.account_sid, self._token, http_client=call), call
+
+    def _attempt(self, text: Text, deadline: float) -> Sent | ReminderError:
+        client, call = self._client(deadline)
+        try:
             message = client.messages.create(**self._parameters(text))
         except ReminderError as error:
             return error
@@ -161,7 +256,7 @@ class Twilio:
             return self._judge(call, error.code if isinstance(error.code, int) else None)
         except Exception:  # noqa: BLE001 an answer that the SDK cannot read: Twilio may have accepted
             return Ambiguous() if call.begun else NotSent(Reason.NOT_SENT)
-        if not isinstance(message.sid, str) or not _MESSAGE_ID.fullmatch(message.sid):
+        if not _is_message(message.sid):
             return Ambiguous()
         return Sent(message.sid, _segments(message.num_segments) or text.segments)
 
@@ -180,18 +275,16 @@ class Twilio:
         if settings.redact == "on-create":
             parameters |= {"content_retention": "discard", "address_retention": "obfuscate"}
         if settings.callback_url is not None:
-            parameters["status_callback"] = (
-                f"{settings.callback_url}/v1/receipts/{quote(self.name, safe='')}/{quote(text.reference, safe='')}"
-            )
+            parameters["status_callback"] = receipt_url(settings.callback_url, self.name, text.reference)
         return parameters
 
     def _judge(self, call: "_Call", code: int | None) -> ReminderError:
         """Turn a refusal into one of our errors, and tell the operator what only an operator can mend."""
-        reason = _reason(call.status, code)
+        reason = answers.judge(call.status, None if code is None else CODES.get(code))
         if reason in {Reason.MISCONFIGURED, Reason.AMBIGUOUS}:
-            event = "redaction_missing" if code in _REDACTION_CODES else "twilio_answer"
+            event = "redaction_missing" if code in _REDACTION_CODES else "provider_answer"
             _LOG.warning(event, extra={"provider": self.name, "status": call.status, "code": _shown(code)})
-        return _error(reason, call.retry_after)
+        return answers.error(reason, call.retry_after)
 
 
 class _Call(HttpClient):  # type: ignore[misc]  # the SDK has no types
@@ -210,54 +303,17 @@ class _Call(HttpClient):  # type: ignore[misc]  # the SDK has no types
         user, token = details["auth"]
         credentials = base64.b64encode(f"{user}:{token}".encode()).decode()
         headers = {**details["headers"], "Authorization": f"Basic {credentials}"}
-        body = urlencode(details["data"]).encode()
+        path = urlsplit(uri).path + (f"?{urlencode(details['params'])}" if details.get("params") else "")
+        body = urlencode(details["data"]).encode() if details.get("data") else None
         self.begun = True
-        answer = self._site.call(method, urlsplit(uri).path, headers=headers, body=body, deadline=self._deadline)
+        answer = self._site.call(method, path, headers=headers, body=body, deadline=self._deadline)
         self.status = answer.status
         self.retry_after = answer.headers.get("Retry-After")
         return Response(answer.status, answer.body.decode(errors="replace"))
 
 
-def _reason(status: int, code: int | None) -> Reason:
-    """Read status and code together: only a refusal (4xx) says what was surely not done."""
-    if 300 <= status < 400:  # noqa: PLR2004
-        return Reason.MISCONFIGURED  # base_url leads elsewhere; nothing was followed
-    if not 400 <= status < 500:  # noqa: PLR2004
-        return Reason.AMBIGUOUS
-    if status == 429:  # noqa: PLR2004
-        return Reason.THROTTLED  # "never processed", whatever the code
-    known = None if code is None else CODES.get(code)
-    if known is None and status in _REFUSED_ACCOUNT:
-        return Reason.MISCONFIGURED
-    return known or Reason.AMBIGUOUS
-
-
-def _error(reason: Reason, retry_after: str | None) -> ReminderError:
-    match reason:
-        case Reason.AMBIGUOUS:
-            return Ambiguous()
-        case Reason.MISCONFIGURED:
-            return Misconfigured()
-        case Reason.THROTTLED:
-            return Throttled(_seconds(retry_after))
-        case Reason.NOT_SENT:
-            return NotSent(reason)
-        case _:
-            return Rejected(reason)
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Read Retry-After, seconds or a date, as 1 to 900 seconds; None where it says neither."""
-    value = (retry_after or "").strip()
-    if re.fullmatch(r"[0-9]{1,12}", value):
-        seconds = float(value)
-    else:
-        try:
-            moment = parsedate_to_datetime(value)
-            seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError, OverflowError, IndexError):
-            return None
-    return max(1.0, min(seconds, RETRY_AFTER_LIMIT))
+def _is_message(sid: object) -> bool:
+    return isinstance(sid, str) and _MESSAGE_ID.fullmatch(sid) is not None
 
 
 def _segments(text: object) -> int:
@@ -268,13 +324,3 @@ def _segments(text: object) -> int:
 def _shown(code: int | None) -> str:
     """Show a code only where it looks like one: a longer number could be anything."""
     return str(code) if code is not None and 10_000 <= code <= 99_999 else "unknown"  # noqa: PLR2004
-
-
-def _read_token(name: str, path: Path) -> str:
-    try:
-        token = path.read_text("ascii").strip()
-    except (OSError, UnicodeError):
-        token = ""
-    if not re.fullmatch(r"[!-~]+", token):
-        raise SettingsError(f"providers.{name}.auth_token_file: must be a readable file that holds the token alone")
-    return token

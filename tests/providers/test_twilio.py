@@ -10,14 +10,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 import fake_twilio
 import pytest
 from fake_twilio import ACCOUNT, SENDER, TOKEN, FakeTwilio
 from hypothesis import given
 from hypothesis import strategies as st
+from twilio.request_validator import RequestValidator
 
+from reminder_worker.answers import seconds as _seconds
 from reminder_worker.errors import (
     Ambiguous,
     Misconfigured,
@@ -28,10 +31,14 @@ from reminder_worker.errors import (
     SettingsError,
     Throttled,
 )
+from reminder_worker.job import State
 from reminder_worker.logs import Formatter
 from reminder_worker.providers import Sent, Text, load
 from reminder_worker.providers import twilio as module
-from reminder_worker.providers.twilio import CODES, Twilio, _seconds
+from reminder_worker.providers.twilio import CODES, Twilio
+from reminder_worker.testing import ProviderContract
+from reminder_worker.testing.peer import Request, Response
+from reminder_worker.webhooks import WebhookRequest
 
 NUMBER = "+33612345678"
 BODY = "Rappel : rendez-vous demain à 14 h 30, rue des Lilas. STOP pour ne plus en recevoir."
@@ -51,7 +58,8 @@ def server() -> Iterator[FakeTwilio]:
 
 @pytest.fixture
 def twilio(server: FakeTwilio, tmp_path: Path) -> Iterator[Twilio]:
-    provider = Twilio("twilio", server.table(tmp_path))
+    provider = load("twilio", server.table(tmp_path))
+    assert isinstance(provider, Twilio)
     yield provider
     provider.close()
 
@@ -120,9 +128,9 @@ def test_the_fake_notices_what_twilio_would_not_take(
     monkeypatch.setattr(module, "urlencode", change)
     server.refuse(20001)
     failure(twilio)
-    (violation,) = server.violations
+    (violation,) = server.mistakes
     assert fault in violation
-    server.violations.clear()
+    server.mistakes.clear()
 
 
 @pytest.mark.skipif(
@@ -139,7 +147,7 @@ def test_the_fake_answers_as_twilio_specifies() -> None:
 def test_a_messaging_service_chooses_the_sender(server: FakeTwilio, tmp_path: Path) -> None:
     table = server.table(tmp_path, messaging_service_sid=SERVICE)
     del table["from"]
-    provider = Twilio("twilio", table)
+    provider = load("twilio", table)
     assert send(provider, text(segments=2)).segments == 2  # Twilio has not counted yet: ours stands
     assert server.messages[0]["MessagingServiceSid"] == SERVICE
     assert "From" not in server.messages[0]
@@ -159,7 +167,7 @@ def test_a_receipt_will_carry_the_reference(server: FakeTwilio, tmp_path: Path) 
 
 
 def test_without_redaction_nothing_is_asked_of_twilio(server: FakeTwilio, tmp_path: Path) -> None:
-    provider = Twilio("twilio", server.table(tmp_path, redact="off"))
+    provider = load("twilio", server.table(tmp_path, redact="off"))
     assert not provider.capabilities.redacts
     send(provider)
     assert not server.messages[0].keys() & {"ContentRetention", "AddressRetention"}
@@ -213,7 +221,7 @@ def test_every_known_code_has_one_meaning(server: FakeTwilio, twilio: Twilio, co
     error = failure(twilio)
     assert type(error) is EXPECTED.get(reason, Rejected)
     assert error.reason is reason
-    assert server.requests == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -258,21 +266,21 @@ def test_status_and_code_are_read_together(
 ) -> None:
     server.refuse(code, status)
     assert type(failure(twilio)) is expected
-    assert server.requests == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("code", ["21211", 21211.5, [21211], {"a": 1}, None, True, int(NUMBER[1:])])
 def test_a_code_that_is_none_is_unknown(
     server: FakeTwilio, twilio: Twilio, caplog: pytest.LogCaptureFixture, code: object
 ) -> None:
-    server.answer(400, json.dumps({"code": code, "message": NUMBER}).encode())
+    server.respond(Response(400, json.dumps({"code": code, "message": NUMBER}).encode()))
     assert type(failure(twilio)) is Ambiguous
     assert not leaks(caplog.text)
 
 
 def test_the_newer_form_of_problems_is_read(server: FakeTwilio, twilio: Twilio) -> None:
     problem = {"type": "https://t.example/21610", "title": NUMBER, "status": 200, "code": 21610, "detail": NUMBER}
-    server.answer(400, json.dumps(problem).encode())
+    server.respond(Response(400, json.dumps(problem).encode()))
     error = failure(twilio)
     assert (type(error), error.reason) == (Rejected, Reason.OPTED_OUT)
 
@@ -300,23 +308,23 @@ def test_the_newer_form_of_problems_is_read(server: FakeTwilio, twilio: Twilio) 
     ids=lambda body: repr(body[:20]),
 )
 def test_an_acceptance_that_cannot_be_read_is_ambiguous(server: FakeTwilio, twilio: Twilio, body: bytes) -> None:
-    server.answer(201, body, accept=True)
+    server.respond(Response(201, body), accept=True)
     assert type(failure(twilio)) is Ambiguous
-    assert server.requests == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])
 @pytest.mark.parametrize("kind", ["SM", "MM"])
 def test_an_acceptance_with_a_message_id_is_sent(server: FakeTwilio, twilio: Twilio, status: int, kind: str) -> None:
-    server.answer(status, json.dumps({"sid": kind + "0" * 32, "num_segments": "3"}).encode(), accept=True)
+    server.respond(Response(status, json.dumps({"sid": kind + "0" * 32, "num_segments": "3"}).encode()), accept=True)
     assert send(twilio) == Sent(kind + "0" * 32, 3)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_not_followed(server: FakeTwilio, twilio: Twilio, status: int) -> None:
-    server.answer(status, b"", Location=f"{server.url}/2010-04-01/Accounts/{ACCOUNT}/Messages.json")
+    server.respond(Response(status, b"", {"Location": f"{server.url}/2010-04-01/Accounts/{ACCOUNT}/Messages.json"}))
     assert type(failure(twilio)) is Misconfigured
-    assert server.requests == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -338,13 +346,13 @@ def test_what_twilio_may_have_accepted_is_ambiguous_and_never_tried_again(
     begin = time.monotonic()
     assert type(failure(twilio, seconds=0.4)) is Ambiguous
     assert time.monotonic() - begin < 0.8
-    assert server.requests == 1
+    assert len(server.requests) == 1
     assert len(server.messages) == (fault != "hang_before_accepting")
     assert send(twilio).segments == 1  # and the next text is not disturbed
 
 
 def test_the_timeout_of_the_settings_ends_a_call_before_the_deadline(server: FakeTwilio, tmp_path: Path) -> None:
-    provider = Twilio("twilio", server.table(tmp_path, timeout=0.3))
+    provider = load("twilio", server.table(tmp_path, timeout=0.3))
     server.hang_after_accepting()
     begin = time.monotonic()
     assert type(failure(provider, seconds=60)) is Ambiguous
@@ -353,7 +361,7 @@ def test_the_timeout_of_the_settings_ends_a_call_before_the_deadline(server: Fak
 
 def test_a_deadline_that_has_passed_sends_nothing(server: FakeTwilio, twilio: Twilio) -> None:
     assert type(failure(twilio, seconds=-1)) is NotSent
-    assert server.requests == 0
+    assert len(server.requests) == 0
 
 
 def test_a_text_that_cannot_be_encoded_is_not_sent(server: FakeTwilio, twilio: Twilio) -> None:
@@ -361,11 +369,11 @@ def test_a_text_that_cannot_be_encoded_is_not_sent(server: FakeTwilio, twilio: T
         send(twilio, replace(text(), body="\ud800"))
     assert type(caught.value) is NotSent
     assert caught.value.__context__ is None
-    assert server.requests == 0
+    assert len(server.requests) == 0
 
 
 def test_a_connection_that_is_refused_is_not_sent(server: FakeTwilio, tmp_path: Path) -> None:
-    assert type(failure(Twilio("twilio", server.table(tmp_path, base_url="http://127.0.0.1:1")))) is NotSent
+    assert type(failure(load("twilio", server.table(tmp_path, base_url="http://127.0.0.1:1")))) is NotSent
 
 
 @pytest.mark.parametrize(
@@ -412,7 +420,7 @@ def test_any_retry_after_is_bounded_or_nothing(header: str) -> None:
 def test_threads_share_connections(server: FakeTwilio, twilio: Twilio) -> None:
     with ThreadPoolExecutor(8) as threads:
         ids = {sent.provider_message_id for sent in threads.map(lambda _: send(twilio), range(32))}
-    assert len(ids) == server.requests == len(server.messages) == 32
+    assert len(ids) == len(server.requests) == len(server.messages) == 32
     assert server.connections <= 8
 
 
@@ -434,7 +442,7 @@ def test_an_operator_is_told_the_code_and_nothing_else(
     failure(twilio)
     line = json.loads(Formatter().format(caplog.records[0]))
     assert len(caplog.records) == 1
-    assert line["event"] == ("redaction_missing" if code == 30029 else "twilio_answer")
+    assert line["event"] == ("redaction_missing" if code == 30029 else "provider_answer")
     assert (line["provider"], line["status"], line["code"]) == ("twilio", status, str(code))
     assert not leaks(json.dumps(line))
 
@@ -468,7 +476,7 @@ def test_the_environment_of_the_sdk_changes_nothing(
 ) -> None:
     for name in ("TWILIO_EDGE", "TWILIO_REGION", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"):
         monkeypatch.setenv(name, "elsewhere")
-    provider = Twilio("twilio", server.table(tmp_path))
+    provider = load("twilio", server.table(tmp_path))
     assert send(provider).segments == 1
     provider.close()
 
@@ -503,7 +511,7 @@ def test_a_wrong_setting_is_named_and_not_shown(
     server: FakeTwilio, tmp_path: Path, changes: dict[str, Any], setting: str | None
 ) -> None:
     with pytest.raises(SettingsError) as caught:
-        Twilio("twilio", server.table(tmp_path, **changes))
+        load("twilio", server.table(tmp_path, **changes))
     expected = "providers.twilio: set either from or" if setting is None else f"providers.twilio.{setting}: "
     assert str(caught.value).startswith(expected)
     assert "secret" not in str(caught.value)
@@ -516,12 +524,85 @@ def test_a_token_file_holds_a_token(server: FakeTwilio, tmp_path: Path, content:
     table = server.table(tmp_path)
     (tmp_path / "token").write_text(content)
     with pytest.raises(SettingsError, match=r"^providers\.twilio\.auth_token_file: ") as caught:
-        Twilio("twilio", table)
+        load("twilio", table)
     assert caught.value.__context__ is None
 
 
 def test_wrong_credentials_need_an_operator(server: FakeTwilio, tmp_path: Path) -> None:
     table = server.table(tmp_path)
     (tmp_path / "token").write_text("another-token")
-    assert type(failure(Twilio("twilio", table))) is Misconfigured
+    assert type(failure(load("twilio", table))) is Misconfigured
     assert server.messages == []
+
+
+# The contract
+
+
+def answered(code: int, status: int = 400) -> Response:
+    return fake_twilio.refusal(status, code, {"To": NUMBER, "Body": BODY})
+
+
+class TestTwilio(ProviderContract):
+    plug_in = "twilio"
+    refusals: ClassVar = {
+        "invalid number": (answered(21211), Reason.NUMBER_REFUSED),
+        "landline": (answered(21635), Reason.LANDLINE),
+        "opted out": (answered(21610), Reason.OPTED_OUT),
+        "too long": (answered(21617), Reason.CONTENT_REFUSED),
+        "region": (answered(21408), Reason.NOT_SENT),
+        "queue full": (answered(30001), Reason.THROTTLED),
+        "credentials": (answered(20003, 401), Reason.MISCONFIGURED),
+        "no redaction": (answered(30029), Reason.MISCONFIGURED),
+    }
+    unknown_refusal = answered(21999)
+    busy = answered(20429, 429)
+    receipts: ClassVar = {
+        "queued": (State.SENT, None),
+        "sent": (State.SENT, None),
+        "delivered": (State.DELIVERED, None),
+        "undelivered 30003": (State.UNDELIVERED, Reason.UNREACHABLE),
+        "undelivered 30006": (State.UNDELIVERED, Reason.LANDLINE),
+        "failed 21610": (State.UNDELIVERED, Reason.OPTED_OUT),
+        "failed 30008": (State.UNDELIVERED, Reason.CARRIER_FAILED),
+        "failed 12": (State.UNDELIVERED, Reason.CARRIER_FAILED),
+        "abducted": (None, None),
+    }
+    redact = "on-create"
+
+    def table(self, url: str, folder: Path) -> dict[str, Any]:
+        (folder / "token").write_text(TOKEN)
+        return {
+            "account_sid": ACCOUNT,
+            "auth_token_file": str(folder / "token"),
+            "from": SENDER,
+            "base_url": url,
+            "callback_url": "https://hooks.example",
+            "redact": self.redact,
+        }
+
+    def yes(self, request: Request, number: int) -> Response:
+        if request.method == "DELETE":
+            return Response(204)
+        return Response.of(fake_twilio._resource(request.form, number), 201)
+
+    def message_id(self, number: int) -> str:
+        return f"SM{number:032x}"
+
+    def validity(self, request: Request) -> timedelta:
+        return timedelta(seconds=int(request.form["ValidityPeriod"]))
+
+    def receipt(self, url: str, message_id: str, word: str) -> WebhookRequest:
+        status, _, code = word.partition(" ")
+        form = {"MessageSid": message_id, "MessageStatus": status, "To": NUMBER, "From": SENDER}
+        return self.signed(url, form | ({"ErrorCode": code} if code else {}))
+
+    def reply(self, url: str, sender: str, text: str) -> WebhookRequest:
+        return self.signed(url, {"MessageSid": "SM" + "1" * 32, "From": sender, "To": SENDER, "Body": text})
+
+    def signed(self, url: str, form: dict[str, str]) -> WebhookRequest:
+        signature = RequestValidator(TOKEN).compute_signature(url, form)
+        return WebhookRequest("POST", url, {"x-twilio-signature": signature}, urlencode(form).encode())
+
+
+class TestTwilioThatForgets(TestTwilio):
+    redact = "after"

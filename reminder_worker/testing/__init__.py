@@ -1,0 +1,18 @@
+"""The promises that every provider keeps, as tests: subclass ``ProviderContract`` in a test module and run pytest.
+
+    class TestAcme(ProviderContract):
+        plug_in = "acme"
+        ...
+
+What a subclass says of its provider is in ``case.py``, the promises are in the modules beside it. They run over
+real sockets, against a server that hangs, drips, breaks off and lies. Needs
+``pip install 'reminder-worker[testing]'``.
+"""
+
+from reminder_worker.testing.faults import Faults
+from reminder_worker.testing.promises import Promises
+from reminder_worker.testing.reports import Reports
+
+
+class ProviderContract(Promises, Faults, Reports):
+    """All promises; ``case.Case`` has what a subclass says."""

@@ -1,0 +1,90 @@
+"""What the author of a provider says of it, so that its promises can be tested."""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from reminder_worker.errors import Reason
+from reminder_worker.job import State
+from reminder_worker.providers import Provider, Role, load
+from reminder_worker.testing.peer import Peer, Request, Response
+from reminder_worker.webhooks import WebhookRequest
+
+
+class Case:
+    """What a subclass of ``ProviderContract`` says; the promises use it and the fixtures at the end."""
+
+    plug_in: ClassVar[str]  # the name of the entry point
+    speaks_http: ClassVar[bool] = True  # False: the faults of HTTP do not apply
+    signs: ClassVar[bool] = True  # False: receipts and replies prove themselves by the secrets in their URLs only
+    refusals: ClassVar[Mapping[str, tuple[Response, Reason]]]  # how it says no, by a name for the test
+    unknown_refusal: ClassVar[Response] = Response.of({"code": 987654}, 400)  # a no that nobody has heard of
+    busy: ClassVar[Response] = Response.of({}, 429)  # too many at once; Retry-After is added
+    duplicate: ClassVar[Response | None] = None  # how it refuses a reference that it has seen; where it deduplicates
+    receipts: ClassVar[Mapping[str, tuple[State | None, Reason | None]]] = {}  # its words, and what they mean
+    hears_replies: ClassVar[bool] = True
+
+    def table(self, url: str, folder: Path) -> dict[str, Any]:
+        """Return settings for a provider at ``url``; write the files with its secrets into ``folder``."""
+        raise NotImplementedError
+
+    def yes(self, request: Request, number: int) -> Response:
+        """Return the answer to the text that is accepted as the ``number``-th."""
+        raise NotImplementedError
+
+    def message_id(self, number: int) -> str:
+        """Return what the provider calls that text."""
+        raise NotImplementedError
+
+    def validity(self, request: Request) -> timedelta | None:
+        """Read from a request how long the text may be delivered; where the provider has ``validity``."""
+        raise NotImplementedError
+
+    def found(self, request: Request, reference: str) -> Response:
+        """Return the answer to a look-up that finds the first text; where the provider ``finds_by_reference``."""
+        raise NotImplementedError
+
+    def absent(self, request: Request) -> Response:
+        """Return the answer to a look-up that finds nothing."""
+        raise NotImplementedError
+
+    def receipt(self, url: str, message_id: str, word: str) -> WebhookRequest:
+        """Return a genuine receipt, sent to ``url``, that says ``word`` (one of ``receipts``).
+
+        ``url`` is the public one, and ends with the attempt's reference.
+        """
+        raise NotImplementedError
+
+    def reply(self, url: str, sender: str, text: str) -> WebhookRequest:
+        """Return a genuine reply, sent to ``url``; ``sender`` is E.164."""
+        raise NotImplementedError
+
+    # What the promises use.
+
+    @pytest.fixture
+    def peer(self) -> Iterator[Peer]:
+        """Stand in for the provider."""
+        with Peer() as peer:
+            peer.answer = self.yes
+            yield peer
+
+    @pytest.fixture
+    def provider(self, peer: Peer, tmp_path: Path) -> Iterator[Provider]:
+        """Return the provider as a worker has it."""
+        yield from self.build(peer.url, tmp_path, Role.SEND)
+
+    @pytest.fixture
+    def hearer(self, peer: Peer, tmp_path: Path) -> Iterator[Provider]:
+        """Return the provider as the hooks process has it; it has sent nothing."""
+        yield from self.build(peer.url, tmp_path, Role.HEAR)
+
+    def build(self, url: str, folder: Path, role: Role, **changes: Any) -> Iterator[Provider]:
+        """Load the plug-in, as the program does, and close it."""
+        provider = load("acme", {"type": self.plug_in, **self.table(url, folder), **changes}, role)
+        yield provider
+        close = getattr(provider, "close", None)
+        if close is not None:
+            close()
