@@ -146,6 +146,22 @@ def scheduler(config: Config = None) -> None:
 
 
 @app.command()
+def hooks(
+    config: Config = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8081,
+) -> None:
+    """Take providers' receipts and people's replies; put it behind the URL of the setting hooks_url.
+
+    Example: reminder-worker hooks --port 8081
+    """
+    from reminder_worker import hooks as process  # noqa: PLC0415
+    from reminder_worker import settings  # noqa: PLC0415
+
+    process.run(settings.read(config), host, port)
+
+
+@app.command()
 def enqueue(
     file: Annotated[Path, typer.Argument(help="JSON Lines; - for standard input.")],
     platform: PlatformName = None,

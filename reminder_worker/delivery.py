@@ -1,7 +1,8 @@
 """One attempt after another: the intent is written before a provider is called, the outcome after.
 
 Only what was surely not accepted goes on, to the next provider or to a later time. What may have been accepted
-stays open in the ledger, and is looked after from there: never sent again blindly, never given to anybody else.
+stays open in the ledger, and is looked after from there (``reconciling.py``): never sent again blindly, never given
+to anybody else.
 """
 
 import base64
@@ -9,179 +10,197 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
-
+from reminder_worker.clocks import boot_time
 from reminder_worker.contacts import Contact
 from reminder_worker.drafting import Draft
 from reminder_worker.errors import Misconfigured, NotSent, Reason, Rejected, Throttled
+from reminder_worker.gate import Admission, Gate, Recipient
 from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import Claim, Intent, OpenAttempt, Outcome, Wake
+from reminder_worker.optouts import OptOuts
 from reminder_worker.providers import Provider, Sent, Text
+from reminder_worker.receipts import Receipts
 from reminder_worker.routes import Routes
-from reminder_worker.schedule import Schedule, boot_time
+from reminder_worker.schedule import Schedule
+from reminder_worker.sending import Carriers
 
-CALL = timedelta(seconds=10)  # one total deadline for a provider's answer
 LEASE = timedelta(seconds=15)  # from intent to outcome; an open attempt older than this is looked after
 FRESH = 1.5  # seconds: a worker that was frozen for longer since its intent does not send
 FIRST_DELAY = timedelta(seconds=10)
 LONGEST_DELAY = timedelta(minutes=30)
-PATIENCE = timedelta(hours=6)  # how long a provider that cannot be asked is asked again
+LONGEST_HOLD = timedelta(minutes=15)  # so that a cap that an operator raises is noticed
 _REFERENCE_SECRET = 12  # bytes
+
+# Limits of our own: no provider was asked, and waiting is no try.
+_OURS = frozenset(
+    {Reason.CIRCUIT_OPEN, Reason.RATE_LIMITED, Reason.SPEND_CAPPED, Reason.PLATFORM_CAPPED, Reason.PHONE_CAPPED}
+)
+_WHOEVER_CARRIES_IT = frozenset({Reason.PLATFORM_CAPPED, Reason.PHONE_CAPPED})
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """One text to be delivered; lives in memory for one reminder."""
+
+    platform: str
+    contact: Contact = field(repr=False)
+    draft: Draft = field(repr=False)
+    expires: datetime = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class _Closed:
-    """An attempt that was surely not accepted."""
+    """A provider that surely did not accept, or was not asked."""
 
     reason: Reason
-    retry_after: float | None = None
+    wait: timedelta = timedelta()
 
 
 class Delivery:
-    """What a worker knows about providers; safe to use from many threads."""
+    """What a worker does with a text; safe to use from many threads."""
 
     def __init__(
         self,
         schedule: Schedule,
-        providers: Mapping[str, Provider],
+        carriers: Carriers,
         routes: Routes,
-        *,
-        allow_numbers: Collection[str] | None,
-        resend_unknown: bool = False,
+        gate: Gate,
+        optouts: OptOuts,
+        receipts: Receipts,
     ) -> None:
         self._schedule = schedule
-        self._providers = providers
+        self._carriers = carriers
         self._routes = routes
-        self._allowed = None if allow_numbers is None else tuple(allow_numbers)
-        self._resend_unknown = resend_unknown
+        self._gate = gate
+        self._optouts = optouts
+        self._receipts = receipts
 
-    def deliver(self, claim: Claim, contact: Contact, draft: Draft, expires: datetime) -> None:
+    def deliver(self, claim: Claim, order: Order) -> None:
         """Try the route's providers in order until one accepts, refuses for good or leaves us in doubt."""
+        whom = self._gate.recipient(claim, order.platform, order.contact.phone)
         closed: list[_Closed] = []
-        for name in self._routes.order(contact.phone):
-            answer = self._attempt(claim, self._providers[name], contact, draft, expires)
+        for name in self._routes.order(order.contact.phone):
+            answer = self._attempt(claim, order, whom, self._carriers[name])
             if answer is None:
                 return
             closed.append(answer)
-        self._schedule.settle(claim.wake, self._later(claim, closed, expires), token=claim.token)
+            if answer.reason in _WHOEVER_CARRIES_IT:
+                break
+        self._schedule.settle(claim.wake, self._later(claim, closed, order.expires), token=claim.token)
 
-    def look(self, attempt: OpenAttempt) -> None:
-        """Find out what became of an attempt whose worker is gone; in doubt it stays as it is."""
-        provider = self._providers.get(attempt.provider)
-        found, answered = self._find(provider, attempt.reference)
-        if found is not None:
-            outcome = Outcome.sent(found.provider_message_id, found.segments)
-        elif attempt.now - attempt.asked < _patience(provider, answered=answered):
-            return
-        elif answered or self._resend_unknown:
-            outcome = Outcome.retry(Reason.AMBIGUOUS, timedelta())
-        else:
-            outcome = Outcome.final(State.UNKNOWN, Reason.AMBIGUOUS, FailureClass.TECHNICAL)
-        self._schedule.settle(attempt.wake, outcome, reference=attempt.reference)
-        log.info("attempt_resolved", extra={"provider": attempt.provider, "state": outcome.kind})
-
-    def _find(self, provider: Provider | None, reference: str) -> tuple[Sent | None, bool]:
-        """Ask the provider; the second value tells whether it answered: "not found" is a proof then, in due time."""
-        if provider is None or not provider.capabilities.finds_by_reference:
-            return None, False
-        try:
-            return provider.find(reference), True
-        except Exception as error:  # noqa: BLE001 - a plug-in's error is no answer
-            log.warning("look_up_failed", extra={"provider": provider.name, "error": type(error).__name__})
-            return None, False
-
-    def _attempt(
-        self, claim: Claim, provider: Provider, contact: Contact, draft: Draft, expires: datetime
-    ) -> _Closed | None:
-        """Make one attempt and write down its outcome; return why it was not accepted, or None when that was all."""
-        if not self._may_reach(provider, contact.phone):
+    def _attempt(self, claim: Claim, order: Order, whom: Recipient, provider: Provider) -> _Closed | None:
+        """Ask one provider, if that is allowed now; return why it did not accept, or None when that was all."""
+        if not self._carriers.may_reach(provider, order.contact.phone):
             return _Closed(Reason.NOT_ALLOWED_HERE)
-        if _left(claim, expires) <= timedelta():
+        if left(claim, order.expires) <= timedelta():
             self._schedule.settle(claim.wake, _expired(Reason.TOO_LATE), token=claim.token)
             return None
+        admission = self._gate.admit(claim, provider, whom, order.draft.segments)
+        if admission.refusal is not None:
+            return _Closed(admission.refusal, admission.wait)
+        if self._optouts.has(order.platform, order.contact.phone):  # said since this reminder was opened
+            self._schedule.settle(claim.wake, refused(Reason.OPTED_OUT), token=claim.token)
+            self._gate.release(admission)
+            return None
+        time.sleep(admission.wait.total_seconds())
+        return self._intend_and_call(claim, order, provider, admission)
+
+    def _intend_and_call(self, claim: Claim, order: Order, provider: Provider, admission: Admission) -> _Closed | None:
+        """Write down the intent, call, and write down the outcome."""
         reference, started = new_reference(claim.wake), boot_time()
         intent = self._schedule.intend(claim, provider.name, reference, lease=LEASE)
+        useful = left(claim, order.expires)
         if intent is Intent.LOST:
+            self._gate.release(admission)
             return None
-        left = _left(claim, expires)
-        if intent is Intent.NOT_CONFIRMED or boot_time() - started > FRESH or left <= timedelta():
-            outcome: Outcome | None = Outcome.closed(Reason.NOT_CONFIRMED)
-            closed: _Closed | None = _Closed(Reason.NOT_CONFIRMED)
-        else:
-            outcome, closed = self._call(provider, Text(contact.phone, draft.body, draft.segments, reference, left))
-        if outcome is not None:
-            self._schedule.settle(claim.wake, outcome, token=claim.token, reference=reference)
-            log.debug("attempt", extra={"provider": provider.name, "state": outcome.kind, "reason": outcome.reason})
-        return closed
+        if intent is Intent.NOT_CONFIRMED or boot_time() - started > FRESH or useful <= timedelta():
+            self._schedule.settle(
+                claim.wake, Outcome.closed(Reason.NOT_CONFIRMED), token=claim.token, reference=reference
+            )
+            self._gate.release(admission)
+            return _Closed(Reason.NOT_CONFIRMED)
+        text = Text(order.contact.phone, order.draft.body, order.draft.segments, reference, useful)
+        return self._call(claim, provider, text, admission)
 
-    def _call(self, provider: Provider, text: Text) -> tuple[Outcome | None, _Closed | None]:
-        """Call the provider; no outcome at all means that it may have accepted."""
+    def _call(self, claim: Claim, provider: Provider, text: Text, admission: Admission) -> _Closed | None:
+        """Call the provider. Where it may have accepted and did not say so, the attempt stays open."""
         try:
-            sent = _connect_again(provider, text)
-        except Rejected as error:
-            return _refused(error.reason), None
-        except NotSent as error:
-            after = error.retry_after if isinstance(error, Throttled) else None
-            return Outcome.closed(error.reason), _Closed(error.reason, after)
-        except Misconfigured:
-            log.error("provider_misconfigured", extra={"provider": provider.name})  # noqa: TRY400 - no provider's words
-            return Outcome.closed(Reason.MISCONFIGURED), _Closed(Reason.MISCONFIGURED)
+            sent = self._carriers.send(provider, text)
+        except (Rejected, NotSent, Misconfigured) as error:
+            closed = self._refused(claim, provider, text, error)
+            self._gate.report(admission, error)
+            return closed
         except Exception as error:  # noqa: BLE001 - Ambiguous, or a plug-in's own error: bytes may have left
             log.warning("attempt_open", extra={"provider": provider.name, "error": type(error).__name__})
-            return None, None
-        return Outcome.sent(sent.provider_message_id, sent.segments), None
+            self._gate.report(admission, error)
+            return None
+        self.accepted(claim.wake, provider, text.reference, sent)
+        self._gate.report(admission, None)
+        return None
 
-    def _may_reach(self, provider: Provider, phone: str) -> bool:
-        """Outside production a real provider reaches only allowed numbers; this is the one place that sends."""
-        return self._allowed is None or not provider.capabilities.reaches_phones or phone.startswith(self._allowed)
+    def accepted(self, wake: Wake, provider: Provider, reference: str, sent: Sent) -> None:
+        """Write down that a provider accepted an attempt."""
+        by_id = provider.capabilities.receipts_by_id
+        early = self._receipts.expect(provider, sent.provider_message_id, reference) if by_id else ()
+        outcome = Outcome.sent(sent.provider_message_id, sent.segments, forget=provider.capabilities.forgets)
+        self._schedule.settle(wake, outcome, reference=reference)
+        for receipt in early:
+            self._receipts.take(provider, receipt)
+
+    def forget(self) -> None:
+        """Have providers remove number and text of what has arrived, or never will. Raises StoreUnavailable."""
+        for leftover in self._receipts.leftovers():
+            provider = self._carriers.get(leftover.provider)
+            if provider is None:
+                continue
+            try:
+                provider.forget(leftover.message_id)
+            except Exception as error:  # noqa: BLE001 - it comes again later, and its words may hold the number
+                log.warning("not_forgotten", extra={"provider": provider.name, "error": type(error).__name__})
+            else:
+                self._receipts.forgotten(leftover)
+
+    def _refused(
+        self, claim: Claim, provider: Provider, text: Text, error: Rejected | NotSent | Misconfigured
+    ) -> _Closed | None:
+        """Write down a refusal: final for the person, or a reason to go on."""
+        final = isinstance(error, Rejected)
+        outcome = refused(error.reason) if final else Outcome.closed(error.reason)
+        self._schedule.settle(claim.wake, outcome, token=claim.token, reference=text.reference)
+        log.debug("attempt", extra={"provider": provider.name, "state": outcome.kind, "reason": outcome.reason})
+        if error.reason is Reason.OPTED_OUT:  # the provider's list knows more than ours: nobody else texts them either
+            self._optouts.stop(text.to)
+        if isinstance(error, Misconfigured):
+            log.error("provider_misconfigured", extra={"provider": provider.name})
+        after = error.retry_after if isinstance(error, Throttled) else None
+        return None if final else _Closed(error.reason, timedelta(seconds=after or 0))
 
     def _later(self, claim: Claim, closed: list[_Closed], expires: datetime) -> Outcome:
         """Choose when to try again; what would come too late has ended."""
-        if not closed:  # no route leads there: an operator can still mend the settings
-            closed = [_Closed(Reason.MISCONFIGURED)]
-        if all(one.reason is Reason.NOT_ALLOWED_HERE for one in closed):
+        reachable = [one for one in closed if one.reason is not Reason.NOT_ALLOWED_HERE]
+        if closed and not reachable:
             return Outcome.final(State.FAILED, Reason.NOT_ALLOWED_HERE, FailureClass.TECHNICAL)
-        delay = max(backoff(claim.tries), *(timedelta(seconds=one.retry_after or 0) for one in closed))
-        reason = next(one.reason for one in reversed(closed) if one.reason is not Reason.NOT_ALLOWED_HERE)
-        return _expired(reason) if claim.now + delay >= expires else Outcome.retry(reason, delay)
+        if not closed:  # no route leads there: an operator can still mend the settings
+            reachable = [_Closed(Reason.MISCONFIGURED)]
+        last = reachable[-1].reason
+        if last is Reason.PHONE_CAPPED:
+            return Outcome.final(State.FAILED, last, FailureClass.TEMPORARY)
+        tried = [one for one in reachable if one.reason not in _OURS]
+        if not tried:
+            soonest = min(reachable, key=lambda one: one.wait)
+            return Outcome.hold(soonest.reason, min(_spread(soonest.wait), expires - claim.now))
+        delay = max(backoff(claim.tries), *(one.wait for one in tried))
+        return _expired(tried[-1].reason) if claim.now + delay >= expires else Outcome.retry(tried[-1].reason, delay)
 
 
-def _connect_again(provider: Provider, text: Text) -> Sent:
-    """Call the provider once; a call known not to have left this machine is made once more within the deadline."""
-    span = min(CALL, text.valid_for).total_seconds()
-    deadline, last = time.monotonic() + span, boot_time() + span
-
-    def send() -> Sent:
-        if boot_time() >= last:  # no longer of use, or frozen between two tries: the attempt may be somebody else's
-            raise NotSent(Reason.TOO_LATE)
-        return provider.send(text, deadline=deadline)
-
-    again = Retrying(
-        retry=retry_if_exception(lambda error: type(error) is NotSent and time.monotonic() + 1 < deadline),
-        stop=stop_after_attempt(2),
-        wait=wait_fixed(0.2),
-        reraise=True,
-    )
-    return again(send)
-
-
-def _left(claim: Claim, expires: datetime) -> timedelta:
+def left(claim: Claim | OpenAttempt, expires: datetime) -> timedelta:
     """Say how long a text is still of use: by the store's clock at the claim, and what has passed here since."""
     return expires - claim.now - timedelta(seconds=boot_time() - claim.since)
-
-
-def _patience(provider: Provider | None, *, answered: bool) -> timedelta:
-    """Say how old an attempt must be before "not found", or no answer at all, decides it."""
-    if provider is None:
-        return timedelta()
-    capable, settles = provider.capabilities.finds_by_reference, provider.capabilities.settles_within
-    return max(settles, PATIENCE) if capable and not answered else settles
 
 
 def backoff(tries: int) -> timedelta:
@@ -190,12 +209,18 @@ def backoff(tries: int) -> timedelta:
     return timedelta(seconds=longest.total_seconds() * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
 
 
+def _spread(wait: timedelta) -> timedelta:
+    """Let those who wait for the same thing come back one after the other."""
+    return min(wait, LONGEST_HOLD) * random.uniform(1.0, 1.2) + timedelta(milliseconds=50)  # noqa: S311 - jitter
+
+
 def new_reference(wake: Wake) -> str:
     """Return an unguessable name for one attempt, which leads back to its reminder: 39 characters."""
     return base64.urlsafe_b64encode(wake.member + secrets.token_bytes(_REFERENCE_SECRET)).decode().rstrip("=")
 
 
-def _refused(reason: Reason) -> Outcome:
+def refused(reason: Reason) -> Outcome:
+    """Say how a reminder ends that a provider, or the person, does not want."""
     state = State.SUPPRESSED if reason is Reason.OPTED_OUT else State.FAILED
     return Outcome.final(state, reason, FailureClass.PERMANENT)
 

@@ -115,7 +115,7 @@ def check_worker(settings: Settings) -> Iterator[Finding]:
                 "list the countries whose numbers may be texted",
             )
     yield from _try("templates", lambda: drafting.Templates.load(settings.templates))
-    for name, table in settings.providers.items():
+    for name, table in settings.provider_tables().items():
         yield from _try(f"providers.{name}", partial(providers.load, name, table))
         yield from _check_provider(name, table)
     yield from _check_amounts(settings)
@@ -125,7 +125,7 @@ def _check_keys(folder: Path) -> Iterator[Finding]:
     """Look at the keys and change nothing: what a wrong clock made them forget would never come back."""
     yield from _try("the worker's keys", partial(_load_keys, folder))
     for path in sorted(folder.glob("*")) if folder.is_dir() else ():
-        if path.name.endswith((".key", ".ratchet")) and path.is_file() and not is_private(path):
+        if path.name.endswith((".key", ".ratchet", ".pepper")) and path.is_file() and not is_private(path):
             yield _unsafe(
                 "readable_by_others",
                 f"{path} can be read by others",
@@ -138,9 +138,10 @@ def _check_keys(folder: Path) -> Iterator[Finding]:
 
 
 def _load_keys(folder: Path) -> None:
-    from reminder_worker import opening, ratchet  # noqa: PLC0415 - not for blind processes
+    from reminder_worker import opening, optouts, ratchet  # noqa: PLC0415 - not for blind processes
 
     opening.WorkerKeys.load(folder)
+    optouts.Tags.load(folder)
     ratchet.turn(ratchet.Ratchet.load(folder), datetime.now(UTC))
 
 

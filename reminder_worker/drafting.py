@@ -14,7 +14,7 @@ Nothing is ever cut off. Curly quotes, dashes and unusual spaces are always made
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,8 +25,9 @@ from reminder_worker.dates import find_locale, write_date, write_time
 from reminder_worker.errors import Reason, Refused, SettingsError
 from reminder_worker.job import Level
 from reminder_worker.segments import measure, plain, tidy
-from reminder_worker.templates import Language, Parts, read_all
+from reminder_worker.templates import HELP, Language, Parts, read_all
 
+ENGLISH = "en"
 REPLY = "reply"  # the ``not_you`` that asks for STOP; any other is a number to call
 
 _SAMPLE_TIME = datetime(2027, 3, 16, 14, 30, tzinfo=UTC)
@@ -82,15 +83,19 @@ class Templates:
 
         Raises Refused (language_unknown), and SettingsError where ``not_you`` is none of these.
         """
-        drafts = []
         long, short = self._write(
             language=language, when=when, location=location, level=level, sender=sender, not_you=not_you
         )
-        for body in _spellings(long, short):
-            drafts.append(Draft(body, measure(body).count))
-            if drafts[-1].segments == 1:
-                break
-        return min(drafts, key=lambda draft: draft.segments)
+        return _shortest(_spellings(long, short))
+
+    def help(self, language: str) -> Draft:
+        """Write the answer to somebody who asks what this number is; in English where there is no template.
+
+        It is the same for everybody: it names no place, no time and no sender.
+        """
+        found = self._look_up(language) or self._find(ENGLISH)
+        text = _fill(found.texts[HELP, None], {})
+        return _shortest(_spellings(text, text))
 
     def preview(self, language: str, level: Level, *, sender: str | None = None) -> dict[str, Draft]:
         """Write every text of a level, by name, with a neutral place and time. Raises Refused (language_unknown)."""
@@ -146,6 +151,16 @@ class Templates:
         tags = language.lower().split("-")
         names = ("-".join(tags[:length]) for length in range(len(tags), 0, -1))
         return next((self._languages[name] for name in names if name in self._languages), None)
+
+
+def _shortest(bodies: Iterable[str]) -> Draft:
+    """Take the first text that fits one segment, else the first with the fewest."""
+    drafts = []
+    for body in bodies:
+        drafts.append(Draft(body, measure(body).count))
+        if drafts[-1].segments == 1:
+            break
+    return min(drafts, key=lambda draft: draft.segments)
 
 
 def _kind(not_you: str | None) -> str | None:

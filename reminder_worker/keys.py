@@ -14,6 +14,7 @@ from reminder_worker.encoding import to_text
 from reminder_worker.errors import SettingsError
 from reminder_worker.keyfiles import KEY_BYTES, PRIVATE, PUBLIC, Kind, create_file, key_file, replace_file
 from reminder_worker.opening import load_pointer_key, pointer_files
+from reminder_worker.optouts import pepper_file
 from reminder_worker.ratchet import GRACE_WEEKS, WEEKS_AHEAD, Ratchet, ratchet_file, save_ratchet, turn
 from reminder_worker.sealing import PublicKeys, is_platform, kid, week
 
@@ -38,7 +39,7 @@ def new_worker(folder: Path, now: datetime) -> list[Path]:
     create_file(pointer, key_file(Kind.POINTER, private=_secret()), PRIVATE)
     first = Ratchet(week(now) - GRACE_WEEKS, secrets.token_bytes(KEY_BYTES))
     create_file(ratchet, first.to_file(), PRIVATE)
-    return [pointer, ratchet, _publish(folder, now)]
+    return [pointer, ratchet, _make_pepper(folder), _publish(folder, now)]
 
 
 def new_platform(name: str, folder: Path) -> tuple[Path, Path]:
@@ -73,11 +74,20 @@ def rotate(folder: Path, now: datetime) -> Rotation:
     after = turn(before, now)
     if not save_ratchet(folder, after):
         raise SettingsError(f"{ratchet_file(folder)}: cannot be replaced")
+    _make_pepper(folder)
     files = pointer_files(folder)
     path = _pointer_file(folder, int(files[-1].name.split(".")[2]) + 1)
     create_file(path, key_file(Kind.POINTER, private=_secret()), PRIVATE)
     name = to_text(kid(bytes(load_pointer_key(path).public_key)))
     return Rotation(path, name, len(files) + 1, after.week - before.week, _publish(folder, now))
+
+
+def _make_pepper(folder: Path) -> Path:
+    """Make the key of the opt-out list, once: with another one, who said STOP would be forgotten."""
+    path = pepper_file(folder)
+    if not path.exists():
+        create_file(path, key_file(Kind.PEPPER, pepper=_secret()), PRIVATE)
+    return path
 
 
 def _publish(folder: Path, now: datetime) -> Path:

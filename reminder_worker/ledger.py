@@ -8,6 +8,7 @@ from reminder_worker.errors import Reason
 from reminder_worker.job import FailureClass, State
 
 ID_BYTES = 16
+FORGET_AFTER = timedelta(hours=72)  # without a receipt that is final; the last ones come about then
 CLAIM_LEASE = timedelta(seconds=20)  # from claim to intent, a matter of milliseconds
 
 
@@ -81,6 +82,18 @@ class OpenAttempt:
     provider: str
     reference: str
     asked: datetime
+    envelope: bytes = field(repr=False)
+    since: float = 0.0  # as of a claim
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A text that lies at its provider, with number and words, and should not any more."""
+
+    name: bytes  # in the ledger
+    shard: int
+    provider: str
+    message_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +123,7 @@ class Outcome:
     provider_message_id: str = ""
     segments: int = 0
     delay: timedelta = timedelta()
+    forget: timedelta | None = None  # when at the latest the provider should have number and words removed
 
     @classmethod
     def final(cls, state: State, reason: Reason, failure_class: FailureClass) -> "Outcome":
@@ -117,9 +131,11 @@ class Outcome:
         return cls(state.value, reason, failure_class)
 
     @classmethod
-    def sent(cls, provider_message_id: str, segments: int) -> "Outcome":
-        """Say that the provider accepted it."""
-        return cls(State.SENT.value, provider_message_id=provider_message_id, segments=segments)
+    def sent(cls, provider_message_id: str, segments: int, *, forget: bool = False) -> "Outcome":
+        """Say that the provider accepted it; ``forget`` where it keeps what has to be removed."""
+        name = State.SENT.value
+        span = FORGET_AFTER if forget else None
+        return cls(name, provider_message_id=provider_message_id, segments=segments, forget=span)
 
     @classmethod
     def closed(cls, reason: Reason) -> "Outcome":
@@ -149,3 +165,15 @@ class Reminder:
     attempts: int
     reason: str | None
     failure_class: str | None
+    reply: str | None = None  # confirmed, or cancel_requested: what the person answered
+
+
+_TEMPORARY = frozenset({Reason.UNREACHABLE, Reason.VALIDITY_OVER})
+_TECHNICAL = frozenset({Reason.CARRIER_FAILED, Reason.MISCONFIGURED})
+
+
+def failure_class(reason: Reason) -> FailureClass:
+    """Say whose fault it is that an accepted text did not arrive; the rest is the number's, or the text's."""
+    if reason in _TEMPORARY:
+        return FailureClass.TEMPORARY
+    return FailureClass.TECHNICAL if reason in _TECHNICAL else FailureClass.PERMANENT

@@ -7,13 +7,20 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from reminder_worker.errors import Reason, Refused
 
-_PREMIUM = {PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST, PhoneNumberType.UAN, PhoneNumberType.VOICEMAIL}
+_PREMIUM = {
+    PhoneNumberType.PREMIUM_RATE,
+    PhoneNumberType.SHARED_COST,
+    PhoneNumberType.UAN,
+    PhoneNumberType.VOICEMAIL,
+}
+_AMERICA = 1
+_SATELLITE = {870, 881, 882, 883}  # Inmarsat, Iridium and Globalstar, international networks: no country's numbers
 
 
 def normalise(text: str, countries: Collection[str] = ()) -> str:
     """Return an international number as E.164; ``countries`` (ISO 3166), where given, are the only ones allowed.
 
-    Raises Refused (number_invalid, number_premium, country_not_allowed).
+    Raises Refused (number_invalid, number_premium, number_satellite, country_not_allowed).
     """
     if not isinstance(text, str) or not text.strip().startswith("+"):
         raise Refused(Reason.NUMBER_INVALID, "phone", "write the number with + and its country code")
@@ -24,7 +31,10 @@ def normalise(text: str, countries: Collection[str] = ()) -> str:
     kind = phonenumbers.number_type(number)
     if number.extension or kind == PhoneNumberType.UNKNOWN:  # no pattern of a valid number fits
         raise Refused(Reason.NUMBER_INVALID, "phone", "there is no such number")
-    if kind in _PREMIUM:
+    if number.country_code in _SATELLITE:
+        raise Refused(Reason.NUMBER_SATELLITE, "phone", "is a satellite or international network's number")
+    # British 070 numbers are forwarded at the sender's cost, and known for fraud; American 500 numbers are not.
+    if kind in _PREMIUM or (kind == PhoneNumberType.PERSONAL_NUMBER and number.country_code != _AMERICA):
         raise Refused(Reason.NUMBER_PREMIUM, "phone", "is a premium-rate or shared-cost number")
     # Not by the number's one region: neighbours such as Finland and Åland share their numbers.
     if countries and not any(phonenumbers.is_valid_number_for_region(number, country) for country in countries):

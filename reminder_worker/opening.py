@@ -18,6 +18,7 @@ from nacl.signing import VerifyKey
 from reminder_worker.encoding import POINTER_BYTES, Body, unpad, unpae
 from reminder_worker.errors import Reason, Refused, SettingsError, Unopenable
 from reminder_worker.keyfiles import Kind, key_from_file, read_key_file
+from reminder_worker.notes import NOTE_BYTES, NOTE_CONTEXT, Note
 from reminder_worker.ratchet import GRACE_WEEKS, WEEKS_AHEAD, Ratchet, save_ratchet, turn
 from reminder_worker.sealing import (
     ENVELOPE_BYTES,
@@ -144,6 +145,16 @@ def open_pointer(keys: WorkerKeys, platform: str, pointer: bytes) -> Address:
     if not is_address(address.uri, address.language):
         raise Unopenable(Reason.POINTER_INVALID)
     return address
+
+
+def open_note(keys: WorkerKeys, note: bytes) -> Note:
+    """Open what the hooks process left. Raises Unopenable."""
+    box = _box(note, keys.envelope_box(note[1:_SEALED]))
+    content = _unseal(box, note, NOTE_BYTES)
+    context, *parts = _split(content, 5, Reason.MALFORMED)
+    if context != NOTE_CONTEXT:
+        raise Unopenable(Reason.MALFORMED)
+    return Note(*(part.decode("utf-8", "replace") for part in parts))
 
 
 def _box(sealed: bytes, box: SealedBox[PrivateKey] | None) -> SealedBox[PrivateKey]:

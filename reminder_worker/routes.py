@@ -1,5 +1,6 @@
 """Which provider carries a text, and which is next when it surely did not."""
 
+import random
 from collections.abc import Sequence
 
 from reminder_worker.settings import Route
@@ -13,7 +14,19 @@ class Routes:
         self._all = list(providers)
 
     def order(self, phone: str) -> list[str]:
-        """Return the providers to try, in order; all of them where no route is set."""
+        """Return the providers to try, in order; all of them where no route is set.
+
+        Where a route has weights, which provider comes first is drawn by them; the others follow as they are listed.
+        Whoever is unhealthy is passed over when its turn comes: its circuit is open.
+        """
         if not self._routes:
             return self._all
-        return next((route.providers for route in self._routes if phone.startswith(route.prefix)), [])
+        route = next((route for route in self._routes if phone.startswith(route.prefix)), None)
+        return [] if route is None else _drawn(route)
+
+
+def _drawn(route: Route) -> list[str]:
+    if route.weights is None:
+        return route.providers
+    (first,) = random.choices(route.providers, route.weights)  # noqa: S311 - which of several, not a secret
+    return [first, *(name for name in route.providers if name != first)]

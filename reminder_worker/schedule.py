@@ -5,8 +5,8 @@ them. Nothing in Redis tells a number, a place or an appointment's time: ids, du
 """
 
 import hashlib
+import logging
 import secrets
-import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from redis.exceptions import NoScriptError, RedisError
 
+from reminder_worker.clocks import boot_time, milliseconds, moment, to_ms
 from reminder_worker.errors import StoreUnavailable
 from reminder_worker.job import State
 from reminder_worker.ledger import (
@@ -37,7 +38,10 @@ WAKE_LEASE = timedelta(seconds=30)  # a wake-up is lost when nobody claims withi
 MOST_CLAIMS = 5  # a reminder whose worker died this often is a dead letter
 KEEP_DEAD = timedelta(days=7)
 CONFIRM_MS = 1_200  # how long an intent may wait for the disk; "everysec" takes up to a second
+TWICE = 2  # what scripts answer to a second proof
 BATCH = 500  # per script call: each takes Redis a few milliseconds
+
+log = logging.getLogger(__name__)
 
 
 class Schedule:
@@ -55,7 +59,7 @@ class Schedule:
         self.shards = shards
         self.durability = durability
         self.retention = retention
-        self._keep = milliseconds(retention)
+        self.keep_ms = milliseconds(retention)
 
     @classmethod
     def of(cls, settings: Settings, client: Client) -> Self:
@@ -66,10 +70,11 @@ class Schedule:
         """Return what all keys of a shard begin with; the braces put them on one node of a Cluster."""
         return b"rw:{%d}:" % shard
 
-    def _shard(self, id_: bytes) -> int:
+    def shard_of(self, id_: bytes) -> int:
+        """Say which shard an id, or any name that is as good as random, belongs to."""
         return id_[0] % self.shards
 
-    def _run(self, name: str, shard: int, *arguments: Any) -> Any:
+    def run(self, name: str, shard: int, *arguments: Any) -> Any:
         """Run a script; redis-py tries again after a lost connection, and every script bears that."""
         source, digest = script(name)
         try:
@@ -86,21 +91,21 @@ class Schedule:
         """Add appointments, or move those whose content changed; answers in the order of the entries."""
         answers: dict[int, Answer] = {}
         for shard in range(self.shards):
-            mine = [place for place, entry in enumerate(entries) if self._shard(entry.id) == shard]
+            mine = [place for place, entry in enumerate(entries) if self.shard_of(entry.id) == shard]
             for start in range(0, len(mine), BATCH):
                 batch = mine[start : start + BATCH]
                 flat = [part for place in batch for part in _flatten(entries[place])]
-                reply = self._run("add", shard, self._keep, *flat)
+                reply = self.run("add", shard, self.keep_ms, *flat)
                 answers.update(zip(batch, (Answer(word.decode()) for word in reply[::2]), strict=True))
         return [answers[place] for place in range(len(entries))]
 
     def cancel(self, id_: bytes) -> Answer:
         """Take an appointment back; ``cancelled`` means that nothing more will be sent."""
-        return Answer(self._run("cancel", self._shard(id_), self._keep, id_).decode())
+        return Answer(self.run("cancel", self.shard_of(id_), self.keep_ms, id_).decode())
 
     def show(self, id_: bytes) -> list[Reminder]:
         """Return what is known of each lead of an appointment; empty where nothing is, or not any more."""
-        prefix = self.prefix(self._shard(id_))
+        prefix = self.prefix(self.shard_of(id_))
         try:
             head = self.client.getrange(prefix + b"a:" + id_, 0, 11)
             if len(head) < 12:  # noqa: PLR2004
@@ -120,18 +125,26 @@ class Schedule:
 
     def take(self, shard: int, *, most: int = BATCH, capacity: int) -> Taken:
         """Take what is due, as long as fewer than ``capacity`` wait for a worker."""
-        now, waiting, next_due, *flat = self._run("take", shard, most, capacity, milliseconds(WAKE_LEASE))
+        now, waiting, next_due, *flat = self.run("take", shard, most, capacity, milliseconds(WAKE_LEASE))
         pause = None if next_due < 0 else timedelta(milliseconds=max(0, next_due - now))
         return Taken(_wakes(flat), waiting, pause)
 
     def sweep(self, shard: int, *, most: int = BATCH) -> list[Wake]:
         """Return what has to be woken again: lost wake-ups, dead workers, open attempts to look after."""
-        leases = milliseconds(WAKE_LEASE), MOST_CLAIMS, self._keep, milliseconds(KEEP_DEAD)
-        return _wakes(self._run("sweep", shard, most, *leases))
+        leases = milliseconds(WAKE_LEASE), MOST_CLAIMS, self.keep_ms, milliseconds(KEEP_DEAD)
+        return _wakes(self.run("sweep", shard, most, *leases))
 
     def beat(self, process: str) -> datetime:
         """Note that a process is alive; ``process`` is a kind and an opaque number. Return the store's time."""
-        return moment(self._run("beat", 0, process))
+        return moment(self.run("beat", 0, process))
+
+    def now(self) -> datetime:
+        """Return the store's time."""
+        try:
+            seconds, micro = self.client.time()
+        except RedisError as error:
+            raise unavailable(error) from None
+        return datetime.fromtimestamp(seconds + micro / 1e6, UTC)
 
     # What a worker does.
 
@@ -139,21 +152,22 @@ class Schedule:
         """Claim a reminder; None for a wake-up that is doubled, late or stale."""
         token, since = secrets.token_bytes(8), boot_time()
         lease = milliseconds(CLAIM_LEASE)
-        kind, *rest = self._run("claim", self._shard(wake.id), wake.member, wake.version, token, lease)
+        kind, *rest = self.run("claim", self.shard_of(wake.id), wake.member, wake.version, token, lease)
         if kind == b"claimed":
             now, tries, envelope = rest
             return Claim(wake, token, moment(now), tries, envelope, since)
         if kind == b"look":
-            now, provider, reference, asked = rest
-            return OpenAttempt(wake, moment(now), provider.decode(), reference.decode(), moment(asked))
+            now, provider, reference, asked, envelope = rest
+            names = provider.decode(), reference.decode()
+            return OpenAttempt(wake, moment(now), *names, moment(asked), envelope, since)
         return None
 
     def intend(self, claim: Claim, provider: str, reference: str, *, lease: timedelta) -> Intent:
         """Write down that ``provider`` is about to be called, as durably as configured."""
-        shard = self._shard(claim.wake.id)
+        shard = self.shard_of(claim.wake.id)
         arguments = claim.wake.member, claim.token, provider, reference, milliseconds(lease)
         if self.durability is Durability.NONE:
-            return Intent(self._run("intend", shard, *arguments).decode())
+            return Intent(self.run("intend", shard, *arguments).decode())
         source, _ = script("intend")
         try:
             with self.client.pipeline(transaction=False) as pipe:  # one connection: WAITAOF counts its own writes
@@ -171,22 +185,22 @@ class Schedule:
 
     def settle(self, wake: Wake, outcome: Outcome, *, token: bytes = b"", reference: str = "") -> bool:
         """Write down what became of a claim (``token``) or an attempt (``reference``); False: too late to count."""
-        return bool(
-            self._run(
-                "settle",
-                self._shard(wake.id),
-                wake.member,
-                token,
-                reference,
-                outcome.kind,
-                outcome.reason or "",
-                outcome.failure_class or "",
-                outcome.provider_message_id,
-                outcome.segments,
-                milliseconds(outcome.delay),
-                self._keep,
-            )
-        )
+        words = outcome.kind, outcome.reason or "", outcome.failure_class or ""
+        sent = outcome.provider_message_id, outcome.segments
+        spans = milliseconds(outcome.delay), self.keep_ms, self.forget_ms(outcome.forget)
+        done = self.run("settle", self.shard_of(wake.id), wake.member, token, reference, *words, *sent, *spans)
+        return proven(done)
+
+    def forget_ms(self, span: timedelta | None) -> int:
+        """Say when the provider is to remove a text: in time for its row; -1 where there is nothing to remove."""
+        return -1 if span is None else milliseconds(min(span, self.retention / 2))
+
+
+def proven(done: int) -> bool:
+    """Tell whether a proof counts; one too many is reported, for nobody can take it back."""
+    if done == TWICE:
+        log.error("texted_twice")
+    return bool(done)
 
 
 @cache
@@ -198,27 +212,8 @@ def script(name: str) -> tuple[str, str]:
     return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
-def boot_time() -> float:
-    """Return seconds that also count while the machine is suspended, where the system tells."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
-
-
-def milliseconds(span: timedelta) -> int:
-    """Redis counts in whole milliseconds."""
-    return round(span.total_seconds() * 1000)
-
-
-def _ms(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
-
-
-def moment(ms: float) -> datetime:
-    """Read a time as Redis keeps it."""
-    return datetime.fromtimestamp(ms / 1000, UTC)
-
-
 def _flatten(entry: Entry) -> Iterable[Any]:
-    return entry.id, entry.tag, entry.envelope, len(entry.dues), *map(_ms, entry.dues)
+    return entry.id, entry.tag, entry.envelope, len(entry.dues), *map(to_ms, entry.dues)
 
 
 def _wakes(flat: Sequence[Any]) -> list[Wake]:
@@ -243,4 +238,5 @@ def _reminder(lead: int, due: float | None, fields: dict[bytes, bytes]) -> Remin
         attempts=int(text.get("attempts", 0)),
         reason=text.get("reason") or None,
         failure_class=text.get("class") or None,
+        reply=text.get("reply"),
     )

@@ -168,7 +168,7 @@ def seal_pointer(public: PublicKeys, platform: str, uri: str, language: str) -> 
     content = pae(POINTER_CONTEXT, platform.encode(), uri.encode(), language.encode())
     if len(content) >= POINTER_CONTENT:
         raise Refused(Reason.POINTER_INVALID, "pointer", "does not fit; use a shorter contact token")
-    return _seal(public.pointers[-1], content, POINTER_CONTENT)
+    return seal(public.pointers[-1], content, POINTER_CONTENT)
 
 
 def pointer_from_text(public: PublicKeys, text: str) -> bytes:
@@ -195,7 +195,7 @@ def seal_envelope(public: PublicKeys, platform: PlatformKeys, entry_id: bytes, b
     content = pae(kid(bytes(platform.signing.verify_key)), name, entry_id, encoded, signature)
     if len(content) >= ENVELOPE_CONTENT:
         raise Refused(Reason.LOCATION_TOO_LONG, "location", "does not fit; shorten it or give fewer leads")
-    return _seal(worker, content, ENVELOPE_CONTENT)
+    return seal(worker, content, ENVELOPE_CONTENT)
 
 
 def signed_part(worker: bytes, platform: bytes, entry_id: bytes, body: bytes) -> bytes:
@@ -203,5 +203,6 @@ def signed_part(worker: bytes, platform: bytes, entry_id: bytes, body: bytes) ->
     return pae(JOB_CONTEXT, worker, platform, entry_id, body)
 
 
-def _seal(key: bytes, content: bytes, size: int) -> bytes:
+def seal(key: bytes, content: bytes, size: int) -> bytes:
+    """Pad a content and seal it to a public key, whose short name stands in front."""
     return VERSION + kid(key) + SealedBox(PublicKey(key)).encrypt(pad(content, size))

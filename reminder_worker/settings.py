@@ -11,12 +11,22 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings.exceptions import SettingsError as VariableError
 
 from reminder_worker import disclosure
 from reminder_worker.errors import Refused, SettingsError
+from reminder_worker.https import check_url
 from reminder_worker.job import Level
 from reminder_worker.ledger import Durability
 from reminder_worker.plan import MAX_LEADS, Lead, QuietHours
@@ -62,6 +72,7 @@ class Platform(_Table):
     not_you: Annotated[str, Field(pattern=r"^(reply|\+[1-9]\d{6,14})$")] | None = None  # STOP, or a number to call
     locations: Literal["lint"] = "lint"
     countries: list[Annotated[str, Field(pattern="^[A-Z]{2}$")]] = []
+    daily_cap: int = Field(default=10_000, ge=1)  # texts a day, so that a stolen key is no fortune
 
     @field_validator("sender")
     @classmethod
@@ -82,6 +93,13 @@ class Route(_Table):
 
     prefix: str = Field(default="+", pattern=r"^\+\d*$")
     providers: list[str] = Field(min_length=1)
+    weights: list[Annotated[int, Field(ge=0, le=1000)]] | None = None  # how often each comes first
+
+    @model_validator(mode="after")
+    def _a_weight_each(self) -> "Route":
+        if self.weights is not None and (len(self.weights) != len(self.providers) or not any(self.weights)):
+            raise ValueError("weights: give one for each provider, and not only zeros")
+        return self
 
 
 class Settings(BaseSettings):
@@ -106,6 +124,8 @@ class Settings(BaseSettings):
     retention_days: int = Field(default=30, ge=1, le=3660)
     shards: int = Field(default=1, ge=1, le=1024)
     on_unknown: Literal["hold", "resend"] = "hold"
+    phone_daily_cap: int = Field(default=10, ge=1, le=100)  # reminders a day for one phone
+    hooks_url: Annotated[str, AfterValidator(check_url)] | None = None  # where providers reach `hooks` from outside
     platforms: dict[Annotated[str, Field(pattern="^[a-z0-9-]{1,20}$")], Platform] = {}
     providers: dict[Annotated[str, Field(pattern="^[a-z0-9-]{1,32}$")], dict[str, Any]] = {}
     routes: list[Route] = []
@@ -129,6 +149,11 @@ class Settings(BaseSettings):
                 known = ", ".join(sorted(self.providers)) or "none; add a table [providers.NAME]"
                 raise ValueError(f"routes.{number}.providers: name only providers that have a table: {known}")
         return self
+
+    def provider_tables(self) -> dict[str, dict[str, Any]]:
+        """Return the table of each provider, with what is said once for all of them."""
+        common = {} if self.hooks_url is None else {"callback_url": self.hooks_url}
+        return {name: common | table for name, table in self.providers.items()}
 
     @property
     def production(self) -> bool:

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from redis.exceptions import RedisError
 
-from reminder_worker.schedule import Schedule, moment, unavailable
+from reminder_worker.clocks import moment
+from reminder_worker.schedule import Schedule, unavailable
 
 _DAY_MS = 86_400_000
 

@@ -19,7 +19,11 @@ _FIELDS = {
     "not_you.reply": (),
     "not_you.call": ("number",),
 }
-_SECTIONS = {name + size: Counter(fields) for name, fields in _FIELDS.items() for size in ("", ".short")}
+HELP = "help"  # the answer to somebody who asks what this number is
+_SECTIONS = {name + size: Counter(fields) for name, fields in _FIELDS.items() for size in ("", ".short")} | {
+    HELP: Counter[str]()
+}
+_NAMES_STOP = ("not_you.reply", "not_you.reply.short", HELP)
 _HEADING = re.compile(r"\[(.*)\]")
 _WORD = re.compile(r"[a-z_.]{1,30}")
 
@@ -73,9 +77,9 @@ def _read(path: Path) -> Language:
         if section not in sections:
             raise SettingsError(f"{where}: [{section}] is missing")
         _check(f"{where} [{section}]", sections[section], allowed)
-    for size in ("", ".short"):
-        if "STOP" not in sections[f"not_you.reply{size}"]:
-            raise SettingsError(f"{where} [not_you.reply{size}]: must name the word STOP")
+    for section in _NAMES_STOP:
+        if "STOP" not in sections[section]:
+            raise SettingsError(f"{where} [{section}]: must name the word STOP")
     return Language(name, _assemble(sections))
 
 
@@ -117,8 +121,8 @@ def _check(where: str, text: str, allowed: Counter[str]) -> None:
 
 
 def _assemble(sections: Mapping[str, str]) -> dict[tuple[str, str | None], Parts]:
-    """Put each ``not_you`` sentence into each text once, so that drafting only fills in values."""
-    texts: dict[tuple[str, str | None], Parts] = {}
+    """Put each ``not_you`` sentence into each text once, and the answer to HELP as it is."""
+    texts: dict[tuple[str, str | None], Parts] = {(HELP, None): ((sections[HELP], None),)}
     for section in ("place", "time"):
         for size in ("", ".short"):
             for kind in (None, "reply", "call"):

@@ -4,34 +4,39 @@
 """
 
 import logging
-import os
-import secrets
 import sys
-import threading
 from collections.abc import Mapping
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 
 import dramatiq
 
 from reminder_worker import broker as queue
 from reminder_worker import contacts, disclosure, doctor, job, logs, providers, settings, store
+from reminder_worker.answering import Answering
 from reminder_worker.contacts import Contact
-from reminder_worker.delivery import Delivery
+from reminder_worker.delivery import Delivery, Order, refused
 from reminder_worker.drafting import Draft, Templates
-from reminder_worker.errors import Reason, Refused, SettingsError, StoreUnavailable, Unopenable
+from reminder_worker.errors import Reason, Refused, SettingsError, Unopenable
+from reminder_worker.gate import Gate
+from reminder_worker.inbox import Inbox
 from reminder_worker.job import FailureClass, Job, Level, State
 from reminder_worker.ledger import Claim, OpenAttempt, Outcome, Wake
 from reminder_worker.lifeline import end_with_parent
 from reminder_worker.opening import Signer, WorkerKeys, load_signers, open_envelope, open_pointer
-from reminder_worker.plan import EXPIRES_BEFORE, QUIET_GRACE, Lead, QuietHours, Slot, slots
+from reminder_worker.optouts import OptOuts, Tags
+from reminder_worker.plan import Lead, Slot, slots
+from reminder_worker.pulse import Pulse
+from reminder_worker.receipts import Receipts
+from reminder_worker.reconciling import Reconciling
 from reminder_worker.routes import Routes
 from reminder_worker.schedule import Schedule
+from reminder_worker.sealing import PublicKeys
+from reminder_worker.sending import Carriers
 from reminder_worker.settings import Platform, Settings
+from reminder_worker.timeliness import wrong_moment
 
-EARLY = timedelta(seconds=5)  # between a platform's clock and the store's
-BEAT_EVERY = 5.0  # seconds
 WRONG_USE = 2  # exit code
 FALLBACK_LANGUAGE = "en"  # better than no text, where a pointer asks for a language without a template
 
@@ -48,20 +53,28 @@ class Worker:
         signers: Mapping[bytes, Signer],
         platforms: Mapping[str, Platform],
         templates: Templates,
+        optouts: OptOuts,
+        carriers: Carriers,
         delivery: Delivery,
+        reconciling: Reconciling,
+        answering: Answering,
     ) -> None:
-        self._schedule = schedule
+        self.schedule = schedule
         self._keys = keys
         self._signers = signers
         self._platforms = platforms
         self._templates = templates
+        self._optouts = optouts
+        self.carriers = carriers
         self._delivery = delivery
+        self._reconciling = reconciling
+        self._answering = answering
 
     def remind(self, wake: Wake) -> None:
         """Tell the story of one reminder, from a wake-up to a text."""
-        claim = self._schedule.claim(wake)
+        claim = self.schedule.claim(wake)
         if isinstance(claim, OpenAttempt):
-            self._delivery.look(claim)
+            self._reconciling.look(claim, self._reopen)
         if not isinstance(claim, Claim):
             return
         try:
@@ -74,9 +87,18 @@ class Worker:
         except (Unopenable, Refused) as error:
             self._settle(claim, ending(error))
         else:
-            self._delivery.deliver(claim, contact, draft, slot.expires)
+            self._delivery.deliver(claim, Order(name, contact, draft, slot.expires))
 
-    def _open(self, claim: Claim) -> tuple[str, Job, Slot]:
+    def _reopen(self, attempt: OpenAttempt) -> Order | None:
+        """Give the text of an attempt in doubt again; None where it must not be sent any more."""
+        try:
+            name, opened, slot = self._open(attempt)
+            contact = self._resolve(name, opened)
+            return Order(name, contact, self._draft(name, opened, contact), slot.expires)
+        except (Unopenable, Refused):
+            return None
+
+    def _open(self, claim: Claim | OpenAttempt) -> tuple[str, Job, Slot]:
         """Open the envelope; when the lead may go out is told by the signed job, not by Redis. Raises Unopenable."""
         sealed = open_envelope(self._keys, self._signers, claim.envelope, entry_id=claim.wake.id)
         opened = Job(job.from_time(sealed.body.time), sealed.body.location, sealed.body.pointer)
@@ -87,9 +109,12 @@ class Worker:
         return sealed.platform, opened, planned[claim.wake.lead]
 
     def _resolve(self, platform: str, opened: Job) -> Contact:
-        """Open the pointer and find the phone behind it. Raises Unopenable, Refused."""
+        """Open the pointer and find the phone behind it, which wants texts. Raises Unopenable, Refused."""
         address = open_pointer(self._keys, platform, opened.pointer)
-        return contacts.resolve(address.uri, address.language, self._platforms[platform].countries)
+        contact = contacts.resolve(address.uri, address.language, self._platforms[platform].countries)
+        if self._optouts.has(platform, contact.phone):
+            raise Refused(Reason.OPTED_OUT, "phone", "wants no more texts")
+        return contact
 
     def _draft(self, platform: str, opened: Job, contact: Contact) -> Draft:
         """Write the text; a place that discloses is left out."""
@@ -107,7 +132,7 @@ class Worker:
 
     def _settle(self, claim: Claim, outcome: Outcome) -> None:
         """Write down how a claim ended before any provider was asked."""
-        self._schedule.settle(claim.wake, outcome, token=claim.token)
+        self.schedule.settle(claim.wake, outcome, token=claim.token)
         log.info("settled", extra={"state": outcome.kind, "reason": outcome.reason})
 
     def beat(self, name: str) -> None:
@@ -115,60 +140,23 @@ class Worker:
 
         What is forgotten never comes back, so the earlier of two clocks decides when a week is over.
         """
-        now = min(self._schedule.beat(name), datetime.now(UTC))
+        now = min(self.schedule.beat(name), datetime.now(UTC))
         try:
             self._keys.advance(now)
         except SettingsError:
             log.error("keys_behind")  # noqa: TRY400 - there is nothing to trace
 
-
-def wrong_moment(opened: Job, slot: Slot, quiet: QuietHours | None, now: datetime) -> Outcome | None:
-    """Say what becomes of a reminder that cannot go out now; None where it can."""
-    if now >= slot.expires:
-        last = slot.expires == opened.time.astimezone(UTC) - EXPIRES_BEFORE  # not on the wall clock
-        reason = Reason.TOO_LATE if last else Reason.SUPERSEDED
-        return Outcome.final(State.EXPIRED, reason, FailureClass.TEMPORARY)
-    if now < slot.due - EARLY:  # whoever can write to Redis can wake early, and nothing more
-        return Outcome.hold(Reason.TOO_EARLY, slot.due - now)
-    local = now.astimezone(opened.time.tzinfo)
-    if quiet and quiet.cover(local) and quiet.cover(local - QUIET_GRACE):
-        awake = quiet.after(local)
-        if awake >= slot.expires:
-            return Outcome.final(State.EXPIRED, Reason.TOO_LATE, FailureClass.TEMPORARY)
-        return Outcome.hold(Reason.QUIET_HOURS, awake - now)
-    return None
+    def tidy(self) -> None:
+        """Do what people's answers ask for, and have providers remove what they should not keep."""
+        self._answering.read_all(self.schedule.now())
+        self._delivery.forget()
 
 
 def ending(error: Unopenable | Refused) -> Outcome:
     """Say how a reminder ends that cannot be opened, or whose phone may not be texted."""
-    state = State.REJECTED if isinstance(error, Unopenable) else State.FAILED
-    return Outcome.final(state, error.reason, FailureClass.PERMANENT)
-
-
-class Pulse(dramatiq.Middleware):
-    """Beats while the process works; the only middleware there is."""
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._stop = threading.Event()
-        self._name = f"worker/{os.getpid()}-{secrets.token_hex(3)}"
-
-    def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
-        """Start beating."""
-        log.info("worker_started")
-        threading.Thread(target=self._beat, name="pulse", daemon=True).start()
-
-    def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
-        """Stop beating; what is in flight is finished by dramatiq."""
-        self._stop.set()
-        log.info("worker_stopping")
-
-    def _beat(self) -> None:
-        while True:
-            with suppress(StoreUnavailable):
-                self._worker.beat(self._name)
-            if self._stop.wait(BEAT_EVERY):
-                return
+    if isinstance(error, Unopenable):
+        return Outcome.final(State.REJECTED, error.reason, FailureClass.PERMANENT)
+    return refused(error.reason)
 
 
 def setup() -> None:
@@ -186,13 +174,23 @@ def _set_up(chosen: Settings) -> None:
     url = store.resolve_url(chosen.store_url)
     worker, found = prepare(chosen, url)
     doctor.warn(found)
-    broker = queue.connect(store.queue_url(chosen.queue_url, url), [Pulse(worker)])
+    listen(chosen, worker)
+    broker = queue.connect(store.queue_url(chosen.queue_url, url), [Pulse(worker.beat, worker.tidy)])
 
     def remind(id: str, lead: int, version: int) -> None:  # noqa: A002 - the message's own names
         worker.remind(queue.read(id, lead, version))
 
     dramatiq.actor(actor_name=queue.ACTOR, queue_name=queue.QUEUE, broker=broker)(remind)
     dramatiq.set_broker(broker)
+
+
+def listen(chosen: Settings, worker: Worker) -> None:
+    """Hear providers whose receipts come over the line that sends. Raises SettingsError."""
+    lines = [provider for provider in worker.carriers if isinstance(provider, providers.Line)]
+    if lines:
+        inbox = Inbox(worker.schedule, PublicKeys.load(chosen.keys / "worker.pub.json"))
+        for line in lines:
+            line.listen(partial(inbox.take, line))
 
 
 def prepare(chosen: Settings, url: str) -> tuple[Worker, list[doctor.Finding]]:
@@ -204,19 +202,33 @@ def prepare(chosen: Settings, url: str) -> tuple[Worker, list[doctor.Finding]]:
 
 def build(chosen: Settings, schedule: Schedule) -> Worker:
     """Load what only a worker may hold. Raises SettingsError."""
-    carriers = {name: providers.load(name, table) for name, table in chosen.providers.items()}
-    delivery = Delivery(
-        schedule,
-        carriers,
-        Routes(chosen.routes, list(carriers)),
-        allow_numbers=None if chosen.production else chosen.allow_numbers,
-        resend_unknown=chosen.on_unknown == "resend",
-    )
-    return Worker(
+    tables = chosen.provider_tables()
+    return assemble(
+        chosen,
         schedule,
         WorkerKeys.load(chosen.keys),
-        load_signers({name: platform.verify_key for name, platform in chosen.platforms.items()}),
-        chosen.platforms,
-        Templates.load(chosen.templates),
-        delivery,
+        {name: providers.load(name, table) for name, table in tables.items()},
+    )
+
+
+def assemble(chosen: Settings, schedule: Schedule, keys: WorkerKeys, found: Mapping[str, providers.Provider]) -> Worker:
+    """Put a worker together from its keys and its providers. Raises SettingsError."""
+    tags, templates = Tags.load(chosen.keys), Templates.load(chosen.templates)
+    optouts, receipts = OptOuts(schedule, tags, chosen.platforms), Receipts(schedule)
+    carriers = Carriers(found, allow_numbers=None if chosen.production else chosen.allow_numbers)
+    gate = Gate(
+        schedule,
+        tags,
+        optouts,
+        limits={name: providers.read_table(providers.Limits, name, table) for name, table in chosen.providers.items()},
+        platform_caps={name: platform.daily_cap for name, platform in chosen.platforms.items()},
+        phone_cap=chosen.phone_daily_cap,
+    )
+    routes = Routes(chosen.routes, list(found))
+    delivery = Delivery(schedule, carriers, routes, gate, optouts, receipts)
+    signers = load_signers({name: platform.verify_key for name, platform in chosen.platforms.items()})
+    reconciling = Reconciling(schedule, carriers, delivery, resend_unknown=chosen.on_unknown == "resend")
+    answering = Answering(schedule, keys, tags, optouts, carriers, templates)
+    return Worker(
+        schedule, keys, signers, chosen.platforms, templates, optouts, carriers, delivery, reconciling, answering
     )

@@ -4,7 +4,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
-from reminder_worker import schedule, store
+from reminder_worker import clocks, schedule, store
 
 KEY = "test:now"
 START = datetime(2027, 3, 1, 9, tzinfo=UTC)
@@ -30,7 +30,7 @@ class Clock:
 
     def set(self, moment: datetime) -> None:
         self.now = moment
-        self._client.set(KEY, schedule._ms(moment))
+        self._client.set(KEY, clocks.to_ms(moment))
 
     def forward(self, **span: float) -> datetime:
         """Move on by what a timedelta takes, and return the new time."""

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 LIVE = {"queued", "claimed"}
+ARRIVED = {"delivered", "undelivered"}
 DAY = 86_400_000
 
 
@@ -25,6 +26,9 @@ class Row:
     looks: int = 0
     tries: int = 0
     attempts: int = 0
+    asked: int = 0
+    message: str = ""
+    earlier: dict[str, str] = field(default_factory=dict)  # provider of each attempt before the last, by reference
 
 
 @dataclass
@@ -48,6 +52,7 @@ class Model:
         self.now = now
         self.appointments: dict[bytes, Appointment] = {}
         self.counts: Counter[tuple[int, str, str]] = Counter()
+        self.forget: dict[str, int] = {}  # texts to be removed by their providers, and when
         self._lease, self._most_claims, self._keep_dead = lease, most_claims, keep_dead
 
     def rows(self, shard: int, shards: int) -> dict[bytes, Row]:
@@ -58,7 +63,8 @@ class Model:
     def add(self, id_: bytes, tag: bytes, envelope: bytes, dues: list[int]) -> str:
         old = self.appointments.get(id_)
         if old and old.tag == tag:
-            rejected, out = any(row.state == "rejected" for row in old.rows), old.rows[-1].state in {"sent", "unknown"}
+            rejected, last = any(row.state == "rejected" for row in old.rows), old.rows[-1].state
+            out = last in {"sent", "unknown"} | ARRIVED
             if out or not rejected:
                 return "unchanged"
         if old and any(row.state == "sending" for row in old.rows):
@@ -106,25 +112,48 @@ class Model:
         return "claimed" if row.state == "claimed" and row.token == token else "no"
 
     def intend(self, row: Row | None, token: bytes, provider: str, ref: str, lease: int) -> str:
-        if row is None or (row.ref == ref and row.state != "sending"):
+        if row is None or (row.ref == ref and row.state != "sending") or ref in row.earlier:
             return "lost"
         if row.ref == ref:
             return "ok"
         if row.state != "claimed" or row.token != token:
             return "lost"
+        if row.ref:
+            row.earlier[row.ref] = row.provider
         row.state, row.provider, row.ref, row.until, row.looks = "sending", provider, ref, self.now + lease, 0
+        row.asked = self.now
         row.attempts += 1
         return "ok"
 
-    def settle(self, row: Row | None, token: bytes, ref: str, kind: str, reason: str, delay: int) -> bool:
+    def prove(self, row: Row | None, ref: str, by: str, state: str, reason: str, message: str, forget: int) -> int:
+        if row is None or not ref or (ref != row.ref and ref not in row.earlier):
+            return 0
+        provider = row.provider if ref == row.ref else row.earlier[ref]
+        if by not in {"", provider}:
+            return 0
+        accepted = row.state == "sent" or row.state in ARRIVED
+        if accepted and ref != row.ref:
+            return 2
+        news = row.state not in ARRIVED and not (accepted and state == "sent")
+        if news:
+            self._finish(row, state, reason, provider)
+            if ref != row.ref:
+                row.earlier[row.ref] = row.provider
+                row.ref, row.provider = ref, row.earlier.pop(ref)
+        named = bool(row.message)
+        row.message = row.message or message
+        if forget >= 0 and row.message and (news or not named):
+            name = f"{row.asked // DAY}|{provider}|{row.message}"
+            self.forget[name] = self.now if row.state in ARRIVED else self.now + forget
+        return 1
+
+    def settle(
+        self, row: Row | None, token: bytes, ref: str, kind: str, reason: str, delay: int, message: str, forget: int
+    ) -> bool:
         if row is None:
             return False
         if kind == "sent":
-            if not ref or row.ref != ref:
-                return False
-            if row.state != "sent":
-                self._finish(row, "sent", reason)
-            return True
+            return bool(self.prove(row, ref, "", kind, reason, message, forget))
         is_open = row.state == "sending" and ref != "" and row.ref == ref
         is_held = row.state == "claimed" and token != b"" and row.token == token
         if not is_open and not is_held:
@@ -163,9 +192,9 @@ class Model:
         found = sorted((row.until, member) for member, row in rows.items() if row.state in states)
         return [(member, rows[member]) for until, member in found if until <= before][:most]
 
-    def _finish(self, row: Row, state: str, reason: str) -> None:
+    def _finish(self, row: Row, state: str, reason: str, by: str = "") -> None:
         if row.ended is not None:
             self.counts[row.ended // DAY, row.state, row.provider] -= 1
         row.state, row.reason, row.ended, row.token = state, reason, self.now, None
         row.wakes = row.claims = row.looks = 0
-        self.counts[self.now // DAY, state, row.provider] += 1
+        self.counts[self.now // DAY, state, by or row.provider] += 1

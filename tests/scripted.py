@@ -11,17 +11,23 @@ from zoneinfo import ZoneInfo
 from clock import START, Clock
 
 from reminder_worker import keys, providers
+from reminder_worker.answering import Answering
 from reminder_worker.client import Appointment, Client
 from reminder_worker.delivery import Delivery
 from reminder_worker.drafting import Templates
+from reminder_worker.gate import Gate
 from reminder_worker.ledger import Answer, Entry, Reminder, Wake
 from reminder_worker.opening import WorkerKeys, load_pointer_key, load_signers, pointer_files
+from reminder_worker.optouts import OptOuts, Tags
 from reminder_worker.plan import Lead
-from reminder_worker.providers import Capabilities, Sent, Text
+from reminder_worker.providers import Capabilities, Limits, Provider, Sent, Text
 from reminder_worker.ratchet import Ratchet
+from reminder_worker.receipts import Receipts
+from reminder_worker.reconciling import Reconciling
 from reminder_worker.routes import Routes
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys
+from reminder_worker.sending import Carriers
 from reminder_worker.settings import Platform, Route
 from reminder_worker.worker import Worker
 
@@ -31,8 +37,8 @@ PLACE = "27 rue des Archives, Paris"
 REFERENCE = "A-1007"
 
 
-class Scripted:
-    """Answers call by call from its script, then accepts; ``find`` knows what was accepted."""
+class Scripted(Provider):
+    """Answers call by call from its script, then accepts; ``find`` and ``search`` know what was accepted."""
 
     def __init__(self, *answers: Sent | Exception, name: str = "scripted", **capabilities: Any) -> None:
         self.name = name
@@ -43,6 +49,7 @@ class Scripted:
         self.looks: list[str] = []
         self.during: Callable[[Text], object] = lambda _: None
         self.silence: Exception | None = None  # what ``find`` raises
+        self.forgotten: list[str] = []
         self._answers = deque(answers)
 
     def send(self, text: Text, *, deadline: float) -> Sent:
@@ -60,6 +67,49 @@ class Scripted:
         if self.silence:
             raise self.silence
         return self.accepted.get(reference)
+
+    def search(self, text: Text, asked: datetime) -> Sent | None:
+        self.looks.append(text.to)
+        if self.silence:
+            raise self.silence
+        return self.accepted.get(text.reference)
+
+    def forget(self, provider_message_id: str) -> None:
+        if self.silence:
+            raise self.silence
+        self.forgotten.append(provider_message_id)
+
+
+class Office:
+    """All that is around providers: limits, opt-outs, receipts, deliveries."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        *carriers: providers.Provider,
+        routes: Collection[Route] = (),
+        allow: Collection[str] | None = None,
+        resend: bool = False,
+        limits: Mapping[str, Any] | None = None,
+        platform_cap: int | None = None,
+        phone_cap: int = 100,
+    ) -> None:
+        names = [carrier.name for carrier in carriers]
+        self.tags = Tags(bytes(range(32)))
+        self.optouts = OptOuts(schedule, self.tags, ["clinic", "other"])
+        self.receipts = Receipts(schedule)
+        self.carriers = Carriers(dict(zip(names, carriers, strict=True)), allow_numbers=allow)
+        self.gate = Gate(
+            schedule,
+            self.tags,
+            self.optouts,
+            limits={name: Limits(**(limits or {})) for name in names},
+            platform_caps={"clinic": platform_cap},
+            phone_cap=phone_cap,
+        )
+        rest = Routes(list(routes), names), self.gate, self.optouts, self.receipts
+        self.delivery = Delivery(schedule, self.carriers, *rest)
+        self.reconciling = Reconciling(schedule, self.carriers, self.delivery, resend_unknown=resend)
 
 
 @dataclass(frozen=True)
@@ -94,6 +144,7 @@ class Practice:
         routes: Collection[Route] = (),
         allow: Collection[str] | None = None,
         platform: Mapping[str, Any] | None = None,
+        **limits: Any,
     ) -> None:
         self.schedule, self.clock, self.keys = schedule, clock, made
         chosen = Platform(verify_key=made.folder / "clinic.pub", **platform or {})
@@ -102,11 +153,9 @@ class Practice:
             schedule, made.clinic, made.public, leads=[Lead.parse("2h")], quiet_hours=chosen.quiet_hours
         )
         self.private = made.private()
-        self.delivery = Delivery(
-            schedule,
-            {carrier.name: carrier for carrier in carriers},
-            Routes(list(routes), [carrier.name for carrier in carriers]),
-            allow_numbers=allow,
+        self.office = Office(schedule, *carriers, routes=routes, allow=allow, **limits)
+        self.answering = Answering(
+            schedule, self.private, self.office.tags, self.office.optouts, self.office.carriers, Templates.load()
         )
         self.worker = Worker(
             schedule,
@@ -114,7 +163,11 @@ class Practice:
             load_signers({"clinic": chosen.verify_key, "other": other.verify_key}),
             {"clinic": chosen, "other": other},
             Templates.load(),
-            self.delivery,
+            self.office.optouts,
+            self.office.carriers,
+            self.office.delivery,
+            self.office.reconciling,
+            self.answering,
         )
 
     def seal(self, **changes: Any) -> Entry:

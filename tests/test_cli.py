@@ -343,6 +343,7 @@ def test_reminders_are_shown_as_a_table_or_as_json(run, shop):
         "provider": None,
         "attempts": 0,
         "reason": None,
+        "reply": None,
         "failure_class": None,
     }
 
@@ -482,7 +483,7 @@ def test_keys_are_made_with_mode_0600_and_never_printed_nor_overwritten(run, her
     assert (first.code, second.code) == (0, 0)
     files = sorted((here / "k").iterdir())
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in files}
-    private = {"clinic.key", "worker.pointer.1.key", "worker.ratchet"}
+    private = {"clinic.key", "optouts.pepper", "worker.pointer.1.key", "worker.ratchet"}
     assert {name for name, mode in modes.items() if mode == 0o600} == private
     assert set(modes) - private == {"clinic.pub", "worker.pub.json"}
     assert (first.out + second.out).split() == [word for name in WRITTEN for word in ("wrote", f"k/{name}")]

@@ -11,12 +11,13 @@ import pytest
 from clock import Clock
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted import PHONE, Scripted
+from scripted import PHONE, Office, Scripted
 from tenacity import wait_none
 
-from reminder_worker import delivery, store
+from reminder_worker import delivery, sending, store
+from reminder_worker.clocks import boot_time
 from reminder_worker.contacts import Contact
-from reminder_worker.delivery import CALL, FIRST_DELAY, FRESH, LEASE, LONGEST_DELAY, PATIENCE, Delivery, backoff
+from reminder_worker.delivery import FIRST_DELAY, FRESH, LEASE, LONGEST_DELAY, Delivery, Order, backoff
 from reminder_worker.drafting import Draft
 from reminder_worker.errors import (
     Ambiguous,
@@ -31,8 +32,9 @@ from reminder_worker.errors import (
 from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import Claim, Durability, Entry, Intent, OpenAttempt, Reminder, Wake
 from reminder_worker.providers import Sent, Text
-from reminder_worker.routes import Routes
-from reminder_worker.schedule import Schedule, boot_time
+from reminder_worker.reconciling import PATIENCE
+from reminder_worker.schedule import Schedule
+from reminder_worker.sending import CALL
 from reminder_worker.settings import Route
 
 ID = b"\0" + bytes(range(1, 16))
@@ -40,6 +42,10 @@ CONTACT = Contact(PHONE, "fr")
 DRAFT = Draft("Rappel", 1)
 USEFUL = timedelta(hours=1)
 SETTLES = timedelta(minutes=10)
+
+
+def order(expires: datetime) -> Order:
+    return Order("clinic", CONTACT, DRAFT, expires)
 
 
 class Desk:
@@ -64,18 +70,20 @@ class Desk:
         self.add()
         self.expires = self.clock.now + useful
         claim = self.claim()
-        self.make(*providers, routes=routes, **options).deliver(claim, CONTACT, DRAFT, self.expires)
+        self.make(*providers, routes=routes, **options).deliver(claim, self.order)
         return claim
 
     def again(self) -> None:
         """Claim and deliver what is due now, once more."""
-        self.delivery.deliver(self.claim(), CONTACT, DRAFT, self.expires)
+        self.delivery.deliver(self.claim(), self.order)
 
-    def make(self, *providers: Scripted, routes: Any = (), **options: Any) -> Delivery:
-        names = [provider.name for provider in providers]
-        by_name = dict(zip(names, providers, strict=True))
-        options = {"allow_numbers": None} | options
-        self.delivery = Delivery(self.schedule, by_name, Routes(list(routes), names), **options)
+    @property
+    def order(self) -> Order:
+        return order(self.expires)
+
+    def make(self, *providers: Scripted, **options: Any) -> Delivery:
+        self.office = Office(self.schedule, *providers, **options)
+        self.delivery = self.office.delivery
         return self.delivery
 
     def look(self, **span: float) -> None:
@@ -84,7 +92,10 @@ class Desk:
         for wake in self.schedule.sweep(0):
             attempt = self.schedule.claim(wake)
             assert isinstance(attempt, OpenAttempt)
-            self.delivery.look(attempt)
+            self.look_at(attempt)
+
+    def look_at(self, attempt: OpenAttempt, *, useful: bool = True) -> None:
+        self.office.reconciling.look(attempt, lambda _: self.order if useful else None)
 
     def show(self) -> Reminder:
         return self.schedule.show(ID)[0]
@@ -103,7 +114,7 @@ class Desk:
 
 @pytest.fixture
 def desk(schedule: Schedule, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    monkeypatch.setattr(delivery, "wait_fixed", lambda _: wait_none())
+    monkeypatch.setattr(sending, "wait_fixed", lambda _: wait_none())
     return Desk(schedule, clock)
 
 
@@ -116,7 +127,8 @@ def boot(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
         nonlocal frozen
         frozen += seconds
 
-    monkeypatch.setattr(delivery, "boot_time", lambda: boot_time() + frozen)
+    for module in (delivery, sending):
+        monkeypatch.setattr(module, "boot_time", lambda: boot_time() + frozen)
     return freeze
 
 
@@ -186,7 +198,7 @@ def test_what_may_have_been_accepted_is_neither_sent_again_nor_given_to_anybody_
     first, second = Scripted(error, name="first"), Scripted(name="second")
     claim = desk.deliver(first, second)
     assert desk.show().state is State.SENDING
-    desk.delivery.deliver(claim, CONTACT, DRAFT, desk.expires)  # whoever tries: the attempt is open
+    desk.delivery.deliver(claim, desk.order)  # whoever tries: the attempt is open
     desk.look(seconds=LEASE.seconds)
     assert desk.show().state is State.SENDING
     desk.look(days=1)
@@ -268,7 +280,7 @@ def test_an_intent_that_is_not_confirmed_sends_nothing_and_is_retried(desk: Desk
     desk.schedule = Schedule(client, durability=Durability.REPLICA)  # there is no replica
     provider = Scripted()
     desk.add()
-    desk.make(provider).deliver(desk.claim(), CONTACT, DRAFT, desk.clock.now + USEFUL)
+    desk.make(provider).deliver(desk.claim(), order(desk.clock.now + USEFUL))
     assert not provider.texts
     assert desk.ending() == (State.SCHEDULED, Reason.NOT_CONFIRMED, None)
     assert timedelta() < desk.wait() <= FIRST_DELAY
@@ -301,7 +313,7 @@ def test_what_was_cancelled_after_the_claim_is_not_sent(desk: Desk) -> None:
     desk.add()
     claim, provider = desk.claim(), Scripted()
     desk.schedule.cancel(ID)
-    desk.make(provider).deliver(claim, CONTACT, DRAFT, desk.clock.now + USEFUL)
+    desk.make(provider).deliver(claim, order(desk.clock.now + USEFUL))
     assert not provider.texts
     assert desk.show().state is State.CANCELLED
 
@@ -310,7 +322,7 @@ def test_what_was_moved_after_the_claim_is_not_sent(desk: Desk) -> None:
     desk.add()
     claim, provider = desk.claim(), Scripted()
     desk.add(content=2)
-    desk.make(provider).deliver(claim, CONTACT, DRAFT, desk.clock.now + USEFUL)
+    desk.make(provider).deliver(claim, order(desk.clock.now + USEFUL))
     assert not provider.texts
     assert desk.show().state is State.SCHEDULED
 
@@ -324,10 +336,10 @@ def test_a_worker_whose_claim_was_taken_over_sends_nothing(desk: Desk) -> None:
     assert isinstance(claim, Claim)
     provider = Scripted()
     expires = desk.clock.now + USEFUL
-    desk.make(provider).deliver(frozen, CONTACT, DRAFT, expires)
+    desk.make(provider).deliver(frozen, order(expires))
     assert not provider.texts
     assert desk.show().state is State.QUEUED
-    desk.delivery.deliver(claim, CONTACT, DRAFT, expires)
+    desk.delivery.deliver(claim, order(expires))
     assert len(provider.texts) == 1
 
 
@@ -336,7 +348,7 @@ def test_a_worker_whose_claim_was_taken_over_ends_nothing(desk: Desk) -> None:
     frozen = desk.claim()
     desk.clock.forward(seconds=20)
     desk.schedule.claim(desk.schedule.sweep(0)[0])
-    desk.make().deliver(frozen, CONTACT, DRAFT, desk.clock.now + USEFUL)  # no provider: it would wait for an operator
+    desk.make().deliver(frozen, order(desk.clock.now + USEFUL))  # no provider: it would wait for an operator
     assert desk.show().state is State.QUEUED
 
 
@@ -359,7 +371,7 @@ def test_what_expired_after_the_claim_is_not_sent(desk: Desk, boot: Callable[[fl
     desk.add()
     claim, provider = desk.claim(), Scripted()
     boot(10)
-    desk.make(provider).deliver(claim, CONTACT, DRAFT, desk.clock.now + timedelta(seconds=10))
+    desk.make(provider).deliver(claim, order(desk.clock.now + timedelta(seconds=10)))
     assert not provider.texts
     assert desk.show().attempts == 0
     assert desk.ending() == (State.EXPIRED, Reason.TOO_LATE, FailureClass.TEMPORARY)
@@ -388,7 +400,7 @@ def test_time_spent_since_the_claim_is_taken_off(desk: Desk, boot: Callable[[flo
     desk.add()
     claim = desk.claim()
     boot(30)  # between claim and intent
-    desk.make(first, second).deliver(claim, CONTACT, DRAFT, desk.clock.now + USEFUL)
+    desk.make(first, second).deliver(claim, order(desk.clock.now + USEFUL))
     assert first.texts[0].valid_for <= USEFUL - timedelta(seconds=30)
     assert second.texts[0].valid_for <= USEFUL - timedelta(seconds=37)
 
@@ -403,7 +415,7 @@ def test_what_expires_while_the_store_writes_the_intent_is_not_sent(desk: Desk, 
         return write(*arguments, **options)
 
     desk.schedule.intend = slowly  # type: ignore[method-assign]
-    desk.make(provider).deliver(claim, CONTACT, DRAFT, desk.clock.now + timedelta(seconds=1))
+    desk.make(provider).deliver(claim, order(desk.clock.now + timedelta(seconds=1)))
     assert not provider.texts
     assert desk.ending() == (State.EXPIRED, Reason.NOT_CONFIRMED, FailureClass.TEMPORARY)
 
@@ -483,7 +495,7 @@ ALLOWED = ["+15005550006", PHONE[:6]]
 @pytest.mark.parametrize("allow", [[], ["+15005550006"], [PHONE + "0"], [PHONE[1:]]])
 def test_a_number_that_is_not_allowed_is_reached_by_no_real_provider(desk: Desk, allow: list[str]) -> None:
     first, second = Scripted(name="first"), Scripted(name="second")
-    desk.deliver(first, second, allow_numbers=allow)
+    desk.deliver(first, second, allow=allow)
     assert not [*first.texts, *second.texts]
     assert desk.ending() == (State.FAILED, Reason.NOT_ALLOWED_HERE, FailureClass.TECHNICAL)
     assert desk.show().attempts == 0
@@ -492,20 +504,20 @@ def test_a_number_that_is_not_allowed_is_reached_by_no_real_provider(desk: Desk,
 @pytest.mark.parametrize("allow", [None, [PHONE], ALLOWED])
 def test_an_allowed_number_is_reached(desk: Desk, allow: list[str] | None) -> None:
     provider = Scripted()
-    desk.deliver(provider, allow_numbers=allow)
+    desk.deliver(provider, allow=allow)
     assert [text.to for text in provider.texts] == [PHONE]
 
 
 def test_a_provider_that_reaches_no_phone_takes_any_number(desk: Desk) -> None:
     real, outbox = Scripted(name="real"), Scripted(name="outbox", reaches_phones=False)
-    desk.deliver(real, outbox, allow_numbers=[])
+    desk.deliver(real, outbox, allow=[])
     assert (len(real.texts), len(outbox.texts)) == (0, 1)
     assert desk.show().provider == "outbox"
 
 
 def test_a_number_that_is_not_allowed_here_is_still_tried_again_where_another_provider_may_take_it(desk: Desk) -> None:
     outbox = Scripted(Throttled(), name="outbox", reaches_phones=False)
-    desk.deliver(outbox, Scripted(name="real"), allow_numbers=[])
+    desk.deliver(outbox, Scripted(name="real"), allow=[])
     assert desk.ending() == (State.SCHEDULED, Reason.THROTTLED, None)
 
 
@@ -561,7 +573,7 @@ def test_a_provider_that_cannot_be_asked_leaves_the_attempt_unknown(desk: Desk) 
 
 
 def test_who_prefers_two_texts_to_none_sends_again(desk: Desk) -> None:
-    provider = lose_answer(desk, accepted=True, resend_unknown=True)
+    provider = lose_answer(desk, accepted=True, resend=True)
     desk.look(seconds=SETTLES.seconds - 1)
     assert desk.show().state is State.SENDING
     desk.look(days=1)
@@ -580,7 +592,7 @@ def test_an_attempt_of_a_provider_that_left_the_settings_is_unknown(desk: Desk) 
 
 @pytest.mark.parametrize("resend", [False, True])
 def test_a_look_up_that_fails_is_no_answer(desk: Desk, *, resend: bool) -> None:
-    provider = lose_answer(desk, accepted=True, resend_unknown=resend, **FINDS)
+    provider = lose_answer(desk, accepted=True, resend=resend, **FINDS)
     provider.silence = RuntimeError(f"no record of {PHONE}")
     desk.look(seconds=SETTLES.seconds)
     desk.look(seconds=PATIENCE.seconds - SETTLES.seconds - 1)
@@ -606,10 +618,10 @@ def test_two_who_look_at_once_do_no_harm(desk: Desk, *, accepted: bool) -> None:
     (wake,) = desk.schedule.sweep(0)
     looks = [desk.schedule.claim(wake) for _ in range(2)]
     assert isinstance(looks[0], OpenAttempt)
-    desk.delivery.look(looks[0])
+    desk.look_at(looks[0])
     if not accepted:
         desk.again()
-    desk.delivery.look(looks[1])
+    desk.look_at(looks[1])
     assert desk.show().state is State.SENT
     assert len(provider.texts) == (1 if accepted else 2)
     desk.clock.forward(days=1)
@@ -620,9 +632,9 @@ def test_a_receipt_or_late_answer_still_counts_after_unknown(desk: Desk) -> None
     provider = lose_answer(desk, accepted=True)
     desk.look(days=1)
     assert desk.show().state is State.UNKNOWN
-    attempt = OpenAttempt(Wake(ID, 0, 1), desk.clock.now, "scripted", provider.texts[0].reference, desk.clock.now)
+    attempt = OpenAttempt(Wake(ID, 0, 1), desk.clock.now, "scripted", provider.texts[0].reference, desk.clock.now, b"")
     provider.capabilities = replace(provider.capabilities, finds_by_reference=True)
-    desk.delivery.look(attempt)
+    desk.look_at(attempt)
     assert desk.show().state is State.SENT
 
 

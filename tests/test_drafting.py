@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reminder_worker.disclosure import find
 from reminder_worker.drafting import REPLY, Draft, Templates
 from reminder_worker.errors import Reason, Refused, SettingsError
 from reminder_worker.job import Level, parse_location
@@ -271,8 +272,35 @@ def test_the_words_of_a_language_are_given_without_values():
     words = TEMPLATES.words("en-US")
     assert words["place.short"] == "Appointment: , ."
     assert words["time reply"] == "Reminder: you have an appointment on at . Not for you? Reply STOP."
-    assert len(words) == 12
+    assert words["help"].endswith("Reply STOP to get no more of them.")
+    assert len(words) == 13
     assert not re.search(r"[0-9{}\n]", "".join("".join(TEMPLATES.words(tag).values()) for tag in SHIPPED))
+
+
+# The answer to HELP
+
+
+@pytest.mark.parametrize("language", SHIPPED)
+def test_the_answer_to_help_names_stop_and_nothing_else_in_one_segment(language):
+    answer = TEMPLATES.help(language)
+    assert "STOP" in answer.body
+    assert answer.segments == 1 == measure(answer.body).count
+    assert language in {"uk", "ar"} or measure(answer.body).encoding is Encoding.GSM7
+    assert not HEALTH.search(answer.body)
+    assert find(answer.body) is None
+    assert not re.search(r"[\n{}0-9]", answer.body)
+
+
+def test_the_answer_to_help_is_there_in_the_nearest_language_and_else_in_english():
+    assert TEMPLATES.help("fr-CA") == TEMPLATES.help("fr") != TEMPLATES.help("en")
+    assert TEMPLATES.help("zh-Hant") == TEMPLATES.help("") == TEMPLATES.help("en")
+    english = "This number sends appointment reminders. Reply STOP to get no more of them."
+    assert TEMPLATES.help("en") == Draft(english, 1)
+
+
+def test_the_answer_to_help_may_be_ones_own(tmp_path):
+    own = ENGLISH.replace("This number sends", "Our number sends")
+    assert Templates.load(folder_with(tmp_path, own)).help("en-US").body.startswith("Our number sends")
 
 
 # Files of templates
@@ -336,6 +364,9 @@ def test_lines_of_a_section_stay_lines_and_typography_is_made_plain(tmp_path):
         ("time", "Sesame {date} {time} {not_you", "a brace has no partner"),
         ("time", "Sesame {date} {time} {not_you} }", "a brace has no partner"),
         ("time", "Sesame {date} {time} {{not_you}}", "braces may only stand around a placeholder"),
+        ("help", "Sesame", "must name the word STOP"),
+        ("help", "Sesame STOP {number}", "{number} is unknown here"),
+        ("help", "", "is empty"),
         ("not_you.reply", "Sesame", "must name the word STOP"),
         ("not_you.reply.short", "Sesame", "must name the word STOP"),
         ("not_you.reply", "Sesame STOP {location}", "{location} is unknown here"),
@@ -359,7 +390,11 @@ def test_a_wrong_text_is_refused_without_being_shown(tmp_path, section, text, pr
         (ENGLISH + "[title]\nSesame", "en/reminder.txt: [title] is unknown"),
         (ENGLISH + "[Sesame street]\nSesame", "en/reminder.txt: [a heading] is unknown"),
         ("Sesame\n" + ENGLISH, "en/reminder.txt: a text stands before the first [heading]"),
-        (ENGLISH.partition("[not_you.call.short]")[0], "en/reminder.txt: [not_you.call.short] is missing"),
+        (
+            ENGLISH.partition("[not_you.call.short]")[0] + "[help]\nSTOP",
+            "en/reminder.txt: [not_you.call.short] is missing",
+        ),
+        (ENGLISH.partition("[help]")[0], "en/reminder.txt: [help] is missing"),
         ("", "en/reminder.txt: [place] is missing"),
     ],
 )

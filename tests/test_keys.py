@@ -8,6 +8,7 @@ from reminder_worker import keys
 from reminder_worker.errors import SettingsError
 from reminder_worker.keyfiles import is_private
 from reminder_worker.opening import WorkerKeys, load_signers, open_pointer
+from reminder_worker.optouts import pepper_file
 from reminder_worker.sealing import PlatformKeys, PublicKeys, kid, seal_pointer, week
 
 
@@ -18,9 +19,25 @@ def published(folder) -> PublicKeys:
 def test_a_new_worker_has_private_files_in_a_private_folder(tmp_path):
     folder = tmp_path / "deep" / "keys"
     files = keys.new_worker(folder, NOW)
-    assert [path.name for path in files] == ["worker.pointer.1.key", "worker.ratchet", "worker.pub.json"]
+    assert [path.name for path in files] == [
+        "worker.pointer.1.key",
+        "worker.ratchet",
+        "optouts.pepper",
+        "worker.pub.json",
+    ]
     assert is_private(folder)
-    assert [is_private(path) for path in files] == [True, True, False]
+    assert [is_private(path) for path in files] == [True, True, True, False]
+
+
+def test_rotation_makes_the_key_of_the_opt_out_list_once(tmp_path):
+    keys.new_worker(tmp_path, NOW)
+    before = pepper_file(tmp_path).read_text()
+    keys.rotate(tmp_path, NOW)
+    assert pepper_file(tmp_path).read_text() == before
+    pepper_file(tmp_path).unlink()
+    keys.rotate(tmp_path, NOW)
+    assert is_private(pepper_file(tmp_path))
+    assert pepper_file(tmp_path).read_text() != before
 
 
 def test_a_worker_s_keys_are_never_overwritten(tmp_path):
@@ -32,7 +49,7 @@ def test_a_worker_s_keys_are_never_overwritten(tmp_path):
 
 
 def test_half_a_worker_s_keys_are_not_completed(tmp_path):
-    pointer, ratchet, _ = keys.new_worker(tmp_path, NOW)
+    pointer, ratchet, *_ = keys.new_worker(tmp_path, NOW)
     for gone, left in ((pointer, ratchet), (ratchet, pointer)):
         kept = gone.read_bytes()
         gone.unlink()
@@ -90,7 +107,7 @@ def test_a_week_keeps_its_public_key(tmp_path):
 
 
 def test_what_is_published_holds_nothing_private(tmp_path):
-    pointer, ratchet, _ = keys.new_worker(tmp_path, NOW)
+    pointer, ratchet, *_ = keys.new_worker(tmp_path, NOW)
     text = keys.public(tmp_path, NOW)
     assert set(json.loads(text)) == {"version", "pointer", "envelope"}
     for path in (pointer, ratchet):

@@ -20,12 +20,36 @@ MODULES = {
 # From the top down; a module imports from its own layer or from those below. Not all of them have to exist.
 LAYERS = [
     {"cli", "demo"},
-    {"scheduler", "worker", "web", "api", "hooks", "ops", "enqueue", "screen"},
-    {"delivery", "client", "doctor", "lint", "receipts", "replies", "events", "testing"},
-    {"routes", "drafting", "templates", "contacts", "providers", "keys", "status"},
-    {"sealing", "opening", "ratchet", "keyfiles", "schedule", "store", "broker", "embedded", "optouts", "circuits"},
+    {"scheduler", "worker", "pulse", "web", "api", "hooks", "ops", "enqueue", "screen"},
+    {
+        "delivery",
+        "reconciling",
+        "answering",
+        "inbox",
+        "client",
+        "doctor",
+        "lint",
+        "receipts",
+        "replies",
+        "events",
+        "testing",
+    },
+    {"routes", "gate", "sending", "drafting", "templates", "contacts", "providers", "keys", "status"},
+    {"sealing", "opening", "ratchet", "keyfiles", "schedule", "store", "broker", "embedded", "optouts", "notes"},
     {"ledger", "job", "plan", "disclosure", "errors", "metrics", "settings", "logs", "numbers", "https"}
-    | {"encoding", "folding", "lifeline", "stems", "segments", "records", "dates"},
+    | {
+        "encoding",
+        "folding",
+        "lifeline",
+        "stems",
+        "words",
+        "segments",
+        "records",
+        "dates",
+        "answers",
+        "webhooks",
+        "clocks",
+    },
 ]
 LONGEST_MODULE, LONGEST_FUNCTION = 250, 30  # lines
 LONGER = {

@@ -37,19 +37,22 @@ from fake_twilio import FakeTwilio
 from scripted import PARIS, Keys, Practice, appointment
 
 from reminder_worker import broker as queue
-from reminder_worker import enqueue, job, providers, store, worker
+from reminder_worker import enqueue, job, providers, pulse, store, worker
 from reminder_worker.client import Appointment
 from reminder_worker.contacts import Contact
+from reminder_worker.delivery import Order
 from reminder_worker.drafting import Draft
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import Refused, ReminderError
 from reminder_worker.job import Job, State
-from reminder_worker.ledger import Claim, Entry, Outcome, Reminder
+from reminder_worker.ledger import Claim, Entry, OpenAttempt, Outcome, Reminder
+from reminder_worker.notes import Note
 from reminder_worker.opening import Address, OpenedJob, open_envelope, open_pointer
 from reminder_worker.plan import EXPIRES_BEFORE, Slot
-from reminder_worker.providers import Sent, Text
+from reminder_worker.providers import Reply, Sent, Text
 from reminder_worker.schedule import KEEP_DEAD, Schedule
 from reminder_worker.testing.peer import Response
+from reminder_worker.webhooks import WebhookRequest
 
 PHONE = "+33612349377"
 PLACE = "93 quai des Brumes, Étretat"
@@ -137,7 +140,7 @@ class Stage:
     def work(self, **span: float) -> None:
         """Let time pass; then scheduler, queue and worker do what there is to do."""
         self.practice.clock.forward(**span)
-        broker = queue.connect(self.server.url(1), [worker.Pulse(self.practice.worker)])
+        broker = queue.connect(self.server.url(1), [pulse.Pulse(self.practice.worker.beat, self.practice.worker.tidy)])
 
         def remind(id: str, lead: int, version: int) -> None:  # noqa: A002
             self.practice.worker.remind(queue.read(id, lead, version))
@@ -310,7 +313,7 @@ def rejected(stage: Stage, twilio: FakeTwilio) -> None:
 
 
 def not_allowed(stage: Stage, twilio: FakeTwilio) -> None:
-    stage.practice.delivery._allowed = ("+15005550006",)
+    stage.practice.office.carriers._allowed = ("+15005550006",)
     stage.work()
 
 
@@ -340,7 +343,7 @@ def plug_in_raises(stage: Stage, twilio: FakeTwilio) -> None:
     def send(*_: object, **__: object) -> Sent:
         raise ValueError(everything()) from KeyError(PHONE)
 
-    stage.practice.delivery._providers["twilio"].send = send  # type: ignore[method-assign]
+    stage.practice.office.carriers["twilio"].send = send  # type: ignore[method-assign]
     stage.work()
     stage.work(days=1)
 
@@ -499,10 +502,15 @@ def test_no_object_that_carries_something_personal_shows_it(stage: Stage) -> Non
         practice.keys.clinic,
         practice.private,
         practice.worker,
-        practice.delivery,
+        practice.office.delivery,
+        Order("clinic", Contact(PHONE, LANGUAGE), Draft(f"{BODY} {PLACE}", 1), APPOINTMENT),
+        Note("twilio", PHONE, "stop", LANGUAGE),
+        Reply(PHONE, f"{BODY} {PLACE}"),
+        WebhookRequest("POST", f"https://hooks.example/?to={PHONE}", {"from": PHONE}, f"{BODY} {PHONE}".encode()),
+        OpenAttempt(claim.wake, START, "twilio", "an-attempt", START, entry.envelope),
         practice.client,
     ]
-    expected = {Entry, Claim, OpenedJob, Address, Appointment, Job, Contact, Draft, Text}
+    expected = {Entry, Claim, OpenedJob, Address, Appointment, Job, Contact, Draft, Text, Note}
     assert expected <= set(map(type, shown))
     held = entry.envelope, opened.body.pointer, bytes(practice.keys.clinic.signing), practice.keys.clinic.index
     pieces = {repr(piece)[2:-1].encode() for data in held for piece in windows(data)}
@@ -512,7 +520,7 @@ def test_no_object_that_carries_something_personal_shows_it(stage: Stage) -> Non
 
 def carriers() -> list[object]:
     """Return everything in this process that carries something personal."""
-    kinds = (Contact, Text, Draft, Job, Address, OpenedJob)
+    kinds = (Contact, Text, Draft, Job, Address, OpenedJob, Order, Note, Reply, WebhookRequest)
     return [one for one in gc.get_objects() if isinstance(one, kinds)]
 
 

@@ -21,12 +21,12 @@ from hypothesis.stateful import (
 )
 from model import Model, Row
 
-from reminder_worker import schedule as module
-from reminder_worker import store
+from reminder_worker import clocks, store
+from reminder_worker.clocks import milliseconds
 from reminder_worker.errors import Reason
 from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import CLAIM_LEASE, Answer, Claim, Entry, Intent, OpenAttempt, Outcome, Wake
-from reminder_worker.schedule import KEEP_DEAD, MOST_CLAIMS, WAKE_LEASE, Schedule, milliseconds
+from reminder_worker.schedule import KEEP_DEAD, MOST_CLAIMS, WAKE_LEASE, Schedule
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "0"))  # how many to try at random; 0: the same few each time
 LIMITS = settings(
@@ -41,7 +41,8 @@ LIMITS = settings(
 IDS = [bytes([first]) * 16 for first in (0, 1, 2)]
 RETENTION = timedelta(days=3650)  # Redis forgets by its own clock, which stands still beside ours
 INTENT_LEASE = timedelta(seconds=15)
-FINAL = {"sent", "failed", "expired", "cancelled", "suppressed", "unknown", "rejected"}
+FINAL = {"sent", "delivered", "undelivered", "failed", "expired", "cancelled", "suppressed", "unknown", "rejected"}
+ACCEPTED = {State.SENT, State.DELIVERED, State.UNDELIVERED}
 SET_OF = {
     "scheduled": "due",
     "queued": "live",
@@ -55,6 +56,7 @@ PROVIDERS = st.sampled_from(["outbox", "twilio"])
 OUTCOMES = st.sampled_from(
     [
         Outcome.sent("SM1", 1),
+        Outcome.sent("SM1", 1, forget=True),
         Outcome.closed(Reason.NOT_SENT),
         Outcome.retry(Reason.THROTTLED, timedelta(seconds=10)),
         Outcome.hold(Reason.NOT_CONFIRMED, timedelta(seconds=5)),
@@ -101,6 +103,7 @@ class Stored:
         self.envelopes: dict[bytes, bytes] = {}
         self.counts: Counter[tuple[int, str, str]] = Counter()
         self.sets: dict[str, dict[bytes, int]] = {name: {} for name in ("due", "live", "open", "dead", "unknown")}
+        self.forget: dict[str, int] = {}
         self.lives_on: set[bytes] = set()  # rows and heads without an end of their own
         keys = list(client.scan_iter(prefix + b"*", count=1000))
         with client.pipeline(transaction=False) as pipe:
@@ -128,6 +131,8 @@ class Stored:
                 state, provider = field.decode().split("|")
                 self.counts[int(rest), state, provider] = int(count)
             assert ttl > 0
+        elif name == b"forget":
+            self.forget = {text.decode(): int(at) for text, at in value}
         else:
             self.sets[name.decode()] = {member: int(at) for member, at in value}
         if ttl < 0:
@@ -156,7 +161,7 @@ class Ledger(RuleBasedStateMachine):
         self.sender = Repeating(self.client)
         self.schedule = Schedule(self.sender, shards=self.shards, retention=RETENTION)
         self.model = Model(
-            module._ms(START),
+            clocks.to_ms(START),
             lease=milliseconds(WAKE_LEASE),
             most_claims=MOST_CLAIMS,
             keep_dead=milliseconds(KEEP_DEAD),
@@ -192,7 +197,7 @@ class Ledger(RuleBasedStateMachine):
         entry = Entry(id_, bytes([tag]) * 8, b"envelope %d" % tag, moments)
         answer, expected = self.call(
             lambda: self.schedule.add([entry]),
-            lambda: self.model.add(id_, entry.tag, entry.envelope, [module._ms(moment) for moment in moments]),
+            lambda: self.model.add(id_, entry.tag, entry.envelope, [clocks.to_ms(moment) for moment in moments]),
             twice=twice,
         )
         assert answer == [expected]
@@ -305,20 +310,46 @@ class Ledger(RuleBasedStateMachine):
 
     def settle(self, wake: Wake, token: bytes, ref: str, outcome: Outcome, *, twice: bool) -> bool:
         delay, reason = milliseconds(outcome.delay), outcome.reason or ""
+        message, forget = outcome.provider_message_id, self.schedule.forget_ms(outcome.forget)
         taken, expected = self.call(
             lambda: self.schedule.settle(wake, outcome, token=token, reference=ref),
-            lambda: self.model.settle(self.row(wake.member), token, ref, outcome.kind, reason, delay),
+            lambda: self.model.settle(self.row(wake.member), token, ref, outcome.kind, reason, delay, message, forget),
             twice=twice,
         )
         assert taken == expected
         return taken
+
+    # What providers report, soon or late, once or more often.
+
+    @rule(
+        attempt=attempts,
+        state=st.sampled_from(["sent", "delivered", "undelivered"]),
+        by=st.sampled_from(["", "outbox", "twilio"]),
+        message=st.sampled_from(["", "SM1"]),
+        forget=st.sampled_from([-1, 60_000]),
+        twice=TWICE,
+    )
+    def a_receipt_comes(
+        self, *, attempt: tuple[Claim, str], state: str, by: str, message: str, forget: int, twice: bool
+    ) -> None:
+        claim, ref = attempt
+        member, shard = claim.wake.member, self.schedule.shard_of(claim.wake.id)
+        words = member, ref, by, state, "", "", message, forget, self.schedule.keep_ms
+        taken, expected = self.call(
+            lambda: self.schedule.run("receipt", shard, *words),
+            lambda: self.model.prove(self.row(member), ref, by, state, "", message, forget),
+            twice=twice,
+        )
+        assert taken == expected
+        if taken:
+            self.accepted.add((member, claim.wake.version))
 
     # What happens to all of them.
 
     @rule(span=SPANS)
     def time_passes(self, span: float) -> None:
         self.clock.forward(seconds=span)
-        self.model.now = module._ms(self.clock.now)
+        self.model.now = clocks.to_ms(self.clock.now)
 
     @rule(times=st.integers(1, 3))
     def the_next_thing_falls_due(self, times: int) -> None:
@@ -345,14 +376,17 @@ class Ledger(RuleBasedStateMachine):
     @invariant()
     def all_is_as_the_model_says(self) -> None:
         counts: Counter[tuple[int, str, str]] = Counter()
+        forget: dict[str, int] = {}
         for shard in range(self.shards):
             stored = Stored(self.client, self.schedule.prefix(shard))
             counts.update(stored.counts)
+            forget |= stored.forget
             self.check_sets(stored)
             self.check_appointments(stored, shard)
             for member, row in self.model.rows(shard, self.shards).items():
                 check_row(stored, member, row)
         assert +counts == +self.model.counts
+        assert forget == self.model.forget
 
     def check_sets(self, stored: Stored) -> None:
         """Each reminder is in one state, and in the one set of that state."""
@@ -381,7 +415,7 @@ class Ledger(RuleBasedStateMachine):
             words = {"dead": "failed", "claimed": "queued"}
             assert shown == [words.get(row.state, row.state) for row in found.rows]
             for lead, state in enumerate(shown):
-                assert (id_ + bytes([lead]), found.version) not in self.accepted or state is State.SENT
+                assert (id_ + bytes([lead]), found.version) not in self.accepted or state in ACCEPTED
 
 
 def check_row(stored: Stored, member: bytes, row: Row) -> None:
@@ -392,6 +426,9 @@ def check_row(stored: Stored, member: bytes, row: Row) -> None:
         assert int(fields.get(name, 0)) == getattr(row, name), name
     for name in ("provider", "ref", "reason"):
         assert fields.get(name, "") == getattr(row, name), name
+    earlier = {name[1:]: provider for name, provider in fields.items() if name.startswith("@")}
+    assert earlier == row.earlier
+    assert fields.get("message", "") == row.message
     assert fields.get("version") == (None if row.version is None else str(row.version))
     assert fields.get("ended") == (None if row.ended is None else str(row.ended))
     until = row.due if row.state == "scheduled" else row.ended if row.state == "unknown" else row.until
@@ -406,7 +443,7 @@ def check_row(stored: Stored, member: bytes, row: Row) -> None:
 
 @pytest.mark.parametrize("shards", [1, 3])
 def test_the_scripts_do_what_the_model_does(client: store.Client, clock: Clock, shards: int) -> None:
-    for name in ("add", "cancel", "take", "sweep", "claim", "intend", "settle"):
+    for name in ("add", "cancel", "take", "sweep", "claim", "intend", "settle", "receipt"):
         client.script_load(script(name)[0])  # so that a call is one call
     machine = type("Machine", (Ledger,), {"client": client, "shards": shards})
     run_state_machine_as_test(machine, settings=LIMITS)

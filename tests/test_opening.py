@@ -193,6 +193,7 @@ def test_the_file_forgets_what_the_worker_forgets(tmp_path):
     assert not keys.behind
     assert (folder / "worker.ratchet").stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in folder.iterdir()) == [
+        "optouts.pepper",
         "worker.pointer.1.key",
         "worker.pub.json",
         "worker.ratchet",

@@ -360,7 +360,10 @@ def test_an_ended_intent_is_never_queued_again_only_looked_after(desk: Desk) -> 
         desk.clock.forward(seconds=0.001)
         assert desk.schedule.sweep(0) == [claim.wake]
         assert not desk.take()
-        assert desk.schedule.claim(claim.wake) == OpenAttempt(claim.wake, desk.clock.now, "twilio", "ref-1", asked)
+        found = desk.schedule.claim(claim.wake)
+        assert isinstance(found, OpenAttempt)
+        assert (found.wake, found.now, found.asked) == (claim.wake, desk.clock.now, asked)
+        assert (found.provider, found.reference, found.envelope) == ("twilio", "ref-1", claim.envelope)
         assert desk.state() is State.SENDING
 
 

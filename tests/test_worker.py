@@ -25,7 +25,7 @@ from scripted import PARIS, PHONE, PLACE, REFERENCE, Keys, Practice, Scripted
 
 from reminder_worker import broker as queue
 from reminder_worker import keys as key_files
-from reminder_worker import sealing, store, worker
+from reminder_worker import pulse, sealing, store, worker
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.encoding import Body, pad, pae, unpad, unpae
 from reminder_worker.errors import Ambiguous, Reason, StoreUnavailable
@@ -167,7 +167,7 @@ def unsigned(practice: Practice) -> Entry:
     signer = sealing.kid(bytes(clinic.signing.verify_key))
     content = pae(signer, b"clinic", entry.id, body, bytes(64))
     worker_key = practice.keys.public.envelope_key(START)
-    return replace(entry, envelope=sealing._seal(worker_key, content, sealing.ENVELOPE_CONTENT))
+    return replace(entry, envelope=sealing.seal(worker_key, content, sealing.ENVELOPE_CONTENT))
 
 
 def in_the_name_of_another(practice: Practice) -> Entry:
@@ -588,7 +588,7 @@ def test_wake_ups_travel_through_dramatiq_and_are_acknowledged(
     for number in range(20):
         practice.add(reference=str(number), phone=f"+336123400{number:02}")
     wakes = practice.take()
-    broker = queue.connect(server.url(1), [worker.Pulse(practice.worker)])
+    broker = queue.connect(server.url(1), [pulse.Pulse(practice.worker.beat, practice.worker.tidy)])
     queue.wake(broker, [*wakes, *wakes])
     with running(practice, broker):
         broker.join(queue.QUEUE, interval=10, timeout=10_000)
@@ -606,7 +606,7 @@ def test_a_reminder_that_raises_is_acknowledged_and_left_to_the_sweep(
         raise MemoryError
 
     practice.add()
-    broker = queue.connect(server.url(1), [worker.Pulse(practice.worker)])
+    broker = queue.connect(server.url(1), [pulse.Pulse(practice.worker.beat, practice.worker.tidy)])
     with monkeypatch.context() as patch, running(practice, broker):
         patch.setattr(practice.worker._templates, "draft", poison)
         queue.wake(broker, practice.take())
@@ -626,12 +626,12 @@ def test_the_pulse_goes_on_while_the_store_is_away(practice: Practice, monkeypat
         if len(beats) < 3:
             raise StoreUnavailable
 
-    monkeypatch.setattr(worker, "BEAT_EVERY", 0.001)
+    monkeypatch.setattr(pulse, "BEAT_EVERY", 0.001)
     monkeypatch.setattr(practice.worker, "beat", beat)
-    pulse = worker.Pulse(practice.worker)
-    pulse.after_worker_boot(None, None)  # type: ignore[arg-type]
+    beating = pulse.Pulse(practice.worker.beat, practice.worker.tidy)
+    beating.after_worker_boot(None, None)  # type: ignore[arg-type]
     until(lambda: len(beats) > 5)
-    pulse.before_worker_shutdown(None, None)  # type: ignore[arg-type]
+    beating.before_worker_shutdown(None, None)  # type: ignore[arg-type]
     until(lambda: not any(thread.name == "pulse" for thread in threading.enumerate()))
     assert len(set(beats)) == 1
 

@@ -30,7 +30,7 @@ while i <= #ARGV do
   else
     answer = version and 'moved' or 'added'
     for lead = 0, (old_leads or 0) - 1 do
-      forget(id .. string.char(lead))
+      unlist(id .. string.char(lead))
       redis.call('DEL', reminder(id .. string.char(lead)))
     end
     version = (version or 0) % 65535 + 1

@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- Gives a queued reminder to one worker; duplicate, late and stale wake-ups stop here.
 -- ARGV: member, version, token, lease ms
--- Returns {'claimed', now, tries, envelope} | {'look', now, provider, ref, asked ms} | {'no'}.
+-- Returns {'claimed', now, tries, envelope} | {'look', now, provider, ref, asked ms, envelope}
+--   | {'no'}.
 
 local member, version, token, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local key, id = reminder(member), string.sub(member, 1, 16)
@@ -10,7 +11,7 @@ local state, its_version, holder, tries, looks = unpack(redis.call('HMGET', key,
 if its_version ~= version then return {'no'} end
 if state == 'sending' and looks then
   local provider, ref, asked = unpack(redis.call('HMGET', key, 'provider', 'ref', 'asked'))
-  return {'look', now, provider, ref, tonumber(asked)}
+  return {'look', now, provider, ref, tonumber(asked), redis.call('GETRANGE', appointment(id), 12, -1)}
 end
 if state == 'queued' then
   redis.call('HSET', key, 'state', 'claimed', 'token', token)

@@ -7,7 +7,7 @@
 
 local member, token, provider, ref = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local key = reminder(member)
-local state, holder, its_ref = unpack(redis.call('HMGET', key, 'state', 'token', 'ref'))
+local state, holder, its_ref, its_provider = unpack(redis.call('HMGET', key, 'state', 'token', 'ref', 'provider'))
 
 if its_ref == ref then  -- said twice; what was closed meanwhile is not opened again
   if state ~= 'sending' then return 'lost' end
@@ -15,6 +15,10 @@ if its_ref == ref then  -- said twice; what was closed meanwhile is not opened a
   return 'ok'
 end
 if state ~= 'claimed' or holder ~= token then return 'lost' end
+if its_ref then
+  if redis.call('HEXISTS', key, '@' .. ref) == 1 then return 'lost' end
+  redis.call('HSET', key, '@' .. its_ref, its_provider)
+end
 redis.call('HSET', key, 'state', 'sending', 'provider', provider, 'ref', ref, 'asked', now)
 redis.call('HINCRBY', key, 'attempts', 1)
 redis.call('ZREM', LIVE, member)

@@ -6,9 +6,12 @@
 --   open       ZSET    member -> next look at an open attempt, ms   state sending
 --   dead       ZSET    member -> since when, ms                     waits for a person's decision
 --   unknown    ZSET    member -> since when, ms                     nobody could find out
+--   forget     ZSET    "day|provider|its name for a text" -> when to have it removed there, ms
 --   a:<id>     STRING  the appointment: head, then the envelope while any reminder is not final
 --   r:<member> HASH    the reminder, once it was taken or ended
 --   n:<day>    HASH    "state|provider" -> how many ended so on that day
+--   m:<name>   STRING  an attempt's reference, by a hash of its provider's own name for the text
+--   e:<name>   LIST    receipts that came before that name was known
 --   processes  ZSET    process -> last heartbeat, ms
 --
 -- head = version (2 bytes), leads (1), one bit per lead that is not final (1), content tag (8)
@@ -20,10 +23,15 @@
 --                      |          |  '----sweep------'  '----closed-----'  '--look--> sent | retry | unknown
 --                      '---- retry, hold, from claimed too;  cancel and a move end all but sending
 --
+-- From any state a proof that a provider accepted an attempt leads to sent, and from there to delivered or
+-- undelivered, whichever comes first. A reminder's last attempt is in "ref" and "provider", each earlier one in a
+-- field "@<ref>" -> provider: late proofs count too.
+--
 -- Every script reads Redis's clock only, and may run twice with the same arguments.
 
 local P = KEYS[1]
 local DUE, LIVE, OPEN, DEAD, UNKNOWN = P .. 'due', P .. 'live', P .. 'open', P .. 'dead', P .. 'unknown'
+local FORGET = P .. 'forget'
 local HEAD, NO_TAG, DAY_MS = '>HBBc8', string.rep('\0', 8), 86400000
 
 local time = redis.call('TIME')
@@ -56,7 +64,7 @@ local function write_head(id, version, leads, left, tag, keep_ms)
   end
 end
 
-local function forget(member)
+local function unlist(member)
   redis.call('ZREM', DUE, member)
   redis.call('ZREM', LIVE, member)
   redis.call('ZREM', OPEN, member)
@@ -64,13 +72,13 @@ local function forget(member)
   redis.call('ZREM', UNKNOWN, member)
 end
 
--- Ends a reminder, or corrects how it ended.
-local function finish(member, state, reason, class, keep_ms)
+-- Ends a reminder, or corrects how it ended; ``by`` where it was not its last attempt's provider after all.
+local function finish(member, state, reason, class, keep_ms, by)
   local key, id = reminder(member), string.sub(member, 1, 16)
   local old = redis.call('HMGET', key, 'ended', 'state', 'provider')
-  local provider = old[3] or ''
-  if old[1] then count(old[1], old[2], provider, -1) end
-  forget(member)
+  local provider = by or old[3] or ''
+  if old[1] then count(old[1], old[2], old[3] or '', -1) end
+  unlist(member)
   redis.call('HSET', key, 'state', state, 'reason', reason, 'class', class, 'ended', now)
   redis.call('HDEL', key, 'token', 'wakes', 'claims', 'looks')
   redis.call('PEXPIRE', key, keep_ms)
@@ -80,4 +88,36 @@ local function finish(member, state, reason, class, keep_ms)
   if version and has(left, bit_of(member)) then
     write_head(id, version, leads, left - bit_of(member), tag, keep_ms)
   end
+end
+
+local ARRIVED = {delivered = true, undelivered = true}
+
+-- Takes a proof that an attempt was accepted. Of several, the first that is final with the provider stays.
+-- Returns 1 where it counts (now or before), 0 where there is no such attempt, 2 where another attempt of this
+-- reminder was accepted too: the person was texted twice.
+local function prove(member, ref, by, state, reason, class, message_id, segments, forget_ms, keep_ms)
+  local key = reminder(member)
+  local known = redis.call('HMGET', key, 'state', 'ref', 'provider', 'message', 'asked')
+  local old, last, provider, message, asked = unpack(known)
+  local its_provider = last == ref and provider or redis.call('HGET', key, '@' .. ref)
+  if ref == '' or not its_provider or (by ~= '' and by ~= its_provider) then return 0 end
+  local accepted = old == 'sent' or ARRIVED[old]
+  if accepted and last ~= ref then return 2 end
+  local old_news = ARRIVED[old] or (accepted and state == 'sent')
+  if not old_news then
+    if last ~= ref then
+      redis.call('HSET', key, '@' .. last, provider, 'ref', ref)
+      redis.call('HDEL', key, '@' .. ref)
+    end
+    finish(member, state, reason, class, keep_ms, its_provider)
+    redis.call('HSET', key, 'provider', its_provider)
+  end
+  if message or message_id == '' then message_id = message else redis.call('HSET', key, 'message', message_id) end
+  if segments ~= '' then redis.call('HSET', key, 'segments', segments) end
+  if tonumber(forget_ms) >= 0 and message_id and not (old_news and message) then
+    local name = math.floor(asked / DAY_MS) .. '|' .. its_provider .. '|' .. message_id
+    local arrived = ARRIVED[old_news and old or state]
+    redis.call('ZADD', FORGET, arrived and now or now + forget_ms, name)
+  end
+  return 1
 end

@@ -2,23 +2,21 @@
 -- Writes down what became of a claim or of an attempt.
 -- "sent" is monotone: it is taken from anybody who holds the attempt's reference, however late.
 -- Everything else only from the claim's holder or from the attempt that is open.
--- ARGV: member, token, ref, outcome, reason, class, provider_message_id, segments, delay ms, keep_ms
+-- ARGV: member, token, ref, outcome, reason, class, provider_message_id, segments, delay ms, keep_ms,
+--   forget ms (-1: there is nothing to forget)
 --   outcome: sent and the other final states | closed (surely not sent: the claim goes on)
 --            | retry (back to the schedule, one try more) | hold (back to the schedule, not a try)
 -- Returns 1 where it was written down (now or before), 0 where it came too late to count, or is a retry or hold
--- said twice. The reference stays when an attempt is closed: a "sent" may still follow, and must not be lost.
+-- said twice; 2 where the person was texted twice. The reference stays when an attempt is closed: a "sent" may
+-- still follow, and must not be lost.
 
 local member, token, ref, outcome, reason, class = unpack(ARGV, 1, 6)
-local message_id, segments, delay, keep_ms = unpack(ARGV, 7, 10)
+local message_id, segments, delay, keep_ms, forget_ms = unpack(ARGV, 7, 11)
 local key = reminder(member)
 local state, holder, its_ref = unpack(redis.call('HMGET', key, 'state', 'token', 'ref'))
 
 if outcome == 'sent' then
-  if not state or ref == '' or its_ref ~= ref then return 0 end
-  if state == 'sent' or state == 'delivered' or state == 'undelivered' then return 1 end
-  redis.call('HSET', key, 'message', message_id, 'segments', segments)
-  finish(member, 'sent', reason, class, keep_ms)
-  return 1
+  return prove(member, ref, '', 'sent', reason, class, message_id, segments, forget_ms, keep_ms)
 end
 
 local open = state == 'sending' and ref ~= '' and its_ref == ref
@@ -31,7 +29,7 @@ if outcome == 'closed' then
   redis.call('ZREM', OPEN, member)
   redis.call('ZADD', LIVE, now + delay, member)
 elseif outcome == 'retry' or outcome == 'hold' then
-  forget(member)
+  unlist(member)
   redis.call('HSET', key, 'state', 'scheduled', 'reason', reason)
   redis.call('HDEL', key, 'token', 'looks', 'claims', 'wakes')
   if outcome == 'retry' then redis.call('HINCRBY', key, 'tries', 1) end

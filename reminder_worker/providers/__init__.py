@@ -139,11 +139,11 @@ class Provider(Protocol):
 
 
 @runtime_checkable
-class Line(Protocol):
+class Line(Provider, Protocol):
     """A provider whose receipts and replies come over the connection that sends, so to the worker."""
 
-    def listen(self, hear: Callable[[Receipt | Reply], None]) -> None:
-        """Hand each receipt and each reply to ``hear``; what it raises means that it was not taken."""
+    def listen(self, hear: Callable[[Receipt | Reply], object]) -> None:
+        """Open the line, and hand each receipt and each reply to ``hear``; what it raises: it was not taken."""
         ...
 
 

@@ -1,0 +1,117 @@
+"""What follows from people's answers: STOP, START, HELP, yes and no. Runs in the worker, which alone knows tags.
+
+What a person wrote never gets here, only what it means (``replies.py``, ``notes.py``).
+"""
+
+import logging
+import secrets
+from datetime import datetime, timedelta
+
+from redis.exceptions import RedisError
+
+from reminder_worker.drafting import Templates
+from reminder_worker.errors import ReminderError, Unopenable
+from reminder_worker.ledger import ID_BYTES
+from reminder_worker.notes import Note, Notes
+from reminder_worker.opening import WorkerKeys, open_note
+from reminder_worker.optouts import OptOuts, Tags
+from reminder_worker.providers import Text
+from reminder_worker.replies import Meaning
+from reminder_worker.schedule import Schedule, unavailable
+from reminder_worker.sending import Carriers
+
+DAYS = 8  # how long after a text a yes or a no is still taken for an answer to it
+ANSWER_VALID = timedelta(hours=1)
+BATCH = 100  # notes at a time
+_DAY = 86_400  # seconds
+
+log = logging.getLogger(__name__)
+
+
+class Answering:
+    """Acts on notes, one worker at a time for each; safe to use from many threads."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        keys: WorkerKeys,
+        tags: Tags,
+        optouts: OptOuts,
+        carriers: Carriers,
+        templates: Templates,
+    ) -> None:
+        self._schedule = schedule
+        self._keys = keys
+        self._tags = tags
+        self._optouts = optouts
+        self._carriers = carriers
+        self._templates = templates
+        self._notes = Notes(schedule)
+
+    def read_all(self, now: datetime) -> None:
+        """Act on the notes that wait, oldest first. Raises StoreUnavailable."""
+        for _ in range(BATCH):
+            sealed = self._notes.first()
+            if sealed is None:
+                return
+            try:
+                note = open_note(self._keys, sealed)
+            except Unopenable as error:
+                log.error("note_unreadable", extra={"reason": error.reason})  # noqa: TRY400 - there is nothing to trace
+                self._notes.set_aside(sealed)
+            else:
+                self._act(sealed, note, now)
+
+    def _act(self, sealed: bytes, note: Note, now: datetime) -> None:
+        """Do what a note asks for, once."""
+        match note.meaning:
+            case Meaning.STOP | Meaning.START:
+                stopped = note.meaning == Meaning.STOP
+                done = self._notes.done(sealed, self._optouts.changes(note.phone, stopped=stopped))
+                self._optouts.catch_up()
+            case Meaning.CONFIRM | Meaning.CANCEL:
+                self._mark(note, now)
+                done = self._notes.done(sealed)
+            case Meaning.HELP:
+                done = self._notes.done(sealed)  # first: an answer that is lost does less harm than two
+                if done and not self._optouts.stopped_by(note.phone) and self._first_today(note, now):
+                    self._help(note)
+            case _:
+                done = self._notes.done(sealed)
+        if done:
+            log.info("reply", extra={"provider": note.provider, "state": note.meaning})
+
+    def _mark(self, note: Note, now: datetime) -> None:
+        """Write a yes or a no down beside the last reminder that this phone got."""
+        prefix = self._schedule.prefix(0)
+        days = [(now - timedelta(days=ago)).date() for ago in range(DAYS)]
+        keys = [prefix + b"l:" + self._tags.today(day, "phone", note.phone) for day in days]
+        try:
+            found = next((value for value in self._schedule.client.mget(keys) if value is not None), None)
+        except RedisError as error:
+            raise unavailable(error) from None
+        if found is not None:
+            member, version = found[: ID_BYTES + 1], found[ID_BYTES + 1 :]
+            self._schedule.run("reply", self._schedule.shard_of(member), member, version, note.meaning)
+
+    def _first_today(self, note: Note, now: datetime) -> bool:
+        """Tell whether this phone was not answered today: two machines must not talk to each other for ever."""
+        key = self._schedule.prefix(0) + b"h:" + self._tags.today(now.date(), "help", note.phone)
+        try:
+            return bool(self._schedule.client.set(key, b"1", nx=True, ex=_DAY))
+        except RedisError as error:
+            raise unavailable(error) from None
+
+    def _help(self, note: Note) -> None:
+        """Answer with one generic sentence, in one try."""
+        provider = self._carriers.get(note.provider)
+        if provider is None:
+            return
+        draft = self._templates.help(note.language)
+        reference = secrets.token_urlsafe(29)  # of no reminder
+        try:
+            self._carriers.send(provider, Text(note.phone, draft.body, draft.segments, reference, ANSWER_VALID))
+        except ReminderError as error:
+            log.warning("help_not_sent", extra={"provider": provider.name, "reason": error.reason})
+        except Exception as error:  # noqa: BLE001 - a plug-in's own; its words may hold the number
+            log.warning("help_not_sent", extra={"provider": provider.name, "error": type(error).__name__})

@@ -1,0 +1,157 @@
+"""What stands between a text and a provider: opt-outs, daily caps, circuit, rate and cost, shared by all workers.
+
+One script answers all of it (``lua/admit.lua``, keys there) on the store's clock; a second learns how the call went,
+and is only needed where something is not as it should be.
+"""
+
+import hashlib
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from functools import cache
+
+from reminder_worker.clocks import milliseconds
+from reminder_worker.errors import Misconfigured, NotSent, Reason, Rejected, Throttled
+from reminder_worker.ledger import Claim
+from reminder_worker.optouts import OptOuts, Tags
+from reminder_worker.providers import Limits, Provider
+from reminder_worker.schedule import Schedule
+
+DEFAULT_PAUSE = 2.0  # seconds, where a provider says "too many" and not how long
+
+log = logging.getLogger(__name__)
+
+
+class Result(StrEnum):
+    """How a call went, as far as the next ones are concerned."""
+
+    OK = "ok"  # the provider works, whatever it said
+    FAILED = "failed"
+    MISCONFIGURED = "misconfigured"
+    DOUBTED = "doubted"
+    THROTTLED = "throttled"
+    RELEASED = "released"  # there was no call after all
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whom a text is for, and from which platform, as Redis may see it today."""
+
+    platform_cap: int | None
+    phone_tag: bytes
+    platform_tag: bytes
+    reminder_tag: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Whether a provider may be called; ``refusal`` says why not, ``wait`` for how long (or until its turn comes)."""
+
+    provider: str
+    refusal: Reason | None
+    wait: timedelta = timedelta()
+    call: bytes = b""
+    cost: int = 0
+    watched: bool = False  # success is to be reported as well
+
+
+class Gate:
+    """The limits of all providers, platforms and phones; safe to use from many threads."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        tags: Tags,
+        optouts: OptOuts,
+        *,
+        limits: Mapping[str, Limits],
+        platform_caps: Mapping[str, int | None],
+        phone_cap: int,
+    ) -> None:
+        self._schedule = schedule
+        self._tags = tags
+        self._optouts = optouts
+        self._limits = limits
+        self._platform_caps = platform_caps
+        self._phone_cap = phone_cap
+
+    def recipient(self, claim: Claim, platform: str, phone: str) -> Recipient:
+        """Reckon the tags that stand for a person and a platform on this day."""
+        day = claim.now.date()
+        reminder = f"{claim.wake.member.hex()} {claim.wake.version}"
+        return Recipient(
+            self._platform_caps.get(platform),
+            self._tags.today(day, "phone", phone),
+            self._tags.today(day, "platform", platform),
+            self._tags.today(day, "reminder", reminder)[:8],
+        )
+
+    def admit(self, claim: Claim, provider: Provider, whom: Recipient, segments: int) -> Admission:
+        """Ask for one call, and reserve it. Raises StoreUnavailable."""
+        limits, call = self._limits[provider.name], secrets.token_bytes(8)
+        cost = round(limits.price * segments * 1e6)
+        verdict, wait, watched, warn, *stops = self._schedule.run(
+            "admit",
+            0,
+            self._optouts.cursor,
+            provider.name,
+            call,
+            *(_gap(limits.rate), _sender(provider.sender), _gap(limits.sender_rate if provider.sender else None)),
+            *(cost, -1 if limits.daily_spend is None else round(limits.daily_spend * 1e6)),
+            *(whom.platform_tag, -1 if whom.platform_cap is None else whom.platform_cap),
+            *(whom.phone_tag, self._phone_cap),
+            whom.reminder_tag,
+            b"%b%d" % (claim.wake.member, claim.wake.version),
+        )
+        self._optouts.follow(stops)
+        if warn:
+            log.warning("spending_nears_its_cap", extra={"provider": provider.name})
+        refusal = None if verdict == b"ok" else Reason(verdict.decode())
+        return Admission(provider.name, refusal, timedelta(milliseconds=wait), call, cost, bool(watched))
+
+    def report(self, admission: Admission, error: Exception | None) -> None:
+        """Say how a call went: None where the provider accepted. Raises StoreUnavailable."""
+        result = _result(error)
+        if result is Result.OK and not admission.watched:
+            return
+        pause = error.retry_after if isinstance(error, Throttled) else None
+        self._report(admission, result, DEFAULT_PAUSE if pause is None else pause)
+
+    def release(self, admission: Admission) -> None:
+        """Give back a call that was not made. Raises StoreUnavailable."""
+        self._report(admission, Result.RELEASED, 0)
+
+    def _report(self, admission: Admission, result: Result, pause: float) -> None:
+        spent = result in {Result.OK, Result.DOUBTED}
+        wait = milliseconds(timedelta(seconds=pause))
+        words = admission.provider, admission.call, result, wait, 0 if spent else admission.cost
+        if self._schedule.run("report", 0, *words):
+            log.error("circuit_opened", extra={"provider": admission.provider, "reason": result})
+
+
+def _result(error: Exception | None) -> Result:
+    match error:
+        case None | Rejected():
+            return Result.OK
+        case Throttled():
+            return Result.THROTTLED
+        case NotSent():
+            return Result.FAILED
+        case Misconfigured():
+            return Result.MISCONFIGURED
+        case _:
+            return Result.DOUBTED
+
+
+def _gap(rate: float | None) -> int:
+    """Turn texts a second into microseconds between them; 0 where there is no limit."""
+    return 0 if rate is None else round(1e6 / rate)
+
+
+@cache
+def _sender(sender: str) -> str:
+    """Name a sender; it is an operator's number, and still no number belongs into Redis."""
+    return hashlib.blake2b(sender.encode(), digest_size=8, person=b"rw-sender").hexdigest() if sender else ""

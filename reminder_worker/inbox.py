@@ -1,0 +1,49 @@
+"""What providers and people tell us, put where it belongs: receipts into the ledger, answers to the worker.
+
+A reply is understood here, in memory; what goes on is one word and a sealed number.
+"""
+
+import logging
+
+from reminder_worker import replies
+from reminder_worker.errors import Refused
+from reminder_worker.notes import Note, Notes
+from reminder_worker.providers import Provider, Receipt, Reply
+from reminder_worker.receipts import Receipts
+from reminder_worker.schedule import Schedule
+from reminder_worker.sealing import PublicKeys
+
+log = logging.getLogger(__name__)
+
+
+class Inbox:
+    """Takes receipts and replies of all providers; safe to use from many threads."""
+
+    def __init__(self, schedule: Schedule, public: PublicKeys) -> None:
+        self._schedule = schedule
+        self._public = public
+        self._receipts = Receipts(schedule)
+        self._notes = Notes(schedule)
+
+    def take(self, provider: Provider, heard: Receipt | Reply) -> bool:
+        """Take one in; False where it changes nothing. Raises StoreUnavailable: then it has to be told again."""
+        if isinstance(heard, Receipt):
+            counts = self._receipts.take(provider, heard)
+            log.debug("receipt", extra={"provider": provider.name, "state": heard.state, "count": int(counts)})
+            return counts
+        return self._read(provider, heard)
+
+    def _read(self, provider: Provider, reply: Reply) -> bool:
+        """Understand a reply and leave a note for the worker, where there is something to do."""
+        reading = replies.read(reply.text)
+        log.info("reply_heard", extra={"provider": provider.name, "state": reading.meaning})
+        if reading.meaning is replies.Meaning.OTHER:
+            return False
+        note = Note(provider.name, reply.sender, reading.meaning, reading.language)
+        try:
+            sealed = note.seal(self._public, self._schedule.now())
+        except Refused:
+            log.error("keys_run_out")  # noqa: TRY400 - platforms cannot seal either: see doctor
+            raise
+        self._notes.leave(sealed)
+        return True

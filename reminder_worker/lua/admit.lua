@@ -1,0 +1,106 @@
+#!lua flags=allow-oom
+-- Says whether a provider may be called for one text now, and reserves the call where it may. Runs on shard 0.
+-- Nothing here names a person or a platform: tags are keyed, and change every day.
+--
+-- Keys, all of them short-lived but the first:
+--   stops             STREAM  tag, on (1 stop, 0 start): the opt-out list, as it came to be
+--   p:<phone tag>     SET     which reminders this phone was sent today, by tags
+--   l:<phone tag>     STRING  member and version of the last one: where a yes or a no belongs
+--   h:<phone tag>     STRING  HELP was answered today
+--   d:<platform tag>  STRING  how many texts of this platform today
+--   c:<provider>      HASH    failed, misconfigured, doubted: in a row
+--                             until: the circuit is open, ms · opened: times in a row
+--                             probe: a trial is under way until, ms · closed: since, ms · paused: told to wait until, ms
+--                             slots: how many calls at once, after it throttled us
+--   b:<provider>      ZSET    call -> end of its lease, ms: calls under way, while slots count
+--   g:<what>          STRING  when the next text of a provider or sender may go, microseconds
+--   q:<what>          STRING  the same for those that wait in the schedule
+--   s:<provider>|<day> STRING spent that day, millionths · w:… the warning was given
+--
+-- ARGV: cursor in stops, provider, call, microseconds between texts (0: no limit), sender tag (or ''), the same for it,
+--   cost in millionths, how much a day (-1: no limit), platform tag, how many a day (-1), phone tag, how many a day,
+--   reminder tag, member and version
+-- Returns verdict, ms to wait, 1 where success is to be reported, 1 where spending passes 80 %, then new stops.
+
+local cursor, provider, call = ARGV[1], ARGV[2], ARGV[3]
+local gap, sender, sender_gap = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
+local cost, spend_cap = tonumber(ARGV[7]), tonumber(ARGV[8])
+local platform, platform_cap, phone, phone_cap = ARGV[9], tonumber(ARGV[10]), ARGV[11], tonumber(ARGV[12])
+local SOON, CALL_MS, WARN = 250000, 20000, 0.8
+local now_us = time[1] * 1000000 + time[2]
+local today = math.floor(now / DAY_MS)
+local day_end = (today + 1) * DAY_MS
+
+local stops = {}
+for _, entry in ipairs(redis.call('XRANGE', P .. 'stops', '(' .. cursor, '+', 'COUNT', 500)) do
+  stops[#stops + 1] = entry[1]
+  stops[#stops + 1] = entry[2][2]
+  stops[#stops + 1] = entry[2][4]
+end
+local function answer(verdict, wait, watch, warn) return {verdict, math.ceil(wait), watch or 0, warn or 0, unpack(stops)} end
+local function whole(number) return string.format('%.0f', number) end
+
+-- What the person and the platform may get in a day. A reminder counts once, however often it is tried.
+local fresh = redis.call('SISMEMBER', P .. 'p:' .. phone, ARGV[13]) == 0
+if fresh and redis.call('SCARD', P .. 'p:' .. phone) >= phone_cap then return answer('phone_capped', 0) end
+local sent_today = tonumber(redis.call('GET', P .. 'd:' .. platform) or 0)
+if fresh and platform_cap >= 0 and sent_today >= platform_cap then
+  return answer('platform_capped', day_end - now)
+end
+
+-- How the provider has been doing.
+local circuit = P .. 'c:' .. provider
+local open_until, probe, paused, slots = unpack(redis.call('HMGET', circuit, 'until', 'probe', 'paused', 'slots'))
+if open_until and now < tonumber(open_until) then return answer('circuit_open', open_until - now) end
+if open_until and probe and now < tonumber(probe) then return answer('circuit_open', probe - now) end
+if paused and now < tonumber(paused) then return answer('rate_limited', paused - now) end
+if slots then
+  redis.call('ZREMRANGEBYSCORE', P .. 'b:' .. provider, '-inf', now)
+  if redis.call('ZCARD', P .. 'b:' .. provider) >= math.floor(slots) then return answer('rate_limited', 200) end
+end
+
+-- What it may cost.
+local account = provider .. '|' .. today
+local spent = tonumber(redis.call('GET', P .. 's:' .. account) or 0)
+if spend_cap >= 0 and spent + cost > spend_cap then return answer('spend_capped', day_end - now) end
+
+-- How fast it, and the sender, may be used. A turn that comes soon is reserved, and waited for by the worker; the
+-- others are told a time, one after the other, and come back.
+local limits, at, slowest = {}, now_us, nil
+if gap > 0 then limits[1] = {provider, gap} end
+if sender_gap > 0 then limits[#limits + 1] = {'=' .. sender, sender_gap} end
+for _, limit in ipairs(limits) do
+  local turn = tonumber(redis.call('GET', P .. 'g:' .. limit[1]) or 0)
+  if turn > at then at, slowest = turn, limit end
+end
+if at - now_us > SOON then
+  local queue = P .. 'q:' .. slowest[1]
+  local next_turn = math.max(tonumber(redis.call('GET', queue) or 0), at) + slowest[2]
+  redis.call('SET', queue, whole(next_turn), 'PX', math.ceil((next_turn - now_us) / 1000) + 1000)
+  return answer('rate_limited', (next_turn - now_us) / 1000)
+end
+for _, limit in ipairs(limits) do
+  local after = at + limit[2]
+  redis.call('SET', P .. 'g:' .. limit[1], whole(after), 'PX', math.ceil((after - now_us) / 1000) + 1000)
+end
+
+if open_until then redis.call('HSET', circuit, 'probe', now + CALL_MS) end
+if slots then
+  redis.call('ZADD', P .. 'b:' .. provider, now + CALL_MS, call)
+  redis.call('PEXPIRE', P .. 'b:' .. provider, CALL_MS)
+end
+local warn = 0
+if cost > 0 then
+  redis.call('INCRBY', P .. 's:' .. account, cost)
+  redis.call('PEXPIREAT', P .. 's:' .. account, day_end)
+  if spend_cap >= 0 and spent + cost >= WARN * spend_cap then
+    warn = redis.call('SET', P .. 'w:' .. account, 1, 'NX', 'PXAT', day_end) and 1 or 0
+  end
+end
+if fresh then
+  redis.call('SADD', P .. 'p:' .. phone, ARGV[13])
+  redis.call('PEXPIREAT', P .. 'p:' .. phone, day_end)
+  redis.call('SET', P .. 'd:' .. platform, sent_today + 1, 'PXAT', day_end)
+end
+redis.call('SET', P .. 'l:' .. phone, ARGV[14], 'PX', 8 * DAY_MS)
+return answer('ok', (at - now_us) / 1000, redis.call('EXISTS', circuit), warn)

@@ -1,0 +1,15 @@
+#!lua flags=allow-oom
+-- Takes texts whose number and words their provider should remove now; who does not say "done" leaves them for later.
+-- ARGV: at most, lease ms, give up after days
+-- Returns "day|provider|its name for the text" of each.
+local taken = redis.call('ZRANGE', FORGET, '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[1])
+for i = #taken, 1, -1 do
+  local day = tonumber(string.match(taken[i], '^%d+'))
+  if day + ARGV[3] < now / DAY_MS then
+    redis.call('ZREM', FORGET, taken[i])
+    table.remove(taken, i)
+  else
+    redis.call('ZADD', FORGET, now + ARGV[2], taken[i])
+  end
+end
+return taken

@@ -1,0 +1,72 @@
+"""Notes from the hooks process to the worker: somebody answered, and what that means.
+
+The number is sealed to the worker's key of this week (docs/format.md), so the process that hears from providers keeps
+nothing, and Redis shows nothing. What a person wrote is not in a note.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from reminder_worker.encoding import pae
+from reminder_worker.errors import StoreUnavailable
+from reminder_worker.schedule import Schedule, unavailable
+from reminder_worker.sealing import PublicKeys, seal
+
+NOTE_CONTEXT = b"reminder-worker/note/v1"
+NOTE_CONTENT = 128
+NOTE_BYTES = 1 + 8 + 48 + NOTE_CONTENT  # version, key id, sealed box
+MOST = 100_000  # that may wait for a worker
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a reply means, and whose it is; ``language`` is that of the reply."""
+
+    provider: str
+    phone: str = field(repr=False)
+    meaning: str
+    language: str
+
+    def seal(self, public: PublicKeys, now: datetime) -> bytes:
+        """Seal it, so that only a worker reads it; all are of one length. Raises Refused."""
+        parts = self.provider, self.phone, self.meaning, self.language
+        content = pae(NOTE_CONTEXT, *(part.encode() for part in parts))
+        return seal(public.envelope_key(now), content, NOTE_CONTENT)
+
+
+class Notes:
+    """The notes that wait, oldest first; a note is done in one step with what follows from it."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._key = schedule.prefix(0) + b"notes"
+
+    def leave(self, note: bytes) -> None:
+        """Leave a note for a worker. Raises StoreUnavailable, also where too many wait."""
+        if self._call("llen", self._key) >= MOST:
+            raise StoreUnavailable("too many replies wait for a worker; is one running?")
+        self._call("rpush", self._key, note)
+
+    def first(self) -> bytes | None:
+        """Return the oldest note."""
+        note: bytes | None = self._call("lindex", self._key, 0)
+        return note
+
+    def done(self, note: bytes, changes: Iterable[bytes] = ()) -> bool:
+        """Take a note off, with what follows for the opt-out list; False where another worker was faster."""
+        return bool(self._schedule.run("note", 0, note, *changes))
+
+    def set_aside(self, note: bytes) -> None:
+        """Take a note off that cannot be read, and keep it where it blocks nobody."""
+        if self.done(note):
+            self._call("rpush", self._schedule.prefix(0) + b"notes.unread", note)
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        try:
+            return getattr(self._schedule.client, name)(*arguments)
+        except RedisError as error:
+            raise unavailable(error) from None

@@ -1,0 +1,122 @@
+"""The opt-out list: keyed hashes of the numbers that said STOP, and the other tags that stand for a phone.
+
+A hash without a key is a number: all French mobile numbers are tried in two minutes. The key, the pepper, is a file
+of the worker's. Each platform has tags of its own, so that no two lists can be laid side by side.
+
+Redis holds the list as a log. Every worker follows it and looks numbers up in its own memory: a look-up in Redis
+would show, to whoever watches its commands, the same name for the same person again and again.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import date
+from pathlib import Path
+from threading import Lock
+
+from redis.exceptions import RedisError
+
+from reminder_worker.keyfiles import Kind, key_from_file, read_key_file
+from reminder_worker.schedule import Schedule, unavailable
+
+TAG_BYTES = 16
+
+
+class Tags:
+    """What stands for phones and platforms in Redis; who has the pepper could try all numbers."""
+
+    def __init__(self, pepper: bytes) -> None:
+        self._pepper = pepper
+
+    @classmethod
+    def load(cls, folder: Path) -> "Tags":
+        """Read the pepper. Raises SettingsError."""
+        path = pepper_file(folder)
+        (text,) = read_key_file(path, Kind.PEPPER, "pepper")
+        return cls(key_from_file(path, text))
+
+    def optout(self, platform: str, phone: str) -> bytes:
+        """Name a phone on the opt-out list of a platform, for as long as the pepper is kept."""
+        return self._hash(phone.encode(), hashlib.blake2b(platform.encode(), digest_size=16).digest(), self._pepper)
+
+    def today(self, day: date, *names: str) -> bytes:
+        """Name a phone or a platform for one day: no two days' tags can be brought together without the pepper."""
+        daily = hashlib.blake2b(day.isoformat().encode(), key=self._pepper, digest_size=32, person=b"rw-day").digest()
+        return self._hash("\0".join(names).encode(), b"rw-today", daily)
+
+    @staticmethod
+    def _hash(content: bytes, person: bytes, key: bytes) -> bytes:
+        return hashlib.blake2b(content, digest_size=TAG_BYTES, key=key, person=person).digest()
+
+
+def pepper_file(folder: Path) -> Path:
+    """Return where the pepper is kept."""
+    return folder / "optouts.pepper"
+
+
+class OptOuts:
+    """Who said STOP, as one worker process knows it; safe to use from many threads."""
+
+    def __init__(self, schedule: Schedule, tags: Tags, platforms: Iterable[str]) -> None:
+        self._schedule = schedule
+        self._tags = tags
+        self._platforms = tuple(platforms)
+        self._stopped: set[bytes] = set()
+        self._lock = Lock()
+        self.cursor = b"0-0"  # how far the log was followed
+
+    def has(self, platform: str, phone: str) -> bool:
+        """Tell whether this person wants no texts of this platform."""
+        return self._tags.optout(platform, phone) in self._stopped
+
+    def stopped_by(self, phone: str) -> bool:
+        """Tell whether this person wants no texts of any platform."""
+        return any(self.has(platform, phone) for platform in self._platforms)
+
+    def follow(self, entries: Sequence[bytes]) -> None:
+        """Take in what is new in the log: cursor, tag, "1" or "0", and so on."""
+        with self._lock:
+            for cursor, tag, stopped in zip(entries[::3], entries[1::3], entries[2::3], strict=True):
+                if _order(cursor) > _order(self.cursor):
+                    self.cursor = cursor
+                    (self._stopped.add if stopped == b"1" else self._stopped.discard)(tag)
+
+    def catch_up(self) -> None:
+        """Read the log to its end. Raises StoreUnavailable."""
+        while entries := self._read():
+            self.follow(entries)
+
+    def changes(self, phone: str, *, stopped: bool) -> list[bytes]:
+        """Return what has to be appended to the log: tag, "1" or "0", and so on. Raises StoreUnavailable.
+
+        On behalf of every platform: they share their senders, and who answers a sender means all that comes from it.
+        """
+        self.catch_up()
+        tags = [self._tags.optout(name, phone) for name in self._platforms if self.has(name, phone) != stopped]
+        return [part for tag in tags for part in (tag, b"1" if stopped else b"0")]
+
+    def stop(self, phone: str) -> None:
+        """Put a phone on the list at once: its provider says so. Raises StoreUnavailable."""
+        changes = self.changes(phone, stopped=True)
+        for tag, on in zip(changes[::2], changes[1::2], strict=True):
+            self._append(tag, on)
+        self.catch_up()
+
+    def _key(self) -> bytes:
+        return self._schedule.prefix(0) + b"stops"
+
+    def _read(self) -> list[bytes]:
+        try:
+            found = self._schedule.client.xrange(self._key(), min=b"(" + self.cursor, count=1000)
+        except RedisError as error:
+            raise unavailable(error) from None
+        return [part for cursor, fields in found for part in (cursor, fields[b"tag"], fields[b"on"])]
+
+    def _append(self, tag: bytes, on: bytes) -> None:
+        try:
+            self._schedule.client.xadd(self._key(), {b"tag": tag, b"on": on})
+        except RedisError as error:
+            raise unavailable(error) from None
+
+
+def _order(cursor: bytes) -> tuple[int, ...]:
+    return tuple(map(int, cursor.split(b"-")))

@@ -1,0 +1,51 @@
+"""What a worker process does beside its reminders, every few seconds: show that it lives, and tidy up."""
+
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Callable
+
+import dramatiq
+
+from reminder_worker.errors import StoreUnavailable
+
+BEAT_EVERY = 5.0  # seconds
+TIDY_EVERY = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Pulse(dramatiq.Middleware):
+    """Beats and tidies up while the process works; the only middleware there is."""
+
+    def __init__(self, beat: Callable[[str], None], tidy: Callable[[], None]) -> None:
+        self._beat = beat
+        self._tidy = tidy
+        self._stop = threading.Event()
+        self._name = f"worker/{os.getpid()}-{secrets.token_hex(3)}"
+
+    def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
+        """Start beating."""
+        log.info("worker_started")
+        for name, work, pause in (
+            ("pulse", lambda: self._beat(self._name), BEAT_EVERY),
+            ("tidy", self._tidy, TIDY_EVERY),
+        ):
+            threading.Thread(target=self._repeat, args=(work, pause), name=name, daemon=True).start()
+
+    def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
+        """Stop beating; what is in flight is finished by dramatiq."""
+        self._stop.set()
+        log.info("worker_stopping")
+
+    def _repeat(self, work: Callable[[], None], pause: float) -> None:
+        while True:
+            try:
+                work()
+            except StoreUnavailable:
+                log.debug("store_away")
+            except Exception as error:  # noqa: BLE001 - the next time may go better, and somebody has to be there for it
+                log.error("chore_failed", extra={"error": type(error).__name__})  # noqa: TRY400 - it may quote data
+            if self._stop.wait(pause):
+                return

@@ -1,0 +1,104 @@
+"""What providers report, brought into the ledger; and what they should not keep any longer.
+
+A receipt finds its reminder by the attempt's reference, which leads there by itself, or by the provider's own name
+for the text, through an index. It holds no number, and nothing of it is kept but state and reason.
+"""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from reminder_worker.clocks import milliseconds
+from reminder_worker.errors import Reason
+from reminder_worker.job import State
+from reminder_worker.ledger import FORGET_AFTER, ID_BYTES, Leftover, failure_class
+from reminder_worker.providers import Provider, Receipt
+from reminder_worker.schedule import Schedule, proven
+
+REFERENCE_LENGTH = 39  # characters; see delivery.new_reference
+FORGET_LEASE = timedelta(minutes=30)
+FORGET_BATCH = 20
+
+
+class Receipts:
+    """The ledger, as far as providers can tell it something; safe to use from many threads."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+
+    def take(self, provider: Provider, receipt: Receipt) -> bool:
+        """Write down a receipt; False where it belongs to no attempt that is known, or says nothing."""
+        if receipt.state is None:
+            return False
+        reference = receipt.reference or self._match(provider, receipt)
+        member = member_of(reference)
+        if member is None:
+            return False
+        reason = receipt.reason if receipt.state is State.UNDELIVERED else None
+        words = receipt.state, reason or "", failure_class(reason) if reason else ""
+        forget = self._schedule.forget_ms(FORGET_AFTER if provider.capabilities.forgets else None)
+        done = self._schedule.run(
+            "receipt",
+            self._schedule.shard_of(member),
+            member,
+            reference,
+            provider.name,
+            *words,
+            receipt.provider_message_id,
+            forget,
+            self._schedule.keep_ms,
+        )
+        return proven(done)
+
+    def expect(self, provider: Provider, message_id: str, reference: str) -> list[Receipt]:
+        """Remember which attempt the provider's name for a text belongs to; return receipts that came before."""
+        early = self._index(provider, message_id, reference, b"")
+        shapes = [msgspec.msgpack.decode(receipt, type=_Early) for receipt in early]
+        return [Receipt(reference, one.state, message_id, one.reason) for one in shapes]
+
+    def _match(self, provider: Provider, receipt: Receipt) -> str:
+        """Find the attempt that a receipt without our reference belongs to; one that is early waits for it."""
+        if not receipt.provider_message_id or receipt.state is None:
+            return ""
+        early = msgspec.msgpack.encode(_Early(receipt.state, receipt.reason))
+        found = self._index(provider, receipt.provider_message_id, "", early)
+        return found.decode("ascii", "replace") if found else ""
+
+    def _index(self, provider: Provider, message_id: str, reference: str, receipt: bytes) -> Any:
+        text = f"{provider.name}|{message_id}".encode()
+        name = hashlib.blake2b(text, digest_size=16, person=b"rw-message").digest()
+        span = self._schedule.keep_ms
+        return self._schedule.run("match", self._schedule.shard_of(name), name, reference, receipt, span)
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """Yield texts that their providers should remove now; each comes again until ``forgotten`` is said."""
+        lease, days = milliseconds(FORGET_LEASE), self._schedule.retention.days
+        for shard in range(self._schedule.shards):
+            for name in self._schedule.run("forget", shard, FORGET_BATCH, lease, days):
+                _, provider, message_id = name.decode().split("|", 2)
+                yield Leftover(name, shard, provider, message_id)
+
+    def forgotten(self, leftover: Leftover) -> None:
+        """Say that a provider has removed a text."""
+        self._schedule.run("forgotten", leftover.shard, leftover.name)
+
+
+class _Early(msgspec.Struct, array_like=True):
+    state: State
+    reason: Reason | None
+
+
+def member_of(reference: str) -> bytes | None:
+    """Return which reminder an attempt's reference leads to; None where it is none of ours."""
+    if len(reference) != REFERENCE_LENGTH or not reference.isascii():
+        return None
+    try:
+        raw = base64.urlsafe_b64decode(reference + "=")
+    except (binascii.Error, ValueError):
+        return None
+    return raw[: ID_BYTES + 1]

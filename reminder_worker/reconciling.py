@@ -1,0 +1,111 @@
+"""What became of an attempt that was left in doubt, found out without texting anybody twice.
+
+In this order: the same reference once more, where the provider takes it for one text; the provider's own word on
+our reference; its receipt, which comes by itself and is waited for; a search that counts only when it finds. What is
+still in doubt then is ``unknown``, and an operator's to judge.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from reminder_worker.delivery import Delivery, Order, left, refused
+from reminder_worker.errors import Reason, Rejected
+from reminder_worker.job import FailureClass, State
+from reminder_worker.ledger import OpenAttempt, Outcome
+from reminder_worker.providers import Provider, Sent, Text
+from reminder_worker.schedule import Schedule
+from reminder_worker.sending import Carriers
+
+PATIENCE = timedelta(hours=6)  # how long a provider that cannot be asked is asked again
+
+log = logging.getLogger(__name__)
+
+Reopen = Callable[[OpenAttempt], Order | None]
+
+
+class Reconciling:
+    """Looks after open attempts; safe to use from many threads."""
+
+    def __init__(
+        self, schedule: Schedule, carriers: Carriers, delivery: Delivery, *, resend_unknown: bool = False
+    ) -> None:
+        self._schedule = schedule
+        self._carriers = carriers
+        self._delivery = delivery
+        self._resend_unknown = resend_unknown
+
+    def look(self, attempt: OpenAttempt, reopen: Reopen) -> None:
+        """Find out what became of an attempt whose worker is gone; in doubt it stays as it is.
+
+        ``reopen`` gives the text again, or None where it must not be sent any more.
+        """
+        provider = self._carriers.get(attempt.provider)
+        if provider is not None and self._again(attempt, provider, reopen):
+            return
+        found, answered = self._find(attempt, provider, reopen)
+        if provider is not None and found is not None:
+            self._delivery.accepted(attempt.wake, provider, attempt.reference, found)
+            log.info("attempt_resolved", extra={"provider": attempt.provider, "state": State.SENT})
+            return
+        if attempt.now - attempt.asked < _patience(provider, answered=answered):
+            return
+        if answered or self._resend_unknown:
+            self._settle(attempt, Outcome.retry(Reason.AMBIGUOUS, timedelta()))
+        else:
+            self._settle(attempt, Outcome.final(State.UNKNOWN, Reason.AMBIGUOUS, FailureClass.TECHNICAL))
+
+    def _again(self, attempt: OpenAttempt, provider: Provider, reopen: Reopen) -> bool:
+        """Send with the same reference where the provider deduplicates; tell whether that settled it.
+
+        Only acceptance and a final refusal speak of the first call as well: any other answer is the second's alone.
+        """
+        can = provider.capabilities
+        if not can.deduplicates or attempt.now - attempt.asked >= can.deduplicates_within:
+            return False
+        order = reopen(attempt)
+        text = None if order is None else _text(attempt, order)
+        if text is None or text.valid_for <= timedelta():
+            return False
+        try:
+            sent = self._carriers.send(provider, text)
+        except Rejected as error:
+            self._settle(attempt, refused(error.reason))
+            return True
+        except Exception as error:  # noqa: BLE001 - whatever it was, the first call is still in doubt
+            log.warning("attempt_open", extra={"provider": provider.name, "error": type(error).__name__})
+            return False
+        self._delivery.accepted(attempt.wake, provider, attempt.reference, sent)
+        log.info("attempt_resolved", extra={"provider": attempt.provider, "state": State.SENT})
+        return True
+
+    def _find(self, attempt: OpenAttempt, provider: Provider | None, reopen: Reopen) -> tuple[Sent | None, bool]:
+        """Ask the provider; the second value tells whether it answered: "not found" is a proof then, in due time."""
+        if provider is None:
+            return None, False
+        try:
+            if provider.capabilities.finds_by_reference:
+                return provider.find(attempt.reference), True
+            if provider.capabilities.searches and (order := reopen(attempt)) is not None:
+                return provider.search(_text(attempt, order), attempt.asked), False
+        except Exception as error:  # noqa: BLE001 - a plug-in's error is no answer
+            log.warning("look_up_failed", extra={"provider": provider.name, "error": type(error).__name__})
+        return None, False
+
+    def _settle(self, attempt: OpenAttempt, outcome: Outcome) -> None:
+        self._schedule.settle(attempt.wake, outcome, reference=attempt.reference)
+        log.info("attempt_resolved", extra={"provider": attempt.provider, "state": outcome.kind})
+
+
+def _text(attempt: OpenAttempt, order: Order) -> Text:
+    """Write the text of an attempt once more."""
+    useful = left(attempt, order.expires)
+    return Text(order.contact.phone, order.draft.body, order.draft.segments, attempt.reference, useful)
+
+
+def _patience(provider: Provider | None, *, answered: bool) -> timedelta:
+    """Say how old an attempt must be before "not found", or no answer at all, decides it."""
+    if provider is None:
+        return timedelta()
+    capable, settles = provider.capabilities.finds_by_reference, provider.capabilities.settles_within
+    return max(settles, PATIENCE) if capable and not answered else settles

@@ -1,0 +1,138 @@
+"""What a person's reply means: one word from a fixed list, so that nobody has to read the reply.
+
+People write their reasons there. A text is looked at in memory, here, and forgotten: nothing of it is kept, logged,
+put into an error or given back. Word lists decide, not understanding (``words/``, docs/replies.md). Where it is not
+sure whether somebody wants no more texts, it says that they do not.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import groupby
+
+from reminder_worker.folding import chunks, other_readings
+from reminder_worker.words import END, ENGLISH, Section, load, row
+
+LOOKED_AT = 500  # characters; what somebody wants stands at the beginning
+_SHORT = 4  # words up to which one stop word is enough
+_QUESTION = 8  # words up to which "who is this" asks for help, and is not part of a story
+_ASKING = frozenset("?\u061f\uff1f")  # also as Arabic and Chinese keyboards write it
+_QUOTED = re.compile(  # our own text, sent back: long, with a time in it
+    r"(?<=\w)(\s*\W{0,3})[\"«“„](?=[^\"»“”]*\d)[^\"»“”]{40,}(?:[\"»“”]|$)|^>.*$", re.MULTILINE
+)
+
+
+class Meaning(StrEnum):
+    """What a reply asks for."""
+
+    STOP = "stop"  # wants no more texts, or is somebody else: send nothing to this number, not even later jobs
+    START = "start"  # takes an earlier STOP back: texts may be sent again
+    HELP = "help"  # asks what this is: one generic answer may be sent
+    CONFIRM = "confirmed"  # will come: the platform may be told
+    CANCEL = "cancel_requested"  # will not come: the platform may be told; a person there decides
+    OTHER = "other"  # anything else, also what is not sure: the platform may be told that somebody wrote
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was understood; nothing of the text."""
+
+    meaning: Meaning
+    language: str = ENGLISH  # of the word list that matched, English where none did
+
+
+def read(text: str) -> Reading:
+    """Say what a reply means. Looks at the first 500 characters, remembers nothing, never fails on any text."""
+    seen = _unquoted(text[:LOOKED_AT])
+    reply = _Reply(row(seen), asks=not _ASKING.isdisjoint(seen), words=load())
+    disguised = _Reply(row(_undisguised(seen)), asks=reply.asks, words=reply.words)
+    language = reply.stops() or disguised.stops()
+    return Reading(Meaning.STOP, language) if language else reply.rest()
+
+
+def _unquoted(text: str) -> str:
+    """Take out our own reminder where a phone sends it back: it holds the word STOP."""
+    return _QUOTED.sub(r"\1 ", text)
+
+
+def _undisguised(text: str) -> str:
+    """Read digits and look-alike letters as the letters they stand for (ST0P)."""
+    return re.sub(r"[^\W_]+", lambda piece: next(other_readings(chunks(piece[0])), piece[0]), text)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Reply:
+    """One reply as a row of words, while it is being understood."""
+
+    row: list[str]
+    asks: bool
+    words: dict[str, Section]
+
+    def stops(self) -> str | None:
+        """Return the language in which the reply asks for no more texts."""
+        if self.row and not _letters(self.words["stop alone"].cut(self.row)) and _letters(self.row):
+            return ENGLISH
+        seen = self.words["not stop"].cut(self.row)
+        if (language := self._only("stop", self.row) or self._has("stop phrases", seen)) is not None:
+            return language
+        found = self.words["stop words"].find(seen)
+        if found is None:
+            return None
+        short = len(_letters(seen)) <= _SHORT
+        first = not _letters(self.words["courtesy"].cut(seen[: found.start]))
+        return self._beside(found.language) if short or first else self._says("stop words", seen)
+
+    def rest(self) -> Reading:
+        """Tell the other meanings apart; what contradicts itself is OTHER."""
+        for section, meaning in (("start", Meaning.START), ("help", Meaning.HELP), ("cancel", Meaning.CANCEL)):
+            if language := self._only(section, self.row):
+                return Reading(meaning, language)
+        if language := self._has("start phrases", self.row):
+            return Reading(Meaning.START, language)
+        comes = self._confirms()
+        if cancels := self._has("cancel phrases", self.words["not cancel"].cut(self.row)):
+            doubtful = comes and self._has("confirm phrases", self.row)
+            return Reading(Meaning.OTHER) if doubtful else Reading(Meaning.CANCEL, cancels)
+        if comes and not self._says("cancel", self.row):
+            return Reading(Meaning.CONFIRM, comes)
+        if len(_letters(self.row)) <= _QUESTION and (language := self._has("help phrases", self.row)):
+            return Reading(Meaning.HELP, language)
+        return Reading(Meaning.OTHER)
+
+    def _confirms(self) -> str | None:
+        """Return the language in which the reply says yes, with nothing that makes it doubtful."""
+        if self.asks:
+            return None
+        if language := self._only("confirm", self.row):
+            return language
+        if self.words["unsure"].find(self.row):
+            return None
+        return self._says("confirm", self.row) or self._has("confirm phrases", self.row)
+
+    def _only(self, section: str, row: list[str]) -> str | None:
+        """Return the language where a row is words of a section and courtesies, nothing else."""
+        only = self.words[f"only {section}"]
+        if _letters(only.cut(row)):
+            return None
+        found = next((hit.language for hit in only.hits(row) if hit.language), None)
+        return found and self._beside(found)
+
+    def _says(self, section: str, row: list[str]) -> str | None:
+        """Return the language where one sentence is words of a section and courtesies."""
+        sentences = (list(words) for ended, words in groupby(row, key=END.__eq__) if not ended)
+        return next((language for one in sentences if (language := self._only(section, one))), None)
+
+    def _has(self, section: str, row: list[str]) -> str | None:
+        """Return the language where an entry of a section is anywhere in a row."""
+        found = self.words[section].find(row)
+        return self._beside(found.language) if found else None
+
+    def _beside(self, language: str) -> str:
+        """Name the language of an entry; for an English one that of a courtesy beside it (``stop svp``)."""
+        polite = self.words["courtesy"].find(self.row) if language == ENGLISH else None
+        return polite.language if polite else language
+
+
+def _letters(row: list[str]) -> list[str]:
+    """Return the words of a row, without signs and ends of sentences."""
+    return [word for word in row if word.isalnum()]

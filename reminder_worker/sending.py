@@ -1,0 +1,58 @@
+"""The one place that calls a provider's ``send``: who may be reached at all is decided here, whoever asks."""
+
+import time
+from collections.abc import Collection, Iterator, Mapping
+from datetime import timedelta
+
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
+
+from reminder_worker.clocks import boot_time
+from reminder_worker.errors import NotSent, Reason
+from reminder_worker.providers import Provider, Sent, Text
+
+CALL = timedelta(seconds=10)  # one total deadline for a provider's answer
+
+
+class Carriers:
+    """All providers of this installation; safe to use from many threads."""
+
+    def __init__(self, providers: Mapping[str, Provider], *, allow_numbers: Collection[str] | None) -> None:
+        self._providers = providers
+        self._allowed = None if allow_numbers is None else tuple(allow_numbers)
+
+    def __iter__(self) -> Iterator[Provider]:
+        return iter(self._providers.values())
+
+    def __getitem__(self, name: str) -> Provider:
+        return self._providers[name]
+
+    def get(self, name: str) -> Provider | None:
+        """Return a provider; None where its table has gone from the settings."""
+        return self._providers.get(name)
+
+    def may_reach(self, provider: Provider, phone: str) -> bool:
+        """Tell whether a phone may be texted: outside production a real provider reaches only allowed numbers."""
+        return self._allowed is None or not provider.capabilities.reaches_phones or phone.startswith(self._allowed)
+
+    def send(self, provider: Provider, text: Text) -> Sent:
+        """Call the provider once; a call known not to have left this machine is made once more within the deadline.
+
+        Raises what ``Provider.send`` raises, and NotSent (not_allowed_here, too_late).
+        """
+        if not self.may_reach(provider, text.to):
+            raise NotSent(Reason.NOT_ALLOWED_HERE)
+        span = min(CALL, text.valid_for).total_seconds()
+        deadline, last = time.monotonic() + span, boot_time() + span
+
+        def send() -> Sent:
+            if boot_time() >= last:  # no longer of use, or frozen between two tries: it may be somebody else's by now
+                raise NotSent(Reason.TOO_LATE)
+            return provider.send(text, deadline=deadline)
+
+        again = Retrying(
+            retry=retry_if_exception(lambda error: type(error) is NotSent and time.monotonic() + 1 < deadline),
+            stop=stop_after_attempt(2),
+            wait=wait_fixed(0.2),
+            reraise=True,
+        )
+        return again(send)

@@ -1,0 +1,27 @@
+"""Whether a reminder may go out now: by the signed job and the store's clock, not by what Redis says; no I/O."""
+
+from datetime import UTC, datetime, timedelta
+
+from reminder_worker.errors import Reason
+from reminder_worker.job import FailureClass, Job, State
+from reminder_worker.ledger import Outcome
+from reminder_worker.plan import EXPIRES_BEFORE, QUIET_GRACE, QuietHours, Slot
+
+EARLY = timedelta(seconds=5)  # between a platform's clock and the store's
+
+
+def wrong_moment(opened: Job, slot: Slot, quiet: QuietHours | None, now: datetime) -> Outcome | None:
+    """Say what becomes of a reminder that cannot go out now; None where it can."""
+    if now >= slot.expires:
+        last = slot.expires == opened.time.astimezone(UTC) - EXPIRES_BEFORE  # not on the wall clock
+        reason = Reason.TOO_LATE if last else Reason.SUPERSEDED
+        return Outcome.final(State.EXPIRED, reason, FailureClass.TEMPORARY)
+    if now < slot.due - EARLY:  # whoever can write to Redis can wake early, and nothing more
+        return Outcome.hold(Reason.TOO_EARLY, slot.due - now)
+    local = now.astimezone(opened.time.tzinfo)
+    if quiet and quiet.cover(local) and quiet.cover(local - QUIET_GRACE):
+        awake = quiet.after(local)
+        if awake >= slot.expires:
+            return Outcome.final(State.EXPIRED, Reason.TOO_LATE, FailureClass.TEMPORARY)
+        return Outcome.hold(Reason.QUIET_HOURS, awake - now)
+    return None
