@@ -6,6 +6,7 @@ and is only needed where something is not as it should be.
 
 import hashlib
 import logging
+import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ class Admission:
     wait: timedelta = timedelta()
     call: bytes = b""
     cost: int = 0
+    day: int = 0  # which the cost was reserved on
     watched: bool = False  # success is to be reported as well
 
 
@@ -93,7 +95,7 @@ class Gate:
         """Ask for one call, and reserve it. Raises StoreUnavailable."""
         limits, call = self._limits[provider.name], secrets.token_bytes(8)
         cost = round(limits.price * segments * 1e6)
-        verdict, wait, watched, warn, *stops = self._schedule.run(
+        verdict, wait, day, watched, warn, *stops = self._schedule.run(
             "admit",
             0,
             self._optouts.cursor,
@@ -110,7 +112,7 @@ class Gate:
         if warn:
             log.warning("spending_nears_its_cap", extra={"provider": provider.name})
         refusal = None if verdict == b"ok" else Reason(verdict.decode())
-        return Admission(provider.name, refusal, timedelta(milliseconds=wait), call, cost, bool(watched))
+        return Admission(provider.name, refusal, timedelta(milliseconds=wait), call, cost, day, bool(watched))
 
     def report(self, admission: Admission, error: Exception | None) -> None:
         """Say how a call went: None where the provider accepted. Raises StoreUnavailable."""
@@ -127,7 +129,8 @@ class Gate:
     def _report(self, admission: Admission, result: Result, pause: float) -> None:
         spent = result in {Result.OK, Result.DOUBTED}
         wait = milliseconds(timedelta(seconds=pause))
-        words = admission.provider, admission.call, result, wait, 0 if spent else admission.cost
+        unspent = 0 if spent else admission.cost
+        words = admission.provider, admission.call, result, wait, unspent, admission.day
         if self._schedule.run("report", 0, *words):
             log.error("circuit_opened", extra={"provider": admission.provider, "reason": result})
 
@@ -148,7 +151,7 @@ def _result(error: Exception | None) -> Result:
 
 def _gap(rate: float | None) -> int:
     """Turn texts a second into microseconds between them; 0 where there is no limit."""
-    return 0 if rate is None else round(1e6 / rate)
+    return 0 if rate is None else math.ceil(1e6 / rate)  # rounded down it would be one too many now and then
 
 
 @cache

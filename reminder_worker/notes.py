@@ -28,8 +28,8 @@ class Note:
 
     provider: str
     phone: str = field(repr=False)
-    meaning: str
-    language: str
+    meaning: str = field(repr=False)
+    language: str = field(repr=False)
 
     def seal(self, public: PublicKeys, now: datetime) -> bytes:
         """Seal it, so that only a worker reads it; all are of one length. Raises Refused."""

@@ -81,7 +81,7 @@ def check_token(request: WebhookRequest, token: str) -> None:
     Raises Refused (signature_invalid).
     """
     shown = request.query.get("token") or _password(request.headers.get("authorization", ""))
-    if not hmac.compare_digest(shown.encode(), token.encode()):
+    if not token or not hmac.compare_digest(shown.encode(), token.encode()):
         raise forged()
 
 

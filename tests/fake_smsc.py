@@ -102,14 +102,14 @@ class Smsc:
 
     def open(self, **options: Any) -> None:
         """Listen; after ``close`` again, on the same port."""
-        before = self.count("listening")
+        before = self._count("listening")
         self.tell("open", **options)
         self.wait("listening", before + 1)
         self.port = next(event for event in reversed(self.events) if event["event"] == "listening")["port"]
         self.url = f"smpp://127.0.0.1:{self.port}"
 
     def close(self) -> None:
-        before = self.count("closed")
+        before = self._count("closed")
         self.tell("close")
         self.wait("closed", before + 1)
 
@@ -131,6 +131,11 @@ class Smsc:
         self.sync()
 
     def count(self, event: str) -> int:
+        """Say how often an event has happened so far."""
+        self.sync()
+        return self._count(event)
+
+    def _count(self, event: str) -> int:
         with self._node.seen:
             return sum(seen["event"] == event for seen in self.events)
 
@@ -144,7 +149,7 @@ class Smsc:
 
     def sync(self) -> None:
         """Wait until all that has happened so far has been seen."""
-        before = self.count("synced")
+        before = self._count("synced")
         self.tell("sync")
         self.wait("synced", before + 1)
 

@@ -132,6 +132,8 @@ class Model:
         if by not in {"", provider}:
             return 0
         accepted = row.state == "sent" or row.state in ARRIVED
+        if state == "undelivered" and (ref != row.ref or not (accepted or row.state in {"sending", "unknown"})):
+            return 0
         if accepted and ref != row.ref:
             return 2
         news = row.state not in ARRIVED and not (accepted and state == "sent")

@@ -495,7 +495,7 @@ def test_keys_are_made_with_mode_0600_and_never_printed_nor_overwritten(run, her
     assert [path.read_bytes() for path in files] == before
 
 
-WRITTEN = "worker.pointer.1.key", "worker.ratchet", "worker.pub.json", "clinic.key", "clinic.pub"
+WRITTEN = "worker.pointer.1.key", "worker.ratchet", "optouts.pepper", "worker.pub.json", "clinic.key", "clinic.pub"
 
 
 def test_a_name_that_is_no_platform_s_is_refused_and_not_repeated(run, here):

@@ -19,23 +19,12 @@ MODULES = {
 
 # From the top down; a module imports from its own layer or from those below. Not all of them have to exist.
 LAYERS = [
-    {"cli", "demo"},
+    {"cli", "demo", "testing"},
     {"scheduler", "worker", "pulse", "web", "api", "hooks", "ops", "enqueue", "screen"},
-    {
-        "delivery",
-        "reconciling",
-        "answering",
-        "inbox",
-        "client",
-        "doctor",
-        "lint",
-        "receipts",
-        "replies",
-        "events",
-        "testing",
-    },
+    {"delivery", "reconciling", "answering", "inbox", "receipts", "replies", "events"} | {"client", "doctor", "lint"},
     {"routes", "gate", "sending", "drafting", "templates", "contacts", "providers", "keys", "status"},
-    {"sealing", "opening", "ratchet", "keyfiles", "schedule", "store", "broker", "embedded", "optouts", "notes"},
+    {"sealing", "opening", "ratchet", "keyfiles", "schedule", "store", "broker", "embedded", "optouts", "notes"}
+    | {"smsc", "link", "shortmessages"},
     {"ledger", "job", "plan", "disclosure", "errors", "metrics", "settings", "logs", "numbers", "https"}
     | {
         "encoding",

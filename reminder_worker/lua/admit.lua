@@ -10,17 +10,19 @@
 --   d:<platform tag>  STRING  how many texts of this platform today
 --   c:<provider>      HASH    failed, misconfigured, doubted: in a row
 --                             until: the circuit is open, ms · opened: times in a row
---                             probe: a trial is under way until, ms · closed: since, ms · paused: told to wait until, ms
+--                             probe, prober: a trial is under way until, ms, and is this call
+--                           closed: since, ms · paused: told to wait until, ms
 --                             slots: how many calls at once, after it throttled us
 --   b:<provider>      ZSET    call -> end of its lease, ms: calls under way, while slots count
 --   g:<what>          STRING  when the next text of a provider or sender may go, microseconds
 --   q:<what>          STRING  the same for those that wait in the schedule
 --   s:<provider>|<day> STRING spent that day, millionths · w:… the warning was given
+--   x:<call>          STRING  it was reported: a report that is said twice counts once
 --
 -- ARGV: cursor in stops, provider, call, microseconds between texts (0: no limit), sender tag (or ''), the same for it,
 --   cost in millionths, how much a day (-1: no limit), platform tag, how many a day (-1), phone tag, how many a day,
 --   reminder tag, member and version
--- Returns verdict, ms to wait, 1 where success is to be reported, 1 where spending passes 80 %, then new stops.
+-- Returns verdict, ms to wait, day, 1 where success is to be reported, 1 where spending passes 80 %, then new stops.
 
 local cursor, provider, call = ARGV[1], ARGV[2], ARGV[3]
 local gap, sender, sender_gap = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
@@ -29,7 +31,7 @@ local platform, platform_cap, phone, phone_cap = ARGV[9], tonumber(ARGV[10]), AR
 local SOON, CALL_MS, WARN = 250000, 20000, 0.8
 local now_us = time[1] * 1000000 + time[2]
 local today = math.floor(now / DAY_MS)
-local day_end = (today + 1) * DAY_MS
+local rest_of_day = (today + 1) * DAY_MS - now
 
 local stops = {}
 for _, entry in ipairs(redis.call('XRANGE', P .. 'stops', '(' .. cursor, '+', 'COUNT', 500)) do
@@ -37,7 +39,9 @@ for _, entry in ipairs(redis.call('XRANGE', P .. 'stops', '(' .. cursor, '+', 'C
   stops[#stops + 1] = entry[2][2]
   stops[#stops + 1] = entry[2][4]
 end
-local function answer(verdict, wait, watch, warn) return {verdict, math.ceil(wait), watch or 0, warn or 0, unpack(stops)} end
+local function answer(verdict, wait, watch, warn)
+  return {verdict, math.ceil(wait), today, watch or 0, warn or 0, unpack(stops)}
+end
 local function whole(number) return string.format('%.0f', number) end
 
 -- What the person and the platform may get in a day. A reminder counts once, however often it is tried.
@@ -45,14 +49,17 @@ local fresh = redis.call('SISMEMBER', P .. 'p:' .. phone, ARGV[13]) == 0
 if fresh and redis.call('SCARD', P .. 'p:' .. phone) >= phone_cap then return answer('phone_capped', 0) end
 local sent_today = tonumber(redis.call('GET', P .. 'd:' .. platform) or 0)
 if fresh and platform_cap >= 0 and sent_today >= platform_cap then
-  return answer('platform_capped', day_end - now)
+  return answer('platform_capped', rest_of_day)
 end
 
 -- How the provider has been doing.
 local circuit = P .. 'c:' .. provider
-local open_until, probe, paused, slots = unpack(redis.call('HMGET', circuit, 'until', 'probe', 'paused', 'slots'))
+local open_until, probe, prober, paused, slots =
+  unpack(redis.call('HMGET', circuit, 'until', 'probe', 'prober', 'paused', 'slots'))
 if open_until and now < tonumber(open_until) then return answer('circuit_open', open_until - now) end
-if open_until and probe and now < tonumber(probe) then return answer('circuit_open', probe - now) end
+if open_until and probe and now < tonumber(probe) and prober ~= call then
+  return answer('circuit_open', probe - now)
+end
 if paused and now < tonumber(paused) then return answer('rate_limited', paused - now) end
 if slots then
   redis.call('ZREMRANGEBYSCORE', P .. 'b:' .. provider, '-inf', now)
@@ -62,7 +69,7 @@ end
 -- What it may cost.
 local account = provider .. '|' .. today
 local spent = tonumber(redis.call('GET', P .. 's:' .. account) or 0)
-if spend_cap >= 0 and spent + cost > spend_cap then return answer('spend_capped', day_end - now) end
+if spend_cap >= 0 and spent + cost > spend_cap then return answer('spend_capped', rest_of_day) end
 
 -- How fast it, and the sender, may be used. A turn that comes soon is reserved, and waited for by the worker; the
 -- others are told a time, one after the other, and come back.
@@ -84,7 +91,7 @@ for _, limit in ipairs(limits) do
   redis.call('SET', P .. 'g:' .. limit[1], whole(after), 'PX', math.ceil((after - now_us) / 1000) + 1000)
 end
 
-if open_until then redis.call('HSET', circuit, 'probe', now + CALL_MS) end
+if open_until then redis.call('HSET', circuit, 'probe', now + CALL_MS, 'prober', call) end
 if slots then
   redis.call('ZADD', P .. 'b:' .. provider, now + CALL_MS, call)
   redis.call('PEXPIRE', P .. 'b:' .. provider, CALL_MS)
@@ -92,15 +99,15 @@ end
 local warn = 0
 if cost > 0 then
   redis.call('INCRBY', P .. 's:' .. account, cost)
-  redis.call('PEXPIREAT', P .. 's:' .. account, day_end)
+  redis.call('PEXPIRE', P .. 's:' .. account, rest_of_day)
   if spend_cap >= 0 and spent + cost >= WARN * spend_cap then
-    warn = redis.call('SET', P .. 'w:' .. account, 1, 'NX', 'PXAT', day_end) and 1 or 0
+    warn = redis.call('SET', P .. 'w:' .. account, 1, 'NX', 'PX', rest_of_day) and 1 or 0
   end
 end
 if fresh then
   redis.call('SADD', P .. 'p:' .. phone, ARGV[13])
-  redis.call('PEXPIREAT', P .. 'p:' .. phone, day_end)
-  redis.call('SET', P .. 'd:' .. platform, sent_today + 1, 'PXAT', day_end)
+  redis.call('PEXPIRE', P .. 'p:' .. phone, rest_of_day)
+  redis.call('SET', P .. 'd:' .. platform, sent_today + 1, 'PX', rest_of_day)
 end
 redis.call('SET', P .. 'l:' .. phone, ARGV[14], 'PX', 8 * DAY_MS)
 return answer('ok', (at - now_us) / 1000, redis.call('EXISTS', circuit), warn)

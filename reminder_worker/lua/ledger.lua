@@ -91,8 +91,10 @@ local function finish(member, state, reason, class, keep_ms, by)
 end
 
 local ARRIVED = {delivered = true, undelivered = true}
+local AWAITS = {sending = true, unknown = true, sent = true, delivered = true, undelivered = true}
 
 -- Takes a proof that an attempt was accepted. Of several, the first that is final with the provider stays.
+-- "undelivered" proves less: where the attempt was given up already, the reminder goes on without it.
 -- Returns 1 where it counts (now or before), 0 where there is no such attempt, 2 where another attempt of this
 -- reminder was accepted too: the person was texted twice.
 local function prove(member, ref, by, state, reason, class, message_id, segments, forget_ms, keep_ms)
@@ -101,6 +103,7 @@ local function prove(member, ref, by, state, reason, class, message_id, segments
   local old, last, provider, message, asked = unpack(known)
   local its_provider = last == ref and provider or redis.call('HGET', key, '@' .. ref)
   if ref == '' or not its_provider or (by ~= '' and by ~= its_provider) then return 0 end
+  if state == 'undelivered' and (last ~= ref or not AWAITS[old]) then return 0 end
   local accepted = old == 'sent' or ARRIVED[old]
   if accepted and last ~= ref then return 2 end
   local old_news = ARRIVED[old] or (accepted and state == 'sent')

@@ -10,9 +10,10 @@ real sockets, against a server that hangs, drips, breaks off and lies. Needs
 """
 
 from reminder_worker.testing.faults import Faults
+from reminder_worker.testing.outcomes import Outcomes
 from reminder_worker.testing.promises import Promises
 from reminder_worker.testing.reports import Reports
 
 
-class ProviderContract(Promises, Faults, Reports):
+class ProviderContract(Promises, Faults, Reports, Outcomes):
     """All promises; ``case.Case`` has what a subclass says."""

@@ -1,0 +1,138 @@
+"""What stands in a short message of SMPP 3.4: a text as linked segments, and what an SMSC delivers as text.
+
+Segments are cut as ``segments`` counts them: aiosmpplib cuts by characters, not by septets, and so sends segments that
+no phone can take. Its GSM codec is right. Pure functions; nothing is kept.
+
+Sources: SMPP 3.4, 4.6 (deliver_sm), 5.2.12 (esm_class), 5.2.19 (data_coding), 5.2.28 (message_state), appendix B
+(receipts); 3GPP TS 23.040, 9.2.3.24.1 (joined segments).
+"""
+
+import random
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from aiosmpplib.codec import GSM7BitCodec
+
+from reminder_worker.segments import EXTENSION, Encoding, measure
+
+HAS_HEADER = 0b0100_0000  # of esm_class: a header stands before the text
+RECEIPT = 0b0010_0100  # of esm_class: a final receipt, or an intermediate one
+DEFAULT, UCS2 = 0, 8  # of data_coding
+_CODINGS = {1: "ascii", 3: "latin-1", 6: "iso8859-5", 7: "iso8859-8", UCS2: "utf-16-be"}
+_ALONE = {Encoding.GSM7: 160, Encoding.UCS2: 70}  # units in a single segment
+_JOINED = {Encoding.GSM7: 153, Encoding.UCS2: 67}  # ... and in each of several
+_PLANE = 0xFFFF  # characters above it are two UTF-16 units
+# Optional parameters; the payload is the message where that does not stand in its own field.
+_MESSAGE_PAYLOAD, _RECEIPTED_MESSAGE_ID, _MESSAGE_STATE = 0x0424, 0x001E, 0x0427
+_STATES = ("", "ENROUTE", "DELIVRD", "EXPIRED", "DELETED", "UNDELIV", "ACCEPTD", "UNKNOWN", "REJECTD")  # by number
+_FIELD = re.compile(r"\b(id|stat):\s*([!-~]+)", re.IGNORECASE)
+_SENT = re.compile(r"\btext:", re.IGNORECASE)  # from there on a receipt repeats what was sent
+_PARAMETER = struct.Struct(">HH")  # tag, length
+_GSM = GSM7BitCodec()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a receipt says; empty where it does not."""
+
+    named: str  # the text, as the answer to its submit_sm named it
+    named_in_text: str  # ... as the receipt's own words do, which some SMSCs write in another base
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A deliver_sm: a receipt, or what a person wrote."""
+
+    sender: str = field(repr=False)
+    sender_type: int  # type of number
+    esm_class: int
+    data_coding: int
+    message: bytes = field(repr=False)
+    parameters: Mapping[int, bytes] = field(repr=False)  # the optional ones, by tag
+
+    @property
+    def is_receipt(self) -> bool:
+        """Say whether the SMSC itself speaks."""
+        return bool(self.esm_class & RECEIPT)
+
+    def text(self, alphabet: str) -> str:
+        """Return what was written; of a long text, which arrives as several deliveries, this part."""
+        head = 1 + self.message[0] if self.esm_class & HAS_HEADER and self.message else 0
+        coding = _CODINGS.get(self.data_coding)
+        if coding is None and alphabet == "gsm":
+            return str(_GSM.decode(self.message[head:], "replace")[0])
+        return self.message[head:].decode(coding or "latin-1", "replace")
+
+    def report(self, alphabet: str) -> Report:
+        """Read a receipt: optional parameters go before its words, whose form each vendor chooses."""
+        said = _SENT.split(self.text(alphabet))[0]
+        fields = {name.lower(): value for name, value in reversed(_FIELD.findall(said))}  # the first of each counts
+        named = self.parameters.get(_RECEIPTED_MESSAGE_ID, b"").rstrip(b"\0").decode("latin-1")
+        number = int.from_bytes(self.parameters.get(_MESSAGE_STATE, b""), "big")
+        state = _STATES[number] if number < len(_STATES) else ""
+        return Report(named, fields.get("id", ""), state or fields.get("stat", ""))
+
+
+def read_delivery(body: bytes) -> Delivery:
+    """Read the body of a deliver_sm. Raises ValueError or IndexError."""
+    _, rest = _word(body)  # service_type
+    sender_type, (sender, rest) = rest[0], _word(rest[2:])
+    _, rest = _word(rest[2:])  # the destination: we know our own number
+    esm_class, (_, rest) = rest[0], _word(rest[3:])
+    _, rest = _word(rest)
+    data_coding, end = rest[2], 5 + rest[4]
+    message, rest = rest[5:end], rest[end:]
+    parameters: dict[int, bytes] = {}
+    while len(rest) >= _PARAMETER.size:
+        tag, size = _PARAMETER.unpack_from(rest)
+        parameters[tag], rest = rest[4 : 4 + size], rest[4 + size :]
+    message = message or parameters.get(_MESSAGE_PAYLOAD, b"")
+    return Delivery(sender, sender_type, esm_class, data_coding, message, parameters)
+
+
+def _word(rest: bytes) -> tuple[str, bytes]:
+    """Take a C string off."""
+    end = rest.index(0)
+    return rest[:end].decode("latin-1"), rest[end + 1 :]
+
+
+def encode(text: str, alphabet: str) -> tuple[int, list[bytes]]:
+    """Return data_coding and the segments; of several, each with the header that joins them. Raises ValueError."""
+    if not text:
+        raise ValueError("nothing to send")
+    encoding = measure(text).encoding
+    if encoding is Encoding.GSM7:
+        try:
+            pieces = [_default(piece, alphabet) for piece in _cut(text, encoding)]
+        except UnicodeEncodeError:  # an SMSC that speaks Latin-1 knows neither the euro nor Greek capitals
+            encoding = Encoding.UCS2
+    if encoding is Encoding.UCS2:
+        pieces = [piece.encode("utf-16-be") for piece in _cut(text, encoding)]
+    coding = UCS2 if encoding is Encoding.UCS2 else DEFAULT
+    if len(pieces) == 1:
+        return coding, pieces
+    name = random.randrange(256)  # noqa: S311 - tells the parts of one text from those of another, and is no secret
+    return coding, [bytes((5, 0, 3, name, len(pieces), place)) + piece for place, piece in enumerate(pieces, 1)]
+
+
+def _default(piece: str, alphabet: str) -> bytes:
+    return bytes(_GSM.encode(piece)[0]) if alphabet == "gsm" else piece.encode("latin-1")
+
+
+def _cut(text: str, encoding: Encoding) -> Iterator[str]:
+    """Fill one segment after another; what takes two units is never split over two segments."""
+    widths = [2 if (c in EXTENSION if encoding is Encoding.GSM7 else ord(c) > _PLANE) else 1 for c in text]
+    joined = _JOINED[encoding]
+    if sum(widths) <= _ALONE[encoding]:
+        yield text
+        return
+    start, free = 0, joined
+    for place, width in enumerate(widths):
+        if width > free:
+            yield text[start:place]
+            start, free = place, joined
+        free -= width
+    yield text[start:]
