@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 
 import uvicorn
@@ -167,13 +168,21 @@ def run(chosen: Settings, host: str, port: int) -> None:
     logs.set_up()
     client = store.connect(store.resolve_url(chosen.store_url))
     doctor.warn(doctor.require(chosen, doctor.check_store(client)))
-    app = build(chosen, Schedule.of(chosen, client))
+    serving = server(build(chosen, Schedule.of(chosen, client)), host, port)
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when it is done: that is no failure
+        signal.signal(number, lambda *_: None)
+    serving.run()
+
+
+def server(app: Starlette, host: str, port: int) -> uvicorn.Server:
+    """Return a server that says nothing of who called what: paths hold the attempts' secrets."""
+    logging.getLogger("uvicorn.access").disabled = True
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
         log_config=None,
-        access_log=False,  # paths hold the attempts' secrets
+        access_log=False,
         server_header=False,
         date_header=False,
         limit_concurrency=AT_ONCE,
@@ -181,4 +190,4 @@ def run(chosen: Settings, host: str, port: int) -> None:
         timeout_graceful_shutdown=20,
         h11_max_incomplete_event_size=16 * 1024,
     )
-    uvicorn.Server(config).run()
+    return uvicorn.Server(config)

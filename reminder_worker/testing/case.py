@@ -26,6 +26,8 @@ class Case:
     duplicate: ClassVar[Response | None] = None  # how it refuses a reference that it has seen; where it deduplicates
     receipts: ClassVar[Mapping[str, tuple[State | None, Reason | None]]] = {}  # its words, and what they mean
     hears_replies: ClassVar[bool] = True
+    names_by_reference: ClassVar[bool] = False  # True: the provider's name for a text is our reference
+    signs_address: ClassVar[bool] = True  # False: its signature leaves the URL out
 
     def table(self, url: str, folder: Path) -> dict[str, Any]:
         """Return settings for a provider at ``url``; write the files with its secrets into ``folder``."""

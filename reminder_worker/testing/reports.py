@@ -17,7 +17,7 @@ REPLIES = f"{HOOKS}/v1/replies/acme"
 SAID = ("STOP", "Arrêtez svp, c'est pour ma cardiologie", "نعم", "так", "👍 yes & no = 100 %", "a\nb", "")
 
 
-def forgeries(request: WebhookRequest) -> Iterator[tuple[str, WebhookRequest]]:
+def forgeries(request: WebhookRequest, *, signs_address: bool = True) -> Iterator[tuple[str, WebhookRequest]]:
     """Yield what somebody could make of a genuine call."""
     for name, value in request.headers.items():
         if name not in {"content-type", "content-length", "host", "user-agent"}:
@@ -29,7 +29,10 @@ def forgeries(request: WebhookRequest) -> Iterator[tuple[str, WebhookRequest]]:
     if query:
         yield "with another query", replace(request, url=f"{path}?{query.replace('e', 'a', 1)}")
         yield "without a query", replace(request, url=path)
-    yield "for another address", replace(request, url=f"{path}x{question}{query}")
+    if signs_address or request.reference:
+        moved = f"{path}x{question}{query}"
+        reference = f"{request.reference}x" if request.reference else ""
+        yield "for another address", replace(request, url=moved, reference=reference)
 
 
 class Reports(Case):
@@ -49,7 +52,7 @@ class Reports(Case):
         if not self.signs:
             self._is_refused(hearer, replace(genuine, reference=""))
             return
-        for name, forged in forgeries(genuine):
+        for name, forged in forgeries(genuine, signs_address=self.signs_address):
             self._is_refused(hearer, forged, name)
 
     def test_a_receipt_that_is_none_is_refused(self, hearer: Provider) -> None:
@@ -75,7 +78,7 @@ class Reports(Case):
                     hearer.parse_reply(replace(genuine, url=url, headers=bare))
                 assert caught.value.reason in {Reason.SIGNATURE_INVALID, Reason.MALFORMED}
             return
-        for name, forged in forgeries(genuine):
+        for name, forged in forgeries(genuine, signs_address=self.signs_address):
             with pytest.raises(Refused) as caught:
                 hearer.parse_reply(forged)
             assert caught.value.reason in {Reason.SIGNATURE_INVALID, Reason.MALFORMED}, name

@@ -120,6 +120,7 @@ def violations(request: Request) -> list[str]:
 
 class TestInfobip(ProviderContract):
     plug_in = "infobip"
+    names_by_reference = True
     signs = False
     refusals: ClassVar = {
         "invalid number": (answered("REJECTED", 52), Reason.NUMBER_REFUSED),

@@ -46,6 +46,7 @@ def called(request: Request) -> WebhookRequest:
 
 class TestKannel(ProviderContract):
     plug_in = "kannel"
+    names_by_reference = True
     signs = False
     refusals: ClassVar = {
         "credentials": (said("Authorization failed for sendsms", 403), Reason.MISCONFIGURED),

@@ -1,0 +1,276 @@
+"""From what a person answered to what follows from it, through a sealed note."""
+
+import logging
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from clock import START, Clock
+from scripted import PHONE, Keys, Practice, Scripted
+
+from reminder_worker import opening
+from reminder_worker.errors import Reason, Rejected, StoreUnavailable, Unopenable
+from reminder_worker.inbox import Inbox
+from reminder_worker.job import State
+from reminder_worker.notes import MOST, NOTE_BYTES, Note, Notes
+from reminder_worker.providers import Reply
+from reminder_worker.schedule import Schedule
+from reminder_worker.sealing import PublicKeys, seal
+
+STRANGER = "+33612340099"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    return Keys.make(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture
+def provider() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+def practice(schedule: Schedule, clock: Clock, made: Keys, provider: Scripted) -> Practice:
+    return Practice(schedule, clock, made, provider)
+
+
+@pytest.fixture
+def inbox(practice: Practice, made: Keys, monkeypatch: pytest.MonkeyPatch) -> Inbox:
+    monkeypatch.setattr(practice.schedule, "now", lambda: practice.clock.now)
+    return Inbox(practice.schedule, made.public)
+
+
+def say(practice: Practice, inbox: Inbox, provider: Scripted, *texts: str, sender: str = PHONE) -> None:
+    """Let a person answer, and the worker read it."""
+    for text in texts:
+        inbox.take(provider, Reply(sender, text))
+    practice.answering.read_all(practice.clock.now)
+
+
+# STOP and START
+
+
+@pytest.mark.parametrize("text", ["STOP", "arrêtez de m'écrire svp", "Bitte keine SMS mehr", "توقف", "revoke"])
+def test_who_says_stop_gets_no_more_texts(practice: Practice, inbox: Inbox, provider: Scripted, text: str) -> None:
+    say(practice, inbox, provider, text)
+    practice.add()
+    practice.work()
+    shown = practice.show()
+    assert (shown.state, shown.reason) == (State.SUPPRESSED, Reason.OPTED_OUT)
+    assert provider.texts == []
+
+
+def test_stop_holds_for_this_person_only(practice: Practice, inbox: Inbox, provider: Scripted) -> None:
+    say(practice, inbox, provider, "STOP", sender=STRANGER)
+    practice.add()
+    practice.work()
+    assert practice.show().state is State.SENT
+
+
+def test_stop_holds_for_every_platform_that_shares_the_sender(
+    practice: Practice, inbox: Inbox, provider: Scripted
+) -> None:
+    say(practice, inbox, provider, "STOP")
+    assert practice.office.optouts.has("clinic", PHONE)
+    assert practice.office.optouts.has("other", PHONE)
+
+
+def test_start_takes_it_back(practice: Practice, inbox: Inbox, provider: Scripted) -> None:
+    say(practice, inbox, provider, "STOP", "START")
+    practice.add()
+    practice.work()
+    assert practice.show().state is State.SENT
+
+
+def test_the_order_of_answers_counts(practice: Practice, inbox: Inbox, provider: Scripted) -> None:
+    say(practice, inbox, provider, "START", "STOP", "START", "STOP")
+    assert practice.office.optouts.stopped_by(PHONE)
+
+
+def test_a_stop_that_is_said_while_a_reminder_is_on_its_way_is_heard(
+    practice: Practice, inbox: Inbox, provider: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    practice.add()
+    (wake,) = practice.take()
+    draft = practice.worker._draft
+
+    def slowly(*arguments: object) -> object:
+        other = Practice(practice.schedule, practice.clock, practice.keys, provider)  # another worker process
+        say(other, inbox, provider, "STOP")
+        return draft(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(practice.worker, "_draft", slowly)
+    practice.worker.remind(wake)
+    assert practice.show().state is State.SUPPRESSED
+    assert provider.texts == []
+
+
+def test_whom_the_provider_lists_as_opted_out_is_on_our_list_too(practice: Practice, provider: Scripted) -> None:
+    provider._answers.append(Rejected(Reason.OPTED_OUT))
+    practice.add()
+    practice.work()
+    assert practice.show().state is State.SUPPRESSED
+    practice.add(location="2 rue Neuve, Lyon")
+    practice.work()
+    assert practice.show().state is State.SUPPRESSED
+    assert len(provider.texts) == 1
+
+
+# Yes and no
+
+
+@pytest.mark.parametrize(("text", "expected"), [("oui", "confirmed"), ("je ne peux pas venir", "cancel_requested")])
+def test_a_yes_or_a_no_stands_beside_the_reminder_that_it_answers(
+    practice: Practice, inbox: Inbox, provider: Scripted, text: str, expected: str
+) -> None:
+    practice.add()
+    practice.work()
+    practice.clock.forward(days=3)
+    say(practice, inbox, provider, text)
+    assert practice.show().reply == expected
+    assert practice.show().state is State.SENT
+
+
+def test_a_yes_of_nobody_we_texted_changes_nothing(practice: Practice, inbox: Inbox, provider: Scripted) -> None:
+    practice.add()
+    practice.work()
+    say(practice, inbox, provider, "oui", sender=STRANGER)
+    assert practice.show().reply is None
+
+
+def test_a_yes_to_an_appointment_that_has_moved_since_changes_nothing(
+    practice: Practice, inbox: Inbox, provider: Scripted
+) -> None:
+    practice.add()
+    practice.work()
+    practice.add(location="2 rue Neuve, Lyon")
+    say(practice, inbox, provider, "oui")
+    assert practice.show().reply is None
+
+
+# HELP
+
+
+def test_who_asks_for_help_gets_one_generic_answer_a_day(practice: Practice, inbox: Inbox, provider: Scripted) -> None:
+    say(practice, inbox, provider, "AIDE", "AIDE", "HELP")
+    (text,) = provider.texts
+    assert text.to == PHONE
+    assert "STOP" in text.body
+    assert text.body == practice.worker._templates.help("fr").body
+    practice.clock.forward(days=1)
+    say(practice, inbox, provider, "HELP")
+    assert len(provider.texts) == 2
+
+
+def test_who_said_stop_gets_no_answer_either(practice: Practice, inbox: Inbox, provider: Scripted) -> None:
+    say(practice, inbox, provider, "STOP", "HELP")
+    assert provider.texts == []
+
+
+def test_outside_production_an_answer_reaches_allowed_numbers_only(
+    schedule: Schedule, clock: Clock, made: Keys, provider: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    practice = Practice(schedule, clock, made, provider, allow=["+1500"])
+    monkeypatch.setattr(schedule, "now", lambda: clock.now)
+    say(practice, Inbox(schedule, made.public), provider, "HELP")
+    assert provider.texts == []
+
+
+def test_an_answer_that_cannot_be_sent_is_no_loss(
+    practice: Practice, inbox: Inbox, provider: Scripted, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider._answers += [KeyError(PHONE)]
+    say(practice, inbox, provider, "HELP", "STOP")
+    assert practice.office.optouts.stopped_by(PHONE)
+    assert PHONE not in caplog.text + " ".join(str(vars(record)) for record in caplog.records)
+
+
+# Notes
+
+
+def test_anything_else_leaves_no_note(practice: Practice, inbox: Inbox, provider: Scripted) -> None:
+    assert not inbox.take(provider, Reply(PHONE, "C'est pour ma cardiologie, merci de rappeler"))
+    assert Notes(practice.schedule).first() is None
+
+
+def test_notes_are_sealed_and_of_one_length(practice: Practice, inbox: Inbox, provider: Scripted) -> None:
+    for sender, text in ((PHONE, "STOP"), ("+4366012345678901"[:13], "AIDE"), (PHONE, "oui merci beaucoup")):
+        inbox.take(provider, Reply(sender, text))
+    notes = practice.schedule.client.lrange(b"rw:{0}:notes", 0, -1)
+    assert {len(note) for note in notes} == {NOTE_BYTES}
+    assert not [note for note in notes if PHONE[4:].encode() in note or b"stop" in note]
+
+
+def test_nothing_of_a_person_is_left_in_redis_or_in_the_logs(
+    practice: Practice, inbox: Inbox, provider: Scripted, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    practice.add()
+    practice.work()
+    say(practice, inbox, provider, "oui", "AIDE", "STOP pour ma cardiologie")
+    client = practice.schedule.client
+    stored = b" ".join(key + (client.dump(key) or b"") for key in client.scan_iter())
+    logged = caplog.text + " ".join(str(vars(record)) for record in caplog.records)
+    for secret in (PHONE, PHONE[1:], PHONE[4:], "cardio", "archives"):
+        assert secret.encode() not in stored
+        assert secret not in logged
+
+
+def test_a_note_that_cannot_be_read_is_set_aside_and_blocks_nobody(
+    practice: Practice, inbox: Inbox, provider: Scripted
+) -> None:
+    Notes(practice.schedule).leave(b"\1" + bytes(NOTE_BYTES - 1))
+    say(practice, inbox, provider, "STOP")
+    assert practice.office.optouts.stopped_by(PHONE)
+    assert practice.schedule.client.llen(b"rw:{0}:notes.unread") == 1
+
+
+def test_a_note_that_two_workers_read_is_done_once(practice: Practice, inbox: Inbox, provider: Scripted) -> None:
+    inbox.take(provider, Reply(PHONE, "STOP"))
+    notes = Notes(practice.schedule)
+    sealed = notes.first()
+    assert sealed is not None
+    slow = practice.office.optouts.changes(PHONE, stopped=True)
+    say(practice, inbox, provider, "START")  # the other one is through with both
+    assert not notes.done(sealed, slow)
+    practice.office.optouts.catch_up()
+    assert not practice.office.optouts.stopped_by(PHONE)
+
+
+def test_notes_outlast_a_week_s_end(practice: Practice, inbox: Inbox, provider: Scripted) -> None:
+    inbox.take(provider, Reply(PHONE, "STOP"))
+    practice.private.advance(START + timedelta(days=7))
+    say(practice, inbox, provider)
+    assert practice.office.optouts.stopped_by(PHONE)
+
+
+def test_a_flood_of_replies_is_refused_before_it_fills_the_store(
+    practice: Practice, inbox: Inbox, provider: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert MOST >= 10_000
+    monkeypatch.setattr("reminder_worker.notes.MOST", 2)
+    inbox.take(provider, Reply(PHONE, "STOP"))
+    inbox.take(provider, Reply(PHONE, "STOP"))
+    with pytest.raises(StoreUnavailable):
+        inbox.take(provider, Reply(PHONE, "STOP"))
+
+
+@pytest.mark.parametrize("damage", [lambda n: n[:-1], lambda n: n[:-1] + bytes([n[-1] ^ 1]), lambda n: b"\2" + n[1:]])
+def test_a_damaged_note_does_not_open(practice: Practice, made: Keys, damage: object) -> None:
+    note = Note("scripted", PHONE, "stop", "fr").seal(made.public, START)
+    assert opening.open_note(practice.private, note) == Note("scripted", PHONE, "stop", "fr")
+    assert callable(damage)
+    with pytest.raises(Unopenable):
+        opening.open_note(practice.private, damage(note))
+
+
+def test_what_was_sealed_for_something_else_is_no_note(practice: Practice, made: Keys) -> None:
+    other = seal(made.public.envelope_key(START), b"\5" + b"\1\0x" * 5, 128)
+    with pytest.raises(Unopenable):
+        opening.open_note(practice.private, other)
+
+
+def test_the_hooks_process_needs_no_private_key(made: Keys, tmp_path: Path) -> None:
+    (tmp_path / "worker.pub.json").write_text((made.folder / "worker.pub.json").read_text())
+    assert Note("scripted", PHONE, "stop", "fr").seal(PublicKeys.load(tmp_path / "worker.pub.json"), START)

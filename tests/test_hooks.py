@@ -1,0 +1,251 @@
+"""The process that providers call, over real sockets: what it believes, what it says, what it keeps."""
+
+import http.client
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import fake_twilio
+import pytest
+from fake_twilio import TOKEN
+from twilio.request_validator import RequestValidator
+
+from reminder_worker import hooks, keys, providers, store
+from reminder_worker.delivery import new_reference
+from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.errors import SettingsError, StoreUnavailable
+from reminder_worker.hooks import BODY_LIMIT, Hooks
+from reminder_worker.inbox import Inbox
+from reminder_worker.job import State
+from reminder_worker.ledger import Claim, Entry
+from reminder_worker.providers import Role
+from reminder_worker.schedule import Schedule
+from reminder_worker.sealing import PublicKeys
+from reminder_worker.settings import Settings
+from reminder_worker.testing.outcomes import serving
+
+PUBLIC = "https://hooks.example/sms"
+PHONE = "+33612340015"
+ID = bytes(range(16))
+
+
+class Served:
+    """A hooks process in this one, with one attempt that waits for its receipt."""
+
+    def __init__(self, schedule: Schedule, port: int) -> None:
+        self.schedule, self.port = schedule, port
+        schedule.add([Entry(ID, bytes(8), b"sealed", (datetime.now(UTC) - timedelta(seconds=1),))])
+        claim = schedule.claim(schedule.take(0, capacity=10).wakes[0])
+        assert isinstance(claim, Claim)
+        self.reference = new_reference(claim.wake)
+        schedule.intend(claim, "twilio", self.reference, lease=timedelta(minutes=1))
+
+    def state(self) -> State:
+        return self.schedule.show(ID)[0].state
+
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+            answer = connection.getresponse()
+            content = answer.read()
+            return answer.status, json.loads(content) if content else None
+        finally:
+            connection.close()
+
+    def receipt(self, status: str = "delivered", *, signed_for: str | None = None, **headers: str) -> tuple[int, Any]:
+        path = f"/v1/receipts/twilio/{self.reference}"
+        form = {"MessageSid": "SM" + "0" * 32, "MessageStatus": status, "To": PHONE}
+        signature = RequestValidator(TOKEN).compute_signature(signed_for or PUBLIC + path, form)
+        return self.ask("POST", path, urlencode(form).encode(), X_Twilio_Signature=signature, **headers)
+
+
+@pytest.fixture
+def schedule(client: store.Client) -> Schedule:
+    return Schedule(client)
+
+
+@pytest.fixture
+def application(schedule: Schedule, tmp_path: Path) -> Hooks:
+    keys.new_worker(tmp_path / "keys", datetime.now(UTC))
+    (tmp_path / "token").write_text(TOKEN)
+    table = {"account_sid": fake_twilio.ACCOUNT, "auth_token_file": str(tmp_path / "token"), "from": "+15005550006"}
+    twilio = providers.load("twilio", table | {"callback_url": PUBLIC}, Role.HEAR)
+    inbox = Inbox(schedule, PublicKeys.load(tmp_path / "keys" / "worker.pub.json"))
+    return Hooks(schedule, inbox, {"twilio": twilio}, {"twilio": PUBLIC})
+
+
+@pytest.fixture
+def served(schedule: Schedule, application: Hooks) -> Iterator[Served]:
+    with serving(application) as port:
+        yield Served(schedule, port)
+
+
+def test_a_genuine_receipt_is_written_down(served: Served) -> None:
+    assert served.receipt() == (200, None)
+    assert served.state() is State.DELIVERED
+
+
+def test_a_signature_counts_for_the_public_url_whatever_proxies_say(served: Served) -> None:
+    path = f"/v1/receipts/twilio/{served.reference}"
+    here = f"http://127.0.0.1:{served.port}{path}"
+    forwarded = {"X_Forwarded_Host": f"127.0.0.1:{served.port}", "X_Forwarded_Proto": "http", "Host": "127.0.0.1"}
+    status, document = served.receipt(signed_for=here, **forwarded)
+    assert (status, document["type"]) == (403, "urn:reminder-worker:signature_invalid")
+    assert served.state() is State.SENDING
+    assert served.receipt(**forwarded)[0] == 200
+
+
+def test_a_forged_receipt_is_told_so_without_a_word_of_it(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    body = urlencode({"MessageSid": "SM" + "0" * 32, "MessageStatus": "delivered", "To": PHONE}).encode()
+    status, document = served.ask("POST", f"/v1/receipts/twilio/{served.reference}", body, X_Twilio_Signature="AAAA")
+    assert status == 403
+    assert document == {
+        "type": "urn:reminder-worker:signature_invalid",
+        "title": "signature_invalid",
+        "status": 403,
+        "detail": "signature: is not the provider's",
+    }
+    shown = caplog.text + " ".join(str(vars(record)) for record in caplog.records)
+    assert not [secret for secret in (PHONE, PHONE[1:], served.reference, TOKEN) if secret in shown]
+    assert served.state() is State.SENDING
+
+
+def test_a_receipt_of_an_attempt_that_nobody_made_is_answered_and_changes_nothing(served: Served) -> None:
+    real = served.reference
+    served.reference = "A" * 39
+    assert served.receipt() == (200, None)  # else the provider would call again and again
+    served.reference = real
+    assert served.state() is State.SENDING
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("POST", "/v1/receipts/vonage/a", 404),
+        ("POST", "/v1/replies/vonage", 404),
+        ("POST", "/v1/replies/twilio", 403),
+        ("GET", "/v1/receipts/twilio/a", 403),
+        ("PUT", "/v1/receipts/twilio/a", 405),
+        ("GET", "/", 404),
+        ("GET", "/livez", 200),
+        ("GET", "/readyz", 200),
+    ],
+)
+def test_every_route_answers(served: Served, method: str, path: str, expected: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
+    connection.request(method, path, b"a=b")
+    assert connection.getresponse().status == expected
+    connection.close()
+
+
+def test_a_body_over_the_limit_is_not_read(served: Served) -> None:
+    status, document = served.ask("POST", "/v1/replies/twilio", b"x" * (BODY_LIMIT + 1))
+    assert (status, document["title"]) == (413, "too_large")
+
+
+def test_a_body_that_drips_is_given_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks, "BODY_SECONDS", 0.1)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as slow:
+        slow.sendall(b"POST /v1/replies/twilio HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\na=")
+        assert slow.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_a_store_that_is_away_makes_the_provider_call_again(
+    served: Served, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise StoreUnavailable
+
+    monkeypatch.setattr(schedule, "run", away)
+    monkeypatch.setattr(schedule, "now", away)
+    assert served.receipt()[0] == 503
+    assert served.ask("GET", "/readyz")[0] == 503
+    assert served.ask("GET", "/livez")[0] == 200
+
+
+def test_a_fault_of_a_plug_in_shows_nothing(
+    served: Served, application: Hooks, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise KeyError(PHONE)
+
+    monkeypatch.setattr(application._carriers["twilio"], "parse_receipt", fail)
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
+    connection.request("POST", f"/v1/receipts/twilio/{served.reference}", b"a=b")
+    answer = connection.getresponse()
+    assert answer.status == 500
+    assert PHONE not in answer.read().decode()
+    connection.close()
+
+
+def test_a_reply_is_answered_with_nothing_that_a_provider_would_text(served: Served) -> None:
+    form = {"MessageSid": "SM" + "1" * 32, "From": PHONE, "To": "+15005550006", "Body": "STOP"}
+    signature = RequestValidator(TOKEN).compute_signature(f"{PUBLIC}/v1/replies/twilio", form)
+    answer = served.ask("POST", "/v1/replies/twilio", urlencode(form).encode(), X_Twilio_Signature=signature)
+    assert answer == (200, None)
+    assert served.schedule.client.llen(b"rw:{0}:notes") == 1
+
+
+# Starting
+
+
+def test_without_a_public_url_it_does_not_start(schedule: Schedule, tmp_path: Path) -> None:
+    chosen = Settings(keys=tmp_path, providers={"outbox": {"path": str(tmp_path / "outbox.jsonl")}})
+    with pytest.raises(SettingsError, match=r"^hooks_url: "):
+        hooks.build(chosen, schedule)
+
+
+def test_it_starts_with_no_private_key_and_stops_when_told(server: EmbeddedServer, tmp_path: Path) -> None:
+    keys.new_worker(tmp_path / "all", datetime.now(UTC))
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "worker.pub.json").write_bytes((tmp_path / "all" / "worker.pub.json").read_bytes())
+    (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "reminder-worker.toml").write_text(
+        f'store_url = "{server.url()}"\nhooks_url = "{PUBLIC}"\n[providers.twilio]\n'
+        f'account_sid = "{fake_twilio.ACCOUNT}"\nauth_token_file = "token"\nfrom = "+15005550006"\n'
+    )
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    command = [sys.executable, "-m", "reminder_worker.cli", "hooks", "--port", str(port)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("REMINDER_")}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        served = Served.__new__(Served)
+        served.port, served.reference = port, "A" * 39
+        wait_until_alive(served)
+        assert served.receipt()[0] == 200
+        with store.connect(server.url()) as client:
+            beats = client.zrange(b"rw:{0}:processes", 0, -1)
+        assert [beat for beat in beats if beat.startswith(b"hooks/")]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    events = [json.loads(line)["event"] for line in said.splitlines()]
+    assert {"hooks_started", "hooks_stopped"} <= set(events)
+    assert TOKEN.encode() not in said
+    assert b"A" * 39 not in said
+
+
+def wait_until_alive(served: Served) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            assert served.ask("GET", "/livez")[0] == 200
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail("it did not start")
