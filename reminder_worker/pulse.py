@@ -19,9 +19,10 @@ log = logging.getLogger(__name__)
 class Pulse(dramatiq.Middleware):
     """Beats and tidies up while the process works; the only middleware there is."""
 
-    def __init__(self, beat: Callable[[str], None], tidy: Callable[[], None]) -> None:
+    def __init__(self, beat: Callable[[str], None], tidy: Callable[[], None], close: Callable[[], None]) -> None:
         self._beat = beat
         self._tidy = tidy
+        self._close = close
         self._stop = threading.Event()
         self._name = f"worker/{os.getpid()}-{secrets.token_hex(3)}"
 
@@ -38,6 +39,10 @@ class Pulse(dramatiq.Middleware):
         """Stop beating; what is in flight is finished by dramatiq."""
         self._stop.set()
         log.info("worker_stopping")
+
+    def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
+        """Part from the providers politely: everything in flight is finished."""
+        self._close()
 
     def _repeat(self, work: Callable[[], None], pause: float) -> None:
         while True:

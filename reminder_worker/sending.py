@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
@@ -29,6 +30,12 @@ class Carriers:
     def get(self, name: str) -> Provider | None:
         """Return a provider; None where its table has gone from the settings."""
         return self._providers.get(name)
+
+    def close(self) -> None:
+        """End all connections; the process ends."""
+        for provider in self:
+            with suppress(Exception):
+                provider.close()
 
     def may_reach(self, provider: Provider, phone: str) -> bool:
         """Tell whether a phone may be texted: outside production a real provider reaches only allowed numbers."""

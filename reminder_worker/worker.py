@@ -175,7 +175,9 @@ def _set_up(chosen: Settings) -> None:
     worker, found = prepare(chosen, url)
     doctor.warn(found)
     listen(chosen, worker)
-    broker = queue.connect(store.queue_url(chosen.queue_url, url), [Pulse(worker.beat, worker.tidy)])
+    broker = queue.connect(
+        store.queue_url(chosen.queue_url, url), [Pulse(worker.beat, worker.tidy, worker.carriers.close)]
+    )
 
     def remind(id: str, lead: int, version: int) -> None:  # noqa: A002 - the message's own names
         worker.remind(queue.read(id, lead, version))

@@ -18,6 +18,7 @@ MESSAGES = {
     "phone: is not a phone number",
     "phone: there is no such number",
     "phone: is a premium-rate or shared-cost number",
+    "phone: is a satellite or international network's number",
     "phone: its country is not on the platform's list",
 }
 
@@ -92,6 +93,55 @@ def test_a_number_that_costs_more_is_refused(region, kind):
     example_number = phonenumbers.example_number_for_type(region, kind)
     text = phonenumbers.format_number(example_number, phonenumbers.PhoneNumberFormat.E164)
     assert refusal(text) is Reason.NUMBER_PREMIUM
+
+
+SATELLITES = {
+    "Inmarsat": "+870773111632",
+    "Iridium": "+881612345678",
+    "Iridium, its second range": "+881712345678",
+    "Globalstar": "+881812345678",
+    "Globalstar, its second range": "+881912345678",
+    "international networks": "+882165123456",
+    "more of them": "+883510012345",
+    "more of them, long": "+883510001234567",
+}
+
+
+@pytest.mark.parametrize("countries", [(), ["FR"], ["001"]])
+@pytest.mark.parametrize("text", SATELLITES.values(), ids=SATELLITES)
+def test_a_number_of_a_satellite_or_of_no_country_s_network_is_refused(text, countries):
+    assert phonenumbers.is_valid_number(phonenumbers.parse(text))
+    assert refusal(text, countries) is Reason.NUMBER_SATELLITE
+
+
+@pytest.mark.parametrize("code", [870, 881, 882, 883])
+def test_the_package_s_own_example_of_each_of_these_networks_is_refused(code):
+    example_number = phonenumbers.example_number_for_non_geo_entity(code)
+    text = phonenumbers.format_number(example_number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+    assert refusal(text) is Reason.NUMBER_SATELLITE
+
+
+@pytest.mark.parametrize("text", ["+447012345678", "+44 70 1234 5678", "+44 (0)70 5345 6789"])
+def test_a_british_070_number_is_refused_though_it_looks_like_a_mobile(text):
+    assert refusal(text, ["GB"]) is Reason.NUMBER_PREMIUM
+
+
+def test_a_personal_number_of_any_country_but_america_is_refused():
+    refused = set()
+    for region in phonenumbers.SUPPORTED_REGIONS:
+        example_number = phonenumbers.example_number_for_type(region, PhoneNumberType.PERSONAL_NUMBER)
+        if example_number is not None and example_number.country_code != 1:
+            text = phonenumbers.format_number(example_number, phonenumbers.PhoneNumberFormat.E164)
+            assert refusal(text) is Reason.NUMBER_PREMIUM
+            refused.add(region)
+    assert {"GB", "JE", "GG", "IM"} <= refused
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_the_numbers_that_providers_use_for_tests_stay_fine(number):
+    text = f"+1500555000{number}"
+    assert phonenumbers.number_type(phonenumbers.parse(text)) == PhoneNumberType.PERSONAL_NUMBER
+    assert normalise(text) == text
 
 
 def test_only_countries_on_the_list_are_allowed():

@@ -386,3 +386,117 @@ def test_settings_cannot_be_changed():
         settings.profile = Profile.PRODUCTION
     with pytest.raises(ValueError):
         settings.platforms["clinic"].countries = []
+
+
+# Routes with weights.
+
+
+def test_weights_are_read():
+    (route,) = written(SAMPLE + "weights = [9, 1]").routes
+    assert (route.providers, route.weights) == (["twilio", "outbox"], [9, 1])
+    assert written(SAMPLE).routes[0].weights is None
+
+
+@pytest.mark.parametrize("weights", ["[]", "[1]", "[1, 2, 3]", "[0, 0]"])
+def test_there_is_a_weight_for_each_provider_and_one_that_is_not_zero(weights):
+    assert (
+        refusal(SAMPLE + f"weights = {weights}") == "routes.0: weights: give one for each provider, and not only zeros"
+    )
+
+
+@pytest.mark.parametrize("weight", ["-1", "1001", "0.5", '"x"'])
+def test_a_weight_is_a_whole_number_up_to_a_thousand(weight):
+    assert re.match(
+        r"routes\.0\.weights\.1: |reminder-worker\.toml: is not TOML", refusal(SAMPLE + f"weights = [1, {weight}]")
+    )
+
+
+@pytest.mark.parametrize("weights", ["[0, 1]", "[1000, 0]"])
+def test_some_weights_may_be_zero(weights):
+    assert written(SAMPLE + f"weights = {weights}").routes[0].weights == json.loads(weights)
+
+
+# Caps.
+
+
+def test_there_are_caps_without_being_asked_for():
+    settings = written(SAMPLE)
+    assert (settings.platforms["clinic"].daily_cap, settings.phone_daily_cap) == (10_000, 10)
+
+
+@pytest.mark.parametrize(("line", "cap"), [("phone_daily_cap = 1", 1), ("phone_daily_cap = 100", 100)])
+def test_a_phones_cap_can_be_set(line, cap):
+    assert written(line).phone_daily_cap == cap
+
+
+@pytest.mark.parametrize("cap", ["0", "-1", "101", "1.5", '"many"'])
+def test_a_phones_cap_is_between_one_and_a_hundred(cap):
+    assert refusal(f"phone_daily_cap = {cap}").startswith("phone_daily_cap: ")
+
+
+@pytest.mark.parametrize("cap", ["0", "-1", "1.5", '"many"', "[]"])
+def test_a_platforms_cap_is_at_least_one(cap):
+    assert refusal(PLATFORM + f"daily_cap = {cap}").startswith("platforms.clinic.daily_cap: ")
+    assert written(PLATFORM + "daily_cap = 1").platforms["clinic"].daily_cap == 1
+
+
+# Where providers reach us.
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://hooks.example.com", "https://hooks.example.com"),
+        ("https://example.com:8443/reminders/", "https://example.com:8443/reminders"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://localhost", "http://localhost"),
+    ],
+)
+def test_the_url_of_the_hooks_is_kept_without_its_last_slash(url, kept):
+    assert written(f'hooks_url = "{url}"').hooks_url == kept
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "hooks.example.com",
+        "ftp://example.com",
+        "http://example.com",
+        "https://",
+        "https://user:hunter2@example.com",
+        "https://example.com/?token=hunter2",
+        "https://example.com/#hunter2",
+        "https://exämple.com",
+        "https://example.com:0",
+        "https://example.com:99999",
+        "https://example.com/a b",
+    ],
+)
+def test_what_is_no_https_url_is_refused_and_not_shown(url):
+    message = refusal(f'hooks_url = "{url}"')
+    assert message.startswith("hooks_url: ")
+    assert "hunter2" not in message
+    assert "example.com/" not in message
+
+
+def test_the_url_of_the_hooks_is_said_once_for_all_providers_and_a_tables_own_wins():
+    text = 'hooks_url = "https://hooks.example.com"\n' + SAMPLE.replace(
+        "[providers.outbox]", '[providers.outbox]\ncallback_url = "https://own.example.com"'
+    )
+    tables = written(text).provider_tables()
+    assert tables["twilio"] == written(SAMPLE).providers["twilio"] | {"callback_url": "https://hooks.example.com"}
+    assert tables["outbox"]["callback_url"] == "https://own.example.com"
+
+
+def test_without_a_url_of_the_hooks_tables_stay_as_they_are():
+    settings = written(SAMPLE)
+    assert settings.provider_tables() == settings.providers
+    assert list(settings.provider_tables()) == ["outbox", "twilio"]
+
+
+def test_to_merge_the_tables_changes_none_of_them():
+    settings = written('hooks_url = "https://hooks.example.com"\n' + SAMPLE)
+    settings.provider_tables()["twilio"]["x"] = "y"
+    assert "callback_url" not in settings.providers["twilio"]
+    assert "x" not in settings.provider_tables()["twilio"]

@@ -19,8 +19,9 @@ class Case:
 
     plug_in: ClassVar[str]  # the name of the entry point
     speaks_http: ClassVar[bool] = True  # False: the faults of HTTP do not apply
+    refuses: ClassVar[bool] = True  # False: it reaches no phone, and takes every text
     signs: ClassVar[bool] = True  # False: receipts and replies prove themselves by the secrets in their URLs only
-    refusals: ClassVar[Mapping[str, tuple[Response, Reason]]]  # how it says no, by a name for the test
+    refusals: ClassVar[Mapping[str, tuple[Response, Reason]]] = {}  # how it says no, by a name for the test
     unknown_refusal: ClassVar[Response] = Response.of({"code": 987654}, 400)  # a no that nobody has heard of
     busy: ClassVar[Response] = Response.of({}, 429)  # too many at once; Retry-After is added
     duplicate: ClassVar[Response | None] = None  # how it refuses a reference that it has seen; where it deduplicates
@@ -87,6 +88,4 @@ class Case:
         """Load the plug-in, as the program does, and close it."""
         provider = load("acme", {"type": self.plug_in, **self.table(url, folder), **changes}, role)
         yield provider
-        close = getattr(provider, "close", None)
-        if close is not None:
-            close()
+        provider.close()

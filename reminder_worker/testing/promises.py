@@ -99,6 +99,7 @@ class Promises(Case):
         assert names == [self.message_id(1), self.message_id(2)]
 
     def test_every_refusal_has_its_meaning(self, provider: Provider, peer: Peer) -> None:
+        self._needs_refusals()
         for name, (response, reason) in self.refusals.items():
             before = len(peer.requests)
             peer.respond(response)
@@ -107,11 +108,13 @@ class Promises(Case):
             assert len(peer.requests) == before + 1, f"{name}: one try"
 
     def test_the_refusals_cover_every_kind(self) -> None:
+        self._needs_refusals()
         said = {reason for _, reason in self.refusals.values()}
         assert Reason.MISCONFIGURED in said, "how does it refuse wrong credentials?"
         assert said - CLASSES.keys(), "how does it refuse a number?"
 
     def test_a_refusal_that_nobody_knows_is_ambiguous(self, provider: Provider, peer: Peer) -> None:
+        self._needs_refusals()
         peer.respond(self.unknown_refusal)
         assert type(failure(provider)) is Ambiguous
 
@@ -219,8 +222,9 @@ class Promises(Case):
 
     def test_nothing_is_kept_of_a_text(self, provider: Provider, peer: Peer) -> None:
         send(provider)
-        peer.respond(next(iter(self.refusals.values()))[0])
-        failure(provider)
+        for response, _ in list(self.refusals.values())[:1]:
+            peer.respond(response)
+            failure(provider)
         for heard in (peer.requests, peer.accepted):
             heard.clear()
         assert not leaks(" ".join(strings(provider, set())))
@@ -240,6 +244,10 @@ class Promises(Case):
             with pytest.raises(SettingsError, match=rf"providers\.acme\.{name}: ") as caught:
                 self._load_all(tmp_path, **{name: str(tmp_path / "other")})
             assert caught.value.__context__ is None
+
+    def _needs_refusals(self) -> None:
+        if not self.refuses:
+            pytest.skip("this provider refuses nothing")
 
     def _load_all(self, folder: Path, **changes: str) -> None:
         for role in Role:

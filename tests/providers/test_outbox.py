@@ -8,12 +8,17 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reminder_worker.errors import NotSent, SettingsError
-from reminder_worker.providers import Sent, Text
+from reminder_worker.providers import Provider, Sent, Text
 from reminder_worker.providers.outbox import Outbox
+from reminder_worker.testing import ProviderContract
+from reminder_worker.testing.peer import Request
+from reminder_worker.testing.promises import REFERENCE, send
+from reminder_worker.testing.promises import text as a_text
 
 NUMBER = "+33612345678"
 
@@ -192,3 +197,49 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^providers\.outbox\.path: ") as caught:
         Outbox("outbox", {"path": str(tmp_path / "no-such-folder" / "outbox.jsonl")})
     assert "no-such-folder" not in str(caught.value)
+
+
+# The contract
+
+
+class Papers:
+    """Where another provider's server would be: the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.url, self.look = "", None
+
+    @property
+    def requests(self) -> list[Request]:
+        return [Request("", "", {}, line) for line in self._path.read_bytes().splitlines()]
+
+    accepted = requests
+
+
+class TestOutbox(ProviderContract):
+    plug_in = "outbox"
+    speaks_http = False
+    refuses = False
+    hears_replies = False
+
+    def table(self, url: str, folder: Path) -> dict[str, Any]:
+        return {"path": str(folder / "outbox.jsonl")}
+
+    def message_id(self, number: int) -> str:
+        return f"outbox-{REFERENCE if number == 1 else REFERENCE[:-1] + 'y'}"
+
+    @pytest.fixture
+    def peer(self, tmp_path: Path) -> Papers:
+        return Papers(tmp_path / "outbox.jsonl")
+
+    def test_two_texts_have_two_names(self, provider: Provider) -> None:
+        assert len({send(provider, a_text(reference=name)).provider_message_id for name in "xy"}) == 2
+
+    def test_a_look_up_finds_what_was_accepted(self, provider: Provider, tmp_path: Path) -> None:
+        send(provider)
+        assert provider.find(REFERENCE) == Sent(self.message_id(1), 1)
+        assert provider.find("x" * 39) is None
+        (tmp_path / "outbox.jsonl").unlink()
+        (tmp_path / "outbox.jsonl").mkdir()
+        with pytest.raises(OSError, match="directory"):  # no answer is not "not there"
+            provider.find(REFERENCE)

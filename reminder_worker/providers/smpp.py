@@ -1,0 +1,246 @@
+"""SMPP 3.4: a line of one's own to a carrier or aggregator; texts, receipts and replies all travel over it.
+
+It can promise little: an SMSC neither deduplicates nor finds a text by our reference, and its receipts name its own id
+only. So a text that was handed over and not answered stays in doubt. A long text goes out as linked segments, one
+after the other: refused at the first, nothing was sent; from then on it is all or in doubt, and no segment is ever
+sent again. The receipt of the last one stands for the text. Nothing of a number or text is logged or kept here.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from aiosmpplib.protocol import SubmitSm
+from aiosmpplib.state import NPI, TON, PhoneNumber, SmppCommandStatus
+from pydantic import Field
+
+from reminder_worker import answers
+from reminder_worker.errors import Reason, SettingsError
+from reminder_worker.job import State
+from reminder_worker.link import Answer
+from reminder_worker.providers import (
+    Capabilities,
+    Provider,
+    Receipt,
+    Reply,
+    Role,
+    Sent,
+    Table,
+    Text,
+    read_secret,
+    read_table,
+)
+from reminder_worker.shortmessages import HAS_HEADER, UCS2, Delivery, encode
+from reminder_worker.smsc import BIND_REFUSED, Account, Line
+
+VALIDITY_LIMIT = timedelta(days=7)  # the relative form tells longer times in months
+PASSWORD_LIMIT = 8  # characters
+
+# From command_status to ours (SMPP 3.4, 5.1.3). What is not here, also what a vendor added, is Ambiguous.
+CODES: Mapping[int, Reason] = {
+    0x0B: Reason.NUMBER_REFUSED,  # ESME_RINVDSTADR
+    0x01: Reason.CONTENT_REFUSED,  # ESME_RINVMSGLEN
+    # Too many at once
+    0x14: Reason.THROTTLED,  # ESME_RMSGQFUL
+    0x58: Reason.THROTTLED,  # ESME_RTHROTTLED
+    # Documented as not done; another provider may
+    0x04: Reason.NOT_SENT,  # ESME_RINVBNDSTS: not bound any more
+    0x45: Reason.NOT_SENT,  # ESME_RSUBMITFAIL
+    0x62: Reason.NOT_SENT,  # ESME_RINVEXPIRY: it takes no such validity period
+    # The account and its settings
+    **dict.fromkeys(BIND_REFUSED, Reason.MISCONFIGURED),
+    **dict.fromkeys((0x02, 0x03, 0x06, 0x07, 0x15, 0x43), Reason.MISCONFIGURED),  # a field that it does not take
+    **dict.fromkeys((0x0A, 0x48, 0x49), Reason.MISCONFIGURED),  # the sender, its TON, its NPI
+    **dict.fromkeys((0x50, 0x51), Reason.MISCONFIGURED),  # the TON and NPI of numbers
+    # It may have been done
+    0x08: Reason.AMBIGUOUS,  # ESME_RSYSERR
+    0xFF: Reason.AMBIGUOUS,  # ESME_RUNKNOWNERR
+}
+# What a receipt says, by the first five letters: some SMSCs write whole words (REJECTED).
+STATES: Mapping[str, tuple[State | None, Reason | None]] = {
+    "ENROU": (State.SENT, None),
+    "ACCEP": (State.SENT, None),
+    "DELIV": (State.DELIVERED, None),
+    "EXPIR": (State.UNDELIVERED, Reason.VALIDITY_OVER),
+    "DELET": (State.UNDELIVERED, Reason.CARRIER_FAILED),
+    "UNDEL": (State.UNDELIVERED, Reason.CARRIER_FAILED),  # ``err`` says why, in each network's own numbers
+    "REJEC": (State.UNDELIVERED, Reason.CARRIER_FAILED),
+    "UNKNO": (None, None),
+}
+_NUMBER = re.compile(r"(?:\+|00)?([1-9][0-9]{6,14})", re.ASCII)
+_MESSAGE_ID = re.compile(r"[!-~]{1,64}", re.ASCII)
+
+_LOG = logging.getLogger(__name__)
+
+
+class _Settings(Table):
+    host: str = Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")
+    port: int = Field(default=2775, ge=1, le=65535)
+    tls: bool = True  # false: for a tunnel that ends on this machine, or a network that nobody else hears
+    system_id: str = Field(pattern=r"^[!-~]{1,15}$")
+    password_file: Path
+    system_type: str = Field(default="", pattern=r"^[ -~]{0,12}$")
+    service_type: str = Field(default="", pattern=r"^[ -~]{0,5}$")
+    sender: str = Field(alias="from", pattern=r"^(\+?[0-9]{3,15}|[A-Za-z0-9 .&-]{1,11})$")
+    source_ton: TON | None = None
+    source_npi: NPI | None = None
+    destination_ton: TON = TON.INTERNATIONAL
+    destination_npi: NPI = NPI.ISDN
+    default_alphabet: Literal["gsm", "latin1"] = "gsm"
+    message_id: Literal["as-is", "hex", "decimal"] = "as-is"
+    try_again: Literal["ESME_RX_T_APPN", "ESME_RSYSERR"] = "ESME_RX_T_APPN"
+    window: int = Field(default=10, ge=1, le=1000)
+    enquire_link: float = Field(default=30.0, gt=0, le=600)  # seconds
+
+
+class Smpp(Provider):
+    """One account at one SMSC, one line per process; safe to share between threads."""
+
+    capabilities = Capabilities(receipts_by_id=True, validity=True, settles_within=timedelta(0))  # nothing to wait for
+
+    def __init__(self, name: str, table: Mapping[str, Any]) -> None:
+        self.name = name
+        self._settings = read_table(_Settings, name, table)
+        self.sender = self._settings.sender
+        self._source = _source(self._settings)
+        self._line: Line | None = None
+        self._hear: Callable[[Receipt | Reply], None] | None = None
+
+    def prepare(self, role: Role) -> None:
+        """Read the password where texts are sent; connects to nothing."""
+        if role is not Role.SEND:
+            return
+        settings = self._settings
+        password = read_secret(self.name, "password_file", settings.password_file)
+        if len(password) > PASSWORD_LIMIT:
+            raise SettingsError(f"providers.{self.name}.password_file: SMPP has room for {PASSWORD_LIMIT} characters")
+        if not settings.tls:
+            _LOG.warning("line_not_encrypted", extra={"provider": self.name})
+        account = Account(
+            name=self.name,
+            host=settings.host,
+            port=settings.port,
+            tls=settings.tls,
+            system_id=settings.system_id,
+            password=password,
+            system_type=settings.system_type,
+            window=settings.window,
+            idle=settings.enquire_link,
+            try_again=SmppCommandStatus[settings.try_again],
+        )
+        self._line = Line(account, self._deliver)
+
+    def send(self, text: Text, *, deadline: float) -> Sent:
+        """Submit all segments, once; see ``Provider.send``."""
+        outcome = self._attempt(text, min(deadline, time.monotonic() + self._settings.timeout))
+        if isinstance(outcome, Sent):
+            return outcome
+        raise answers.error(outcome)
+
+    def listen(self, hear: Callable[[Receipt | Reply], None]) -> None:
+        """Bind, and hand over what arrives; an answer goes back to the SMSC when ``hear`` has returned."""
+        self._hear = hear
+        if self._line is not None:
+            self._line.start()
+
+    def close(self) -> None:
+        """Unbind."""
+        if self._line is not None:
+            self._line.close()
+
+    def _attempt(self, text: Text, deadline: float) -> Sent | Reason:
+        try:
+            data_coding, segments = encode(text.body, self._settings.default_alphabet)
+            messages = [self._message(text, data_coding, segments, place) for place in range(len(segments))]
+        except ValueError:
+            return Reason.NOT_SENT  # half a character, or a number that is none: nothing that can be sent
+        outcome: str | Reason = Reason.MISCONFIGURED
+        for place, message in enumerate(messages):
+            outcome = self._submit(message, deadline)
+            if isinstance(outcome, Reason):
+                return Reason.AMBIGUOUS if place else outcome  # the phone may show what has already left
+        return outcome if isinstance(outcome, Reason) else Sent(outcome, len(messages))
+
+    def _submit(self, message: SubmitSm, deadline: float) -> str | Reason:
+        """Submit one segment; return the SMSC's id for it, or why there is none."""
+        if self._line is None:
+            return Reason.MISCONFIGURED  # built for another role
+        answer = self._line.submit(message, deadline)
+        if not isinstance(answer, Answer):
+            return answer
+        if answer.status == SmppCommandStatus.ESME_ROK:
+            named = _MESSAGE_ID.fullmatch(answer.message_id)
+            return self._id(answer.message_id, ours=True) if named else Reason.AMBIGUOUS
+        reason = CODES.get(answer.status, Reason.AMBIGUOUS)
+        if reason in {Reason.MISCONFIGURED, Reason.AMBIGUOUS}:
+            code = f"0x{answer.status:02x}"
+            _LOG.warning("provider_answer", extra={"provider": self.name, "code": code})
+        return reason
+
+    def _message(self, text: Text, data_coding: int, segments: list[bytes], place: int) -> SubmitSm:
+        last = place == len(segments) - 1
+        message = SubmitSm(
+            short_message="-",  # what is sent is set below: aiosmpplib would encode it anew
+            source=self._source,
+            destination=PhoneNumber(
+                text.to.removeprefix("+"), self._settings.destination_ton, self._settings.destination_npi
+            ),
+            service_type=self._settings.service_type,
+            esm_class=HAS_HEADER if len(segments) > 1 else 0,
+            validity_period=max(timedelta(seconds=1), min(text.valid_for, VALIDITY_LIMIT)),
+            registered_delivery=int(last),
+            encoding="ucs2" if data_coding == UCS2 else None,
+        )
+        message.set_encoded_message(segments[place])
+        return message
+
+    def _deliver(self, delivery: Delivery) -> None:
+        """Hand on what the SMSC brings. Raises where nobody took it."""
+        found = self._receipt(delivery) if delivery.is_receipt else self._reply(delivery)
+        if found is None:
+            event = "receipt_unreadable" if delivery.is_receipt else "reply_unreadable"
+            _LOG.warning(event, extra={"provider": self.name})
+        elif self._hear is None:
+            raise LookupError  # nobody listens yet
+        else:
+            self._hear(found)
+
+    def _receipt(self, delivery: Delivery) -> Receipt | None:
+        report = delivery.report(self._settings.default_alphabet)
+        name = self._id(report.named or report.named_in_text, ours=bool(report.named))
+        state, reason = STATES.get(report.state.upper()[:5], (None, None))
+        return Receipt("", state, name, reason) if _MESSAGE_ID.fullmatch(name) else None
+
+    def _reply(self, delivery: Delivery) -> Reply | None:
+        """Read what a person wrote; from a sender that is no whole number nobody's reply can be told."""
+        number = _NUMBER.fullmatch(delivery.sender)
+        if number is None or delivery.sender_type not in {TON.UNKNOWN, TON.INTERNATIONAL}:
+            return None
+        return Reply(f"+{number[1]}", delivery.text(self._settings.default_alphabet))
+
+    def _id(self, name: str, *, ours: bool) -> str:
+        """Bring the SMSC's name for a text into one form; ``ours``: it is as the answer to us had it."""
+        if self._settings.message_id == "as-is":
+            return name
+        try:
+            return str(int(name, 16 if ours == (self._settings.message_id == "hex") else 10))
+        except ValueError:
+            return name
+
+
+def _source(settings: _Settings) -> PhoneNumber:
+    """Return the sender as the SMSC wants it told: a number, a short code, or a name."""
+    sender = settings.sender
+    if sender.startswith("+"):
+        kind, plan = TON.INTERNATIONAL, NPI.ISDN
+    elif sender.isdigit():
+        kind, plan = TON.UNKNOWN, NPI.UNKNOWN
+    else:
+        kind, plan = TON.ALPHANUMERIC, NPI.UNKNOWN
+    kind = kind if settings.source_ton is None else settings.source_ton
+    plan = plan if settings.source_npi is None else settings.source_npi
+    return PhoneNumber(sender.removeprefix("+"), kind, plan)
