@@ -22,28 +22,23 @@ LAYERS = [
     {"cli", "demo", "testing"},
     {"scheduler", "worker", "pulse", "web", "api", "hooks", "ops", "enqueue", "screen"},
     {"delivery", "reconciling", "answering", "inbox", "receipts", "replies", "events"} | {"client", "doctor", "lint"},
-    {"routes", "gate", "sending", "drafting", "templates", "contacts", "providers", "keys", "status"},
+    {"routes", "gate", "gateway", "sending", "drafting", "templates", "contacts", "providers", "keys", "status"},
     {"sealing", "opening", "ratchet", "keyfiles", "schedule", "store", "broker", "embedded", "optouts", "notes"}
-    | {"smsc", "link", "shortmessages"},
+    | {"smsc", "link", "shortmessages", "topics"},
     {"ledger", "job", "plan", "disclosure", "errors", "metrics", "settings", "logs", "numbers", "https"}
-    | {
-        "encoding",
-        "folding",
-        "lifeline",
-        "stems",
-        "words",
-        "segments",
-        "records",
-        "dates",
-        "answers",
-        "webhooks",
-        "clocks",
-    },
+    | {"encoding", "folding", "lifeline", "stems", "words", "segments", "records", "dates", "clocks"}
+    | {"answers", "webhooks", "timeliness", "amazon"},
 ]
 LONGEST_MODULE, LONGEST_FUNCTION = 250, 30  # lines
 LONGER = {
-    "reminder_worker.cli": 360,  # a short function for each command; apart they would be twenty files of ten lines
-    "reminder_worker.providers.twilio": 300,  # a provider is one file: send, find, settings and its table of codes
+    "reminder_worker.cli": 385,  # a short function for each command; apart they would be twenty files of ten lines
+    # A provider is one file: settings, send, receipts, replies and its tables of codes.
+    "reminder_worker.providers.twilio": 330,
+    "reminder_worker.providers.sinch": 265,
+    "reminder_worker.providers.telnyx": 265,
+    # One server and one list of promises, which their readers want to see whole.
+    "reminder_worker.testing.peer": 290,
+    "reminder_worker.testing.promises": 265,
 }
 VAGUE = {"utils", "util", "helpers", "helper", "common", "core", "base", "manager", "service", "services", "misc"}
 

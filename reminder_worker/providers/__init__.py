@@ -129,6 +129,9 @@ class Provider(Protocol):
         """
         raise NotImplementedError
 
+    def close(self) -> None:
+        """End connections; the process ends."""
+
     def parse_receipt(self, request: WebhookRequest) -> Receipt:  # noqa: ARG002
         """Verify that a receipt is genuine, then read it. Raises Refused (signature_invalid, malformed)."""
         raise malformed()

@@ -84,7 +84,7 @@ class Case:
         """Return the provider as the hooks process has it; it has sent nothing."""
         yield from self.build(peer.url, tmp_path, Role.HEAR)
 
-    def build(self, url: str, folder: Path, role: Role, **changes: Any) -> Iterator[Provider]:
+    def build(self, url: str, folder: Path, role: Role, **changes: object) -> Iterator[Provider]:
         """Load the plug-in, as the program does, and close it."""
         provider = load("acme", {"type": self.plug_in, **self.table(url, folder), **changes}, role)
         yield provider

@@ -81,6 +81,13 @@ class Faults(Case):
         assert type(failure(provider)) in {Misconfigured, Ambiguous}
         assert len(peer.requests) == 1
 
+    def test_the_time_out_of_the_settings_ends_a_call_before_the_deadline(self, peer: Peer, tmp_path: Path) -> None:
+        for provider in self.build(peer.url, tmp_path, Role.SEND, timeout=SPAN):
+            peer.hang_after_accepting()
+            began = time.monotonic()
+            assert type(failure(provider, seconds=60)) is Ambiguous
+            assert time.monotonic() - began < SPAN + LATE
+
     def test_a_deadline_that_has_passed_sends_nothing(self, provider: Provider, peer: Peer) -> None:
         assert type(failure(provider, seconds=-1)) is NotSent
         assert not peer.requests

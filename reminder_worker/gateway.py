@@ -1,0 +1,194 @@
+"""A gateway for texts as settings describe it: templates for what is sent, paths to what it answers, tables of words.
+
+Templates are filled value by value before anything is written as JSON, form or query: no number or text can break out
+of its place. All of a description is checked when it is read; messages name the setting and show none of its words.
+The provider ``http`` does with it what it says.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from string import Formatter
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from reminder_worker.https import check_url
+from reminder_worker.providers import Table
+
+VALIDITY = {"valid_seconds": 1, "valid_minutes": 60, "valid_until": 1}  # and the seconds below which they say nothing
+FIELDS = {"to", "to_digits", "text", "sender", "receipt_url", "encoding", *VALIDITY}  # for the body alone
+
+Final = Literal["number_refused", "landline", "opted_out", "content_refused"]
+Meaning = Literal[Final, "not_sent", "throttled", "misconfigured", "duplicate", "accepted"]
+Failure = Literal[Final, "unreachable", "validity_over", "carrier_failed"]
+
+
+def placeholders(shape: Any) -> Iterator[str]:
+    """Yield the placeholders of a template, or of a table of them. Raises ValueError."""
+    if isinstance(shape, dict | list):
+        for part in shape.values() if isinstance(shape, dict) else shape:
+            yield from placeholders(part)
+    elif isinstance(shape, str):
+        for _, name, spec, conversion in Formatter().parse(shape):
+            if spec or conversion or (name is not None and not re.fullmatch("[a-z_]{1,30}", name)):
+                raise ValueError("a placeholder is a {name} with nothing behind the name; a brace is {{ or }}")
+            if name is not None:
+                yield name
+
+
+def fill(shape: Any, values: Mapping[str, Any]) -> Any:
+    """Put values into a template, or into each one of a table; a number stays one where it is all of a template."""
+    if isinstance(shape, dict):
+        return {name: fill(part, values) for name, part in shape.items()}
+    if isinstance(shape, list):
+        return [fill(part, values) for part in shape]
+    if not isinstance(shape, str):
+        return shape
+    parts = [(literal, name) for literal, name, _, _ in Formatter().parse(shape)]
+    if len(parts) == 1 and not parts[0][0] and parts[0][1] is not None:
+        return values[parts[0][1]]
+    return "".join(literal + ("" if name is None else str(values[name])) for literal, name in parts)
+
+
+def at(document: Any, path: str | None) -> Any:
+    """Follow a path of names and positions, ``messages.0.id``; None where it leads nowhere."""
+    if path is None or (isinstance(document, dict) and path in document):  # a form's names may hold dots
+        return None if path is None else document[path]
+    for step in path.split("."):
+        if isinstance(document, list):
+            document = document[int(step)] if re.fullmatch("[0-9]{1,4}", step) and int(step) < len(document) else None
+        else:
+            document = document.get(step) if isinstance(document, dict) else None
+    return document
+
+
+def word(value: Any) -> str:
+    """Read an id, a code or a status: a short text or a whole number; empty for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return value if isinstance(value, str) and re.fullmatch("[ -~]{1,128}", value) else ""
+
+
+def site(url: str) -> str:
+    """Return scheme and host of a URL that was checked."""
+    return url[: url.index("/", url.index("//") + 2)]
+
+
+def _address(url: str) -> str:
+    """Accept a URL whose host is fixed and whose path and query may hold placeholders."""
+    parts = urlsplit(url)
+    check_url(f"{parts.scheme}://{parts.netloc}")
+    if not parts.path or parts.fragment or "{" in parts.netloc or not re.fullmatch("[!-~]*", url):
+        raise ValueError("must be a URL with a path; placeholders may stand behind its host")
+    return url
+
+
+Url = Annotated[str, AfterValidator(_address)]
+JsonPath = Annotated[str, Field(pattern=r"^[^.\s]+(\.[^.\s]+)*$", max_length=200)]
+HeaderName = Annotated[str, Field(pattern="^[A-Za-z0-9-]+$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Find(_Part):
+    """How to ask for a text by our reference, such that "not there" proves that it was never accepted."""
+
+    url: Url
+    items: JsonPath | None = None  # the list of texts; without it the answer is the text, and 404 says there is none
+    reference: JsonPath  # where a text repeats it: one that does not is none of ours
+    id: JsonPath
+    after_minutes: float = Field(default=10, ge=0, le=1440)  # by then an accepted text is found
+
+
+class Receipts(_Part):
+    """Where a receipt says what."""
+
+    status: JsonPath
+    states: dict[str, Literal["sent", "delivered", "undelivered"]]
+    id: JsonPath | None = None
+    reference: JsonPath | None = None  # where the gateway repeats it; not needed with {receipt_url}
+    error: JsonPath | None = None
+    reasons: dict[str, Failure] = Field(default_factory=dict)
+
+
+class Replies(_Part):
+    """Where a reply says what."""
+
+    sender: JsonPath
+    text: JsonPath
+
+
+class Signature(_Part):
+    """How receipts and replies are signed: a keyed hash of the body, in a header."""
+
+    header: HeaderName
+    key_file: Path
+    algorithm: Literal["sha256", "sha512", "sha1"] = "sha256"
+    encoding: Literal["hex", "base64"] = "hex"
+    prefix: str = ""
+
+
+class Gateway(Table):
+    """The settings table of one gateway."""
+
+    url: Url
+    method: Literal["POST", "PUT", "GET"] = "POST"
+    headers: dict[HeaderName, Annotated[str, Field(pattern="^[ -~]+$")]] = Field(default_factory=dict)
+    body: dict[str, Any]
+    body_as: Literal["json", "form", "query"] = "json"
+    secrets: dict[str, Path] = Field(default_factory=dict)
+    sender: str = Field(default="", alias="from")
+    encodings: dict[Literal["gsm7", "ucs2"], str | int | bool] = Field(default_factory=dict)
+    validity_limit: int = Field(default=86_400, ge=60)  # seconds
+    accepted: frozenset[Annotated[int, Field(ge=200, le=299)]] = frozenset({200, 201, 202})
+    id: JsonPath
+    error: JsonPath | None = None
+    errors: dict[str, Meaning] = Field(default_factory=dict)
+    deduplicates_hours: float = Field(default=0, ge=0, le=720)
+    find: Find | None = None
+    receipts: Receipts | None = None
+    replies: Replies | None = None
+    signature: Signature | None = None
+    webhook_token_file: Path | None = None
+
+    @property
+    def uses(self) -> set[str]:
+        """Return the placeholders of all that is sent with a text."""
+        return {*placeholders(self.body), *placeholders(self.headers), *placeholders(self.url)}
+
+    @model_validator(mode="after")
+    def _templates(self) -> Self:
+        """Refuse unknown placeholders; URL and headers, often logged on the way, hold neither number nor text."""
+        if not (FIELDS | {"reference"}).isdisjoint(self.secrets):
+            raise ValueError("secrets: a secret may not be called like a placeholder")
+        hidden = {"reference", *self.secrets}
+        asked = self.find.url if self.find else ""
+        places = [("url", self.url), ("headers", self.headers), ("find.url", asked), ("body", self.body)]
+        for where, shape in places:
+            if not hidden.union(FIELDS if where == "body" else ()).issuperset(placeholders(shape)):
+                raise ValueError(f"{where}: holds a placeholder that is unknown here")
+        if self.body_as != "json" and not all(isinstance(value, str | int) for value in self.body.values()):
+            raise ValueError("body: a form or a query holds texts and numbers only")
+        if self.find and (site(asked) != site(self.url) or "reference" not in placeholders(asked)):
+            raise ValueError("find.url: must be at the host of url, and hold {reference}")
+        return self
+
+    @model_validator(mode="after")
+    def _promises(self) -> Self:
+        """Refuse what could not be kept, and calls from outside that would prove nothing."""
+        uses, proof = self.uses, self.signature or self.webhook_token_file
+        if (self.deduplicates_hours or self.find or (self.receipts and self.receipts.reference)) and (
+            "reference" not in uses
+        ):
+            raise ValueError("body: must hold {reference} for the gateway to know a text by it")
+        if "receipt_url" in uses and (self.callback_url is None or self.receipts is None):
+            raise ValueError("body: {receipt_url} needs the settings callback_url and receipts")
+        if self.receipts and "receipt_url" not in uses and not (self.receipts.reference or self.receipts.id):
+            raise ValueError("receipts: must name the text, by id, by reference or by {receipt_url} in the body")
+        if (self.replies or (self.receipts and "receipt_url" not in uses)) and proof is None:
+            raise ValueError("signature: set it, or webhook_token_file; receipts and replies have to prove themselves")
+        return self
