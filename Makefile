@@ -27,15 +27,17 @@ lint: install
 test: lint
 	$(BIN)/pytest
 
-# Slow: thousands of reminders within a minute, while their processes and then the store too are killed.
+# Slow: thousands of reminders within a minute, while their processes and then the store too are killed, and through
+# providers that lie, die and contradict themselves.
 faults: install
 	$(BIN)/python -m tests.faults.kills --reminders 20000 --kills 10
 	$(BIN)/python -m tests.faults.kills --reminders 5000 --kills 12 --window 40 --store
+	$(BIN)/python -m tests.faults.providers --reminders 5000 --horizon
 
 # Renews the locked versions.
 lock: install
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra demo --extra twilio --group dev --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --upgrade --output-file requirements.lock
 
 clean:

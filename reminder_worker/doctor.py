@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
 
@@ -25,6 +25,8 @@ OLDEST_SERVER = (7, 2)
 FEWEST_WEEKS = 13  # of public keys ahead
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Grade(StrEnum):
@@ -116,8 +118,8 @@ def check_worker(settings: Settings) -> Iterator[Finding]:
             )
     yield from _try("templates", lambda: drafting.Templates.load(settings.templates))
     for name, table in settings.provider_tables().items():
-        yield from _try(f"providers.{name}", partial(providers.load, name, table))
-        yield from _check_provider(name, table)
+        yield from _try(f"providers.{name}", partial(providers.load, name, table), partial(_check_capabilities, name))
+        yield from _check_table(name, table)
     yield from _check_amounts(settings)
 
 
@@ -165,7 +167,28 @@ def _check_public(path: Path) -> Iterator[Finding]:
         )
 
 
-def _check_provider(name: str, table: dict[str, Any]) -> Iterator[Finding]:
+def _check_capabilities(name: str, provider: Any) -> Iterator[Finding]:
+    """Say what a provider keeps, and what it cannot tell."""
+    can = provider.capabilities
+    if can.reaches_phones and not (can.redacts or can.forgets):
+        yield Finding(
+            Grade.NOTE,
+            "provider_keeps_texts",
+            f"providers.{name} keeps numbers and texts",
+            "whoever reads its records learns who was reminded of what",
+            "switch redaction on where it has any (docs/providers.md), or agree on how long it keeps them",
+        )
+    if can.reaches_phones and not (can.receipt_carries_reference or can.receipts_by_id):
+        yield Finding(
+            Grade.NOTE,
+            "no_receipts",
+            f"providers.{name} reports to nobody",
+            "an attempt in doubt stays unknown, and nobody learns whether a text arrived",
+            "set hooks_url, and run reminder-worker hooks behind it",
+        )
+
+
+def _check_table(name: str, table: dict[str, Any]) -> Iterator[Finding]:
     if table.get("type", name) == "outbox":
         yield _unsafe(
             "outbox",
@@ -199,13 +222,17 @@ def _check_amounts(settings: Settings) -> Iterator[Finding]:
         yield _unsafe("no_provider", "there is no provider", "nothing can be sent", "add a table [providers.twilio]")
 
 
-def _try(what: str, load: Callable[[], object]) -> Iterator[Finding]:
-    """Turn what cannot be loaded into a finding."""
+def _try(
+    what: str, load: Callable[[], T], check: Callable[[T], Iterator[Finding]] = lambda _: iter(())
+) -> Iterator[Finding]:
+    """Turn what cannot be loaded into a finding, and look at what can."""
     try:
-        load()
+        loaded = load()
     except SettingsError as error:
         mend = "mend the setting or the file it names"
         yield _unsafe("unusable", str(error), f"{what} cannot be used", mend)
+    else:
+        yield from check(loaded)
 
 
 def require(settings: Settings, findings: Iterator[Finding]) -> list[Finding]:

@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from reminder_worker import doctor, logs, providers, store
-from reminder_worker.errors import Reason, Refused, SettingsError, StoreUnavailable
+from reminder_worker.errors import Reason, Refused, ReminderError, SettingsError, StoreUnavailable
 from reminder_worker.inbox import Inbox
 from reminder_worker.providers import Provider, Receipt, Reply, Role
 from reminder_worker.schedule import Schedule
@@ -32,6 +32,7 @@ from reminder_worker.webhooks import WebhookRequest
 BODY_LIMIT = 64 * 1024  # bytes
 BODY_SECONDS = 5.0  # for all of it to arrive
 BEAT_EVERY = 5.0  # seconds
+LATER = {"Retry-After": "10"}  # seconds
 AT_ONCE = 200  # calls under way; more are told to come back
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,10 @@ class Hooks:
             return problem(403 if forged else 400, error.reason, str(error))
         except StoreUnavailable:
             log.warning("store_away")
-            return problem(503, "store_away", "the store does not answer", **{"Retry-After": "10"})
+            return problem(503, "store_away", "the store does not answer", **LATER)
+        except ReminderError as error:  # what a signature is verified with could not be fetched, say
+            log.warning("webhook_not_verified", extra={"provider": provider.name, "reason": error.reason})
+            return problem(503, error.reason, "this cannot be verified now", **LATER)
         return Response()  # also for what changes nothing: the provider must not call again
 
     def _call(self, provider: Provider, request: Request, body: bytes) -> WebhookRequest:

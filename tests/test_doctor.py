@@ -26,6 +26,7 @@ countries = ["FR"]
 account_sid = "AC00000000000000000000000000000000"
 auth_token_file = "token"
 from = "+15005550006"
+callback_url = "https://hooks.example"
 """
 
 
@@ -178,6 +179,14 @@ def test_a_damaged_key_is_found(shop):
 def test_a_platform_that_may_text_the_whole_world_is_found(shop):
     [found] = worker(shop, SAFE.replace('countries = ["FR"]', ""))
     assert (found.code, found.what) == ("no_countries", "platforms.clinic.countries is empty")
+
+
+def test_a_provider_that_keeps_texts_or_reports_to_nobody_is_a_note(shop):
+    quiet = SAFE.replace('callback_url = "https://hooks.example"', "")
+    assert codes(worker(shop, quiet)) == ["no_receipts"]
+    assert codes(worker(shop, SAFE + 'redact = "off"\n')) == ["provider_keeps_texts"]
+    assert codes(worker(shop, SAFE + 'redact = "after"\n')) == []
+    assert {one.grade for one in worker(shop, quiet)} == {doctor.Grade.NOTE}
 
 
 @pytest.mark.parametrize("table", ["[providers.outbox]", '[providers.texts]\ntype = "outbox"'])

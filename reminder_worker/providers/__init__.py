@@ -133,11 +133,14 @@ class Provider(Protocol):
         """End connections; the process ends."""
 
     def parse_receipt(self, request: WebhookRequest) -> Receipt:  # noqa: ARG002
-        """Verify that a receipt is genuine, then read it. Raises Refused (signature_invalid, malformed)."""
+        """Verify that a receipt is genuine, then read it. Raises Refused (signature_invalid, malformed).
+
+        Any other of our errors means that it cannot be verified now: the provider is told to call again.
+        """
         raise malformed()
 
     def parse_reply(self, request: WebhookRequest) -> Reply:  # noqa: ARG002
-        """Verify that a reply is genuine, then read it. Raises Refused (signature_invalid, malformed)."""
+        """Verify that a reply is genuine, then read it; an empty one says nothing. Raises as ``parse_receipt``."""
         raise malformed()
 
 

@@ -18,6 +18,7 @@ import msgspec
 
 from reminder_worker import answers, webhooks
 from reminder_worker.errors import Ambiguous, NotSent, Reason
+from reminder_worker.gateway import VALIDITY, Gateway, at, fill, site, word
 from reminder_worker.https import Answer, Site
 from reminder_worker.job import State
 from reminder_worker.providers import (
@@ -32,7 +33,6 @@ from reminder_worker.providers import (
     read_table,
     receipt_url,
 )
-from reminder_worker.gateway import VALIDITY, Gateway, at, fill, site, word
 from reminder_worker.segments import measure
 from reminder_worker.webhooks import WebhookRequest
 

@@ -35,6 +35,7 @@ store_url = "{store}"
 keys = "{folder}/keys"
 [platforms.clinic]
 verify_key = "{folder}/keys/clinic.pub"
+daily_cap = 1000000
 [providers.outbox]
 path = "{folder}/outbox.jsonl"
 """
