@@ -34,10 +34,6 @@ LONGEST_DELAY = timedelta(minutes=30)
 LONGEST_HOLD = timedelta(minutes=15)  # so that a cap that an operator raises is noticed
 _REFERENCE_SECRET = 12  # bytes
 
-# Limits of our own: no provider was asked, and waiting is no try.
-_OURS = frozenset(
-    {Reason.CIRCUIT_OPEN, Reason.RATE_LIMITED, Reason.SPEND_CAPPED, Reason.PLATFORM_CAPPED, Reason.PHONE_CAPPED}
-)
 _WHOEVER_CARRIES_IT = frozenset({Reason.PLATFORM_CAPPED, Reason.PHONE_CAPPED})
 
 log = logging.getLogger(__name__)
@@ -59,6 +55,7 @@ class _Closed:
 
     reason: Reason
     wait: timedelta = timedelta()
+    asked: bool = True  # False: a limit of our own, and waiting for it is no try
 
 
 class Delivery:
@@ -102,7 +99,7 @@ class Delivery:
             return None
         admission = self._gate.admit(claim, provider, whom, order.draft.segments)
         if admission.refusal is not None:
-            return _Closed(admission.refusal, admission.wait)
+            return _Closed(admission.refusal, admission.wait, asked=False)
         if self._optouts.has(order.platform, order.contact.phone):  # said since this reminder was opened
             self._schedule.settle(claim.wake, refused(Reason.OPTED_OUT), token=claim.token)
             self._gate.release(admission)
@@ -190,10 +187,10 @@ class Delivery:
         last = reachable[-1].reason
         if last is Reason.PHONE_CAPPED:
             return Outcome.final(State.FAILED, last, FailureClass.TEMPORARY)
-        tried = [one for one in reachable if one.reason not in _OURS]
+        tried = [one for one in reachable if one.asked]
         if not tried:
             soonest = min(reachable, key=lambda one: one.wait)
-            return Outcome.hold(soonest.reason, min(_spread(soonest.wait), expires - claim.now))
+            return Outcome.hold(soonest.reason, min(_hold(soonest), expires - claim.now))
         delay = max(backoff(claim.tries), *(one.wait for one in tried))
         return _expired(tried[-1].reason) if claim.now + delay >= expires else Outcome.retry(tried[-1].reason, delay)
 
@@ -209,9 +206,11 @@ def backoff(tries: int) -> timedelta:
     return timedelta(seconds=longest.total_seconds() * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
 
 
-def _spread(wait: timedelta) -> timedelta:
-    """Let those who wait for the same thing come back one after the other."""
-    return min(wait, LONGEST_HOLD) * random.uniform(1.0, 1.2) + timedelta(milliseconds=50)  # noqa: S311 - jitter
+def _hold(closed: _Closed) -> timedelta:
+    """Say when to come back: at the turn that was given, else a little apart from all others that wait."""
+    if closed.reason is Reason.RATE_LIMITED:
+        return closed.wait
+    return min(closed.wait, LONGEST_HOLD) * random.uniform(1.0, 1.2) + timedelta(milliseconds=50)  # noqa: S311 - jitter
 
 
 def new_reference(wake: Wake) -> str:

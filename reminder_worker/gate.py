@@ -23,6 +23,8 @@ from reminder_worker.schedule import Schedule
 
 DEFAULT_PAUSE = 2.0  # seconds, where a provider says "too many" and not how long
 
+MOST_STOPS = 500  # that one answer of admit.lua brings
+
 log = logging.getLogger(__name__)
 
 
@@ -109,6 +111,8 @@ class Gate:
             b"%b%d" % (claim.wake.member, claim.wake.version),
         )
         self._optouts.follow(stops)
+        if len(stops) == MOST_STOPS * 3:  # there are more: nobody is called before all are known
+            self._optouts.catch_up()
         if warn:
             log.warning("spending_nears_its_cap", extra={"provider": provider.name})
         refusal = None if verdict == b"ok" else Reason(verdict.decode())

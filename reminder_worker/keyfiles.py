@@ -23,7 +23,7 @@ class Kind(StrEnum):
     VERIFY = "platform verify key"  # public
     POINTER = "worker pointer key"  # opens pointers
     RATCHET = "worker ratchet"  # opens envelopes
-    PEPPER = "opt-out pepper"  # makes the tags that stand for phones
+    PEPPER = "key of the opt-out list"  # makes the tags that stand for phones
 
 
 def key_file(kind: Kind, **fields: str) -> str:

@@ -1,7 +1,7 @@
 """The opt-out list: keyed hashes of the numbers that said STOP, and the other tags that stand for a phone.
 
 A hash without a key is a number: all French mobile numbers are tried in two minutes. The key, the pepper, is a file
-of the worker's. Each platform has tags of its own, so that no two lists can be laid side by side.
+of the worker's. Who says STOP is tagged once, for all platforms: the list does not tell whose patient it was.
 
 Redis holds the list as a log. Every worker follows it and looks numbers up in its own memory: a look-up in Redis
 would show, to whoever watches its commands, the same name for the same person again and again.
@@ -19,6 +19,7 @@ from reminder_worker.keyfiles import Kind, key_from_file, read_key_file
 from reminder_worker.schedule import Schedule, unavailable
 
 TAG_BYTES = 16
+EVERYBODY = "*"  # in the place of a platform's name: none has this one
 
 
 class Tags:
@@ -34,9 +35,9 @@ class Tags:
         (text,) = read_key_file(path, Kind.PEPPER, "pepper")
         return cls(key_from_file(path, text))
 
-    def optout(self, platform: str, phone: str) -> bytes:
-        """Name a phone on the opt-out list of a platform, for as long as the pepper is kept."""
-        return self._hash(phone.encode(), hashlib.blake2b(platform.encode(), digest_size=16).digest(), self._pepper)
+    def optout(self, scope: str, phone: str) -> bytes:
+        """Name a phone on the opt-out list of a platform, or of everybody, for as long as the pepper is kept."""
+        return self._hash(phone.encode(), hashlib.blake2b(scope.encode(), digest_size=16).digest(), self._pepper)
 
     def today(self, day: date, *names: str) -> bytes:
         """Name a phone or a platform for one day: no two days' tags can be brought together without the pepper."""
@@ -59,18 +60,18 @@ class OptOuts:
     def __init__(self, schedule: Schedule, tags: Tags, platforms: Iterable[str]) -> None:
         self._schedule = schedule
         self._tags = tags
-        self._platforms = tuple(platforms)
+        self._scopes = (EVERYBODY, *platforms)
         self._stopped: set[bytes] = set()
         self._lock = Lock()
         self.cursor = b"0-0"  # how far the log was followed
 
     def has(self, platform: str, phone: str) -> bool:
         """Tell whether this person wants no texts of this platform."""
-        return self._tags.optout(platform, phone) in self._stopped
+        return any(self._tags.optout(scope, phone) in self._stopped for scope in (platform, EVERYBODY))
 
     def stopped_by(self, phone: str) -> bool:
         """Tell whether this person wants no texts of any platform."""
-        return any(self.has(platform, phone) for platform in self._platforms)
+        return any(self._tags.optout(scope, phone) in self._stopped for scope in self._scopes)
 
     def follow(self, entries: Sequence[bytes]) -> None:
         """Take in what is new in the log: cursor, tag, "1" or "0", and so on."""
@@ -88,11 +89,14 @@ class OptOuts:
     def changes(self, phone: str, *, stopped: bool) -> list[bytes]:
         """Return what has to be appended to the log: tag, "1" or "0", and so on. Raises StoreUnavailable.
 
-        On behalf of every platform: they share their senders, and who answers a sender means all that comes from it.
+        A STOP is said to the sender that all platforms share, so it holds for all of them, later ones too.
         """
         self.catch_up()
-        tags = [self._tags.optout(name, phone) for name in self._platforms if self.has(name, phone) != stopped]
-        return [part for tag in tags for part in (tag, b"1" if stopped else b"0")]
+        if stopped:
+            everybody = self._tags.optout(EVERYBODY, phone)
+            return [] if everybody in self._stopped else [everybody, b"1"]
+        tags = (self._tags.optout(scope, phone) for scope in self._scopes)
+        return [part for tag in tags if tag in self._stopped for part in (tag, b"0")]
 
     def stop(self, phone: str) -> None:
         """Put a phone on the list at once: its provider says so. Raises StoreUnavailable."""

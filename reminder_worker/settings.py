@@ -95,6 +95,13 @@ class Route(_Table):
     providers: list[str] = Field(min_length=1)
     weights: list[Annotated[int, Field(ge=0, le=1000)]] | None = None  # how often each comes first
 
+    @field_validator("providers")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError("name each provider once")
+        return value
+
     @model_validator(mode="after")
     def _a_weight_each(self) -> "Route":
         if self.weights is not None and (len(self.weights) != len(self.providers) or not any(self.weights)):

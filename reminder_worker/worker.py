@@ -91,6 +91,7 @@ class Worker:
 
     def _reopen(self, attempt: OpenAttempt) -> Order | None:
         """Give the text of an attempt in doubt again; None where it must not be sent any more."""
+        self._optouts.catch_up()
         try:
             name, opened, slot = self._open(attempt)
             contact = self._resolve(name, opened)

@@ -17,7 +17,7 @@ from tenacity import wait_none
 from reminder_worker import delivery, sending, store
 from reminder_worker.clocks import boot_time
 from reminder_worker.contacts import Contact
-from reminder_worker.delivery import FIRST_DELAY, FRESH, LEASE, LONGEST_DELAY, Delivery, Order, backoff
+from reminder_worker.delivery import FIRST_DELAY, FRESH, LEASE, LONGEST_DELAY, LONGEST_HOLD, Delivery, Order, backoff
 from reminder_worker.drafting import Draft
 from reminder_worker.errors import (
     Ambiguous,
@@ -653,3 +653,74 @@ def test_a_text_says_what_was_drafted_to_the_contacts_phone(desk: Desk) -> None:
     (text,) = provider.texts
     assert isinstance(text, Text)
     assert (text.to, text.body, text.segments) == (PHONE, DRAFT.body, DRAFT.segments)
+
+
+# Limits of our own
+
+
+def test_a_text_that_is_given_a_turn_comes_back_exactly_then(desk: Desk) -> None:
+    provider = Scripted()
+    desk.deliver(provider, limits={"rate": 0.1})
+    assert desk.show().state is State.SENT
+    for wait in (20, 30, 40):  # each later than the one before, though the clock stands still
+        desk.schedule.add([Entry(ID, bytes([wait]) * 8, b"sealed", (desk.clock.now,))])
+        desk.again()
+        shown = desk.show()
+        assert (shown.state, shown.reason, shown.attempts) == (State.SCHEDULED, Reason.RATE_LIMITED, 0)
+        assert desk.wait() == timedelta(seconds=wait)
+    desk.clock.forward(seconds=40)
+    desk.again()
+    assert desk.show().state is State.SENT
+
+
+def test_waiting_for_a_limit_is_no_try(desk: Desk) -> None:
+    provider = Scripted(NotSent(Reason.NOT_SENT), NotSent(Reason.NOT_SENT))
+    desk.deliver(provider, limits={"rate": 0.01})
+    assert tries(desk) == b"1"
+    desk.clock.forward(seconds=desk.wait().total_seconds())
+    desk.again()
+    assert desk.show().reason == Reason.RATE_LIMITED
+    assert tries(desk) == b"1"
+
+
+def tries(desk: Desk) -> Any:
+    return desk.schedule.client.hget(desk.schedule.prefix(0) + b"r:" + ID + b"\0", "tries")
+
+
+def test_an_open_circuit_lets_the_next_provider_carry_the_text(desk: Desk) -> None:
+    first, second = Scripted(*[Misconfigured()] * 9, name="first"), Scripted(name="second")
+    for number in range(5):
+        desk.deliver(first, second) if not number else desk.again()
+        assert desk.show().provider == "second"
+        desk.schedule.add([Entry(ID, bytes([number + 50]) * 8, b"sealed", (desk.clock.now,))])
+    assert len(first.texts) == 3
+    assert len(second.texts) == 5
+
+
+def test_a_phone_gets_no_more_than_its_share_of_a_day(desk: Desk) -> None:
+    provider = Scripted()
+    desk.deliver(provider, phone_cap=1)
+    desk.schedule.add([Entry(ID, b"\7" * 8, b"sealed", (desk.clock.now,))])
+    desk.again()
+    assert desk.ending() == (State.FAILED, Reason.PHONE_CAPPED, FailureClass.TEMPORARY)
+    assert len(provider.texts) == 1
+
+
+def test_a_platform_over_its_share_waits_and_expires_if_nobody_raises_it(desk: Desk) -> None:
+    first, second = Scripted(name="first"), Scripted(name="second")
+    desk.deliver(first, second, platform_cap=1)
+    desk.schedule.add([Entry(ID, b"\7" * 8, b"sealed", (desk.clock.now,))])
+    desk.again()
+    shown = desk.show()
+    assert (shown.state, shown.reason) == (State.SCHEDULED, Reason.PLATFORM_CAPPED)
+    assert desk.wait() <= LONGEST_HOLD * 1.3
+    assert (len(first.texts), len(second.texts)) == (1, 0)
+    desk.clock.forward(hours=2)
+    desk.again()
+    assert desk.ending() == (State.EXPIRED, Reason.TOO_LATE, FailureClass.TEMPORARY)
+
+
+def test_what_was_reserved_and_not_used_is_given_back(desk: Desk) -> None:
+    desk.deliver(Scripted(NotSent(Reason.NOT_SENT), NotSent(Reason.NOT_SENT)), limits={"price": 1, "daily_spend": 5})
+    day = int(desk.clock.now.timestamp()) // 86_400
+    assert desk.schedule.client.get(desk.schedule.prefix(0) + b"s:scripted|%d" % day) == b"0"

@@ -1,8 +1,10 @@
 """Real processes from a line of JSON to Twilio's HTTP interface, with faults, and what is left of it after."""
 
 import contextlib
+import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -10,10 +12,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
-from fake_twilio import FakeTwilio
+from fake_twilio import TOKEN, FakeTwilio
+from twilio.request_validator import RequestValidator
 
 from reminder_worker import store
 from reminder_worker.embedded import EmbeddedServer
@@ -56,21 +60,22 @@ class Installation:
         return done.stdout
 
     @contextlib.contextmanager
-    def processes(self) -> Iterator[None]:
-        """Run what the Procfile names, and end it as a supervisor would."""
+    def processes(self, *more: str) -> Iterator[None]:
+        """Run what the Procfile names, and end it as a supervisor would; ``more``: one more of them."""
         with (self.folder / "log.jsonl").open("ab") as log:
             running = [
                 subprocess.Popen(
-                    [sys.executable, "-m", "reminder_worker.cli", name], cwd=self.folder, stdout=log, stderr=log
+                    [sys.executable, "-m", "reminder_worker.cli", *words], cwd=self.folder, stdout=log, stderr=log
                 )
-                for name in ("scheduler", "worker")
+                for words in (["scheduler"], ["worker"], more)
+                if words
             ]
             try:
                 yield
             finally:
                 for process in running:
                     process.terminate()
-                assert [process.wait(20) for process in running] == [0, 0]
+                assert {process.wait(20) for process in running} == {0}
 
     def states(self) -> dict[str, int]:
         status = json.loads(self.type("status", "--json"))
@@ -216,3 +221,50 @@ def test_a_worker_that_is_killed_leaves_no_process_behind(here: Installation) ->
     while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+def call(port: int, path: str, form: dict[str, str]) -> int:
+    """Call the hooks process as Twilio does, once it is up."""
+    signature = RequestValidator(TOKEN).compute_signature(f"https://hooks.example{path}", form)
+    headers = {"X-Twilio-Signature": signature, "Content-Type": "application/x-www-form-urlencoded"}
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            connection.request("POST", path, urlencode(form), headers)
+            return connection.getresponse().status
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        finally:
+            connection.close()
+
+
+def test_receipts_and_replies_come_back_and_leave_nothing_behind(here: Installation, twilio: FakeTwilio) -> None:
+    settings = here.folder / "reminder-worker.toml"
+    settings.write_text('hooks_url = "https://hooks.example"\n' + settings.read_text())
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    lines = [line(1), line(2), line(3)]
+    write(here.folder / "a.jsonl", lines)
+    twilio.cut()  # the first one is in doubt, until its receipt tells
+    here.type("enqueue", "a.jsonl")
+    with here.processes("hooks", "--port", str(port)):
+        here.wait_for({"sent": 2, "sending": 1})
+        for number, message in enumerate(twilio.messages):
+            path = urlsplit(message["StatusCallback"]).path
+            status = {"MessageSid": f"SM{number:032x}", "MessageStatus": "delivered", "To": message["To"]}
+            assert call(port, path, status) == 200
+        here.wait_for({"delivered": 3})
+        said = {"+33612340001": f"oui, pour mon {REASON}", "+33612340002": f"STOP, plus de {REASON}"}
+        for sender, text in said.items():
+            form = {"MessageSid": "SM" + "1" * 32, "From": sender, "To": "+15005550006", "Body": text}
+            assert call(port, "/v1/replies/twilio", form) == 200
+        again = [line(4, phone="+33612340002"), line(5, phone="+33612340003")]
+        deadline = time.monotonic() + 20
+        while json.loads(here.type("show", "dossier-1", "--json"))[0]["reply"] != "confirmed":
+            assert time.monotonic() < deadline
+        write(here.folder / "b.jsonl", again)
+        here.type("enqueue", "b.jsonl")
+        here.wait_for({"delivered": 3, "suppressed": 1, "sent": 1})
+    search(here, lines + again)

@@ -588,7 +588,9 @@ def test_wake_ups_travel_through_dramatiq_and_are_acknowledged(
     for number in range(20):
         practice.add(reference=str(number), phone=f"+336123400{number:02}")
     wakes = practice.take()
-    broker = queue.connect(server.url(1), [pulse.Pulse(practice.worker.beat, practice.worker.tidy, practice.office.carriers.close)])
+    broker = queue.connect(
+        server.url(1), [pulse.Pulse(practice.worker.beat, practice.worker.tidy, practice.office.carriers.close)]
+    )
     queue.wake(broker, [*wakes, *wakes])
     with running(practice, broker):
         broker.join(queue.QUEUE, interval=10, timeout=10_000)
@@ -606,7 +608,9 @@ def test_a_reminder_that_raises_is_acknowledged_and_left_to_the_sweep(
         raise MemoryError
 
     practice.add()
-    broker = queue.connect(server.url(1), [pulse.Pulse(practice.worker.beat, practice.worker.tidy, practice.office.carriers.close)])
+    broker = queue.connect(
+        server.url(1), [pulse.Pulse(practice.worker.beat, practice.worker.tidy, practice.office.carriers.close)]
+    )
     with monkeypatch.context() as patch, running(practice, broker):
         patch.setattr(practice.worker._templates, "draft", poison)
         queue.wake(broker, practice.take())

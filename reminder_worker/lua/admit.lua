@@ -11,7 +11,7 @@
 --   c:<provider>      HASH    failed, misconfigured, doubted: in a row
 --                             until: the circuit is open, ms · opened: times in a row
 --                             probe, prober: a trial is under way until, ms, and is this call
---                           closed: since, ms · paused: told to wait until, ms
+--                             closed: since, ms · paused: told to wait until, ms
 --                             slots: how many calls at once, after it throttled us
 --   b:<provider>      ZSET    call -> end of its lease, ms: calls under way, while slots count
 --   g:<what>          STRING  when the next text of a provider or sender may go, microseconds
@@ -28,13 +28,13 @@ local cursor, provider, call = ARGV[1], ARGV[2], ARGV[3]
 local gap, sender, sender_gap = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
 local cost, spend_cap = tonumber(ARGV[7]), tonumber(ARGV[8])
 local platform, platform_cap, phone, phone_cap = ARGV[9], tonumber(ARGV[10]), ARGV[11], tonumber(ARGV[12])
-local SOON, CALL_MS, WARN = 250000, 20000, 0.8
+local SOON, CALL_MS, WARN, MOST_STOPS = 250000, 20000, 0.8, 500
 local now_us = time[1] * 1000000 + time[2]
 local today = math.floor(now / DAY_MS)
 local rest_of_day = (today + 1) * DAY_MS - now
 
 local stops = {}
-for _, entry in ipairs(redis.call('XRANGE', P .. 'stops', '(' .. cursor, '+', 'COUNT', 500)) do
+for _, entry in ipairs(redis.call('XRANGE', P .. 'stops', '(' .. cursor, '+', 'COUNT', MOST_STOPS)) do
   stops[#stops + 1] = entry[1]
   stops[#stops + 1] = entry[2][2]
   stops[#stops + 1] = entry[2][4]
@@ -60,10 +60,10 @@ if open_until and now < tonumber(open_until) then return answer('circuit_open', 
 if open_until and probe and now < tonumber(probe) and prober ~= call then
   return answer('circuit_open', probe - now)
 end
-if paused and now < tonumber(paused) then return answer('rate_limited', paused - now) end
+if paused and now < tonumber(paused) then return answer('throttled', paused - now) end
 if slots then
   redis.call('ZREMRANGEBYSCORE', P .. 'b:' .. provider, '-inf', now)
-  if redis.call('ZCARD', P .. 'b:' .. provider) >= math.floor(slots) then return answer('rate_limited', 200) end
+  if redis.call('ZCARD', P .. 'b:' .. provider) >= math.floor(slots) then return answer('throttled', 200) end
 end
 
 -- What it may cost.

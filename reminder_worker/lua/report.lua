@@ -28,7 +28,7 @@ local function learn()
     redis.call('HDEL', circuit, 'failed', 'misconfigured', 'doubted', 'until')
     if open_until then redis.call('HSET', circuit, 'closed', now) end
     if opened > 0 and not open_until and now - closed > CALM_MS then redis.call('HDEL', circuit, 'opened', 'closed') end
-    if paused and tonumber(paused) < now then redis.call('HDEL', circuit, 'paused') end
+    if paused and tonumber(paused) <= now then redis.call('HDEL', circuit, 'paused') end
     if slots and slots >= MOST then redis.call('HDEL', circuit, 'slots')
     elseif slots then redis.call('HSET', circuit, 'slots', slots + 1 / slots) end
     return 0

@@ -109,6 +109,7 @@ class Carrier:
     """What both providers have in common: lots, who was texted, receipts that are still to be sent."""
 
     dice: random.Random
+    late: float  # seconds that a receipt takes at the most
     hooks: int = 0  # port
     lock: threading.Lock = field(default_factory=threading.Lock)
     phones: Counter[str] = field(default_factory=Counter)
@@ -125,7 +126,7 @@ class Carrier:
                 if self.dice.random() < 0.85:  # some receipts never come
                     final = "delivered" if self.dice.random() < 0.9 else "undelivered"
                     for word in ["sent", final] * self.dice.choice([1, 1, 3]):
-                        when = time.monotonic() + self.dice.choice([0.0, 0.05, 1.0, 5.0, 15.0])
+                        when = time.monotonic() + self.dice.choice([0.0, 0.01, 0.1, 0.5, 1.0]) * self.late
                         self.pending.append((when, word, provider, request))
             return fate
 
@@ -227,7 +228,7 @@ class Office:
 
     def __init__(self, folder: Path, server: EmbeddedServer, reminders: int, seed: int, window: float) -> None:
         self.folder, self.server = folder, server
-        self.carrier = Carrier(random.Random(seed))
+        self.carrier = Carrier(random.Random(seed), late=window / 4)
         self.peers = {"twilio": (Peer(), Twilio()), "gateway": (Peer(), Gateway())}
         for name, (peer, kind) in self.peers.items():
             answer(name, peer, self.carrier, kind)
