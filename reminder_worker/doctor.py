@@ -229,8 +229,7 @@ def _try(
     try:
         loaded = load()
     except SettingsError as error:
-        mend = "mend the setting or the file it names"
-        yield _unsafe("unusable", str(error), f"{what} cannot be used", mend)
+        yield _unsafe("unusable", str(error), f"{what} cannot be used", "mend the setting or the file it names")
     else:
         yield from check(loaded)
 

@@ -544,6 +544,7 @@ def test_the_doctor_s_exit_code_says_whether_production_would_be_safe(run, shop)
     (shop / "token").write_text("0" * 32)
     (shop / "token").chmod(0o600)
     twilio = f'account_sid = "AC{"0" * 32}"\nauth_token_file = "token"\nfrom = "+15005550006"\n'
+    twilio += 'callback_url = "https://hooks.example"\n'
     head = SETTINGS.partition("[providers")[0]
     (shop / "reminder-worker.toml").write_text(f"{head}[providers.twilio]\n{twilio}")
     done = run("doctor")

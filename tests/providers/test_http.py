@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reminder_worker.errors import Ambiguous, NotSent, Reason, Refused, ReminderError, SettingsError
+from reminder_worker.gateway import at, fill, word
 from reminder_worker.job import State
 from reminder_worker.logs import Formatter
 from reminder_worker.providers import Provider, Receipt, Role, Sent, load, receipt_url
-from reminder_worker.gateway import at, fill, word
 from reminder_worker.testing import ProviderContract
 from reminder_worker.testing.peer import Peer, Request, Response
 from reminder_worker.testing.promises import BODY, NUMBER, REFERENCE, failure, leaks, send, text
