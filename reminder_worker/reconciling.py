@@ -105,7 +105,7 @@ def _text(attempt: OpenAttempt, order: Order) -> Text:
 
 def _patience(provider: Provider | None, *, answered: bool) -> timedelta:
     """Say how old an attempt must be before "not found", or no answer at all, decides it."""
-    if provider is None:
+    if provider is None or not provider.capabilities.settles:
         return timedelta()
     capable, settles = provider.capabilities.finds_by_reference, provider.capabilities.settles_within
     return max(settles, PATIENCE) if capable and not answered else settles

@@ -42,7 +42,7 @@ class Scripted(Provider):
 
     def __init__(self, *answers: Sent | Exception, name: str = "scripted", **capabilities: Any) -> None:
         self.name = name
-        self.capabilities = Capabilities(**capabilities)
+        self.capabilities = Capabilities(**({"receipt_carries_reference": True} | capabilities))
         self.texts: list[Text] = []
         self.deadlines: list[float] = []
         self.accepted: dict[str, Sent] = {}

@@ -224,3 +224,8 @@ def test_an_attempt_of_long_ago_is_looked_after_with_its_envelope(doubt: Doubt, 
     assert attempt.envelope == b"sealed"
     assert isinstance(attempt.asked, datetime)
     assert replace(attempt, wake=Wake(ID, 0, 1)) == attempt
+
+
+def test_where_nothing_can_settle_it_nothing_is_waited_for(doubt: Doubt) -> None:
+    doubt.leave(Scripted(Ambiguous(), receipt_carries_reference=False, receipts_by_id=True, settles_within=SETTLES))
+    assert doubt.look(seconds=20).state is State.UNKNOWN

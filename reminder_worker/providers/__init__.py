@@ -76,7 +76,7 @@ class Capabilities:
     ``finds_by_reference``: ``find`` is authoritative once ``settles_within`` has passed since the
     attempt: what it does not find then was never accepted. A list that may lag for hours is not that.
     ``searches``: ``search`` may find a text by number and words; what it does not find proves nothing.
-    ``receipts_by_id``: receipts name the provider's message only; without it they carry our reference, or never come.
+    ``receipts_by_id``: receipts name the provider's message only, which a text in doubt has not.
     ``redacts``: keeps neither text nor full number from the beginning. ``forgets``: ``forget`` removes them later.
     """
 
@@ -91,6 +91,11 @@ class Capabilities:
     reaches_phones: bool = True
     deduplicates_within: timedelta = timedelta(hours=12)
     settles_within: timedelta = timedelta(minutes=10)
+
+    @property
+    def settles(self) -> bool:
+        """Tell whether anything could say what became of an attempt in doubt; else there is nothing to wait for."""
+        return self.deduplicates or self.finds_by_reference or self.searches or self.receipt_carries_reference
 
 
 class Provider(Protocol):

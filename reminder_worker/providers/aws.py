@@ -9,7 +9,6 @@ import logging
 import re
 import time
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -125,7 +124,6 @@ class Aws(Provider):
         self.capabilities = Capabilities(
             receipt_carries_reference=receipts,
             validity=settings.service == "sms-voice",
-            settles_within=timedelta(minutes=10 if receipts else 0),  # without receipts there is nothing to wait for
         )
         self._settings = settings
         url = settings.base_url or f"https://{host(settings.service, settings.region)}"

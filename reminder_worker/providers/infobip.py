@@ -137,7 +137,6 @@ class Infobip(Provider):
             receipt_carries_reference=receipts,
             validity=True,
             deduplicates_within=REMEMBERS,
-            settles_within=timedelta(minutes=10 if receipts else 0),  # without receipts there is nothing to wait for
         )
         self._settings = settings
         self._key = ""

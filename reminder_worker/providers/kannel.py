@@ -102,7 +102,6 @@ class Kannel(Provider):
         self.capabilities = Capabilities(
             receipt_carries_reference=receipts,
             validity=True,
-            settles_within=timedelta(minutes=10 if receipts else 0),  # without receipts there is nothing to wait for
         )
         self._settings = settings
         self._password = ""

@@ -125,7 +125,6 @@ class MessageBird(Provider):
             receipt_carries_reference=receipts,
             validity=True,
             forgets=settings.redact == "after",
-            settles_within=timedelta(minutes=10 if receipts else 0),  # without receipts there is nothing to wait for
         )
         self._settings = settings
         self._access_key = self._key = ""

@@ -12,7 +12,6 @@ import logging
 import re
 import time
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -120,7 +119,6 @@ class Plivo(Provider):
             receipt_carries_reference=receipts,
             validity=True,
             redacts=settings.redact == "on-create",
-            settles_within=timedelta(minutes=10 if receipts else 0),  # without receipts there is nothing to wait for
         )
         self._settings = settings
         self._token = ""

@@ -128,7 +128,6 @@ class Sinch(Provider):
             searches=True,
             receipt_carries_reference=receipts,
             validity=True,
-            settles_within=timedelta(minutes=10 if receipts else 0),  # without receipts there is nothing to wait for
         )
         self._settings = settings
         self._token = self._webhook_secret = self._webhook_token = ""

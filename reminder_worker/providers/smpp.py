@@ -100,7 +100,7 @@ class _Settings(Table):
 class Smpp(Provider):
     """One account at one SMSC, one line per process; safe to share between threads."""
 
-    capabilities = Capabilities(receipts_by_id=True, validity=True, settles_within=timedelta(0))  # nothing to wait for
+    capabilities = Capabilities(receipts_by_id=True, validity=True)
 
     def __init__(self, name: str, table: Mapping[str, Any]) -> None:
         self.name = name

@@ -11,7 +11,6 @@ import logging
 import re
 import time
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -158,7 +157,6 @@ class Telnyx(Provider):
         self.sender = settings.sender or settings.messaging_profile_id or ""
         self.capabilities = Capabilities(
             receipt_carries_reference=receipts,
-            settles_within=timedelta(minutes=10 if receipts else 0),  # without receipts there is nothing to wait for
         )
         self._settings = settings
         self._signer = VerifyKey(base64.b64decode(settings.public_key))

@@ -164,7 +164,6 @@ class Twilio(Provider):
             validity=True,
             redacts=settings.redact == "on-create",
             forgets=settings.redact == "after",
-            settles_within=timedelta(minutes=10 if receipts else 0),  # without receipts there is nothing to wait for
         )
         self._settings = settings
         self._token = ""

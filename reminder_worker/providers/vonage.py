@@ -113,7 +113,6 @@ class Vonage(Provider):
             validity=True,
             redacts=settings.redact == "account",
             forgets=settings.redact == "after",
-            settles_within=timedelta(minutes=10 if receipts else 0),  # without receipts there is nothing to wait for
         )
         self._settings = settings
         self._secret = self._key = ""

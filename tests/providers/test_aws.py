@@ -719,7 +719,7 @@ def test_a_wrong_setting_is_named_and_not_shown(tmp_path: Path, changes: dict[st
 @pytest.mark.parametrize("missing", ["topic_arn", "configuration_set"])
 def test_without_a_way_for_receipts_none_is_waited_for(tmp_path: Path, missing: str) -> None:
     can = load("aws", settings("http://127.0.0.1:1", tmp_path, **{missing: None})).capabilities
-    assert (can.receipt_carries_reference, can.settles_within) == (False, timedelta())
+    assert (can.receipt_carries_reference, can.settles) == (False, False)
 
 
 # What SNS brings

@@ -139,7 +139,7 @@ class TestKannel(ProviderContract):
             send(provider)
             assert not [name for name in peer.requests[0].headers if name.startswith("x-kannel-dlr")]
             assert not provider.capabilities.receipt_carries_reference
-            assert provider.capabilities.settles_within == timedelta(0)
+            assert not provider.capabilities.settles
 
     def test_a_connection_can_be_chosen(self, peer: Peer, tmp_path: Path) -> None:
         for provider in self.build(peer.url, tmp_path, Role.SEND, smsc="operator"):

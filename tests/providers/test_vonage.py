@@ -355,7 +355,7 @@ def test_a_text_that_cannot_be_encoded_is_not_sent(peer: FakeVonage, vonage: Von
 def test_without_hooks_no_receipt_is_asked_for(peer: FakeVonage, tmp_path: Path) -> None:
     provider = built(peer, tmp_path, callback_url=None)
     assert not provider.capabilities.receipt_carries_reference
-    assert provider.capabilities.settles_within == timedelta()
+    assert not provider.capabilities.settles
     send(provider)
     assert "callback" not in peer.requests[0].form
     assert peer.requests[0].form["status-report-req"] == "false"
