@@ -188,11 +188,14 @@ class Delivery:
         if last is Reason.PHONE_CAPPED:
             return Outcome.final(State.FAILED, last, FailureClass.TEMPORARY)
         tried = [one for one in reachable if one.asked]
-        if not tried:
+        if tried:
+            reason, delay = tried[-1].reason, max(backoff(claim.tries), *(one.wait for one in tried))
+        else:
             soonest = min(reachable, key=lambda one: one.wait)
-            return Outcome.hold(soonest.reason, min(_hold(soonest), expires - claim.now))
-        delay = max(backoff(claim.tries), *(one.wait for one in tried))
-        return _expired(tried[-1].reason) if claim.now + delay >= expires else Outcome.retry(tried[-1].reason, delay)
+            reason, delay = soonest.reason, _hold(soonest)
+        if claim.now + delay >= expires:  # ended here: a shorter wait would tell Redis when it expires
+            return _expired(reason)
+        return Outcome.retry(reason, delay) if tried else Outcome.hold(reason, delay)
 
 
 def left(claim: Claim | OpenAttempt, expires: datetime) -> timedelta:

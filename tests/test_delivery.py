@@ -724,3 +724,12 @@ def test_what_was_reserved_and_not_used_is_given_back(desk: Desk) -> None:
     desk.deliver(Scripted(NotSent(Reason.NOT_SENT), NotSent(Reason.NOT_SENT)), limits={"price": 1, "daily_spend": 5})
     day = int(desk.clock.now.timestamp()) // 86_400
     assert desk.schedule.client.get(desk.schedule.prefix(0) + b"s:scripted|%d" % day) == b"0"
+
+
+def test_what_would_wait_beyond_its_use_ends_at_once_and_tells_redis_no_time(desk: Desk) -> None:
+    desk.deliver(Scripted(), limits={"rate": 0.001})
+    desk.schedule.add([Entry(ID, b"\7" * 8, b"sealed", (desk.clock.now,))])
+    desk.expires = desk.clock.now + timedelta(minutes=10)
+    desk.again()
+    assert desk.ending() == (State.EXPIRED, Reason.RATE_LIMITED, FailureClass.TEMPORARY)
+    assert desk.schedule.client.zcard(desk.schedule.prefix(0) + b"due") == 0
