@@ -16,7 +16,6 @@ import msgspec
 from pydantic import AfterValidator, Field, model_validator
 
 from reminder_worker import answers
-from reminder_worker.amazon import Amazon, Answered, host
 from reminder_worker.errors import Reason, ReminderError
 from reminder_worker.https import check_url
 from reminder_worker.job import State
@@ -32,8 +31,9 @@ from reminder_worker.providers import (
     read_secret,
     read_table,
 )
-from reminder_worker.topics import Arn, Topic
 from reminder_worker.webhooks import WebhookRequest, forged, malformed
+from reminder_worker.wire.amazon import Amazon, Answered, host
+from reminder_worker.wire.topics import Arn, Topic
 
 LONGEST = 259_200  # seconds; TimeToLive is 5 to 259200, and a text of less use is not sent: the client refuses it
 

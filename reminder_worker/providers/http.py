@@ -18,7 +18,6 @@ import msgspec
 
 from reminder_worker import answers, webhooks
 from reminder_worker.errors import Ambiguous, NotSent, Reason
-from reminder_worker.gateway import VALIDITY, Gateway, at, fill, site, word
 from reminder_worker.https import Answer, Site
 from reminder_worker.job import State
 from reminder_worker.providers import (
@@ -35,6 +34,7 @@ from reminder_worker.providers import (
 )
 from reminder_worker.segments import measure
 from reminder_worker.webhooks import WebhookRequest
+from reminder_worker.wire.gateway import VALIDITY, Gateway, at, fill, site, word
 
 ANYTHING: Any = Any  # whatever JSON holds
 OK, NOT_FOUND = 200, 404

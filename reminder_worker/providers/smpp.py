@@ -21,7 +21,6 @@ from pydantic import Field
 from reminder_worker import answers
 from reminder_worker.errors import Reason, SettingsError
 from reminder_worker.job import State
-from reminder_worker.link import Answer
 from reminder_worker.providers import (
     Capabilities,
     Provider,
@@ -34,8 +33,9 @@ from reminder_worker.providers import (
     read_secret,
     read_table,
 )
-from reminder_worker.shortmessages import HAS_HEADER, UCS2, Delivery, encode
-from reminder_worker.smsc import BIND_REFUSED, Account, Line
+from reminder_worker.wire.link import Answer
+from reminder_worker.wire.shortmessages import HAS_HEADER, UCS2, Delivery, encode
+from reminder_worker.wire.smsc import BIND_REFUSED, Account, Line
 
 VALIDITY_LIMIT = timedelta(days=7)  # the relative form tells longer times in months
 PASSWORD_LIMIT = 8  # characters

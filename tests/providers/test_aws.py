@@ -32,7 +32,6 @@ from cryptography.x509.oid import NameOID
 from moto.server import ThreadedMotoServer
 from moto.sns.models import sns_backends
 
-from reminder_worker.amazon import _session
 from reminder_worker.errors import Ambiguous, Misconfigured, NotSent, Reason, Refused, Rejected, SettingsError
 from reminder_worker.job import State
 from reminder_worker.logs import Formatter
@@ -42,8 +41,9 @@ from reminder_worker.testing import ProviderContract
 from reminder_worker.testing.peer import Peer, Request, Response
 from reminder_worker.testing.promises import CLASSES, NUMBER, REFERENCE, failure, leaks, send, text
 from reminder_worker.testing.reports import RECEIPTS, REPLIES
-from reminder_worker.topics import Topic
 from reminder_worker.webhooks import WebhookRequest
+from reminder_worker.wire.amazon import _session
+from reminder_worker.wire.topics import Topic
 
 REGION = "eu-west-1"
 KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"

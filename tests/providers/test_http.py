@@ -18,7 +18,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reminder_worker.errors import Ambiguous, NotSent, Reason, Refused, ReminderError, SettingsError
-from reminder_worker.gateway import at, fill, word
 from reminder_worker.job import State
 from reminder_worker.logs import Formatter
 from reminder_worker.providers import Provider, Receipt, Role, Sent, load, receipt_url
@@ -27,6 +26,7 @@ from reminder_worker.testing.peer import Peer, Request, Response
 from reminder_worker.testing.promises import BODY, NUMBER, REFERENCE, failure, leaks, send, text
 from reminder_worker.testing.reports import forgeries
 from reminder_worker.webhooks import WebhookRequest
+from reminder_worker.wire.gateway import at, fill, word
 
 DOCS = Path(__file__).parents[2] / "docs/providers/http.md"
 KEY, TOKEN, HOOK_KEY, HOOK_TOKEN = "bearer-key", "account-key", "hook-key", "hook-token"

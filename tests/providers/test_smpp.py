@@ -36,19 +36,19 @@ from reminder_worker.errors import (
 )
 from reminder_worker.inbox import Inbox
 from reminder_worker.job import State
-from reminder_worker.link import Link
 from reminder_worker.logs import Formatter
 from reminder_worker.providers import Line, Receipt, Reply, Role, Sent, load
 from reminder_worker.providers.smpp import CODES, STATES, Smpp
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys
 from reminder_worker.segments import EXTENSION, GSM, Encoding, measure
-from reminder_worker.shortmessages import encode, read_delivery
 from reminder_worker.testing import ProviderContract
 from reminder_worker.testing.outcomes import Office
 from reminder_worker.testing.peer import Response
 from reminder_worker.testing.promises import BODY, NUMBER, failure, leaks, send, text
 from reminder_worker.webhooks import WebhookRequest
+from reminder_worker.wire.link import Link
+from reminder_worker.wire.shortmessages import encode, read_delivery
 
 SPAN = 0.4  # seconds that a call gets
 LATE = 0.5  # seconds by which it may be late on a busy machine
@@ -531,7 +531,7 @@ def test_an_smsc_that_is_silent_is_asked_whether_it_is_there(smsc: Smsc, build: 
 def test_an_smsc_that_does_not_say_that_it_is_there_is_left(
     smsc: Smsc, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reminder_worker.link.PATIENCE", 0.2)
+    monkeypatch.setattr("reminder_worker.wire.link.PATIENCE", 0.2)
     smsc.set(deaf=True)
     provider = build(enquire_link=0.1)
     send(provider)

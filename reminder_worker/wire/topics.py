@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from pydantic import AfterValidator
 
-from reminder_worker.amazon import host
 from reminder_worker.errors import NotSent, Reason
 from reminder_worker.https import Site
 from reminder_worker.webhooks import WebhookRequest, forged, from_base64, malformed
+from reminder_worker.wire.amazon import host
 
 STALE = timedelta(hours=2)  # SNS tries for an hour at the most
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:([a-z0-9-]+):[0-9]{12}:[A-Za-z0-9_.-]{1,256}", re.ASCII)

@@ -21,8 +21,8 @@ from aiosmpplib.protocol import BindTransceiver, DeliverSmResp, SubmitSm, Unbind
 from aiosmpplib.state import SmppCommandStatus
 
 from reminder_worker.errors import Reason
-from reminder_worker.link import PATIENCE, Answer, Link
-from reminder_worker.shortmessages import Delivery, read_delivery
+from reminder_worker.wire.link import PATIENCE, Answer, Link
+from reminder_worker.wire.shortmessages import Delivery, read_delivery
 
 BIND_REFUSED = frozenset({0x0D, 0x0E, 0x0F, 0x53})  # bind failed, wrong password, wrong system_id, wrong system_type
 _GRACE = 1.0  # seconds after its deadline in which the loop has to say what became of a text
