@@ -223,13 +223,13 @@ def status(
 
     Example: reminder-worker status --watch
     """
-    from reminder_worker import screen  # noqa: PLC0415
+    from reminder_worker import screen, settings  # noqa: PLC0415
     from reminder_worker import status as numbers  # noqa: PLC0415
 
-    schedule = _schedule(config)
+    schedule, providers = _schedule(config), settings.read(config).providers
     if watch:
-        screen.watch_status(lambda: numbers.read(schedule))
-    now = numbers.read(schedule)
+        screen.watch_status(lambda: numbers.read(schedule, providers))
+    now = numbers.read(schedule, providers)
     screen.print_json(screen.plain(now)) if json else screen.print_status(now)
 
 

@@ -70,14 +70,20 @@ def _status(now: Status) -> RenderableType:
     pending.add_row("queued", str(now.queued))
     pending.add_row("sending", str(now.sending))
     pending.add_row("dead letters", str(now.dead_letters))
+    if now.replies_waiting or now.replies_unread:
+        unread = f"and {now.replies_unread} set aside: they do not open" if now.replies_unread else ""
+        pending.add_row("replies", str(now.replies_waiting), unread)
     ended = _table("ended as", "reminders", "by provider")
     for state, number in now.ended.items():
         by = ", ".join(f"{name} {states[state]}" for name, states in now.by_provider.items() if state in states)
         ended.add_row(state, str(number), by)
+    circuits = _table("provider", "circuit")
+    for name, word in now.circuits.items():
+        circuits.add_row(name, word)
     processes = _table("process", "last heartbeat")
     for name, seconds in now.processes.items():
         processes.add_row(name, f"{seconds:.0f} s ago")
-    return Group(pending, ended, processes)
+    return Group(pending, ended, circuits, processes)
 
 
 def watch_status(read: Callable[[], Status]) -> None:

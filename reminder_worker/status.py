@@ -1,7 +1,8 @@
 """What stands in the ledger now, in numbers only: the facts behind ``status``."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from redis.exceptions import RedisError
@@ -27,6 +28,9 @@ class Status:
     ended: dict[str, int]  # by state
     by_provider: dict[str, dict[str, int]]  # provider -> state -> how many
     processes: dict[str, float]  # process -> seconds since its last heartbeat
+    circuits: dict[str, str] = field(default_factory=dict)  # provider -> closed, open, half-open, throttled or slowed
+    replies_waiting: int = 0  # for a worker to act on
+    replies_unread: int = 0  # set aside, for they do not open
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +46,15 @@ class _Part:
     ended: "Counter[str]"  # by "state|provider"
 
 
-def read(schedule: Schedule) -> Status:
+def read(schedule: Schedule, providers: Collection[str] = ()) -> Status:
     """Count what is pending, and what became of the rest within the retention. Raises StoreUnavailable."""
     try:
         seconds, micro = schedule.client.time()
         now = seconds * 1000 + micro // 1000
         parts = [_count(schedule, shard, now) for shard in range(schedule.shards)]
         beats = schedule.client.zrange(schedule.prefix(0) + b"processes", 0, -1, withscores=True)
+        circuits = {name: _circuit(schedule, name, now) for name in providers}
+        notes = [schedule.client.llen(schedule.prefix(0) + name) for name in (b"notes", b"notes.unread")]
     except RedisError as error:
         raise unavailable(error) from None
     first = min((part.first_due for part in parts if part.first_due is not None), default=None)
@@ -65,7 +71,21 @@ def read(schedule: Schedule) -> Status:
         ended=states,
         by_provider=providers,
         processes={name.decode(): max(0.0, (now - at) / 1000) for name, at in beats},
+        circuits=circuits,
+        replies_waiting=notes[0],
+        replies_unread=notes[1],
     )
+
+
+def _circuit(schedule: Schedule, provider: str, now: int) -> str:
+    """Say in one word how a provider is being used (keys: ``lua/admit.lua``)."""
+    names = "until", "paused", "slots"
+    until, paused, slots = schedule.client.hmget(schedule.prefix(0) + b"c:" + provider.encode(), names)
+    if until is not None:
+        return "open" if now < int(until) else "half-open"
+    if paused is not None and now < int(paused):
+        return "throttled"
+    return "closed" if slots is None else "slowed"
 
 
 def _count(schedule: Schedule, shard: int, now: int) -> _Part:

@@ -390,6 +390,9 @@ STATUS = {
     "ended",
     "by_provider",
     "processes",
+    "circuits",
+    "replies_waiting",
+    "replies_unread",
 }
 
 

@@ -27,6 +27,9 @@ BUSY = Status(
     ended={"expired": 4, "sent": 40},
     by_provider={"twilio": {"sent": 30}, "outbox": {"sent": 10, "failed": 1}},
     processes={"worker/1-ab": 1.6},
+    circuits={"twilio": "half-open", "outbox": "closed"},
+    replies_waiting=4,
+    replies_unread=1,
 )
 SENT = Reminder(0, State.SENT, NOW, NOW, "twilio", 2, None, None)
 WAITS = Reminder(1, State.SCHEDULED, NOW, None, None, 0, "not_sent", "temporary")
@@ -41,6 +44,15 @@ def wide(monkeypatch):
 
 def rows(text: str) -> list[str]:
     return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+
+
+def test_circuits_and_replies_are_shown_where_there_are_any(capsys):
+    screen.print_status(BUSY)
+    shown = rows(capsys.readouterr().out)
+    assert "twilio half-open" in shown
+    assert "replies 4 and 1 set aside: they do not open" in shown
+    screen.print_status(EMPTY)
+    assert "replies" not in capsys.readouterr().out
 
 
 def test_json_holds_times_as_rfc_3339():

@@ -123,3 +123,28 @@ def test_a_store_that_is_away_is_said_without_its_words(tmp_path):
         status.read(schedule)
     assert raised.value.__cause__ is None
     assert raised.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("results", "seconds", "word"),
+    [
+        ([], 0, "closed"),
+        (["failed"] * 4, 0, "closed"),
+        (["failed"] * 5, 0, "open"),
+        (["failed"] * 5, 31, "half-open"),
+        (["throttled"], 0, "throttled"),
+        (["throttled"], 31, "slowed"),
+    ],
+)
+def test_a_provider_s_circuit_is_one_word(ledger, clock, results, seconds, word):
+    for number, result in enumerate(results):
+        ledger.run("report", 0, "twilio", b"call-%d" % number, result, 30_000, 0, 0)
+    clock.forward(seconds=seconds)
+    assert status.read(ledger, ["twilio", "outbox"]).circuits == {"twilio": word, "outbox": "closed"}
+
+
+def test_replies_that_wait_or_do_not_open_are_counted(ledger):
+    ledger.client.rpush(ledger.prefix(0) + b"notes", b"1", b"2")
+    ledger.client.rpush(ledger.prefix(0) + b"notes.unread", b"3")
+    now = status.read(ledger)
+    assert (now.replies_waiting, now.replies_unread) == (2, 1)
