@@ -181,14 +181,14 @@ class Model:
                 wake.append((member, row.version))
         for member, row in self._ended(rows, {"sending"}, self.now, most):
             row.looks += 1
-            row.until = self.now + self._slower(row.looks - 1)
+            row.until = self.now + self._slower(row.looks - 1, 3)
             wake.append((member, row.version))
         for _, row in self._ended(rows, {"dead"}, self.now - self._keep_dead, most):
             self._finish(row, "failed", "poison")
         return wake
 
-    def _slower(self, times: int) -> int:
-        return self._lease * 2 ** min(times, 6)
+    def _slower(self, times: int, slowest: int = 6) -> int:
+        return self._lease * 2 ** min(times, slowest)
 
     def _ended(self, rows: dict[bytes, Row], states: set[str], before: int, most: int) -> list[tuple[bytes, Row]]:
         found = sorted((row.until, member) for member, row in rows.items() if row.state in states)

@@ -5,9 +5,9 @@
 -- Returns member, version of each one to wake.
 
 local most, lease, most_claims, keep_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
-local wake, SLOWEST = {}, 6
+local wake, SLOWEST, SLOWEST_LOOK = {}, 6, 3  -- an attempt in doubt is looked after every few minutes at least
 
-local function slower(times) return lease * 2 ^ math.min(times, SLOWEST) end
+local function slower(times, slowest) return lease * 2 ^ math.min(times, slowest) end
 
 local function ended(key, before)
   return redis.call('ZRANGE', key, '-inf', before, 'BYSCORE', 'LIMIT', 0, most)
@@ -23,7 +23,7 @@ for _, member in ipairs(ended(LIVE, now)) do
   elseif state then
     redis.call('HSET', key, 'state', 'queued')
     redis.call('HDEL', key, 'token')
-    redis.call('ZADD', LIVE, now + slower(redis.call('HINCRBY', key, 'wakes', 1) - 1), member)
+    redis.call('ZADD', LIVE, now + slower(redis.call('HINCRBY', key, 'wakes', 1) - 1, SLOWEST), member)
     wake[#wake + 1] = member
     wake[#wake + 1] = tonumber(version)
   else
@@ -33,7 +33,7 @@ end
 
 for _, member in ipairs(ended(OPEN, now)) do
   local looks = redis.call('HINCRBY', reminder(member), 'looks', 1)
-  redis.call('ZADD', OPEN, now + slower(looks - 1), member)
+  redis.call('ZADD', OPEN, now + slower(looks - 1, SLOWEST_LOOK), member)
   wake[#wake + 1] = member
   wake[#wake + 1] = tonumber(redis.call('HGET', reminder(member), 'version'))
 end

@@ -167,7 +167,7 @@ class Http(Provider):
             raise webhooks.forged()
         if request.method == "GET" and signature is None:
             return request.query
-        is_json = "json" in request.headers.get("content-type", "")
+        is_json = "json" in request.headers.get("content-type", "") or request.body.lstrip()[:1] in {b"{", b"["}
         return request.json(ANYTHING) if is_json else request.form()
 
     def _values(self, text: Text, seconds: int) -> dict[str, str | int | bool]:

@@ -44,7 +44,7 @@ ACCOUNT, TOKEN = "AC" + "0" * 32, "a-token-for-tests"
 PUBLIC = "https://hooks.example"
 PLACE = "27 rue des Archives, Lyon"
 PATIENCE = 300.0  # seconds
-HORIZON = 900.0  # seconds, until what is in doubt has become unknown
+HORIZON = 1200.0  # seconds, until what is in doubt has become unknown
 SETTINGS = """\
 profile = "production"
 store_url = "{store}"
@@ -93,6 +93,7 @@ class Result:
     twice: int
     lost: int
     unexplained: int
+    unheard: int
     leaks: list[str]
     states: dict[str, int]
     fates: dict[str, int]
@@ -101,7 +102,7 @@ class Result:
     @property
     def whole(self) -> bool:
         """Nobody twice, nothing lost, every unknown explained, nothing shown."""
-        return not (self.twice or self.lost or self.unexplained or self.leaks)
+        return not (self.twice or self.lost or self.unexplained or self.unheard or self.leaks)
 
 
 @dataclass
@@ -114,6 +115,7 @@ class Carrier:
     lock: threading.Lock = field(default_factory=threading.Lock)
     phones: Counter[str] = field(default_factory=Counter)
     fates: dict[str, list[str]] = field(default_factory=dict)  # by phone
+    unheard: Counter[int] = field(default_factory=Counter)  # receipts that were answered with another status than 200
     pending: list[tuple[float, str, str, Request]] = field(default_factory=list)  # when, word, provider, text
 
     def draw(self, phone: str, provider: str, request: Request) -> str:
@@ -310,7 +312,8 @@ class Office:
                 connection = http.client.HTTPConnection("127.0.0.1", self.carrier.hooks, timeout=10)
                 try:
                     connection.request("POST", path, body, headers)
-                    connection.getresponse().read()
+                    answered = connection.getresponse().status
+                    self.carrier.unheard[answered] += answered != http.client.OK
                 except OSError:  # not up yet, or busy: a provider tries again
                     with self.carrier.lock:
                         self.carrier.pending.append((when + 0.5, word, name, request))
@@ -373,8 +376,9 @@ def run(*, reminders: int, seed: int, window: float, horizon: bool = False) -> R
             states = office.wait(horizon=horizon)
         twice, lost, unexplained = office.judge()
         fates = Counter(fate for some in office.carrier.fates.values() for fate in some)
-        texts, spent = office.carrier.phones.total(), time.monotonic() - began
-        return Result(reminders, seed, texts, twice, lost, unexplained, office.leaks(), states, dict(fates), spent)
+        texts, spent, unheard = office.carrier.phones.total(), time.monotonic() - began, office.carrier.unheard.total()
+        faults = twice, lost, unexplained, unheard, office.leaks()
+        return Result(reminders, seed, texts, *faults, states, dict(fates), spent)
 
 
 def main() -> None:

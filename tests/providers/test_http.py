@@ -595,6 +595,16 @@ def test_a_receipt_by_path_needs_no_token_and_a_reply_does(tmp_path: Path) -> No
         hearer.parse_reply(gateway.reply(REPLIES, NUMBER, "STOP"))
 
 
+@pytest.mark.parametrize("body", [b'{"state": "DELIVRD"}', b' {"state": "DELIVRD"}', b"state=DELIVRD"])
+def test_a_receipt_is_read_whatever_it_calls_itself(tmp_path: Path, body: bytes) -> None:
+    gateway = TestQueryGateway()
+    table = gateway.table("http://127.0.0.1:1", tmp_path)
+    table["receipts"] = {"status": "state", "states": {"DELIVRD": "delivered"}}
+    hearer = provided(table, Role.HEAR)
+    call = WebhookRequest("POST", RECEIPTS, {}, body, REFERENCE)
+    assert hearer.parse_receipt(call) == Receipt(REFERENCE, State.DELIVERED)
+
+
 @pytest.mark.parametrize("gone", ["callback_url", "receipts"])
 def test_a_receipt_url_needs_a_place_and_a_meaning(tmp_path: Path, gone: str) -> None:
     table = TestQueryGateway().table("http://127.0.0.1:1", tmp_path)
