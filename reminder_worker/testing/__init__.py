@@ -9,11 +9,22 @@ real sockets, against a server that hangs, drips, breaks off and lies. Needs
 ``pip install 'reminder-worker[testing]'``.
 """
 
+import pytest
+
+pytest.register_assert_rewrite(
+    *(
+        f"reminder_worker.testing.{name}"
+        for name in ("promises", "lookups", "faults", "discretion", "reports", "outcomes")
+    )
+)
+
+from reminder_worker.testing.discretion import Discretion
 from reminder_worker.testing.faults import Faults
+from reminder_worker.testing.lookups import LookUps
 from reminder_worker.testing.outcomes import Outcomes
 from reminder_worker.testing.promises import Promises
 from reminder_worker.testing.reports import Reports
 
 
-class ProviderContract(Promises, Faults, Reports, Outcomes):
+class ProviderContract(Promises, LookUps, Faults, Discretion, Reports, Outcomes):
     """All promises; ``case.Case`` has what a subclass says."""

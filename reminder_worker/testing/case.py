@@ -22,10 +22,13 @@ class Case:
     refuses: ClassVar[bool] = True  # False: it reaches no phone, and takes every text
     signs: ClassVar[bool] = True  # False: receipts and replies prove themselves by the secrets in their URLs only
     refusals: ClassVar[Mapping[str, tuple[Response, Reason]]] = {}  # how it says no, by a name for the test
-    unknown_refusal: ClassVar[Response] = Response.of({"code": 987654}, 400)  # a no that nobody has heard of
+    unknown_refusal: ClassVar[Response]  # a no in its own form, with a code that is not in your tables
     busy: ClassVar[Response] = Response.of({}, 429)  # too many at once; Retry-After is added
-    duplicate: ClassVar[Response | None] = None  # how it refuses a reference that it has seen; where it deduplicates
+    # Where it deduplicates: how it refuses a reference that it has seen; None: it answers as the first time.
+    duplicate: ClassVar[Response | None]
     receipts: ClassVar[Mapping[str, tuple[State | None, Reason | None]]] = {}  # its words, and what they mean
+    shows_its_end: ClassVar[bool] = True  # False: an acceptance that is cut short cannot be told from a whole one
+    text_in_url: ClassVar[bool] = False  # True: it takes number and text by URL only, which others may log
     hears_replies: ClassVar[bool] = True
     names_by_reference: ClassVar[bool] = False  # True: the provider's name for a text is our reference
     signs_address: ClassVar[bool] = True  # False: its signature leaves the URL out

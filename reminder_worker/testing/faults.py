@@ -67,7 +67,27 @@ class Faults(Case):
         assert type(failure(provider)) is Ambiguous
         assert len(peer.requests) == 1
 
+    @pytest.mark.parametrize("body", UNREADABLE)
+    def test_a_refusal_that_cannot_be_read_is_in_doubt(self, provider: Provider, peer: Peer, body: str) -> None:
+        peer.respond(Response(400, UNREADABLE[body]))
+        assert type(failure(provider)) is Ambiguous
+
+    def test_a_server_s_error_is_in_doubt_whatever_it_says(self, provider: Provider, peer: Peer) -> None:
+        for response, _ in self.refusals.values():
+            peer.respond(replace(response, status=500))
+            assert type(failure(provider)) is Ambiguous
+        peer.answer = lambda request, number: replace(self.yes(request, number), status=500)
+        assert type(failure(provider)) is Ambiguous
+
+    def test_a_text_arrives_as_it_is(self, provider: Provider, peer: Peer) -> None:
+        body = "Ünï 👍 & = + % 50 " + "long " * 60 + "end"
+        send(provider, text(body=body, segments=6))
+        assert body in peer.accepted[0].words
+
     def test_an_acceptance_cut_short_is_in_doubt(self, provider: Provider, peer: Peer) -> None:
+        if not self.shows_its_end:
+            pytest.skip("this provider's answer does not show that it was cut")
+
         def cut(request: Request, number: int) -> Response:
             whole = self.yes(request, number)
             return replace(whole, body=whole.body[: len(whole.body) // 2])

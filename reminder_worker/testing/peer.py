@@ -145,15 +145,16 @@ class Peer:
 
         self.plan(fault)
 
-    def drip(self, every: float = 0.05, *, head: bool = False) -> None:
-        """Accept, and send the answer (or, already, its head) one byte at a time."""
+    def drip(self, every: float | None = None, *, head: bool = False) -> None:
+        """Accept, and send the answer (or, already, its head) one byte at a time; by default over a second or more."""
 
         def fault(handler: "Handler", request: Request) -> None:
             whole = _wire(self.accept(request))
             start = 0 if head else whole.index(b"\r\n\r\n") + 4
+            pause = max(0.05, 1 / max(1, len(whole) - start)) if every is None else every
             handler.wfile.write(whole[:start])
             for position in range(start, len(whole)):
-                if self.closing.wait(every):
+                if self.closing.wait(pause):
                     break
                 handler.wfile.write(whole[position : position + 1])
 
@@ -223,9 +224,9 @@ class Handler(BaseHTTPRequestHandler):
         """Send an answer."""
         self.wfile.write(_wire(response))
 
-    def hang(self) -> None:
-        """Say nothing until the peer closes."""
-        self.server.peer.closing.wait()
+    def hang(self, most: float = 5.0) -> None:
+        """Say nothing until the peer closes, or so many seconds: who has no deadline is to fail, not to hang."""
+        self.server.peer.closing.wait(most)
         self.close_connection = True
 
     def hang_up(self, *, reset: bool) -> None:

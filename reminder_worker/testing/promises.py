@@ -1,9 +1,10 @@
 """What a provider promises of its answers, its look-ups and its memory."""
 
+import contextlib
 import gc
-import logging
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -20,16 +21,16 @@ from reminder_worker.errors import (
     Reason,
     Rejected,
     ReminderError,
-    SettingsError,
     Throttled,
 )
-from reminder_worker.providers import Provider, Role, Sent, Text
+from reminder_worker.providers import Provider, Sent, Text
 from reminder_worker.testing.case import Case
-from reminder_worker.testing.peer import Peer, Request, Response
+from reminder_worker.testing.peer import Peer
 
 NUMBER = "+33612340015"
 BODY = "Rappel : rendez-vous demain à 14 h 30, 27 rue des Archives. STOP pour ne plus en recevoir."
 REFERENCE = "QUJDREVGR0hJSktMTU5PUAD-_2FiY2RlZmdoaWo"  # shaped like any other
+THREADS, TURNS = 8, 5
 CLASSES = {
     Reason.AMBIGUOUS: Ambiguous,
     Reason.MISCONFIGURED: Misconfigured,
@@ -157,6 +158,17 @@ class Promises(Case):
         assert shorter <= timedelta(hours=1)
         assert shorter < longer <= timedelta(hours=3)
 
+    def test_a_text_of_use_for_seconds_only_is_not_delivered_later(self, provider: Provider, peer: Peer) -> None:
+        if not provider.capabilities.validity:
+            pytest.skip("this provider cannot be told")
+        short = timedelta(seconds=20)
+        with contextlib.suppress(NotSent):  # where its unit is the minute, say
+            send(provider, text(valid_for=short))
+        for request in peer.accepted:
+            said = self.validity(request)
+            assert said is not None
+            assert timedelta() < said <= short
+
     def test_the_reference_travels(self, provider: Provider, peer: Peer) -> None:
         can = provider.capabilities
         if not (can.deduplicates or can.finds_by_reference or can.receipt_carries_reference):
@@ -164,92 +176,21 @@ class Promises(Case):
         send(provider)
         assert REFERENCE in peer.accepted[0].words
 
-    def test_a_reference_that_was_used_is_a_text_that_was_accepted(self, provider: Provider, peer: Peer) -> None:
-        if not provider.capabilities.deduplicates:
-            pytest.skip("this provider does not deduplicate")
-        first = send(provider)
-        if self.duplicate is not None:
-            peer.respond(self.duplicate)
-        else:
-            peer.respond(self.yes(peer.accepted[0], 1))
-        assert send(provider).segments == first.segments
-        bodies = {request.body for request in peer.requests}
-        assert len(bodies) == 1, "the second request must be the same as the first"
+    def test_each_of_many_threads_sends_its_own_text(self, provider: Provider, peer: Peer) -> None:
+        def one(number: int) -> None:
+            for turn in range(TURNS):
+                own = f"{number:02}-{turn:02}"
+                send(provider, text(to=f"+336123400{number:02}", body=f"pour {own}", reference=own + "x" * 34), 20)
 
-    def test_a_look_up_finds_what_was_accepted(self, provider: Provider, peer: Peer) -> None:
-        if not provider.capabilities.finds_by_reference:
-            pytest.skip("this provider cannot be asked")
-        looks: list[Request] = []
-
-        def found(request: Request) -> Response:
-            looks.append(request)
-            return self.found(request, REFERENCE)
-
-        send(provider)
-        peer.look = found
-        assert provider.find(REFERENCE) == Sent(self.message_id(1), 1)
-        assert REFERENCE in " ".join(request.words for request in looks)
-        peer.look = self.absent
-        assert provider.find(REFERENCE) is None
-        peer.look = lambda _: Response.of({}, 500)
-        with pytest.raises(ReminderError):  # no answer is not "not there"
-            provider.find(REFERENCE)
-
-    def test_number_and_text_can_be_removed(self, provider: Provider, peer: Peer) -> None:
-        if not provider.capabilities.forgets:
-            pytest.skip("this provider removes nothing on demand")
-        name = send(provider).provider_message_id
-        before = len(peer.requests)
-        provider.forget(name)
-        assert name in " ".join(request.words for request in peer.requests[before:])
-        peer.look = lambda _: Response.of({}, 404)
-        provider.forget(name)  # what is gone is forgotten
-        peer.look = lambda _: Response.of({}, 500)
-        with pytest.raises(ReminderError):
-            provider.forget(name)
-
-    def test_nothing_is_logged_of_a_text(
-        self, provider: Provider, peer: Peer, caplog: pytest.LogCaptureFixture, tmp_path: Path
-    ) -> None:
-        caplog.set_level(logging.DEBUG)
-        send(provider)
-        for response, _ in self.refusals.values():
-            peer.respond(response)
-            failure(provider)
-        shown = " ".join([caplog.text, *(str(vars(record)) for record in caplog.records)])
-        assert not leaks(shown)
-        assert not [secret for secret in secrets(tmp_path) if secret in shown]
-
-    def test_nothing_is_kept_of_a_text(self, provider: Provider, peer: Peer) -> None:
-        send(provider)
-        for response, _ in list(self.refusals.values())[:1]:
-            peer.respond(response)
-            failure(provider)
-        for heard in (peer.requests, peer.accepted):
-            heard.clear()
-        assert not leaks(" ".join(strings(provider, set())))
-
-    def test_a_secret_is_in_no_repr(self, provider: Provider, tmp_path: Path) -> None:
-        held = vars(provider).values() if hasattr(provider, "__dict__") else ()
-        shown = f"{provider!r} {' '.join(repr(part) for part in held if not isinstance(part, str))}"
-        assert not [secret for secret in secrets(tmp_path) if secret in shown]
-
-    def test_a_missing_secret_is_named(self, tmp_path: Path) -> None:
-        table = self.table("http://127.0.0.1:1", tmp_path)
-        files = [name for name, value in table.items() if name.endswith("_file") and Path(str(value)).is_file()]
-        if not files:
-            pytest.skip("this provider has no secret")
-        for name in files:
-            (tmp_path / "other").write_text("two words")
-            with pytest.raises(SettingsError, match=rf"providers\.acme\.{name}: ") as caught:
-                self._load_all(tmp_path, **{name: str(tmp_path / "other")})
-            assert caught.value.__context__ is None
+        with ThreadPoolExecutor(THREADS) as threads:
+            list(threads.map(one, range(THREADS)))
+        said = [request.words for request in peer.accepted]
+        for number in range(THREADS):
+            mine = [words for words in said if f"336123400{number:02}" in words]
+            assert sorted(
+                turn for turn in range(TURNS) for words in mine if f"pour {number:02}-{turn:02}" in words
+            ) == [*range(TURNS)]
 
     def _needs_refusals(self) -> None:
         if not self.refuses:
             pytest.skip("this provider refuses nothing")
-
-    def _load_all(self, folder: Path, **changes: str) -> None:
-        for role in Role:
-            for _ in self.build("http://127.0.0.1:1", folder, role, **changes):
-                pass

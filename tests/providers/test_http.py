@@ -405,6 +405,7 @@ def code(number: int) -> Response:
 
 class TestQueryGateway(ProviderContract):
     plug_in = "http"
+    text_in_url = True
     signs = False
     refusals: ClassVar = {
         "number": (code(6), Reason.NUMBER_REFUSED),
@@ -542,6 +543,7 @@ class TestQueryGateway(ProviderContract):
 class TestFormGateway(TestQueryGateway):
     """The same gateway by forms, and with one address for all receipts, which name its own id only."""
 
+    text_in_url = False
     way: ClassVar = {"body_as": "form"}
 
     def said(self, request: Request) -> dict[str, str]:
