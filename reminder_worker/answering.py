@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from redis.exceptions import RedisError
 
 from reminder_worker.drafting import Templates
-from reminder_worker.errors import ReminderError, Unopenable
+from reminder_worker.errors import Reason, ReminderError, Unopenable
 from reminder_worker.ledger import ID_BYTES
 from reminder_worker.notes import Note, Notes
 from reminder_worker.opening import WorkerKeys, open_note
@@ -51,18 +51,19 @@ class Answering:
     def read_all(self, now: datetime) -> None:
         """Act on the notes that wait, oldest first. Raises StoreUnavailable."""
         for _ in range(BATCH):
-            sealed = self._notes.first()
-            if sealed is None:
+            found = self._notes.first()
+            if found is None:
                 return
+            sealed, number = found
             try:
                 note = open_note(self._keys, sealed)
             except Unopenable as error:
                 log.error("note_unreadable", extra={"reason": error.reason})  # noqa: TRY400 - there is nothing to trace
                 self._notes.set_aside(sealed)
             else:
-                self._act(sealed, note, now)
+                self._act(sealed, number, note, now)
 
-    def _act(self, sealed: bytes, note: Note, now: datetime) -> None:
+    def _act(self, sealed: bytes, number: int, note: Note, now: datetime) -> None:
         """Do what a note asks for, once."""
         match note.meaning:
             case Meaning.STOP | Meaning.START:
@@ -70,10 +71,11 @@ class Answering:
                 done = self._notes.done(sealed, self._optouts.changes(note.phone, stopped=stopped))
                 self._optouts.catch_up()
             case Meaning.CONFIRM | Meaning.CANCEL:
-                self._mark(note, now)
+                self._mark(note, number, now)
                 done = self._notes.done(sealed)
             case Meaning.HELP:
                 done = self._notes.done(sealed)  # first: an answer that is lost does less harm than two
+                self._optouts.catch_up()  # a STOP before this may have been another worker's
                 if done and not self._optouts.stopped_by(note.phone) and self._first_today(note, now):
                     self._help(note)
             case _:
@@ -81,18 +83,23 @@ class Answering:
         if done:
             log.info("reply", extra={"provider": note.provider, "state": note.meaning})
 
-    def _mark(self, note: Note, now: datetime) -> None:
-        """Write a yes or a no down beside the last reminder that this phone got."""
-        prefix = self._schedule.prefix(0)
-        days = [(now - timedelta(days=ago)).date() for ago in range(DAYS)]
-        keys = [prefix + b"l:" + self._tags.today(day, "phone", note.phone) for day in days]
+    def _mark(self, note: Note, number: int, now: datetime) -> None:
+        """Write a yes or a no down beside the last reminder that this phone may have got."""
+        for day in ((now - timedelta(days=ago)).date() for ago in range(DAYS)):
+            for hidden in self._marks(self._tags.today(day, "phone", note.phone)):
+                mark = self._tags.show(day, note.phone, hidden)
+                member, version = mark[: ID_BYTES + 1], mark[ID_BYTES + 1 :]
+                shard = self._schedule.shard_of(member)
+                if self._schedule.run("reply", shard, member, version, note.meaning, number):
+                    return
+
+    def _marks(self, phone_tag: bytes) -> list[bytes]:
+        """Return what a phone was sent on a day, newest first. One day at a time: days are not to be linked."""
         try:
-            found = next((value for value in self._schedule.client.mget(keys) if value is not None), None)
+            marks: list[bytes] = self._schedule.client.lrange(self._schedule.prefix(0) + b"l:" + phone_tag, 0, -1)
         except RedisError as error:
             raise unavailable(error) from None
-        if found is not None:
-            member, version = found[: ID_BYTES + 1], found[ID_BYTES + 1 :]
-            self._schedule.run("reply", self._schedule.shard_of(member), member, version, note.meaning)
+        return marks
 
     def _first_today(self, note: Note, now: datetime) -> bool:
         """Tell whether this phone was not answered today: two machines must not talk to each other for ever."""
@@ -112,6 +119,8 @@ class Answering:
         try:
             self._carriers.send(provider, Text(note.phone, draft.body, draft.segments, reference, ANSWER_VALID))
         except ReminderError as error:
+            if error.reason is Reason.OPTED_OUT:
+                self._optouts.stop(note.phone)
             log.warning("help_not_sent", extra={"provider": provider.name, "reason": error.reason})
         except Exception as error:  # noqa: BLE001 - a plug-in's own; its words may hold the number
             log.warning("help_not_sent", extra={"provider": provider.name, "error": type(error).__name__})

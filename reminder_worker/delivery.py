@@ -97,7 +97,7 @@ class Delivery:
         if left(claim, order.expires) <= timedelta():
             self._schedule.settle(claim.wake, _expired(Reason.TOO_LATE), token=claim.token)
             return None
-        admission = self._gate.admit(claim, provider, whom, order.draft.segments)
+        admission = self._gate.admit(provider, whom, order.draft.segments)
         if admission.refusal is not None:
             return _Closed(admission.refusal, admission.wait, asked=False)
         if self._optouts.has(order.platform, order.contact.phone):  # said since this reminder was opened
@@ -149,15 +149,21 @@ class Delivery:
         for receipt in early:
             self._receipts.take(provider, receipt)
 
+    def opted_out(self, phone: str) -> None:
+        """Put a phone on our list too: its provider's list knows more. Raises StoreUnavailable."""
+        self._optouts.stop(phone)
+
     def forget(self) -> None:
         """Have providers remove number and text of what has arrived, or never will. Raises StoreUnavailable."""
+        failed: set[str] = set()
         for leftover in self._receipts.leftovers():
             provider = self._carriers.get(leftover.provider)
-            if provider is None:
+            if provider is None or provider.name in failed:  # it comes again later
                 continue
             try:
                 provider.forget(leftover.message_id)
-            except Exception as error:  # noqa: BLE001 - it comes again later, and its words may hold the number
+            except Exception as error:  # noqa: BLE001 - its words may hold the number
+                failed.add(provider.name)
                 log.warning("not_forgotten", extra={"provider": provider.name, "error": type(error).__name__})
             else:
                 self._receipts.forgotten(leftover)
@@ -171,7 +177,7 @@ class Delivery:
         self._schedule.settle(claim.wake, outcome, token=claim.token, reference=text.reference)
         log.debug("attempt", extra={"provider": provider.name, "state": outcome.kind, "reason": outcome.reason})
         if error.reason is Reason.OPTED_OUT:  # the provider's list knows more than ours: nobody else texts them either
-            self._optouts.stop(text.to)
+            self.opted_out(text.to)
         if isinstance(error, Misconfigured):
             log.error("provider_misconfigured", extra={"provider": provider.name})
         after = error.retry_after if isinstance(error, Throttled) else None

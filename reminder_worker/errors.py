@@ -108,7 +108,14 @@ class Rejected(ReminderError):
 
 
 class NotSent(ReminderError):
-    """The provider surely did not accept the text: another provider, or a later time, may be tried."""
+    """The provider surely did not accept the text: another provider, or a later time, may be tried.
+
+    ``left``: False where no byte of it has left this machine, so that the same call may be made once more.
+    """
+
+    def __init__(self, reason: Reason, message: str = "", *, left: bool = True) -> None:
+        super().__init__(reason, message)
+        self.left = left
 
 
 class Throttled(NotSent):

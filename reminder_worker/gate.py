@@ -4,7 +4,6 @@ One script answers all of it (``lua/admit.lua``, keys there) on the store's cloc
 and is only needed where something is not as it should be.
 """
 
-import hashlib
 import logging
 import math
 import secrets
@@ -12,11 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from functools import cache
 
 from reminder_worker.clocks import milliseconds
 from reminder_worker.errors import Misconfigured, NotSent, Reason, Rejected, Throttled
-from reminder_worker.ledger import Claim
+from reminder_worker.ledger import Claim, OpenAttempt
 from reminder_worker.optouts import OptOuts, Tags
 from reminder_worker.providers import Limits, Provider
 from reminder_worker.schedule import Schedule
@@ -47,6 +45,7 @@ class Recipient:
     phone_tag: bytes
     platform_tag: bytes
     reminder_tag: bytes
+    mark: bytes  # which reminder it is, for who reads an answer to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class Gate:
         self._platform_caps = platform_caps
         self._phone_cap = phone_cap
 
-    def recipient(self, claim: Claim, platform: str, phone: str) -> Recipient:
+    def recipient(self, claim: Claim | OpenAttempt, platform: str, phone: str) -> Recipient:
         """Reckon the tags that stand for a person and a platform on this day."""
         day = claim.now.date()
         reminder = f"{claim.wake.member.hex()} {claim.wake.version}"
@@ -91,9 +90,10 @@ class Gate:
             self._tags.today(day, "phone", phone),
             self._tags.today(day, "platform", platform),
             self._tags.today(day, "reminder", reminder)[:8],
+            self._tags.hide(day, phone, b"%b%d" % (claim.wake.member, claim.wake.version)),
         )
 
-    def admit(self, claim: Claim, provider: Provider, whom: Recipient, segments: int) -> Admission:
+    def admit(self, provider: Provider, whom: Recipient, segments: int) -> Admission:
         """Ask for one call, and reserve it. Raises StoreUnavailable."""
         limits, call = self._limits[provider.name], secrets.token_bytes(8)
         cost = round(limits.price * segments * 1e6)
@@ -103,12 +103,16 @@ class Gate:
             self._optouts.cursor,
             provider.name,
             call,
-            *(_gap(limits.rate), _sender(provider.sender), _gap(limits.sender_rate if provider.sender else None)),
+            *(
+                _gap(limits.rate),
+                self._tags.sender(provider.sender),
+                _gap(limits.sender_rate if provider.sender else None),
+            ),
             *(cost, -1 if limits.daily_spend is None else round(limits.daily_spend * 1e6)),
             *(whom.platform_tag, -1 if whom.platform_cap is None else whom.platform_cap),
             *(whom.phone_tag, self._phone_cap),
             whom.reminder_tag,
-            b"%b%d" % (claim.wake.member, claim.wake.version),
+            whom.mark,
         )
         self._optouts.follow(stops)
         if len(stops) == MOST_STOPS * 3:  # there are more: nobody is called before all are known
@@ -121,19 +125,18 @@ class Gate:
     def report(self, admission: Admission, error: Exception | None) -> None:
         """Say how a call went: None where the provider accepted. Raises StoreUnavailable."""
         result = _result(error)
-        if result is Result.OK and not admission.watched:
+        unspent = admission.cost if isinstance(error, NotSent | Misconfigured) else 0
+        if result is Result.OK and not admission.watched and not unspent:
             return
         pause = error.retry_after if isinstance(error, Throttled) else None
-        self._report(admission, result, DEFAULT_PAUSE if pause is None else pause)
+        self._report(admission, result, unspent, DEFAULT_PAUSE if pause is None else pause)
 
     def release(self, admission: Admission) -> None:
         """Give back a call that was not made. Raises StoreUnavailable."""
-        self._report(admission, Result.RELEASED, 0)
+        self._report(admission, Result.RELEASED, admission.cost, 0)
 
-    def _report(self, admission: Admission, result: Result, pause: float) -> None:
-        spent = result in {Result.OK, Result.DOUBTED}
+    def _report(self, admission: Admission, result: Result, unspent: int, pause: float) -> None:
         wait = milliseconds(timedelta(seconds=pause))
-        unspent = 0 if spent else admission.cost
         words = admission.provider, admission.call, result, wait, unspent, admission.day
         if self._schedule.run("report", 0, *words):
             log.error("circuit_opened", extra={"provider": admission.provider, "reason": result})
@@ -145,8 +148,8 @@ def _result(error: Exception | None) -> Result:
             return Result.OK
         case Throttled():
             return Result.THROTTLED
-        case NotSent():
-            return Result.FAILED
+        case NotSent():  # an answer is a sign of life: it may be one destination that is not served
+            return Result.OK if error.left else Result.FAILED
         case Misconfigured():
             return Result.MISCONFIGURED
         case _:
@@ -156,9 +159,3 @@ def _result(error: Exception | None) -> Result:
 def _gap(rate: float | None) -> int:
     """Turn texts a second into microseconds between them; 0 where there is no limit."""
     return 0 if rate is None else math.ceil(1e6 / rate)  # rounded down it would be one too many now and then
-
-
-@cache
-def _sender(sender: str) -> str:
-    """Name a sender; it is an operator's number, and still no number belongs into Redis."""
-    return hashlib.blake2b(sender.encode(), digest_size=8, person=b"rw-sender").hexdigest() if sender else ""

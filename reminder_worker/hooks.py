@@ -19,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reminder_worker import doctor, logs, providers, store
 from reminder_worker.errors import Reason, Refused, ReminderError, SettingsError, StoreUnavailable
@@ -50,12 +51,13 @@ class Hooks:
         self._inbox = inbox
         self._carriers = carriers
         self._callbacks = callbacks
+        self._under_way = 0
         self._name = f"hooks/{os.getpid()}-{secrets.token_hex(3)}"
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
         calls = ["GET", "POST"]  # some providers report by GET
-        return Starlette(
+        application = Starlette(
             routes=[
                 Route("/v1/receipts/{provider}/{attempt}", self.receipt, methods=calls),
                 Route("/v1/receipts/{provider}", self.receipt, methods=calls),
@@ -65,6 +67,8 @@ class Hooks:
             ],
             lifespan=self._life,
         )
+        application.router.redirect_slashes = False  # it would lead to http://, and to what a Host header says
+        return application
 
     async def receipt(self, request: Request) -> Response:
         """Take a receipt."""
@@ -91,6 +95,15 @@ class Hooks:
         provider = self._carriers.get(request.path_params["provider"])
         if provider is None:
             return problem(404, "unknown_provider", "no such provider is set up here")
+        if self._under_way >= AT_ONCE:
+            return problem(503, "busy", "too many calls at once", **LATER)
+        self._under_way += 1
+        try:
+            return await self._take(provider, request, parse)
+        finally:
+            self._under_way -= 1
+
+    async def _take(self, provider: Provider, request: Request, parse: Parse) -> Response:
         body = await _body(request)
         if body is None:
             return problem(413, "too_large", f"the body is larger than {BODY_LIMIT} bytes, or came too slowly")
@@ -130,6 +143,14 @@ class Hooks:
             with contextlib.suppress(StoreUnavailable):
                 await run_in_threadpool(self._schedule.beat, self._name)
             await asyncio.sleep(BEAT_EVERY)
+
+
+class _Impatient(H11Protocol):
+    """Parts from whoever says nothing, or not all of what it asks for: uvicorn itself would wait for ever."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(BODY_SECONDS, lambda: None if self.cycle else transport.close())
 
 
 async def _body(request: Request) -> bytes | None:
@@ -189,7 +210,7 @@ def server(app: Starlette, host: str, port: int) -> uvicorn.Server:
         access_log=False,
         server_header=False,
         date_header=False,
-        limit_concurrency=AT_ONCE,
+        http=_Impatient,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=20,
         h11_max_incomplete_event_size=16 * 1024,

@@ -54,7 +54,7 @@ class Site:
         """
         connection = self._prepare(method, path, headers, body, deadline)
         if connection is None:
-            raise NotSent(Reason.NOT_SENT)
+            raise NotSent(Reason.NOT_SENT, left=False)
         answer = self._exchange(connection, body)
         if answer is None:
             raise Ambiguous

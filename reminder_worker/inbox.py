@@ -6,7 +6,7 @@ A reply is understood here, in memory; what goes on is one word and a sealed num
 import logging
 
 from reminder_worker import replies
-from reminder_worker.errors import Refused
+from reminder_worker.errors import Refused, StoreUnavailable
 from reminder_worker.notes import Note, Notes
 from reminder_worker.providers import Provider, Receipt, Reply
 from reminder_worker.receipts import Receipts
@@ -49,6 +49,6 @@ class Inbox:
             sealed = note.seal(self._public, self._schedule.now())
         except Refused:
             log.error("keys_run_out")  # noqa: TRY400 - platforms cannot seal either: see doctor
-            raise
+            raise StoreUnavailable("no public key is published for this week") from None  # it has to be told again
         self._notes.leave(sealed)
         return True

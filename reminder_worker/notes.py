@@ -51,19 +51,18 @@ class Notes:
             raise StoreUnavailable("too many replies wait for a worker; is one running?")
         self._call("rpush", self._key, note)
 
-    def first(self) -> bytes | None:
-        """Return the oldest note."""
-        note: bytes | None = self._call("lindex", self._key, 0)
-        return note
+    def first(self) -> tuple[bytes, int] | None:
+        """Return the oldest note, and its number in the order in which they came."""
+        found = self._schedule.run("oldest", 0)
+        return None if found is None else (found[0], found[1])
 
     def done(self, note: bytes, changes: Iterable[bytes] = ()) -> bool:
         """Take a note off, with what follows for the opt-out list; False where another worker was faster."""
-        return bool(self._schedule.run("note", 0, note, *changes))
+        return bool(self._schedule.run("note", 0, note, 0, *changes))
 
     def set_aside(self, note: bytes) -> None:
         """Take a note off that cannot be read, and keep it where it blocks nobody."""
-        if self.done(note):
-            self._call("rpush", self._schedule.prefix(0) + b"notes.unread", note)
+        self._schedule.run("note", 0, note, 1)
 
     def _call(self, name: str, *arguments: Any) -> Any:
         try:

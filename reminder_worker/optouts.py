@@ -8,6 +8,7 @@ would show, to whoever watches its commands, the same name for the same person a
 """
 
 import hashlib
+import secrets
 from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
@@ -19,6 +20,7 @@ from reminder_worker.keyfiles import Kind, key_from_file, read_key_file
 from reminder_worker.schedule import Schedule, unavailable
 
 TAG_BYTES = 16
+_SALT = 8
 EVERYBODY = "*"  # in the place of a platform's name: none has this one
 
 
@@ -41,8 +43,28 @@ class Tags:
 
     def today(self, day: date, *names: str) -> bytes:
         """Name a phone or a platform for one day: no two days' tags can be brought together without the pepper."""
-        daily = hashlib.blake2b(day.isoformat().encode(), key=self._pepper, digest_size=32, person=b"rw-day").digest()
-        return self._hash("\0".join(names).encode(), b"rw-today", daily)
+        return self._hash("\0".join(names).encode(), b"rw-today", self._daily(day))
+
+    def sender(self, sender: str) -> str:
+        """Name a sender; it is an operator's number, and still no number belongs into Redis."""
+        return self._hash(sender.encode(), b"rw-sender", self._pepper).hex() if sender else ""
+
+    def hide(self, day: date, phone: str, content: bytes) -> bytes:
+        """Write down what a phone was sent on a day, so that only who knows phone and pepper can read it."""
+        salt = secrets.token_bytes(_SALT)
+        return salt + self._veil(day, phone, salt, content)
+
+    def show(self, day: date, phone: str, hidden: bytes) -> bytes:
+        """Read what was hidden."""
+        return self._veil(day, phone, hidden[:_SALT], hidden[_SALT:])
+
+    def _veil(self, day: date, phone: str, salt: bytes, content: bytes) -> bytes:
+        pad = hashlib.blake2b(salt + phone.encode(), key=self._daily(day), person=b"rw-last").digest()
+        return bytes(one ^ other for one, other in zip(content, pad, strict=False))
+
+    def _daily(self, day: date) -> bytes:
+        text = day.isoformat().encode()
+        return hashlib.blake2b(text, key=self._pepper, digest_size=32, person=b"rw-day").digest()
 
     @staticmethod
     def _hash(content: bytes, person: bytes, key: bytes) -> bytes:

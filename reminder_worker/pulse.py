@@ -4,24 +4,26 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import dramatiq
 
 from reminder_worker.errors import StoreUnavailable
 
 BEAT_EVERY = 5.0  # seconds
-TIDY_EVERY = 1.0
+CHORE_EVERY = 1.0
 
 log = logging.getLogger(__name__)
 
 
 class Pulse(dramatiq.Middleware):
-    """Beats and tidies up while the process works; the only middleware there is."""
+    """Beats and does its chores while the process works; the only middleware there is."""
 
-    def __init__(self, beat: Callable[[str], None], tidy: Callable[[], None], close: Callable[[], None]) -> None:
+    def __init__(
+        self, beat: Callable[[str], None], chores: Sequence[Callable[[], None]], close: Callable[[], None]
+    ) -> None:
         self._beat = beat
-        self._tidy = tidy
+        self._chores = chores
         self._close = close
         self._stop = threading.Event()
         self._name = f"worker/{os.getpid()}-{secrets.token_hex(3)}"
@@ -29,11 +31,9 @@ class Pulse(dramatiq.Middleware):
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
         """Start beating."""
         log.info("worker_started")
-        for name, work, pause in (
-            ("pulse", lambda: self._beat(self._name), BEAT_EVERY),
-            ("tidy", self._tidy, TIDY_EVERY),
-        ):
-            threading.Thread(target=self._repeat, args=(work, pause), name=name, daemon=True).start()
+        self._start("pulse", lambda: self._beat(self._name), BEAT_EVERY)
+        for chore in self._chores:  # each in a thread of its own: a provider that hangs must not hold up a STOP
+            self._start("chore", chore, CHORE_EVERY)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
         """Stop beating; what is in flight is finished by dramatiq."""
@@ -43,6 +43,9 @@ class Pulse(dramatiq.Middleware):
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
         """Part from the providers politely: everything in flight is finished."""
         self._close()
+
+    def _start(self, name: str, work: Callable[[], None], pause: float) -> None:
+        threading.Thread(target=self._repeat, args=(work, pause), name=name, daemon=True).start()
 
     def _repeat(self, work: Callable[[], None], pause: float) -> None:
         while True:

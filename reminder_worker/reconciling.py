@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from reminder_worker.delivery import Delivery, Order, left, refused
 from reminder_worker.errors import Reason, Rejected
+from reminder_worker.gate import Admission, Gate
 from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import OpenAttempt, Outcome
 from reminder_worker.providers import Provider, Sent, Text
@@ -28,10 +29,11 @@ class Reconciling:
     """Looks after open attempts; safe to use from many threads."""
 
     def __init__(
-        self, schedule: Schedule, carriers: Carriers, delivery: Delivery, *, resend_unknown: bool = False
+        self, schedule: Schedule, carriers: Carriers, gate: Gate, delivery: Delivery, *, resend_unknown: bool = False
     ) -> None:
         self._schedule = schedule
         self._carriers = carriers
+        self._gate = gate
         self._delivery = delivery
         self._resend_unknown = resend_unknown
 
@@ -65,16 +67,25 @@ class Reconciling:
             return False
         order = reopen(attempt)
         text = None if order is None else _text(attempt, order)
-        if text is None or text.valid_for <= timedelta():
+        if order is None or text is None or text.valid_for <= timedelta():
             return False
+        whom = self._gate.recipient(attempt, order.platform, text.to)
+        admission = self._gate.admit(provider, whom, text.segments)
+        return admission.refusal is None and self._call(attempt, provider, text, admission)
+
+    def _call(self, attempt: OpenAttempt, provider: Provider, text: Text, admission: Admission) -> bool:
         try:
             sent = self._carriers.send(provider, text)
-        except Rejected as error:
-            self._settle(attempt, refused(error.reason))
-            return True
         except Exception as error:  # noqa: BLE001 - whatever it was, the first call is still in doubt
-            log.warning("attempt_open", extra={"provider": provider.name, "error": type(error).__name__})
-            return False
+            self._gate.report(admission, error)
+            if not isinstance(error, Rejected):
+                log.warning("attempt_open", extra={"provider": provider.name, "error": type(error).__name__})
+                return False
+            self._settle(attempt, refused(error.reason))
+            if error.reason is Reason.OPTED_OUT:
+                self._delivery.opted_out(text.to)
+            return True
+        self._gate.report(admission, None)
         self._delivery.accepted(attempt.wake, provider, attempt.reference, sent)
         log.info("attempt_resolved", extra={"provider": attempt.provider, "state": State.SENT})
         return True

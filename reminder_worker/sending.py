@@ -57,9 +57,13 @@ class Carriers:
             return provider.send(text, deadline=deadline)
 
         again = Retrying(
-            retry=retry_if_exception(lambda error: type(error) is NotSent and time.monotonic() + 1 < deadline),
+            retry=retry_if_exception(lambda error: _never_left(error) and time.monotonic() + 1 < deadline),
             stop=stop_after_attempt(2),
             wait=wait_fixed(0.2),
             reraise=True,
         )
         return again(send)
+
+
+def _never_left(error: BaseException) -> bool:
+    return isinstance(error, NotSent) and not error.left

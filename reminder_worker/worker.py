@@ -95,7 +95,9 @@ class Worker:
         try:
             name, opened, slot = self._open(attempt)
             contact = self._resolve(name, opened)
-            return Order(name, contact, self._draft(name, opened, contact), slot.expires)
+            wrong = wrong_moment(opened, slot, self._platforms[name].quiet_hours, attempt.now)
+            expires = attempt.now if wrong else slot.expires  # in quiet hours it is looked for, and not sent
+            return Order(name, contact, self._draft(name, opened, contact), expires)
         except (Unopenable, Refused):
             return None
 
@@ -147,9 +149,12 @@ class Worker:
         except SettingsError:
             log.error("keys_behind")  # noqa: TRY400 - there is nothing to trace
 
-    def tidy(self) -> None:
-        """Do what people's answers ask for, and have providers remove what they should not keep."""
+    def answer(self) -> None:
+        """Do what people's answers ask for."""
         self._answering.read_all(self.schedule.now())
+
+    def forget(self) -> None:
+        """Have providers remove what they should not keep."""
         self._delivery.forget()
 
 
@@ -176,9 +181,8 @@ def _set_up(chosen: Settings) -> None:
     worker, found = prepare(chosen, url)
     doctor.warn(found)
     listen(chosen, worker)
-    broker = queue.connect(
-        store.queue_url(chosen.queue_url, url), [Pulse(worker.beat, worker.tidy, worker.carriers.close)]
-    )
+    pulse = Pulse(worker.beat, [worker.answer, worker.forget], worker.carriers.close)
+    broker = queue.connect(store.queue_url(chosen.queue_url, url), [pulse])
 
     def remind(id: str, lead: int, version: int) -> None:  # noqa: A002 - the message's own names
         worker.remind(queue.read(id, lead, version))
@@ -230,7 +234,7 @@ def assemble(chosen: Settings, schedule: Schedule, keys: WorkerKeys, found: Mapp
     routes = Routes(chosen.routes, list(found))
     delivery = Delivery(schedule, carriers, routes, gate, optouts, receipts)
     signers = load_signers({name: platform.verify_key for name, platform in chosen.platforms.items()})
-    reconciling = Reconciling(schedule, carriers, delivery, resend_unknown=chosen.on_unknown == "resend")
+    reconciling = Reconciling(schedule, carriers, gate, delivery, resend_unknown=chosen.on_unknown == "resend")
     answering = Answering(schedule, keys, tags, optouts, carriers, templates)
     return Worker(
         schedule, keys, signers, chosen.platforms, templates, optouts, carriers, delivery, reconciling, answering

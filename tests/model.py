@@ -132,9 +132,16 @@ class Model:
         if by not in {"", provider}:
             return 0
         accepted = row.state == "sent" or row.state in ARRIVED
+
+        def leave(name: str, at: int) -> None:
+            if forget >= 0 and name:
+                self.forget[f"{row.asked // DAY}|{provider}|{name}"] = at
+
         if state == "undelivered" and (ref != row.ref or not (accepted or row.state in {"sending", "unknown"})):
+            leave(message, self.now)
             return 0
         if accepted and ref != row.ref:
+            leave(message, self.now if state in ARRIVED else self.now + forget)
             return 2
         news = row.state not in ARRIVED and not (accepted and state == "sent")
         if news:
@@ -144,9 +151,8 @@ class Model:
                 row.ref, row.provider = ref, row.earlier.pop(ref)
         named = bool(row.message)
         row.message = row.message or message
-        if forget >= 0 and row.message and (news or not named):
-            name = f"{row.asked // DAY}|{provider}|{row.message}"
-            self.forget[name] = self.now if row.state in ARRIVED else self.now + forget
+        if news or not named:
+            leave(row.message, self.now if row.state in ARRIVED else self.now + forget)
         return 1
 
     def settle(

@@ -109,7 +109,7 @@ class Office:
         )
         rest = Routes(list(routes), names), self.gate, self.optouts, self.receipts
         self.delivery = Delivery(schedule, self.carriers, *rest)
-        self.reconciling = Reconciling(schedule, self.carriers, self.delivery, resend_unknown=resend)
+        self.reconciling = Reconciling(schedule, self.carriers, self.gate, self.delivery, resend_unknown=resend)
 
 
 @dataclass(frozen=True)

@@ -229,8 +229,9 @@ def test_a_note_that_cannot_be_read_is_set_aside_and_blocks_nobody(
 def test_a_note_that_two_workers_read_is_done_once(practice: Practice, inbox: Inbox, provider: Scripted) -> None:
     inbox.take(provider, Reply(PHONE, "STOP"))
     notes = Notes(practice.schedule)
-    sealed = notes.first()
-    assert sealed is not None
+    found = notes.first()
+    assert found is not None
+    sealed, _ = found
     slow = practice.office.optouts.changes(PHONE, stopped=True)
     say(practice, inbox, provider, "START")  # the other one is through with both
     assert not notes.done(sealed, slow)

@@ -160,7 +160,8 @@ def test_a_refusal_is_final_whoever_carries_it(desk: Desk, reason: Reason, state
 
 
 DEFINITE = {
-    "not sent": (NotSent(Reason.NOT_SENT), Reason.NOT_SENT, 2),  # a connection is tried twice
+    "not sent": (NotSent(Reason.NOT_SENT), Reason.NOT_SENT, 1),
+    "not connected": (NotSent(Reason.NOT_SENT, left=False), Reason.NOT_SENT, 2),  # a connection is tried twice
     "throttled": (Throttled(), Reason.THROTTLED, 1),
     "throttled for a while": (Throttled(20), Reason.THROTTLED, 1),
     "misconfigured": (Misconfigured(), Reason.MISCONFIGURED, 1),
@@ -674,7 +675,7 @@ def test_a_text_that_is_given_a_turn_comes_back_exactly_then(desk: Desk) -> None
 
 
 def test_waiting_for_a_limit_is_no_try(desk: Desk) -> None:
-    provider = Scripted(NotSent(Reason.NOT_SENT), NotSent(Reason.NOT_SENT))
+    provider = Scripted(NotSent(Reason.NOT_SENT))
     desk.deliver(provider, limits={"rate": 0.01})
     assert tries(desk) == b"1"
     desk.clock.forward(seconds=desk.wait().total_seconds())
@@ -721,7 +722,7 @@ def test_a_platform_over_its_share_waits_and_expires_if_nobody_raises_it(desk: D
 
 
 def test_what_was_reserved_and_not_used_is_given_back(desk: Desk) -> None:
-    desk.deliver(Scripted(NotSent(Reason.NOT_SENT), NotSent(Reason.NOT_SENT)), limits={"price": 1, "daily_spend": 5})
+    desk.deliver(Scripted(NotSent(Reason.NOT_SENT)), limits={"price": 1, "daily_spend": 5})
     day = int(desk.clock.now.timestamp()) // 86_400
     assert desk.schedule.client.get(desk.schedule.prefix(0) + b"s:scripted|%d" % day) == b"0"
 

@@ -140,10 +140,9 @@ class Stage:
     def work(self, **span: float) -> None:
         """Let time pass; then scheduler, queue and worker do what there is to do."""
         self.practice.clock.forward(**span)
-        broker = queue.connect(
-            self.server.url(1),
-            [pulse.Pulse(self.practice.worker.beat, self.practice.worker.tidy, self.practice.office.carriers.close)],
-        )
+        practice = self.practice
+        beating = pulse.Pulse(practice.worker.beat, [practice.worker.answer], practice.office.carriers.close)
+        broker = queue.connect(self.server.url(1), [beating])
 
         def remind(id: str, lead: int, version: int) -> None:  # noqa: A002
             self.practice.worker.remind(queue.read(id, lead, version))

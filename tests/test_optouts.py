@@ -49,7 +49,7 @@ def admitting(schedule: Schedule, optouts: OptOuts, tags: Tags, *, phone_cap: in
 
 def admit(gate: Gate, clock: Clock) -> None:
     claim = Claim(Wake(bytes(16), 0, 1), b"token", clock.now, 0, b"sealed")
-    gate.admit(claim, Scripted(), gate.recipient(claim, "clinic", OTHER), 1)
+    gate.admit(Scripted(), gate.recipient(claim, "clinic", OTHER), 1)
 
 
 # Tags.

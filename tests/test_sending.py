@@ -23,7 +23,7 @@ from reminder_worker.schedule import Schedule
 from reminder_worker.sending import CALL, Carriers
 
 USEFUL = timedelta(hours=1)
-NOT_SENT = NotSent(Reason.NOT_SENT)
+NOT_SENT = NotSent(Reason.NOT_SENT, left=False)
 
 
 def text(to: str = PHONE, valid_for: timedelta = USEFUL) -> Text:
@@ -287,3 +287,12 @@ def test_the_list_holds_for_whoever_looks_after_an_attempt(
     provider = Scripted(deduplicates=True)
     Practice(schedule, clock, keys, provider, allow=allow).forward(minutes=1)
     assert len(provider.texts) == texts
+
+
+def test_a_refusal_by_answer_is_not_asked_again_under_the_same_name() -> None:
+    provider = Scripted(NotSent(Reason.NOT_SENT))
+    with pytest.raises(NotSent):
+        Carriers({"scripted": provider}, allow_numbers=None).send(
+            provider, Text("+33612340015", "Rappel", 1, "r", timedelta(hours=1))
+        )
+    assert len(provider.texts) == 1

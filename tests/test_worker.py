@@ -589,7 +589,7 @@ def test_wake_ups_travel_through_dramatiq_and_are_acknowledged(
         practice.add(reference=str(number), phone=f"+336123400{number:02}")
     wakes = practice.take()
     broker = queue.connect(
-        server.url(1), [pulse.Pulse(practice.worker.beat, practice.worker.tidy, practice.office.carriers.close)]
+        server.url(1), [pulse.Pulse(practice.worker.beat, [practice.worker.answer], practice.office.carriers.close)]
     )
     queue.wake(broker, [*wakes, *wakes])
     with running(practice, broker):
@@ -609,7 +609,7 @@ def test_a_reminder_that_raises_is_acknowledged_and_left_to_the_sweep(
 
     practice.add()
     broker = queue.connect(
-        server.url(1), [pulse.Pulse(practice.worker.beat, practice.worker.tidy, practice.office.carriers.close)]
+        server.url(1), [pulse.Pulse(practice.worker.beat, [practice.worker.answer], practice.office.carriers.close)]
     )
     with monkeypatch.context() as patch, running(practice, broker):
         patch.setattr(practice.worker._templates, "draft", poison)
@@ -632,7 +632,7 @@ def test_the_pulse_goes_on_while_the_store_is_away(practice: Practice, monkeypat
 
     monkeypatch.setattr(pulse, "BEAT_EVERY", 0.001)
     monkeypatch.setattr(practice.worker, "beat", beat)
-    beating = pulse.Pulse(practice.worker.beat, practice.worker.tidy, practice.office.carriers.close)
+    beating = pulse.Pulse(practice.worker.beat, [practice.worker.answer], practice.office.carriers.close)
     beating.after_worker_boot(None, None)  # type: ignore[arg-type]
     until(lambda: len(beats) > 5)
     beating.before_worker_shutdown(None, None)  # type: ignore[arg-type]

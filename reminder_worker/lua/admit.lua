@@ -5,7 +5,7 @@
 -- Keys, all of them short-lived but the first:
 --   stops             STREAM  tag, on (1 stop, 0 start): the opt-out list, as it came to be
 --   p:<phone tag>     SET     which reminders this phone was sent today, by tags
---   l:<phone tag>     STRING  member and version of the last one: where a yes or a no belongs
+--   l:<phone tag>     LIST    the last ones, hidden from all but the worker: where a yes or a no belongs
 --   h:<phone tag>     STRING  HELP was answered today
 --   d:<platform tag>  STRING  how many texts of this platform today
 --   c:<provider>      HASH    failed, misconfigured, doubted: in a row
@@ -21,14 +21,14 @@
 --
 -- ARGV: cursor in stops, provider, call, microseconds between texts (0: no limit), sender tag (or ''), the same for it,
 --   cost in millionths, how much a day (-1: no limit), platform tag, how many a day (-1), phone tag, how many a day,
---   reminder tag, member and version
+--   reminder tag, which reminder it is (hidden)
 -- Returns verdict, ms to wait, day, 1 where success is to be reported, 1 where spending passes 80 %, then new stops.
 
 local cursor, provider, call = ARGV[1], ARGV[2], ARGV[3]
 local gap, sender, sender_gap = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
 local cost, spend_cap = tonumber(ARGV[7]), tonumber(ARGV[8])
 local platform, platform_cap, phone, phone_cap = ARGV[9], tonumber(ARGV[10]), ARGV[11], tonumber(ARGV[12])
-local SOON, CALL_MS, WARN, MOST_STOPS = 250000, 20000, 0.8, 500
+local SOON, CALL_MS, WARN, MOST_STOPS, MOST_MARKS = 250000, 20000, 0.8, 500, 4
 local now_us = time[1] * 1000000 + time[2]
 local today = math.floor(now / DAY_MS)
 local rest_of_day = (today + 1) * DAY_MS - now
@@ -109,5 +109,7 @@ if fresh then
   redis.call('PEXPIRE', P .. 'p:' .. phone, rest_of_day)
   redis.call('SET', P .. 'd:' .. platform, sent_today + 1, 'PX', rest_of_day)
 end
-redis.call('SET', P .. 'l:' .. phone, ARGV[14], 'PX', 8 * DAY_MS)
+redis.call('LPUSH', P .. 'l:' .. phone, ARGV[14])
+redis.call('LTRIM', P .. 'l:' .. phone, 0, MOST_MARKS - 1)
+redis.call('PEXPIRE', P .. 'l:' .. phone, 8 * DAY_MS)
 return answer('ok', (at - now_us) / 1000, redis.call('EXISTS', circuit), warn)

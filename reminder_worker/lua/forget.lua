@@ -5,7 +5,7 @@
 local taken = redis.call('ZRANGE', FORGET, '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[1])
 for i = #taken, 1, -1 do
   local day = tonumber(string.match(taken[i], '^%d+'))
-  if day + ARGV[3] < now / DAY_MS then
+  if day + 1 + ARGV[3] < now / DAY_MS then
     redis.call('ZREM', FORGET, taken[i])
     table.remove(taken, i)
   else

@@ -103,9 +103,20 @@ local function prove(member, ref, by, state, reason, class, message_id, segments
   local old, last, provider, message, asked = unpack(known)
   local its_provider = last == ref and provider or redis.call('HGET', key, '@' .. ref)
   if ref == '' or not its_provider or (by ~= '' and by ~= its_provider) then return 0 end
-  if state == 'undelivered' and (last ~= ref or not AWAITS[old]) then return 0 end
+  local function leave(name, at)  -- what the provider keeps is to be removed, whatever this proof is worth
+    if tonumber(forget_ms) >= 0 and name and name ~= '' then
+      redis.call('ZADD', FORGET, at, math.floor(asked / DAY_MS) .. '|' .. its_provider .. '|' .. name)
+    end
+  end
+  if state == 'undelivered' and (last ~= ref or not AWAITS[old]) then
+    leave(message_id, now)
+    return 0
+  end
   local accepted = old == 'sent' or ARRIVED[old]
-  if accepted and last ~= ref then return 2 end
+  if accepted and last ~= ref then
+    leave(message_id, ARRIVED[state] and now or now + forget_ms)
+    return 2
+  end
   local old_news = ARRIVED[old] or (accepted and state == 'sent')
   if not old_news then
     if last ~= ref then
@@ -117,10 +128,8 @@ local function prove(member, ref, by, state, reason, class, message_id, segments
   end
   if message or message_id == '' then message_id = message else redis.call('HSET', key, 'message', message_id) end
   if segments ~= '' then redis.call('HSET', key, 'segments', segments) end
-  if tonumber(forget_ms) >= 0 and message_id and not (old_news and message) then
-    local name = math.floor(asked / DAY_MS) .. '|' .. its_provider .. '|' .. message_id
-    local arrived = ARRIVED[old_news and old or state]
-    redis.call('ZADD', FORGET, arrived and now or now + forget_ms, name)
+  if not (old_news and message) then
+    leave(message_id, ARRIVED[old_news and old or state] and now or now + forget_ms)
   end
   return 1
 end

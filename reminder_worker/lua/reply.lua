@@ -1,8 +1,11 @@
 #!lua flags=allow-oom
--- Writes down what a person answered to a reminder that still stands.
--- ARGV: member, version, confirmed | cancel_requested
--- Returns 1 where it was written down.
+-- Writes down what a person answered to a reminder that may have reached them, unless they said something since.
+-- ARGV: member, version, confirmed | cancel_requested, number of the note
+-- Returns 1 where that is the reminder that was answered.
 local key = reminder(ARGV[1])
-if redis.call('HGET', key, 'version') ~= ARGV[2] then return 0 end
-redis.call('HSET', key, 'reply', ARGV[3])
+local version, state, before = unpack(redis.call('HMGET', key, 'version', 'state', 'replied'))
+if version ~= ARGV[2] or not AWAITS[state] then return 0 end
+if not before or tonumber(before) <= tonumber(ARGV[4]) then
+  redis.call('HSET', key, 'reply', ARGV[3], 'replied', ARGV[4])
+end
 return 1

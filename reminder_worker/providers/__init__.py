@@ -38,8 +38,8 @@ class Text:
     to: str = field(repr=False)  # E.164
     body: str = field(repr=False)
     segments: int
-    reference: str  # unguessable, one per attempt: 39 characters of A-Z a-z 0-9 - _
-    valid_for: timedelta  # useless after that
+    reference: str = field(repr=False)  # unguessable, one per attempt: 39 characters of A-Z a-z 0-9 - _
+    valid_for: timedelta = field(repr=False)  # useless after that: it tells the appointment's time
 
 
 @dataclass(frozen=True, slots=True)
