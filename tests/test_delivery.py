@@ -303,7 +303,7 @@ def test_a_worker_frozen_between_intent_and_call_does_not_send(desk: Desk, boot:
 
 
 def test_a_worker_frozen_between_two_tries_does_not_send(desk: Desk, boot: Callable[[float], None]) -> None:
-    provider = Scripted(NotSent(Reason.NOT_SENT))
+    provider = Scripted(NotSent(Reason.NOT_SENT, left=False))
     provider.during = lambda _: boot(CALL.total_seconds())
     desk.deliver(provider)
     assert len(provider.texts) == 1
@@ -423,7 +423,7 @@ def test_what_expires_while_the_store_writes_the_intent_is_not_sent(desk: Desk, 
 
 def test_a_call_has_one_deadline_which_does_not_reach_past_the_texts_use(desk: Desk) -> None:
     began = time.monotonic()
-    provider = Scripted(NotSent(Reason.NOT_SENT))
+    provider = Scripted(NotSent(Reason.NOT_SENT, left=False))
     desk.deliver(provider)
     assert provider.deadlines[0] == provider.deadlines[1]
     assert CALL.total_seconds() - 1 < provider.deadlines[0] - began < CALL.total_seconds() + 1
