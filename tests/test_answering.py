@@ -1,15 +1,16 @@
 """From what a person answered to what follows from it, through a sealed note."""
 
 import logging
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from clock import START, Clock
-from scripted import PHONE, Keys, Practice, Scripted
+from scripted import PARIS, PHONE, Keys, Practice, Scripted
 
 from reminder_worker import opening
-from reminder_worker.errors import Reason, Rejected, StoreUnavailable, Unopenable
+from reminder_worker.errors import Ambiguous, NotSent, Reason, Rejected, StoreUnavailable, Unopenable
 from reminder_worker.inbox import Inbox
 from reminder_worker.job import State
 from reminder_worker.notes import MOST, NOTE_BYTES, Note, Notes
@@ -275,3 +276,107 @@ def test_what_was_sealed_for_something_else_is_no_note(practice: Practice, made:
 def test_the_hooks_process_needs_no_private_key(made: Keys, tmp_path: Path) -> None:
     (tmp_path / "worker.pub.json").write_text((made.folder / "worker.pub.json").read_text())
     assert Note("scripted", PHONE, "stop", "fr").seal(PublicKeys.load(tmp_path / "worker.pub.json"), START)
+
+
+# Several workers
+
+
+def another(practice: Practice, provider: Scripted) -> Practice:
+    """Return another worker process of the same installation."""
+    return Practice(practice.schedule, practice.clock, practice.keys, provider)
+
+
+def test_no_help_follows_a_stop_that_another_worker_read(practice: Practice, inbox: Inbox, provider: Scripted) -> None:
+    say(another(practice, provider), inbox, provider, "STOP")
+    say(practice, inbox, provider, "HELP")
+    assert provider.texts == []
+
+
+def test_two_workers_who_read_one_help_answer_once(
+    practice: Practice, inbox: Inbox, provider: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox.take(provider, Reply(PHONE, "HELP"))
+    found = practice.answering._notes.first()
+    monkeypatch.setattr(practice.answering._notes, "first", iter([found, None]).__next__)
+    say(another(practice, provider), inbox, provider)  # was faster
+    practice.clock.forward(days=1)  # so that it is not the day that holds it up
+    practice.answering.read_all(practice.clock.now)
+    assert len(provider.texts) == 1
+
+
+def test_the_mark_of_an_answered_help_goes(practice: Practice, inbox: Inbox, provider: Scripted) -> None:
+    say(practice, inbox, provider, "HELP")
+    (key,) = practice.schedule.client.scan_iter(b"*:h:*")
+    assert 0 < practice.schedule.client.ttl(key) <= 86_400
+
+
+def test_a_yes_belongs_to_the_text_that_arrived(practice: Practice, inbox: Inbox, provider: Scripted) -> None:
+    practice.add(reference="A")
+    practice.work()
+    provider._answers += [NotSent(Reason.NOT_SENT)]
+    practice.add(reference="B", time=practice.clock.now + timedelta(hours=2, seconds=1))
+    practice.forward(seconds=1)
+    assert practice.show(reference="B").state is State.SCHEDULED
+    say(practice, inbox, provider, "oui")
+    assert (practice.show(reference="A").reply, practice.show(reference="B").reply) == ("confirmed", None)
+
+
+def test_a_yes_that_a_slow_worker_read_does_not_overwrite_a_later_no(
+    practice: Practice, inbox: Inbox, provider: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    practice.add()
+    practice.work()
+    inbox.take(provider, Reply(PHONE, "oui"))
+    mark = practice.answering._mark
+
+    def slowly(note: Note, number: int, now: datetime) -> None:
+        monkeypatch.setattr(practice.answering, "_mark", mark)
+        say(another(practice, provider), inbox, provider, "je ne peux pas venir")
+        mark(note, number, now)
+
+    monkeypatch.setattr(practice.answering, "_mark", slowly)
+    practice.answering.read_all(practice.clock.now)
+    assert practice.show().reply == "cancel_requested"
+
+
+def test_two_days_of_a_phone_are_not_linked_by_what_is_stored(practice: Practice, provider: Scripted) -> None:
+    moment = practice.clock.now.astimezone(PARIS) + timedelta(hours=24, seconds=1)
+    practice.add(leads=["24h", "2h"], time=moment)
+    practice.forward(seconds=1)
+    practice.forward(hours=22)
+    assert len(provider.texts) == 2
+    client = practice.schedule.client
+    marks = [value for key in client.scan_iter(b"*:l:*") for value in client.lrange(key, 0, -1)]
+    ids = [key.rpartition(b":")[2][:16] for key in client.scan_iter(b"*:a:*")]
+    assert len(marks) == 2
+    assert not [mark for mark in marks for id_ in ids if id_[:8] in mark]
+    assert not set(zip(*[iter(marks[0])] * 4, strict=False)) & set(zip(*[iter(marks[1])] * 4, strict=False))
+
+
+def test_who_said_stop_meanwhile_is_not_sent_a_text_in_doubt_again(practice: Practice, provider: Scripted) -> None:
+    provider._answers += [Ambiguous()]
+    provider.capabilities = replace(provider.capabilities, deduplicates=True)
+    practice.add()
+    practice.work()
+    another(practice, provider).office.optouts.stop(PHONE)
+    practice.forward(seconds=20)
+    assert len(provider.texts) == 1
+
+
+def test_a_text_in_doubt_is_not_sent_again_in_quiet_hours(schedule: Schedule, clock: Clock, made: Keys) -> None:
+    provider = Scripted(*[Ambiguous()] * 4, deduplicates=True, settles_within=timedelta(hours=3))
+    practice = Practice(schedule, clock, made, provider, platform={"quiet_hours": "21:00-08:00"})
+    clock.set(START.replace(hour=19, minute=58))  # 20:58 in Paris
+    practice.add(time=clock.now.astimezone(PARIS) + timedelta(hours=12), leads=["12h"])
+    practice.work()
+    assert len(provider.texts) == 1
+    practice.forward(hours=1)
+    assert len(provider.texts) == 1
+
+
+def test_a_reply_is_told_again_when_the_public_keys_have_run_out(
+    practice: Practice, inbox: Inbox, provider: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(practice.schedule, "now", lambda: START + timedelta(weeks=60))
+    with pytest.raises(StoreUnavailable):
+        inbox.take(provider, Reply(PHONE, "STOP"))

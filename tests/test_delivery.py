@@ -734,3 +734,24 @@ def test_what_would_wait_beyond_its_use_ends_at_once_and_tells_redis_no_time(des
     desk.again()
     assert desk.ending() == (State.EXPIRED, Reason.RATE_LIMITED, FailureClass.TEMPORARY)
     assert desk.schedule.client.zcard(desk.schedule.prefix(0) + b"due") == 0
+
+
+def test_a_plug_ins_own_error_leaves_the_attempt_in_doubt(desk: Desk) -> None:
+    desk.deliver(Scripted(ValueError(PHONE)), Scripted(name="second"))  # type: ignore[arg-type]
+    assert desk.show().state is State.SENDING
+
+
+def test_what_ends_before_the_call_gives_its_place_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk.schedule, "intend", lambda *_, **__: Intent.LOST)
+    desk.deliver(Scripted(), limits={"price": 1})
+    spent = [desk.schedule.client.get(key) for key in desk.schedule.client.scan_iter(b"*:s:*")]
+    assert spent == [b"0"]
+
+
+def test_ten_attempts_in_doubt_open_the_circuit(desk: Desk) -> None:
+    provider = Scripted(*[Ambiguous()] * 20)
+    for number in range(11):
+        desk.deliver(provider) if not number else desk.again()
+        desk.schedule.client.delete(*desk.schedule.client.scan_iter(b"*:[ar]:*"))
+        desk.schedule.add([Entry(ID, bytes([number + 50]) * 8, b"sealed", (desk.clock.now,))])
+    assert len(provider.texts) == 10

@@ -23,7 +23,7 @@ from twilio.request_validator import RequestValidator
 from reminder_worker import hooks, keys, providers, store
 from reminder_worker.delivery import new_reference
 from reminder_worker.embedded import EmbeddedServer
-from reminder_worker.errors import SettingsError, StoreUnavailable
+from reminder_worker.errors import NotSent, Reason, SettingsError, StoreUnavailable
 from reminder_worker.hooks import BODY_LIMIT, Hooks
 from reminder_worker.inbox import Inbox
 from reminder_worker.job import State
@@ -160,6 +160,48 @@ def test_a_body_that_drips_is_given_up(served: Served, monkeypatch: pytest.Monke
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as slow:
         slow.sendall(b"POST /v1/replies/twilio HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\na=")
         assert slow.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_connections_that_say_nothing_keep_nobody_out(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks, "AT_ONCE", 5)
+    idle = [socket.create_connection(("127.0.0.1", served.port), timeout=10) for _ in range(20)]
+    assert served.receipt()[0] == 200
+    for one in idle:
+        one.close()
+
+
+def test_a_connection_that_says_nothing_is_closed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks, "BODY_SECONDS", 0.1)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as silent:
+        assert silent.recv(1) == b""
+
+
+def test_too_many_calls_at_once_are_told_to_come_back(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks, "AT_ONCE", 0)
+    status, document = served.receipt()
+    assert (status, document["title"]) == (503, "busy")
+
+
+def test_nothing_leads_elsewhere(served: Served) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
+    connection.request("POST", "/v1/replies/twilio/", b"Body=STOP", {"Host": "evil.example"})
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers.get("Location")) == (404, None)
+    connection.close()
+
+
+def test_what_cannot_be_verified_now_is_called_again(
+    served: Served, application: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise NotSent(Reason.NOT_SENT)
+
+    monkeypatch.setattr(application._carriers["twilio"], "parse_receipt", fail)
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
+    connection.request("POST", f"/v1/receipts/twilio/{served.reference}", b"a=b")
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "10")
+    connection.close()
 
 
 def test_a_store_that_is_away_makes_the_provider_call_again(
