@@ -30,7 +30,7 @@ class Meaning(StrEnum):
     HELP = "help"  # asks what this is: one generic answer may be sent
     CONFIRM = "confirmed"  # will come: the platform may be told
     CANCEL = "cancel_requested"  # will not come: the platform may be told; a person there decides
-    OTHER = "other"  # anything else, also what is not sure: the platform may be told that somebody wrote
+    OTHER = "other"  # anything else, also what is not sure: nothing follows, and nothing is kept
 
 
 @dataclass(frozen=True, slots=True)
