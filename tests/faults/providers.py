@@ -60,10 +60,10 @@ account_sid = "{account}"
 auth_token_file = "{folder}/token"
 from = "+15005550006"
 base_url = "{twilio}"
-timeout = 2.0
+timeout = 4.0
 [providers.gateway]
 type = "http"
-timeout = 2.0
+timeout = 4.0
 {gateway}
 [[routes]]
 providers = ["twilio", "gateway"]
