@@ -33,11 +33,6 @@ class Inbox:
             return counts
         return self._read(provider, heard)
 
-    def expect(self, provider: Provider, message_id: str, reference: str) -> None:
-        """Remember an attempt whose receipts name the provider's message only, and take those that came before."""
-        for receipt in self._receipts.expect(provider, message_id, reference):
-            self._receipts.take(provider, receipt)
-
     def _read(self, provider: Provider, reply: Reply) -> bool:
         """Understand a reply and leave a note for the worker, where there is something to do."""
         reading = replies.read(reply.text)

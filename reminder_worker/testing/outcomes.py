@@ -21,6 +21,7 @@ from reminder_worker.inbox import Inbox
 from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import Claim, Entry, Outcome
 from reminder_worker.providers import Provider, Role
+from reminder_worker.receipts import Receipts
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys
 from reminder_worker.testing.case import Case
@@ -38,7 +39,6 @@ class Office:
 
     schedule: Schedule
     provider: Provider
-    inbox: Inbox
     port: int
 
     def attempt(self, number: int = 0) -> tuple[Claim, str]:
@@ -54,9 +54,11 @@ class Office:
 
     def accepted(self, claim: Claim, reference: str, message_id: str) -> None:
         """Write down what the provider answered."""
-        if self.provider.capabilities.receipts_by_id:
-            self.inbox.expect(self.provider, message_id, reference)
+        receipts, by_id = Receipts(self.schedule), self.provider.capabilities.receipts_by_id
+        early = receipts.expect(self.provider, message_id, reference) if by_id else ()
         self.schedule.settle(claim.wake, Outcome.sent(message_id, 1), reference=reference)
+        for receipt in early:  # only now is there something they can say more about
+            receipts.take(self.provider, receipt)
 
     def url(self, reference: str) -> str:
         """Return where the provider reports an attempt."""
@@ -120,7 +122,7 @@ class Outcomes(Case):
         (tmp_path / "secrets").mkdir()
         for provider in self.build("http://127.0.0.1:1", tmp_path / "secrets", Role.HEAR):
             with serving(Hooks(schedule, inbox, {provider.name: provider}, {provider.name: HOOKS})) as port:
-                yield Office(schedule, provider, inbox, port)
+                yield Office(schedule, provider, port)
         client.close()
 
     def test_receipts_in_any_order_and_number_come_to_the_same(self, office: Office) -> None:

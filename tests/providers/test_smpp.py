@@ -776,8 +776,9 @@ def test_a_receipt_over_the_line_comes_into_the_ledger_or_stays_with_the_smsc(
     keys.new_worker(tmp_path / "keys", datetime.now(UTC))
     with EmbeddedServer(tmp_path / "store") as server:
         client = store.connect(server.url())
-        inbox = Inbox(Schedule(client), PublicKeys.load(tmp_path / "keys" / "worker.pub.json"))
-        office = Office(inbox._schedule, smpp, inbox, port=0)
+        schedule = Schedule(client)
+        inbox = Inbox(schedule, PublicKeys.load(tmp_path / "keys" / "worker.pub.json"))
+        office = Office(schedule, smpp, port=0)
         smpp.listen(partial(inbox.take, smpp))
         for number, plan in enumerate(("accept", "receipt-first")):
             claim, reference = office.attempt(number)
