@@ -4,12 +4,12 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from reminder_worker import keycommands
 from reminder_worker.errors import Refused, SettingsError, StoreUnavailable
 from reminder_worker.logs import raised
 
@@ -24,19 +24,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="SMS appointment reminders with minimal disclosure.\n\nTo see it work: reminder-worker demo",
 )
-keys_app = typer.Typer(
-    no_args_is_help=True, help="Make, publish and rotate keys.\n\nExample: reminder-worker keys rotate keys"
-)
-new_app = typer.Typer(
-    no_args_is_help=True,
-    help="Make keys; nothing is printed and nothing overwritten.\n\nExample: reminder-worker keys new worker keys",
-)
-app.add_typer(keys_app, name="keys")
-keys_app.add_typer(new_app, name="new")
+app.add_typer(keycommands.app, name="keys")
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default reminder-worker.toml here.")]
 PlatformName = Annotated[str | None, typer.Option("--platform", help="Which booking platform of the settings.")]
-Folder = Annotated[Path, typer.Argument(help="Folder for the key files.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -53,55 +44,6 @@ def demo(
     from reminder_worker import demo as show  # noqa: PLC0415
 
     raise typer.Exit(show.run(keep=keep))
-
-
-@new_app.command("worker")
-def new_worker(folder: Folder) -> None:
-    """Make a worker's keys: they open pointers and jobs.
-
-    Example: reminder-worker keys new worker keys
-    """
-    from reminder_worker import keys  # noqa: PLC0415
-
-    for path in keys.new_worker(folder, datetime.now(UTC)):
-        print(f"wrote {path}")
-
-
-@new_app.command("platform")
-def new_platform(name: Annotated[str, typer.Argument(help="As in the settings, a-z 0-9 -.")], folder: Folder) -> None:
-    """Make a booking platform's keys: they sign jobs and make ids.
-
-    Example: reminder-worker keys new platform clinic keys
-    """
-    from reminder_worker import keys  # noqa: PLC0415
-
-    for path in keys.new_platform(name, folder):
-        print(f"wrote {path}")
-
-
-@keys_app.command("public")
-def keys_public(folder: Annotated[Path | None, typer.Argument(help="Default: the settings' keys.")] = None) -> None:
-    """Print the JSON with public keys that platforms need.
-
-    Example: reminder-worker keys public keys > worker.pub.json
-    """
-    from reminder_worker import keys, settings  # noqa: PLC0415
-
-    print(keys.public(folder or settings.read().keys, datetime.now(UTC)), end="")
-
-
-@keys_app.command("rotate")
-def keys_rotate(folder: Annotated[Path | None, typer.Argument(help="Default: the settings' keys.")] = None) -> None:
-    """Add a pointer key beside the old ones, and forget envelope keys of weeks that are over.
-
-    Example: reminder-worker keys rotate keys
-    """
-    from reminder_worker import keys, settings  # noqa: PLC0415
-
-    done = keys.rotate(folder or settings.read().keys, datetime.now(UTC))
-    print(f"wrote {done.pointer_file}; {done.pointer_keys} pointer keys are opened now")
-    print(f"forgot the envelope keys of {done.weeks_forgotten} weeks")
-    print(f"wrote {done.public_file}: hand it to the platforms")
 
 
 @app.command()

@@ -24,6 +24,8 @@ class Kind(StrEnum):
     POINTER = "worker pointer key"  # opens pointers
     RATCHET = "worker ratchet"  # opens envelopes
     PEPPER = "key of the opt-out list"  # makes the tags that stand for phones
+    GATEWAY = "gateway key"  # signs for platforms that use the HTTP API
+    GATEWAY_VERIFY = "gateway verify key"  # public
 
 
 def key_file(kind: Kind, **fields: str) -> str:
@@ -44,6 +46,15 @@ def read_key_file(path: Path, kind: Kind, *names: str) -> list[str]:
     if first != f"reminder-worker {kind} v1" or [name for name, _, _ in fields] != list(names):
         raise SettingsError(f"{path}: is not a reminder-worker {kind}")
     return [value for _, _, value in fields]
+
+
+def is_kind(path: Path, kind: Kind) -> bool:
+    """Tell whether a file says that it holds this."""
+    try:
+        with path.open("r", encoding="ascii") as file:
+            return file.readline().rstrip("\n") == f"reminder-worker {kind} v1"
+    except (OSError, ValueError):
+        return False
 
 
 def key_from_file(path: Path, text: str) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nacl.signing import SigningKey
 
+from reminder_worker import gateway
 from reminder_worker.encoding import to_text
 from reminder_worker.errors import SettingsError
 from reminder_worker.keyfiles import KEY_BYTES, PRIVATE, PUBLIC, Kind, create_file, key_file, replace_file
@@ -54,6 +55,20 @@ def new_platform(name: str, folder: Path) -> tuple[Path, Path]:
     text = key_file(Kind.PLATFORM, name=name, signing=to_text(bytes(signing)), index=_secret())
     create_file(private, text, PRIVATE)
     create_file(public, key_file(Kind.VERIFY, verify=to_text(bytes(signing.verify_key))), PUBLIC)
+    return private, public
+
+
+def new_gateway(folder: Path) -> tuple[Path, Path]:
+    """Make the gateway's keys; return its private file and the one that the worker needs. Raises SettingsError."""
+    private, public = gateway.private_file(folder), folder / "gateway.pub"
+    if public.exists():
+        raise SettingsError(f"{public}: is there already, and keys are never overwritten")
+    _make(folder)
+    signing = {name: SigningKey.generate() for name in ("live", "test", "records")}
+    secret_parts = {name: to_text(bytes(key)) for name, key in signing.items()}
+    create_file(private, key_file(Kind.GATEWAY, **secret_parts, index=_secret()), PRIVATE)
+    shown = {name: to_text(bytes(key.verify_key)) for name, key in signing.items()}
+    create_file(public, key_file(Kind.GATEWAY_VERIFY, **shown), PUBLIC)
     return private, public
 
 

@@ -40,6 +40,7 @@ class Entry:
     tag: bytes  # equal for equal content, though every sealing differs
     envelope: bytes = field(repr=False)
     dues: tuple[datetime, ...]
+    ticket: bytes = field(default=b"", repr=False)  # whose appointment it is, sealed to the gateway; none: no events
 
 
 @dataclass(frozen=True, slots=True)

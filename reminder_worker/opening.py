@@ -17,7 +17,7 @@ from nacl.signing import VerifyKey
 
 from reminder_worker.encoding import POINTER_BYTES, Body, unpad, unpae
 from reminder_worker.errors import Reason, Refused, SettingsError, Unopenable
-from reminder_worker.keyfiles import Kind, key_from_file, read_key_file
+from reminder_worker.keyfiles import Kind, is_kind, key_from_file, read_key_file
 from reminder_worker.notes import NOTE_BYTES, NOTE_CONTEXT, Note
 from reminder_worker.ratchet import GRACE_WEEKS, WEEKS_AHEAD, Ratchet, save_ratchet, turn
 from reminder_worker.sealing import (
@@ -42,6 +42,7 @@ class OpenedJob:
     platform: str
     id: bytes
     body: Body = field(repr=False)
+    test: bool = False  # nobody is to be reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Signer:
 
     key: VerifyKey
     platforms: frozenset[str]
+    test: bool = False  # whose jobs are played through without any provider
 
 
 class WorkerKeys:
@@ -129,7 +131,7 @@ def open_envelope(keys: WorkerKeys, signers: Mapping[bytes, Signer], envelope: b
     body = _body(encoded)
     if body is None:
         raise Unopenable(Reason.MALFORMED)
-    return OpenedJob(name, named_id, body)
+    return OpenedJob(name, named_id, body, signer.test)
 
 
 def open_pointer(keys: WorkerKeys, platform: str, pointer: bytes) -> Address:
@@ -203,11 +205,20 @@ def load_signers(files: Mapping[str, Path]) -> dict[bytes, Signer]:
     """Read the verify key of each platform; one key may speak for several. Raises SettingsError."""
     signers: dict[bytes, Signer] = {}
     for platform, path in files.items():
-        (text,) = read_key_file(path, Kind.VERIFY, "verify")
-        key = key_from_file(path, text)
-        known = signers[kid(key)].platforms if kid(key) in signers else frozenset[str]()
-        signers[kid(key)] = Signer(VerifyKey(key), known | {platform})
+        for text, test in _verify_keys(path):
+            key = key_from_file(path, text)
+            known = signers[kid(key)].platforms if kid(key) in signers else frozenset[str]()
+            signers[kid(key)] = Signer(VerifyKey(key), known | {platform}, test)
     return signers
+
+
+def _verify_keys(path: Path) -> list[tuple[str, bool]]:
+    """Read whom a platform lets speak for it: itself, or the gateway, whose second key signs tests."""
+    if not is_kind(path, Kind.GATEWAY_VERIFY):
+        (own,) = read_key_file(path, Kind.VERIFY, "verify")
+        return [(own, False)]
+    live, test, _ = read_key_file(path, Kind.GATEWAY_VERIFY, "live", "test", "records")
+    return [(live, False), (test, True)]
 
 
 def load_pointer_key(path: Path) -> PrivateKey:

@@ -1,0 +1,149 @@
+"""API keys: which platform calls, whether for real, and what it may do. Only hashes are kept.
+
+A key has 256 random bits, so one fast hash keeps it: nobody tries that many. The file names no secret, and may be
+changed while the gateway runs.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from reminder_worker.encoding import to_text
+from reminder_worker.errors import SettingsError
+from reminder_worker.gateway import Mode
+from reminder_worker.keyfiles import PRIVATE, create_file, replace_file
+from reminder_worker.sealing import is_platform
+
+LIVE_AT_ONCE = 2  # of one platform and mode: the old one and the new one, while clients change over
+_NAME_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # read aloud, none is taken for another
+_KEY = re.compile(r"rwk_(live|test)_([a-z0-9]{8})_[A-Za-z0-9_-]{43}", re.ASCII)
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    ADD = "add"  # hand in and move
+    CANCEL = "cancel"
+    READ = "read"  # what became of it
+
+
+class ApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One key, without its secret."""
+
+    name: str
+    platform: str
+    mode: Mode
+    scopes: list[Scope]
+    hash: str
+    created: datetime
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, as a valid key proves it."""
+
+    platform: str = field(repr=False)
+    mode: Mode
+    scopes: frozenset[Scope]
+
+
+class ApiKeys:
+    """The keys that the gateway knows; a changed file is read again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = key_list(folder)
+        self._read_at: tuple[int, int] | None = None
+        self._keys: dict[str, ApiKey] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the file where it has changed. Raises SettingsError."""
+        try:
+            stat = self._path.stat()
+        except OSError:
+            raise SettingsError(f"{self._path}: cannot be read; run reminder-worker keys new api NAME DIR") from None
+        changed = stat.st_mtime_ns, stat.st_ino
+        if changed != self._read_at:
+            self._keys = {key.name: key for key in _read(self._path)}
+            self._read_at = changed
+
+    def caller(self, key: str, now: datetime) -> Caller | None:
+        """Tell who holds a key; None for one that is unknown, revoked or expired."""
+        match = _KEY.fullmatch(key)
+        known = self._keys.get(match[2]) if match else None
+        if known is None or not hmac.compare_digest(known.hash, _hash(key)) or known.expires <= now:
+            return None
+        return Caller(known.platform, known.mode, frozenset(known.scopes))
+
+    @property
+    def platforms(self) -> set[str]:
+        """Whose keys there are."""
+        return {key.platform for key in self._keys.values()}
+
+
+def new(platform: str, folder: Path, *, mode: Mode, scopes: Collection[Scope], lasts: timedelta, now: datetime) -> Path:
+    """Make a key, and return the file that holds it, for the platform alone. Raises SettingsError."""
+    if not is_platform(platform):
+        raise SettingsError("platform: a name has 1 to 20 of the characters a-z, 0-9 and -")
+    path = key_list(folder)
+    known = [key for key in _read(path) if key.expires > now] if path.exists() else []
+    same = [key.name for key in known if (key.platform, key.mode) == (platform, mode)]
+    if len(same) >= LIVE_AT_ONCE:
+        raise SettingsError(
+            f"{platform}: has two {mode} keys already ({', '.join(same)}); run reminder-worker keys revoke NAME"
+        )
+    name = "".join(secrets.choice(_NAME_LETTERS) for _ in range(8))
+    key = f"rwk_{mode}_{name}_{to_text(secrets.token_bytes(32))}"
+    file = folder / f"{platform}.{mode}.{name}.apikey"
+    create_file(file, f"{key}\n", PRIVATE)
+    start = now.replace(microsecond=0)
+    _write(path, [*known, ApiKey(name, platform, mode, sorted(scopes), _hash(key), start, start + lasts)])
+    return file
+
+
+def revoke(name: str, folder: Path) -> None:
+    """Forget a key. Raises SettingsError where there is none of that name."""
+    path = key_list(folder)
+    known = _read(path)
+    kept = [key for key in known if key.name != name]
+    if len(kept) == len(known):
+        raise SettingsError("NAME: there is no such key; the name stands in a key between its second and third _")
+    _write(path, kept)
+
+
+def key_list(folder: Path) -> Path:
+    """Return where the hashes are kept."""
+    return folder / "api-keys.json"
+
+
+def _read(path: Path) -> list[ApiKey]:
+    try:
+        keys = msgspec.json.decode(path.read_bytes(), type=list[ApiKey])
+    except OSError:
+        raise SettingsError(f"{path}: cannot be read; it should hold the hashes of API keys") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise SettingsError(f"{path}: is not what reminder-worker keys new api writes") from None
+    if any(key.expires.tzinfo is None for key in keys):
+        raise SettingsError(f"{path}: a time has no zone")
+    return keys
+
+
+def _write(path: Path, keys: list[ApiKey]) -> None:
+    text = msgspec.json.format(msgspec.json.encode(keys), indent=1).decode()
+    try:
+        replace_file(path, f"{text}\n", PRIVATE)
+    except OSError:
+        raise SettingsError(f"{path}: cannot be written") from None
+
+
+def _hash(key: str) -> str:
+    return to_text(hashlib.blake2b(key.encode(), digest_size=32, person=b"rw-api-key").digest())

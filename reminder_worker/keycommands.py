@@ -1,0 +1,123 @@
+"""The commands under ``reminder-worker keys``: key files are made, published and rotated; no secret is printed."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reminder_worker.errors import SettingsError
+
+app = typer.Typer(
+    no_args_is_help=True, help="Make, publish and rotate keys.\n\nExample: reminder-worker keys rotate keys"
+)
+new_app = typer.Typer(
+    no_args_is_help=True,
+    help="Make keys; nothing is printed and nothing overwritten.\n\nExample: reminder-worker keys new worker keys",
+)
+app.add_typer(new_app, name="new")
+
+Folder = Annotated[Path, typer.Argument(help="Folder for the key files.")]
+
+
+@new_app.command("worker")
+def new_worker(folder: Folder) -> None:
+    """Make a worker's keys: they open pointers and jobs.
+
+    Example: reminder-worker keys new worker keys
+    """
+    from reminder_worker import keys  # noqa: PLC0415
+
+    for path in keys.new_worker(folder, datetime.now(UTC)):
+        print(f"wrote {path}")
+
+
+@new_app.command("platform")
+def new_platform(name: Annotated[str, typer.Argument(help="As in the settings, a-z 0-9 -.")], folder: Folder) -> None:
+    """Make a booking platform's keys: they sign jobs and make ids.
+
+    Example: reminder-worker keys new platform clinic keys
+    """
+    from reminder_worker import keys  # noqa: PLC0415
+
+    for path in keys.new_platform(name, folder):
+        print(f"wrote {path}")
+
+
+@new_app.command("gateway")
+def new_gateway(folder: Folder) -> None:
+    """Make the keys of the HTTP API: it signs with them for platforms that hold no keys.
+
+    Example: reminder-worker keys new gateway keys
+    """
+    from reminder_worker import keys  # noqa: PLC0415
+
+    for path in keys.new_gateway(folder):
+        print(f"wrote {path}")
+
+
+@new_app.command("api")
+def new_api(
+    platform: Annotated[str, typer.Argument(help="As in the settings.")],
+    folder: Folder,
+    test: Annotated[bool, typer.Option("--test", help="A key that reaches nobody.")] = False,
+    scopes: Annotated[list[str] | None, typer.Option("--scope", help="add, cancel or read; default: all.")] = None,
+    days: Annotated[int, typer.Option("--days", min=1, max=3660, help="How long it is valid.")] = 365,
+) -> None:
+    """Make a key for the HTTP API, in a file to hand to the platform; only its hash is kept.
+
+    Example: reminder-worker keys new api clinic keys --scope add --scope cancel
+    """
+    from reminder_worker import apikeys  # noqa: PLC0415
+    from reminder_worker.gateway import Mode  # noqa: PLC0415
+
+    if not set(scopes or []) <= set(apikeys.Scope):
+        raise SettingsError(f"--scope: {', '.join(apikeys.Scope)}")
+    path = apikeys.new(
+        platform,
+        folder,
+        mode=Mode.TEST if test else Mode.LIVE,
+        scopes={apikeys.Scope(word) for word in scopes or apikeys.Scope},
+        lasts=timedelta(days=days),
+        now=datetime.now(UTC),
+    )
+    print(f"wrote {path}: hand it to the platform, then delete it; it cannot be made again")
+
+
+@app.command("revoke")
+def revoke(
+    name: Annotated[str, typer.Argument(help="Between the second and third _ of the key.")], folder: Folder
+) -> None:
+    """Forget a key for the HTTP API; a running gateway refuses it from then on.
+
+    Example: reminder-worker keys revoke k3m9x2ab keys
+    """
+    from reminder_worker import apikeys  # noqa: PLC0415
+
+    apikeys.revoke(name, folder)
+    print("revoked")
+
+
+@app.command("public")
+def keys_public(folder: Annotated[Path | None, typer.Argument(help="Default: the settings' keys.")] = None) -> None:
+    """Print the JSON with public keys that platforms need.
+
+    Example: reminder-worker keys public keys > worker.pub.json
+    """
+    from reminder_worker import keys, settings  # noqa: PLC0415
+
+    print(keys.public(folder or settings.read().keys, datetime.now(UTC)), end="")
+
+
+@app.command("rotate")
+def keys_rotate(folder: Annotated[Path | None, typer.Argument(help="Default: the settings' keys.")] = None) -> None:
+    """Add a pointer key beside the old ones, and forget envelope keys of weeks that are over.
+
+    Example: reminder-worker keys rotate keys
+    """
+    from reminder_worker import keys, settings  # noqa: PLC0415
+
+    done = keys.rotate(folder or settings.read().keys, datetime.now(UTC))
+    print(f"wrote {done.pointer_file}; {done.pointer_keys} pointer keys are opened now")
+    print(f"forgot the envelope keys of {done.weeks_forgotten} weeks")
+    print(f"wrote {done.public_file}: hand it to the platforms")
