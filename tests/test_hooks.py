@@ -69,6 +69,11 @@ class Served:
         signature = RequestValidator(TOKEN).compute_signature(signed_for or PUBLIC + path, form)
         return self.ask("POST", path, urlencode(form).encode(), X_Twilio_Signature=signature, **headers)
 
+    def stop(self) -> tuple[int, Any]:
+        form = {"MessageSid": "SM" + "1" * 32, "From": PHONE, "To": "+15005550006", "Body": "STOP"}
+        signature = RequestValidator(TOKEN).compute_signature(f"{PUBLIC}/v1/replies/twilio", form)
+        return self.ask("POST", "/v1/replies/twilio", urlencode(form).encode(), X_Twilio_Signature=signature)
+
 
 @pytest.fixture
 def schedule(client: store.Client) -> Schedule:
@@ -156,14 +161,14 @@ def test_a_body_over_the_limit_is_not_read(served: Served) -> None:
 
 
 def test_a_body_that_drips_is_given_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hooks, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr("reminder_worker.serving.PATIENCE", 0.1)
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as slow:
         slow.sendall(b"POST /v1/replies/twilio HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\na=")
         assert slow.recv(100).startswith(b"HTTP/1.1 413")
 
 
-def test_connections_that_say_nothing_keep_nobody_out(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hooks, "AT_ONCE", 5)
+def test_connections_that_say_nothing_keep_nobody_out(served: Served, application: Hooks) -> None:
+    application.receipts.most = 5
     idle = [socket.create_connection(("127.0.0.1", served.port), timeout=10) for _ in range(20)]
     assert served.receipt()[0] == 200
     for one in idle:
@@ -171,15 +176,21 @@ def test_connections_that_say_nothing_keep_nobody_out(served: Served, monkeypatc
 
 
 def test_a_connection_that_says_nothing_is_closed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hooks, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr("reminder_worker.serving.PATIENCE", 0.1)
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as silent:
         assert silent.recv(1) == b""
 
 
-def test_too_many_calls_at_once_are_told_to_come_back(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hooks, "AT_ONCE", 0)
+def test_too_many_calls_at_once_are_told_to_come_back(served: Served, application: Hooks) -> None:
+    application.receipts.most = 0
     status, document = served.receipt()
     assert (status, document["title"]) == (503, "busy")
+
+
+def test_a_flood_of_receipts_does_not_hold_up_a_stop(served: Served, application: Hooks) -> None:
+    application.receipts.most = 0
+    assert served.stop() == (200, None)
+    assert served.schedule.client.llen(b"rw:{0}:notes") == 1
 
 
 def test_nothing_leads_elsewhere(served: Served) -> None:
@@ -233,10 +244,7 @@ def test_a_fault_of_a_plug_in_shows_nothing(
 
 
 def test_a_reply_is_answered_with_nothing_that_a_provider_would_text(served: Served) -> None:
-    form = {"MessageSid": "SM" + "1" * 32, "From": PHONE, "To": "+15005550006", "Body": "STOP"}
-    signature = RequestValidator(TOKEN).compute_signature(f"{PUBLIC}/v1/replies/twilio", form)
-    answer = served.ask("POST", "/v1/replies/twilio", urlencode(form).encode(), X_Twilio_Signature=signature)
-    assert answer == (200, None)
+    assert served.stop() == (200, None)
     assert served.schedule.client.llen(b"rw:{0}:notes") == 1
 
 

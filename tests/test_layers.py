@@ -20,7 +20,7 @@ MODULES = {
 # From the top down; a module imports from its own layer or from those below. Not all of them have to exist.
 LAYERS = [
     {"cli", "keycommands", "demo", "testing"},
-    {"scheduler", "worker", "pulse", "web", "api", "hooks", "ops", "enqueue", "screen"},
+    {"scheduler", "worker", "pulse", "web", "api", "hooks", "serving", "ops", "enqueue", "screen"},
     {"delivery", "reconciling", "answering", "inbox", "receipts", "replies", "events"} | {"client", "doctor", "lint"},
     {"routes", "gate", "wire", "sending", "drafting", "templates", "contacts", "providers", "keys", "status"},
     {"sealing", "gateway", "apikeys", "opening", "ratchet", "keyfiles", "schedule", "store", "broker", "embedded"}

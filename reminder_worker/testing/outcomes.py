@@ -16,7 +16,7 @@ from reminder_worker import keys, store
 from reminder_worker.delivery import new_reference
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import Reason
-from reminder_worker.hooks import Hooks, server
+from reminder_worker.hooks import Hooks
 from reminder_worker.inbox import Inbox
 from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import Claim, Entry, Outcome
@@ -24,6 +24,7 @@ from reminder_worker.providers import Provider, Role
 from reminder_worker.receipts import Receipts
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys
+from reminder_worker.serving import server
 from reminder_worker.testing.case import Case
 from reminder_worker.testing.promises import NUMBER, leaks
 from reminder_worker.testing.reports import HOOKS, REPLIES, SAID
