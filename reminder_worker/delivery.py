@@ -88,7 +88,7 @@ class Delivery:
             closed.append(answer)
             if answer.reason in _WHOEVER_CARRIES_IT:
                 break
-        self._schedule.settle(claim.wake, self._later(claim, closed, order.expires), token=claim.token)
+        self._schedule.settle(claim.wake, _later(claim, closed, order.expires), token=claim.token)
 
     def _attempt(self, claim: Claim, order: Order, whom: Recipient, provider: Provider) -> _Closed | None:
         """Ask one provider, if that is allowed now; return why it did not accept, or None when that was all."""
@@ -183,25 +183,33 @@ class Delivery:
         after = error.retry_after if isinstance(error, Throttled) else None
         return None if final else _Closed(error.reason, timedelta(seconds=after or 0))
 
-    def _later(self, claim: Claim, closed: list[_Closed], expires: datetime) -> Outcome:
-        """Choose when to try again; what would come too late has ended."""
-        reachable = [one for one in closed if one.reason is not Reason.NOT_ALLOWED_HERE]
-        if closed and not reachable:
-            return Outcome.final(State.FAILED, Reason.NOT_ALLOWED_HERE, FailureClass.TECHNICAL)
-        if not closed:  # no route leads there: an operator can still mend the settings
-            reachable = [_Closed(Reason.MISCONFIGURED)]
-        last = reachable[-1].reason
-        if last is Reason.PHONE_CAPPED:
-            return Outcome.final(State.FAILED, last, FailureClass.TEMPORARY)
-        tried = [one for one in reachable if one.asked]
-        if tried:
-            reason, delay = tried[-1].reason, max(backoff(claim.tries), *(one.wait for one in tried))
-        else:
-            soonest = min(reachable, key=lambda one: one.wait)
-            reason, delay = soonest.reason, _hold(soonest)
-        if claim.now + delay >= expires:  # ended here: a shorter wait would tell Redis when it expires
-            return _expired(reason)
-        return Outcome.retry(reason, delay) if tried else Outcome.hold(reason, delay)
+
+def postponed(claim: Claim, error: NotSent, expires: datetime) -> Outcome:
+    """Say what becomes of a reminder whose contact cannot be told now: a later time, as after any failure."""
+    after = error.retry_after if isinstance(error, Throttled) else None
+    asked = error.reason is not Reason.CIRCUIT_OPEN
+    return _later(claim, [_Closed(error.reason, timedelta(seconds=after or 0), asked=asked)], expires)
+
+
+def _later(claim: Claim, closed: list[_Closed], expires: datetime) -> Outcome:
+    """Choose when to try again; what would come too late has ended."""
+    reachable = [one for one in closed if one.reason is not Reason.NOT_ALLOWED_HERE]
+    if closed and not reachable:
+        return Outcome.final(State.FAILED, Reason.NOT_ALLOWED_HERE, FailureClass.TECHNICAL)
+    if not closed:  # no route leads there: an operator can still mend the settings
+        reachable = [_Closed(Reason.MISCONFIGURED)]
+    last = reachable[-1].reason
+    if last is Reason.PHONE_CAPPED:
+        return Outcome.final(State.FAILED, last, FailureClass.TEMPORARY)
+    tried = [one for one in reachable if one.asked]
+    if tried:
+        reason, delay = tried[-1].reason, max(backoff(claim.tries), *(one.wait for one in tried))
+    else:
+        soonest = min(reachable, key=lambda one: one.wait)
+        reason, delay = soonest.reason, _hold(soonest)
+    if claim.now + delay >= expires:  # ended here: a shorter wait would tell Redis when it expires
+        return _expired(reason)
+    return Outcome.retry(reason, delay) if tried else Outcome.hold(reason, delay)
 
 
 def left(claim: Claim | OpenAttempt, expires: datetime) -> timedelta:

@@ -11,6 +11,8 @@ class Reason(StrEnum):
 
     # A job that is refused when it is handed in (the platform can mend it).
     MALFORMED = "malformed"
+    MEDIA_TYPE = "media_type"
+    TOO_LARGE = "too_large"
     UNKNOWN_FIELD = "unknown_field"
     MISSING_FIELD = "missing_field"
     REFERENCE_INVALID = "reference_invalid"
@@ -33,6 +35,14 @@ class Reason(StrEnum):
     NUMBER_SATELLITE = "number_satellite"
     COUNTRY_NOT_ALLOWED = "country_not_allowed"
 
+    # A contact that a platform resolves when its text goes out.
+    CONTACT_GONE = "contact_gone"  # the platform says that there is none, or none any more
+    RESOLVER_AWAY = "resolver_away"  # no connection, no answer in time, or a fault of its own
+    RESOLVER_REFUSED = "resolver_refused"  # it does not accept our request, or sends us elsewhere
+    RESOLVER_UNREADABLE = "resolver_unreadable"  # it answers what cannot be used
+    RESOLVER_MISSING = "resolver_missing"  # the settings have no resolver_url for this platform
+    ADDRESS_PRIVATE = "address_private"  # its name leads into a network of ours
+
     # An envelope that does not open: forged, damaged, replayed, or for somebody else.
     VERSION_UNKNOWN = "version_unknown"
     KEY_UNKNOWN = "key_unknown"
@@ -54,7 +64,7 @@ class Reason(StrEnum):
     NOT_ALLOWED_HERE = "not_allowed_here"  # outside production, and not on allow_numbers
 
     # Why nobody was asked at all: our own limits.
-    CIRCUIT_OPEN = "circuit_open"  # the provider failed too often; it is tried again soon
+    CIRCUIT_OPEN = "circuit_open"  # the provider, or the resolver, failed too often; it is tried again soon
     RATE_LIMITED = "rate_limited"  # no more texts a second than the provider, or the sender, may carry
     SPEND_CAPPED = "spend_capped"  # the provider has cost what it may cost today
     PLATFORM_CAPPED = "platform_capped"  # the platform has sent what it may send today
@@ -119,10 +129,10 @@ class NotSent(ReminderError):
 
 
 class Throttled(NotSent):
-    """Not accepted because of a rate limit; ``retry_after`` is in seconds where the provider said so."""
+    """Not now, because of a rate limit; ``retry_after`` is in seconds where it was said."""
 
-    def __init__(self, retry_after: float | None = None) -> None:
-        super().__init__(Reason.THROTTLED)
+    def __init__(self, retry_after: float | None = None, reason: Reason = Reason.THROTTLED) -> None:
+        super().__init__(reason)
         self.retry_after = retry_after
 
 

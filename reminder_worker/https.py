@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from reminder_worker.addresses import is_public
 from reminder_worker.errors import Ambiguous, NotSent, Reason
 
 ANSWER_LIMIT = 64 * 1024  # bytes
@@ -37,10 +38,12 @@ class Answer:
 
 
 class Site:
-    """One base URL and its idle connections; safe to share between threads."""
+    """One base URL and its idle connections; safe to share between threads. ``public_only``: no network of ours."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, *, answer_limit: int = ANSWER_LIMIT, public_only: bool = False) -> None:
         self._url = urlsplit(check_url(base_url))
+        self._answer_limit = answer_limit
+        self._public_only = public_only
         self._tls = _tls() if self._url.scheme == "https" else None
         self._idle: deque[_Connection] = deque()
         self.close = weakref.finalize(self, _close_all, self._idle)
@@ -64,7 +67,7 @@ class Site:
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, deadline: float
     ) -> "_Connection | None":
         """Connect and get a request ready; no byte of it leaves. None where that fails."""
-        connection = self._take() or _Connection(self._url, self._tls)
+        connection = self._take() or _Connection(self._url, self._tls, public_only=self._public_only)
         try:
             connection.begin(deadline)
             connection.putrequest(method, self._url.path.rstrip("/") + path)
@@ -83,8 +86,8 @@ class Site:
         try:
             connection.endheaders(body)
             with connection.getresponse() as response:
-                content = response.read(ANSWER_LIMIT + 1)
-                whole = not response.length and len(content) <= ANSWER_LIMIT and response.status >= http.client.OK
+                content = response.read(self._answer_limit + 1)
+                whole = not response.length and len(content) <= self._answer_limit and response.status >= http.client.OK
                 reusable = whole and response.isclosed() and not response.will_close
         except Exception:  # noqa: BLE001 whatever went wrong: the request may have arrived
             return None
@@ -189,10 +192,11 @@ class _Connection(http.client.HTTPConnection):
     idle_since = 0.0
     sock: Any  # a _Socket or _TLSSocket, once it is open
 
-    def __init__(self, url: SplitResult, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, url: SplitResult, tls: ssl.SSLContext | None, *, public_only: bool) -> None:
         self.default_port = http.client.HTTPS_PORT if tls else http.client.HTTP_PORT
         super().__init__(url.hostname or "", url.port)
         self._tls = tls
+        self._public_only = public_only
 
     def begin(self, deadline: float) -> None:
         """Open, unless it is open, and let everything that follows end at ``deadline``."""
@@ -202,7 +206,7 @@ class _Connection(http.client.HTTPConnection):
         self.sock.deadline = deadline
 
     def _open(self, deadline: float) -> socket.socket:
-        plain = _reach(self.host, self.port, deadline)
+        plain = _reach(self.host, self.port, deadline, public_only=self._public_only)
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             plain.settimeout(_left(deadline))  # the handshake as a whole keeps to it
@@ -220,9 +224,13 @@ class _Connection(http.client.HTTPConnection):
             return not selector.select(0)
 
 
-def _reach(host: str, port: int, deadline: float) -> _Socket:
+def _reach(host: str, port: int, deadline: float, *, public_only: bool) -> _Socket:
     """Connect to the first address that answers; each gets a fair share of the time left."""
-    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)  # once: what is checked is what is connected to
+    if public_only:
+        addresses = [one for one in addresses if is_public(str(one[4][0]))]
+        if not addresses:
+            raise NotSent(Reason.ADDRESS_PRIVATE, left=False)
     for position, (family, kind, protocol, _, address) in enumerate(addresses):
         candidate = _Socket(family, kind, protocol)
         try:

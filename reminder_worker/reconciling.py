@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from reminder_worker.delivery import Delivery, Order, left, refused
-from reminder_worker.errors import Reason, Rejected
+from reminder_worker.errors import NotSent, Reason, Rejected
 from reminder_worker.gate import Admission, Gate
 from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import OpenAttempt, Outcome
@@ -40,34 +40,41 @@ class Reconciling:
     def look(self, attempt: OpenAttempt, reopen: Reopen) -> None:
         """Find out what became of an attempt whose worker is gone; in doubt it stays as it is.
 
-        ``reopen`` gives the text again, or None where it must not be sent any more.
+        ``reopen`` gives the text again, or None where it must not be sent any more; it raises NotSent where that
+        cannot be told now. What might be settled once it can is waited for, as for a provider that does not answer.
         """
         provider = self._carriers.get(attempt.provider)
-        if provider is not None and self._again(attempt, provider, reopen):
+        order, away = self._reopened(attempt, provider, reopen)
+        if provider is not None and order is not None and self._again(attempt, provider, order):
             return
-        found, answered = self._find(attempt, provider, reopen)
+        found, answered = self._find(attempt, provider, order)
         if provider is not None and found is not None:
             self._delivery.accepted(attempt.wake, provider, attempt.reference, found)
             log.info("attempt_resolved", extra={"provider": attempt.provider, "state": State.SENT})
             return
-        if attempt.now - attempt.asked < _patience(provider, answered=answered):
+        if attempt.now - attempt.asked < _patience(provider, answered=answered, away=away):
             return
         if answered or self._resend_unknown:
             self._settle(attempt, Outcome.retry(Reason.AMBIGUOUS, timedelta()))
         else:
             self._settle(attempt, Outcome.final(State.UNKNOWN, Reason.AMBIGUOUS, FailureClass.TECHNICAL))
 
-    def _again(self, attempt: OpenAttempt, provider: Provider, reopen: Reopen) -> bool:
+    def _reopened(self, attempt: OpenAttempt, provider: Provider | None, reopen: Reopen) -> tuple[Order | None, bool]:
+        """Get the text of an attempt where its provider can use it; the second value: not now, but later."""
+        if provider is None or not (provider.capabilities.searches or _is_remembered(attempt, provider)):
+            return None, False
+        try:
+            return reopen(attempt), False
+        except NotSent:
+            return None, True
+
+    def _again(self, attempt: OpenAttempt, provider: Provider, order: Order) -> bool:
         """Send with the same reference where the provider deduplicates; tell whether that settled it.
 
         Only acceptance and a final refusal speak of the first call as well: any other answer is the second's alone.
         """
-        can = provider.capabilities
-        if not can.deduplicates or attempt.now - attempt.asked >= can.deduplicates_within:
-            return False
-        order = reopen(attempt)
-        text = None if order is None else _text(attempt, order)
-        if order is None or text is None or text.valid_for <= timedelta():
+        text = _text(attempt, order)
+        if not _is_remembered(attempt, provider) or text.valid_for <= timedelta():
             return False
         whom = self._gate.recipient(attempt, order.platform, text.to)
         admission = self._gate.admit(provider, whom, text.segments)
@@ -90,14 +97,14 @@ class Reconciling:
         log.info("attempt_resolved", extra={"provider": attempt.provider, "state": State.SENT})
         return True
 
-    def _find(self, attempt: OpenAttempt, provider: Provider | None, reopen: Reopen) -> tuple[Sent | None, bool]:
+    def _find(self, attempt: OpenAttempt, provider: Provider | None, order: Order | None) -> tuple[Sent | None, bool]:
         """Ask the provider; the second value tells whether it answered: "not found" is a proof then, in due time."""
         if provider is None:
             return None, False
         try:
             if provider.capabilities.finds_by_reference:
                 return provider.find(attempt.reference), True
-            if provider.capabilities.searches and (order := reopen(attempt)) is not None:
+            if provider.capabilities.searches and order is not None:
                 return provider.search(_text(attempt, order), attempt.asked), False
         except Exception as error:  # noqa: BLE001 - a plug-in's error is no answer
             log.warning("look_up_failed", extra={"provider": provider.name, "error": type(error).__name__})
@@ -114,9 +121,20 @@ def _text(attempt: OpenAttempt, order: Order) -> Text:
     return Text(order.contact.phone, order.draft.body, order.draft.segments, attempt.reference, useful)
 
 
-def _patience(provider: Provider | None, *, answered: bool) -> timedelta:
-    """Say how old an attempt must be before "not found", or no answer at all, decides it."""
-    if provider is None or not provider.capabilities.settles:
+def _is_remembered(attempt: OpenAttempt, provider: Provider) -> bool:
+    """Tell whether the provider takes the same reference for the same text, still."""
+    can = provider.capabilities
+    return can.deduplicates and attempt.now - attempt.asked < can.deduplicates_within
+
+
+def _patience(provider: Provider | None, *, answered: bool, away: bool) -> timedelta:
+    """Say how old an attempt must be before "not found", or no answer at all, decides it.
+
+    ``away``: it is not the provider that did not answer, but who knows the number that it is to be asked with.
+    """
+    if provider is None:
         return timedelta()
-    capable, settles = provider.capabilities.finds_by_reference, provider.capabilities.settles_within
-    return max(settles, PATIENCE) if capable and not answered else settles
+    can = provider.capabilities
+    settles = can.settles_within if can.settles else timedelta()
+    asked_again = away or (can.settles and can.finds_by_reference)
+    return max(settles, PATIENCE) if asked_again and not answered else settles

@@ -55,6 +55,11 @@ def _quiet(value: Any) -> Any:
     return value if value is None or isinstance(value, QuietHours) else QuietHours.parse(str(value))
 
 
+def _keep_url(value: str) -> str:
+    check_url(value)
+    return value  # with its last slash: it is asked for as it is written
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
 
@@ -73,6 +78,12 @@ class Platform(_Table):
     locations: Literal["lint"] = "lint"
     countries: list[Annotated[str, Field(pattern="^[A-Z]{2}$")]] = []
     daily_cap: int = Field(default=10_000, ge=1)  # texts a day, so that a stolen key is no fortune
+    resolver_url: Annotated[str, AfterValidator(_keep_url)] | None = None  # where contact: pointers are resolved
+    resolver_secret_file: Path | None = None
+    resolver_private: bool = False  # it is in a network of ours, or on this machine
+    events_url: Annotated[str, AfterValidator(_keep_url)] | None = None  # where it is told what became of reminders
+    events_secret_file: Path | None = None
+    api_rate: int = Field(default=200, ge=1, le=100_000)  # reminders a second through the HTTP API
 
     @field_validator("sender")
     @classmethod
@@ -85,6 +96,10 @@ class Platform(_Table):
     def _complete(self) -> "Platform":
         if self.level is Level.SENDER and not self.sender:
             raise ValueError('level "sender" needs a sender')
+        if (self.resolver_url is None) != (self.resolver_secret_file is None):
+            raise ValueError("resolver_url and resolver_secret_file need each other")
+        if (self.resolver_url or "").startswith("http:") and not self.resolver_private:
+            raise ValueError("a resolver on this machine needs resolver_private = true")
         return self
 
 

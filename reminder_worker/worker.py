@@ -13,12 +13,12 @@ from itertools import chain
 import dramatiq
 
 from reminder_worker import broker as queue
-from reminder_worker import contacts, disclosure, doctor, job, logs, providers, settings, store
+from reminder_worker import disclosure, doctor, job, logs, providers, settings, store
 from reminder_worker.answering import Answering
-from reminder_worker.contacts import Contact
-from reminder_worker.delivery import Delivery, Order, refused
+from reminder_worker.contacts import Contact, Contacts
+from reminder_worker.delivery import Delivery, Order, postponed, refused
 from reminder_worker.drafting import Draft, Templates
-from reminder_worker.errors import Reason, Refused, SettingsError, Unopenable
+from reminder_worker.errors import NotSent, Reason, Refused, SettingsError, Unopenable
 from reminder_worker.gate import Gate
 from reminder_worker.inbox import Inbox
 from reminder_worker.job import FailureClass, Job, Level, State
@@ -52,8 +52,8 @@ class Worker:
         keys: WorkerKeys,
         signers: Mapping[bytes, Signer],
         platforms: Mapping[str, Platform],
+        contacts: Contacts,
         templates: Templates,
-        optouts: OptOuts,
         carriers: Carriers,
         delivery: Delivery,
         reconciling: Reconciling,
@@ -63,8 +63,8 @@ class Worker:
         self._keys = keys
         self._signers = signers
         self._platforms = platforms
+        self._contacts = contacts
         self._templates = templates
-        self._optouts = optouts
         self.carriers = carriers
         self._delivery = delivery
         self._reconciling = reconciling
@@ -86,15 +86,16 @@ class Worker:
             draft = self._draft(name, opened, contact)
         except (Unopenable, Refused) as error:
             self._settle(claim, ending(error))
+        except NotSent as error:  # the platform could not be asked where it goes
+            self._settle(claim, postponed(claim, error, slot.expires))
         else:
             self._delivery.deliver(claim, Order(name, contact, draft, slot.expires))
 
     def _reopen(self, attempt: OpenAttempt) -> Order | None:
-        """Give the text of an attempt in doubt again; None where it must not be sent any more."""
-        self._optouts.catch_up()
+        """Give the text of an attempt in doubt again; None where it must not be sent any more. Raises NotSent."""
         try:
             name, opened, slot = self._open(attempt)
-            contact = self._resolve(name, opened)
+            contact = self._resolve(name, opened, catch_up=True)
             wrong = wrong_moment(opened, slot, self._platforms[name].quiet_hours, attempt.now)
             expires = attempt.now if wrong else slot.expires  # in quiet hours it is looked for, and not sent
             return Order(name, contact, self._draft(name, opened, contact), expires)
@@ -111,13 +112,10 @@ class Worker:
             raise Unopenable(Reason.MALFORMED)
         return sealed.platform, opened, planned[claim.wake.lead]
 
-    def _resolve(self, platform: str, opened: Job) -> Contact:
-        """Open the pointer and find the phone behind it, which wants texts. Raises Unopenable, Refused."""
+    def _resolve(self, platform: str, opened: Job, *, catch_up: bool = False) -> Contact:
+        """Open the pointer and find the phone behind it, which wants texts. Raises Unopenable, Refused, NotSent."""
         address = open_pointer(self._keys, platform, opened.pointer)
-        contact = contacts.resolve(address.uri, address.language, self._platforms[platform].countries)
-        if self._optouts.has(platform, contact.phone):
-            raise Refused(Reason.OPTED_OUT, "phone", "wants no more texts")
-        return contact
+        return self._contacts.find(platform, address.uri, address.language, catch_up=catch_up)
 
     def _draft(self, platform: str, opened: Job, contact: Contact) -> Draft:
         """Write the text; a place that discloses is left out."""
@@ -159,9 +157,11 @@ class Worker:
 
 
 def ending(error: Unopenable | Refused) -> Outcome:
-    """Say how a reminder ends that cannot be opened, or whose phone may not be texted."""
+    """Say how a reminder ends that cannot be opened, whose platform took it back, or whose phone may not be texted."""
     if isinstance(error, Unopenable):
         return Outcome.final(State.REJECTED, error.reason, FailureClass.PERMANENT)
+    if error.reason is Reason.CONTACT_GONE:
+        return Outcome.final(State.CANCELLED, error.reason, FailureClass.PERMANENT)
     return refused(error.reason)
 
 
@@ -222,6 +222,7 @@ def assemble(chosen: Settings, schedule: Schedule, keys: WorkerKeys, found: Mapp
     """Put a worker together from its keys and its providers. Raises SettingsError."""
     tags, templates = Tags.load(chosen.keys), Templates.load(chosen.templates)
     optouts, receipts = OptOuts(schedule, tags, chosen.platforms), Receipts(schedule)
+    contacts = Contacts.load(schedule, tags, chosen.platforms, optouts)
     carriers = Carriers(found, allow_numbers=None if chosen.production else chosen.allow_numbers)
     gate = Gate(
         schedule,
@@ -237,5 +238,5 @@ def assemble(chosen: Settings, schedule: Schedule, keys: WorkerKeys, found: Mapp
     reconciling = Reconciling(schedule, carriers, gate, delivery, resend_unknown=chosen.on_unknown == "resend")
     answering = Answering(schedule, keys, tags, optouts, carriers, templates)
     return Worker(
-        schedule, keys, signers, chosen.platforms, templates, optouts, carriers, delivery, reconciling, answering
+        schedule, keys, signers, chosen.platforms, contacts, templates, carriers, delivery, reconciling, answering
     )

@@ -13,6 +13,7 @@ from clock import START, Clock
 from reminder_worker import keys, providers
 from reminder_worker.answering import Answering
 from reminder_worker.client import Appointment, Client
+from reminder_worker.contacts import Contacts
 from reminder_worker.delivery import Delivery
 from reminder_worker.drafting import Templates
 from reminder_worker.gate import Gate
@@ -162,8 +163,8 @@ class Practice:
             self.private,
             load_signers({"clinic": chosen.verify_key, "other": other.verify_key}),
             {"clinic": chosen, "other": other},
+            Contacts.load(schedule, self.office.tags, {"clinic": chosen, "other": other}, self.office.optouts),
             Templates.load(),
-            self.office.optouts,
             self.office.carriers,
             self.office.delivery,
             self.office.reconciling,

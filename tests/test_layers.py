@@ -20,14 +20,39 @@ MODULES = {
 # From the top down; a module imports from its own layer or from those below. Not all of them have to exist.
 LAYERS = [
     {"cli", "keycommands", "demo", "testing"},
-    {"scheduler", "worker", "pulse", "web", "api", "hooks", "serving", "ops", "enqueue", "screen"},
+    {
+        "scheduler",
+        "worker",
+        "pulse",
+        "web",
+        "api",
+        "verdicts",
+        "hooks",
+        "serving",
+        "reception",
+        "ops",
+        "enqueue",
+        "screen",
+    },
     {"delivery", "reconciling", "answering", "inbox", "receipts", "replies", "events"} | {"client", "doctor", "lint"},
-    {"routes", "gate", "wire", "sending", "drafting", "templates", "contacts", "providers", "keys", "status"},
+    {
+        "routes",
+        "gate",
+        "circuit",
+        "wire",
+        "sending",
+        "drafting",
+        "templates",
+        "contacts",
+        "providers",
+        "keys",
+        "status",
+    },
     {"sealing", "gateway", "apikeys", "opening", "ratchet", "keyfiles", "schedule", "store", "broker", "embedded"}
-    | {"optouts", "notes"},
+    | {"optouts", "notes", "commits", "durability", "pressure"},
     {"ledger", "job", "plan", "disclosure", "errors", "metrics", "settings", "logs", "numbers", "https"}
     | {"encoding", "folding", "lifeline", "stems", "words", "segments", "records", "dates", "clocks"}
-    | {"answers", "webhooks", "signatures", "timeliness"},
+    | {"answers", "webhooks", "documents", "signatures", "addresses", "timeliness"},
 ]
 LONGEST_MODULE, LONGEST_FUNCTION = 250, 30  # lines
 LONGER = {

@@ -388,7 +388,6 @@ def test_a_place_that_discloses_and_got_this_far_is_left_out(
         ("tel:+33639980042", Reason.NUMBER_INVALID),
         ("tel:+33899123456", Reason.NUMBER_PREMIUM),
         ("tel:+447911123411", Reason.COUNTRY_NOT_ALLOWED),
-        ("contact:token", Reason.POINTER_INVALID),
     ],
 )
 def test_a_number_that_may_not_be_texted_fails(

@@ -1,10 +1,18 @@
 """From an opened pointer to a phone, at the last moment; what comes out lives in memory for one reminder."""
 
-from collections.abc import Collection
+import logging
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
-from reminder_worker.contacts import tel
-from reminder_worker.errors import Reason, Refused
+from reminder_worker.contacts import http, tel
+from reminder_worker.contacts.http import Resolver
+from reminder_worker.errors import NotSent, Reason, Refused
+from reminder_worker.optouts import OptOuts, Tags
+from reminder_worker.schedule import Schedule
+from reminder_worker.settings import Platform
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +23,44 @@ class Contact:
     language: str = field(repr=False)  # BCP 47
 
 
-def resolve(uri: str, language: str, countries: Collection[str]) -> Contact:
-    """Turn a pointer's URI into a contact. Raises Refused where it names no phone that may be texted."""
+class Contacts:
+    """Whom pointers lead to, and whether they want texts; safe to use from many threads."""
+
+    def __init__(self, platforms: Mapping[str, Platform], resolvers: Mapping[str, Resolver], optouts: OptOuts) -> None:
+        self._platforms = platforms
+        self._resolvers = resolvers
+        self._optouts = optouts
+
+    @classmethod
+    def load(cls, schedule: Schedule, tags: Tags, platforms: Mapping[str, Platform], optouts: OptOuts) -> Self:
+        """Make ready to ask platforms. Raises SettingsError."""
+        return cls(platforms, http.load(schedule, tags, platforms), optouts)
+
+    def find(self, platform: str, uri: str, language: str, *, catch_up: bool = False) -> Contact:
+        """Find the phone behind a pointer, which wants texts; ``catch_up`` where nobody asks for the newest STOP again.
+
+        Raises Refused where nobody may be texted, NotSent where that cannot be told now; StoreUnavailable.
+        """
+        contact = resolve(uri, language, self._platforms[platform].countries, self._resolvers.get(platform))
+        if catch_up:
+            self._optouts.catch_up()
+        if self._optouts.has(platform, contact.phone):
+            raise Refused(Reason.OPTED_OUT, "phone", "wants no more texts")
+        return contact
+
+
+def resolve(uri: str, language: str, countries: Collection[str], resolver: Resolver | None = None) -> Contact:
+    """Turn a pointer's URI into a contact, with the help of the platform's resolver for a token.
+
+    Raises Refused where it leads to no phone that may be texted, NotSent where that cannot be told now.
+    """
     scheme, _, rest = uri.partition(":")
-    if scheme != "tel":
-        raise Refused(Reason.POINTER_INVALID, "pointer", "only tel: pointers can be resolved here")
-    return Contact(tel.phone(rest, countries), language)
+    if scheme == "tel":
+        return Contact(tel.phone(rest, countries), language)
+    if scheme != "contact":
+        raise Refused(Reason.POINTER_INVALID, "pointer", "only tel: and contact: can be resolved")
+    if resolver is None:  # an operator can still mend the settings
+        log.error("resolver_missing")
+        raise NotSent(Reason.RESOLVER_MISSING)
+    found = resolver.find(rest)
+    return Contact(tel.phone(found.phone, countries), found.language or language)

@@ -1,0 +1,141 @@
+"""``contact:`` pointers: the platform says at the last moment whom a token stands for, at the one URL of its settings.
+
+docs/contacts.md is the contract. Token, number and language live in memory for one call: nothing is cached, and nothing
+of an answer enters a log or an error, which name the platform's setting.
+"""
+
+import logging
+import secrets
+import time
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+
+from reminder_worker import answers
+from reminder_worker.circuit import Circuit
+from reminder_worker.documents import read_object
+from reminder_worker.errors import Ambiguous, NotSent, Reason, Refused, Throttled
+from reminder_worker.gate import Result
+from reminder_worker.https import Answer, Site
+from reminder_worker.optouts import Tags
+from reminder_worker.schedule import Schedule
+from reminder_worker.sealing import is_address
+from reminder_worker.settings import Platform
+from reminder_worker.signatures import Secret, sign
+
+DEADLINE = 3.0  # seconds for the whole call
+ANSWER_LIMIT = 1024  # bytes
+OK, TOO_MANY, FAULT = 200, 429, 500
+GONE = frozenset({404, 410})
+
+_MEND = frozenset({Reason.ADDRESS_PRIVATE, Reason.RESOLVER_REFUSED, Reason.RESOLVER_UNREADABLE})
+_RESULTS = {  # what an answer means for the next calls; any other is a sign of life
+    Reason.RESOLVER_AWAY: Result.FAILED,
+    Reason.RESOLVER_REFUSED: Result.MISCONFIGURED,
+    Reason.ADDRESS_PRIVATE: Result.MISCONFIGURED,
+    Reason.THROTTLED: Result.THROTTLED,
+}
+
+log = logging.getLogger(__name__)
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Whom a token stands for."""
+
+    phone: str
+    language: str | None = None
+
+    def __repr__(self) -> str:
+        """Show nothing of a person."""
+        return "Found()"
+
+
+class Line:
+    """The way to one resolver: signed requests, bounded answers; safe to share between threads."""
+
+    def __init__(self, url: str, secret: Secret, *, private: bool = False) -> None:
+        parts = urlsplit(url)
+        base = f"{parts.scheme}://{parts.netloc}"
+        self._site = Site(base, answer_limit=ANSWER_LIMIT, public_only=not private)
+        self._path = parts.path or "/"
+        self._secret = secret
+        self.close = self._site.close
+
+    def ask(self, token: str) -> Answer:
+        """Ask once whom a token stands for. Raises NotSent (resolver_away, address_private)."""
+        body = msgspec.json.encode({"contact": token})
+        try:
+            return self.post(body, sign(self._secret, secrets.token_urlsafe(16), int(time.time()), body))
+        except (NotSent, Ambiguous) as error:  # to ask twice does no harm
+            private = error.reason is Reason.ADDRESS_PRIVATE
+            raise NotSent(error.reason if private else Reason.RESOLVER_AWAY) from None
+
+    def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Send a request as it is. Raises NotSent and Ambiguous."""
+        deadline = time.monotonic() + DEADLINE
+        return self._site.call(
+            "POST", self._path, headers={"Content-Type": "application/json", **headers}, body=body, deadline=deadline
+        )
+
+
+class Resolver:
+    """One platform's resolver, behind its circuit; safe to use from many threads."""
+
+    def __init__(self, line: Line, circuit: Circuit) -> None:
+        self._line = line
+        self._circuit = circuit
+
+    def find(self, token: str) -> Found:
+        """Ask whom a token stands for.
+
+        Raises Refused (contact_gone), and NotSent where it cannot be told now; StoreUnavailable.
+        """
+        permit, status = self._circuit.admit(), None
+        try:
+            answer = self._line.ask(token)
+            status = answer.status
+            found = understand(answer)
+        except (Refused, NotSent) as error:
+            pause = error.retry_after if isinstance(error, Throttled) else None
+            self._circuit.report(permit, _RESULTS.get(error.reason, Result.OK), pause)
+            if error.reason in _MEND:
+                shown = {"code": self._circuit.what, "reason": error.reason, "status": status}
+                log.error("resolver_refused", extra=shown)  # noqa: TRY400 - there is nothing to trace
+            raise
+        self._circuit.report(permit, Result.OK)
+        return found
+
+
+def load(schedule: Schedule, tags: Tags, platforms: Mapping[str, Platform]) -> dict[str, Resolver]:
+    """Make ready to ask the platforms that have a resolver. Raises SettingsError."""
+    found = {}
+    for name, platform in platforms.items():
+        if platform.resolver_url is not None and platform.resolver_secret_file is not None:
+            secret = Secret.load(platform.resolver_secret_file)
+            line = Line(platform.resolver_url, secret, private=platform.resolver_private)
+            found[name] = Resolver(line, Circuit(schedule, tags, name))
+    return found
+
+
+def understand(answer: Answer) -> Found:
+    """Say whom an answer names. Raises Refused (contact_gone), and NotSent whose reason says what is amiss."""
+    if answer.status == OK:
+        return _read(answer.body)
+    if answer.status in GONE:
+        raise Refused(Reason.CONTACT_GONE, "pointer", "the platform knows nobody behind it")
+    after = answers.seconds(answer.headers.get("Retry-After"))
+    if answer.status == TOO_MANY:
+        raise Throttled(after)
+    if answer.status >= FAULT:
+        raise Throttled(after, Reason.RESOLVER_AWAY)
+    raise NotSent(Reason.RESOLVER_REFUSED)
+
+
+def _read(body: bytes) -> Found:
+    """Read the one object; a language that no pointer could hold counts as none."""
+    try:
+        found = msgspec.convert(read_object(body), Found)
+    except (Refused, msgspec.ValidationError):
+        raise NotSent(Reason.RESOLVER_UNREADABLE) from None
+    return found if is_address("contact:x", found.language or "") else Found(found.phone)

@@ -1,0 +1,15 @@
+#!lua flags=allow-oom
+-- Says whether a platform's resolver may be asked now, and makes the call its trial where the circuit is half open.
+-- How it went is told to report.lua; keys: admit.lua. Runs on shard 0.
+-- ARGV: name of the circuit, call
+-- Returns ms to wait (0: ask now), 1 where success is to be reported.
+
+local name, call = ARGV[1], ARGV[2]
+local circuit, TRIAL_MS = P .. 'c:' .. name, 10000
+local open_until, probe, prober, paused = unpack(redis.call('HMGET', circuit, 'until', 'probe', 'prober', 'paused'))
+
+if open_until and now < tonumber(open_until) then return {open_until - now, 0} end
+if open_until and probe and now < tonumber(probe) and prober ~= call then return {probe - now, 0} end
+if paused and now < tonumber(paused) then return {paused - now, 0} end
+if open_until then redis.call('HSET', circuit, 'probe', now + TRIAL_MS, 'prober', call) end
+return {0, redis.call('EXISTS', circuit)}
