@@ -158,11 +158,15 @@ def parse_location(text: str) -> str:
 _NAME = re.compile(r"(?!.*\d{4})[A-Za-z_][A-Za-z0-9_.-]{0,39}", re.ASCII)  # no number, no date
 
 
+def shown_name(name: object) -> str:
+    """Return a field's name as an error may show it: one that is no plain word may be data."""
+    return name if isinstance(name, str) and _NAME.fullmatch(name) else "a field"
+
+
 def check_fields(names: Iterable[object], *, allowed: frozenset[str], required: frozenset[str]) -> None:
     """Refuse what has no place in a job, by name; a name that is no plain word may be data and is not repeated."""
     present = set(names)
     for name in sorted(present - allowed, key=str):
-        shown = name if isinstance(name, str) and _NAME.fullmatch(name) else "a field"
-        raise Refused(Reason.UNKNOWN_FIELD, shown, "a reminder has no such field; leave it out")
+        raise Refused(Reason.UNKNOWN_FIELD, shown_name(name), "a reminder has no such field; leave it out")
     for missing in sorted(required - present):
         raise Refused(Reason.MISSING_FIELD, missing, "is missing")

@@ -1,0 +1,194 @@
+"""The HTTP API for booking platforms (``openapi.json``): routes, limits and answers. It sees no phone number.
+
+Every refusal is a problem document that names a field and never repeats a value.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from reminder_worker import job, serving, verdicts
+from reminder_worker.apikeys import ApiKeys, Caller, Scope
+from reminder_worker.documents import read_object
+from reminder_worker.encoding import to_text
+from reminder_worker.errors import Reason, Refused, SettingsError, StoreUnavailable
+from reminder_worker.ledger import Answer, Entry
+from reminder_worker.pressure import Pressure
+from reminder_worker.reception import Reception
+from reminder_worker.sealing import kid
+from reminder_worker.serving import Budget
+
+BODY_LIMIT, BATCH_LIMIT = 16 * 1024, 1024 * 1024  # bytes
+MOST_REMINDERS = 500  # of one batch
+AT_ONCE = {"add": 256, "batch": 8, "cancel": 64, "read": 64}  # calls under way, of all platforms
+SHARE = 4  # what one platform may take of that: a quarter
+ROUTE = "/v1/reminders"
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Request, Caller], Awaitable[Response]]
+
+
+class Api:
+    """The web application."""
+
+    def __init__(self, process: serving.Process, reception: Reception, api_keys: ApiKeys, pressure: Pressure) -> None:
+        self._process = process
+        self._reception = reception
+        self._keys = api_keys
+        self._pressure = pressure
+        self.budgets = {kind: Budget(most) for kind, most in AT_ONCE.items()}
+        self._shares: dict[tuple[str, str], Budget] = {}
+        self._openapi = (files("reminder_worker") / "openapi.json").read_bytes()
+
+    def app(self, *tasks: contextlib.AbstractAsyncContextManager[None]) -> Starlette:
+        """Return the ASGI application; ``tasks`` run as long as it does."""
+        one = ROUTE + "/{reference:path}"
+        beside = (self._reception.added.run(), self._reception.cancelled.run(), self._pressure.run(), self._refresh())
+        return self._process.app(
+            [
+                Route(f"{ROUTE}:batch", self._for("batch", self.add_batch), methods=["POST"]),
+                Route(one, self._by_method, methods=["GET", "PUT", "DELETE"]),
+                Route("/v1/keys", self.public_keys, methods=["GET"]),
+                Route("/openapi.json", self.openapi, methods=["GET"]),
+            ],
+            *map(serving.running, beside),
+            *tasks,
+        )
+
+    async def add(self, request: Request, caller: Caller) -> Response:
+        """Add one appointment, or move it."""
+        if self._pressure.full:
+            return verdicts.store_full()
+        fields = await _read(request, BODY_LIMIT)
+        entry = self._reception.seal(caller, _reference(request), fields)
+        (answer,) = await self._reception.add([entry])
+        return verdicts.answer(answer)
+
+    async def add_batch(self, request: Request, caller: Caller) -> Response:
+        """Add or move up to 500; each is answered for itself."""
+        if self._pressure.full:
+            return verdicts.store_full()
+        items = _items(await _read(request, BATCH_LIMIT))
+        wait = await self._reception.wait_for_turn(caller, Scope.ADD, len(items) - 1)
+        if wait:
+            return verdicts.too_fast(wait)
+        sealed = await run_in_threadpool(self._reception.seal_each, caller, items)
+        answers = iter(await self._reception.add([one for one in sealed if isinstance(one, Entry)]))
+        said = [next(answers) if isinstance(one, Entry) else one for one in sealed]
+        return verdicts.document({"results": [verdicts.of_batch(one) for one in said]})
+
+    async def cancel(self, request: Request, caller: Caller) -> Response:
+        """Take an appointment back."""
+        return verdicts.answer(await self._reception.cancel(caller, _reference(request)))
+
+    async def show(self, request: Request, caller: Caller) -> Response:
+        """Tell what became of an appointment."""
+        reference = _reference(request)
+        reminders = await self._reception.show(caller, reference)
+        if not reminders:
+            return verdicts.answer(Answer.MISSING)
+        return verdicts.document(self._reception.tell(reference, reminders))
+
+    async def public_keys(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's shape
+        """Tell the keys that platforms seal to, and the one that verifies records."""
+        key = bytes(self._reception.gateway.records.verify_key)
+        document = json.loads(self._reception.public.to_json())
+        return verdicts.document(document | {"record": [{"kid": to_text(kid(key)), "key": to_text(key)}]})
+
+    async def openapi(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's shape
+        """Return what describes all this."""
+        return Response(self._openapi, media_type="application/json")
+
+    async def _by_method(self, request: Request) -> Response:
+        kind, handler = {"PUT": ("add", self.add), "DELETE": ("cancel", self.cancel)}.get(
+            request.method, ("read", self.show)
+        )
+        return await self._for(kind, handler)(request)
+
+    def _for(self, kind: str, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        """Let in who may, and say in one way what went wrong."""
+        scope = Scope.ADD if kind == "batch" else Scope(kind)
+
+        async def handle(request: Request) -> Response:
+            caller = self._keys.caller(_bearer(request), datetime.now(UTC))
+            if caller is None:
+                return verdicts.unauthorised()
+            if scope not in caller.scopes or not self._reception.knows(caller):
+                return verdicts.forbidden(scope)
+            with self.budgets[kind].one_more() as room, self._share(kind, caller).one_more() as own_room:
+                if not room or not own_room:
+                    return verdicts.busy()
+                return await self._try(request, caller, scope, handler)
+
+        return handle
+
+    async def _try(self, request: Request, caller: Caller, scope: Scope, handler: Handler) -> Response:
+        try:
+            wait = await self._reception.wait_for_turn(caller, scope, 1)
+            return verdicts.too_fast(wait) if wait else await handler(request, caller)
+        except Refused as refusal:
+            return verdicts.refusal(refusal)
+        except StoreUnavailable:
+            log.warning("store_away")
+            return verdicts.store_away()
+
+    def _share(self, kind: str, caller: Caller) -> Budget:
+        """Return what one platform may take of a budget: its slow clients are to keep nobody else waiting."""
+        return self._shares.setdefault((kind, caller.platform), Budget(self.budgets[kind].most // SHARE))
+
+    async def _refresh(self) -> None:
+        """Follow keys that are made, revoked or rotated; what cannot be read now is tried again."""
+        while True:
+            await asyncio.sleep(serving.BEAT_EVERY)
+            try:
+                await run_in_threadpool(self._keys.refresh)
+                await run_in_threadpool(self._reception.refresh)
+            except SettingsError:
+                log.error("keys_unreadable")  # noqa: TRY400 - there is nothing to trace
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    return key if scheme.lower() == "bearer" else ""
+
+
+def _reference(request: Request) -> str:
+    """Read the reference from the path as it came: two of them must not become one. Raises Refused."""
+    path = request.scope["raw_path"].partition(b"?")[0]
+    try:
+        return unquote_to_bytes(path.removeprefix(f"{ROUTE}/".encode())).decode()
+    except UnicodeDecodeError:
+        raise Refused(Reason.REFERENCE_INVALID, "reference", "must be UTF-8, percent-encoded") from None
+
+
+async def _read(request: Request, limit: int) -> dict[str, Any]:
+    """Read a JSON object. Raises Refused."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" or request.headers.get("content-encoding", "identity") != "identity":
+        raise Refused(Reason.MEDIA_TYPE, "Content-Type", "send application/json, not compressed")
+    body = await serving.read_body(request, limit)
+    if body is None:
+        raise Refused(Reason.TOO_LARGE, "body", f"is larger than {limit} bytes, or came too slowly")
+    return read_object(body)
+
+
+def _items(fields: dict[str, Any]) -> list[object]:
+    names = frozenset({"reminders"})
+    job.check_fields(fields, allowed=names, required=names)
+    items = fields["reminders"]
+    if not isinstance(items, list) or not 1 <= len(items) <= MOST_REMINDERS:
+        raise Refused(Reason.MALFORMED, "reminders", f"must be a list of 1 to {MOST_REMINDERS}")
+    return items

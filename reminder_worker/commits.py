@@ -1,0 +1,51 @@
+"""Many requests, one write: what arrives while the store is busy goes to it together, and is answered together.
+
+So waiting for the disk costs each request once, and not the process once for each request.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Commits(Generic[T, R]):
+    """Collects items and writes them in the order in which they came; an answer tells that it is written."""
+
+    def __init__(self, write: Callable[[Sequence[T]], Sequence[R]], *, most: int) -> None:
+        self._write = write
+        self._most = most  # items of one write
+        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._more = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "commits")
+
+    async def put(self, items: Sequence[T]) -> list[R]:
+        """Write these, and return what became of each. Raises what the write raised."""
+        loop = asyncio.get_running_loop()
+        futures: list[asyncio.Future[R]] = [loop.create_future() for _ in items]
+        self._waiting.extend(zip(items, futures, strict=True))
+        self._more.set()
+        return [*await asyncio.gather(*futures)]
+
+    async def run(self) -> None:
+        """Write what comes, for as long as the process serves."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._more.wait()
+            batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+            if not self._waiting:
+                self._more.clear()
+            try:
+                answers = await loop.run_in_executor(self._thread, self._write, [item for item, _ in batch])
+            except Exception as error:  # noqa: BLE001 - it belongs to those who wait
+                for _, future in batch:
+                    if not future.done():  # its client may have gone
+                        future.set_exception(error)
+            else:
+                for (_, future), answer in zip(batch, answers, strict=True):
+                    if not future.done():
+                        future.set_result(answer)

@@ -1,0 +1,35 @@
+"""JSON from strangers, read strictly: one object, no name twice, no number that JSON does not have.
+
+Whoever verifies one value and acts on another has been fooled, so a doubled name is refused and not chosen from.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from reminder_worker.errors import Reason, Refused
+from reminder_worker.job import shown_name
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Read a JSON object. Raises Refused (malformed), which repeats nothing of it."""
+    try:
+        found = json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Refused(Reason.MALFORMED, "body", "is not a JSON object")
+    return found
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Refused(Reason.MALFORMED, shown_name(twice), "is there twice")
+    return found
+
+
+def _no_number(_: str) -> NoReturn:
+    raise ValueError

@@ -1,0 +1,157 @@
+"""What the gateway does for a platform that calls it: sign, seal, hand in, take back, tell what became of it.
+
+It opens nothing: not the pointer, which was sealed elsewhere, nor the job, which it seals itself to the worker's key.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+
+from reminder_worker import job, sealing
+from reminder_worker.apikeys import Caller
+from reminder_worker.client import Appointment, Client
+from reminder_worker.commits import Commits
+from reminder_worker.durability import confirm
+from reminder_worker.errors import Reason, Refused, SettingsError
+from reminder_worker.gateway import GatewayKeys, Ticket
+from reminder_worker.ledger import Answer, Entry, Reminder
+from reminder_worker.schedule import BATCH, Schedule
+from reminder_worker.sealing import PublicKeys
+from reminder_worker.settings import Platform
+
+FIELDS = frozenset({"time", "location", "pointer", "leads"})
+REQUIRED = FIELDS - {"leads"}
+CANCELS = 100  # of one write
+BURST = 10  # seconds of a platform's rate that may come at once
+SMALLEST_BURST = 500  # a whole batch
+
+
+class Reception:
+    """Serves all platforms of the settings that have API keys."""
+
+    def __init__(
+        self, schedule: Schedule, gateway: GatewayKeys, public: Path, platforms: Mapping[str, Platform], process: str
+    ) -> None:
+        self.schedule = schedule
+        self.gateway = gateway
+        self._public_file = public
+        self._platforms = platforms
+        self._process = process
+        self.added: Commits[Entry, Answer] = Commits(self._add, most=BATCH)
+        self.cancelled: Commits[bytes, Answer] = Commits(self._cancel, most=CANCELS)
+        self._clients: dict[tuple[str, str], Client] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the worker's public keys; the last ones stay where they cannot be read. Raises SettingsError."""
+        self.public = PublicKeys.load(self._public_file)
+        self._clients = {}
+
+    def knows(self, caller: Caller) -> bool:
+        """Tell whether the caller's platform is in the settings."""
+        return caller.platform in self._platforms
+
+    async def wait_for_turn(self, caller: Caller, kind: str, calls: int) -> float:
+        """Count calls against the platform's rate; return the seconds after which they may be made, else 0.
+
+        Raises StoreUnavailable.
+        """
+        rate = self._platforms[caller.platform].api_rate
+        tag = self.gateway.tag(f"{kind} {caller.mode}", caller.platform)
+        words = tag, math.ceil(1e6 / rate), max(BURST * rate, SMALLEST_BURST), calls
+        wait: int = await run_in_threadpool(self.schedule.run, "rate", 0, *words)
+        return wait / 1000
+
+    def seal(self, caller: Caller, reference: str, fields: Mapping[str, Any]) -> Entry:
+        """Plan, sign and seal one appointment. Raises Refused."""
+        if "phone" in fields:
+            raise Refused(Reason.UNKNOWN_FIELD, "phone", "numbers do not travel here: seal them into a pointer")
+        job.check_fields(fields, allowed=FIELDS, required=REQUIRED)
+        client = self._client(caller)
+        entry = client.seal(Appointment.parse({**fields, "reference": reference}))
+        if self._platforms[caller.platform].events_url is None:
+            return entry
+        return replace(entry, ticket=self.gateway.ticket(entry.id, Ticket(caller.platform, caller.mode, reference)))
+
+    def seal_each(self, caller: Caller, items: Sequence[object]) -> list[Entry | Refused]:
+        """Seal each of a batch, or tell why not."""
+        return [self._seal_item(caller, item) for item in items]
+
+    def _seal_item(self, caller: Caller, item: object) -> Entry | Refused:
+        if not isinstance(item, dict):
+            return Refused(Reason.MALFORMED, "reminders", "must hold objects")
+        reference = item.get("reference")
+        if not isinstance(reference, str):
+            return Refused(Reason.REFERENCE_INVALID, "reference", "must be a text")
+        try:
+            return self.seal(caller, reference, {name: item[name] for name in item if name != "reference"})
+        except Refused as refusal:
+            return refusal
+
+    async def add(self, entries: Sequence[Entry]) -> list[Answer]:
+        """Hand in what was sealed; an answer tells that it is as durable as configured. Raises StoreUnavailable."""
+        return await self.added.put(entries)
+
+    async def cancel(self, caller: Caller, reference: str) -> Answer:
+        """Take an appointment back; ``cancelled`` tells that no text follows. Raises Refused, StoreUnavailable."""
+        (answer,) = await self.cancelled.put([self._id(caller, reference)])
+        return answer
+
+    async def show(self, caller: Caller, reference: str) -> list[Reminder]:
+        """Return what became of each lead. Raises Refused, StoreUnavailable."""
+        return await run_in_threadpool(self.schedule.show, self._id(caller, reference))
+
+    def tell(self, reference: str, reminders: Sequence[Reminder]) -> dict[str, object]:
+        """Write down what became of an appointment, for the platform whose it is."""
+        return {"reference": reference, "reminders": [_told(one) for one in reminders]}
+
+    def _id(self, caller: Caller, reference: str) -> bytes:
+        return sealing.make_id(self.gateway.platform(caller.platform, caller.mode), reference)
+
+    def _client(self, caller: Caller) -> Client:
+        name = caller.platform, caller.mode.value
+        if name not in self._clients:
+            tenant = self._platforms[caller.platform]
+            make = partial(Client, self.schedule, self.gateway.platform(caller.platform, caller.mode), self.public)
+            self._clients[name] = make(leads=tenant.leads, quiet_hours=tenant.quiet_hours, countries=tenant.countries)
+        return self._clients[name]
+
+    def _add(self, entries: Sequence[Entry]) -> list[Answer]:
+        answers = self.schedule.add(entries)
+        confirm(self.schedule, self._process)
+        return answers
+
+    def _cancel(self, ids: Sequence[bytes]) -> list[Answer]:
+        answers = [self.schedule.cancel(id_) for id_ in ids]
+        confirm(self.schedule, self._process)
+        return answers
+
+
+def _told(reminder: Reminder) -> dict[str, object]:
+    return {
+        "lead": reminder.lead,
+        "state": reminder.state,
+        "due": _moment(reminder.due),
+        "ended": _moment(reminder.ended),
+        "attempts": reminder.attempts,
+        "reason": reminder.reason,
+        "failure_class": reminder.failure_class,
+        "reply": reminder.reply,
+    }
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def check(platforms: Mapping[str, Platform], called_by: set[str]) -> None:
+    """Refuse API keys for platforms that the settings do not know. Raises SettingsError."""
+    unknown = sorted(called_by - platforms.keys())
+    if unknown:
+        raise SettingsError(f"platforms: add a table for {', '.join(unknown)}: there are API keys for them")

@@ -1,0 +1,84 @@
+"""What the HTTP API answers: a status and a document for each answer of the ledger, and for each refusal."""
+
+import json
+
+from starlette.responses import Response
+
+from reminder_worker.errors import Reason, Refused
+from reminder_worker.ledger import Answer
+from reminder_worker.serving import LATER, problem, problem_document
+
+AGAIN = {"Retry-After": "15"}  # seconds; an attempt in flight is known by then
+STATUS = {
+    Answer.ADDED: 201,
+    Answer.UNCHANGED: 200,
+    Answer.MOVED: 200,
+    Answer.CANCELLED: 200,
+    Answer.IN_FLIGHT: 409,
+    Answer.ENDED: 409,
+    Answer.MISSING: 404,
+}
+WHY = {
+    Answer.IN_FLIGHT: "a provider is being called: this text may arrive; ask again shortly",
+    Answer.ENDED: "nothing was left to take back: see what became of it",
+    Answer.MISSING: "there is no such appointment, or not any more",
+}
+
+_REFUSAL_STATUS = {Reason.MALFORMED: 400, Reason.MEDIA_TYPE: 415, Reason.TOO_LARGE: 413}
+
+
+def refusal(refused: Refused) -> Response:
+    """Answer for what is not accepted, with the field that has to be mended."""
+    return problem(_REFUSAL_STATUS.get(refused.reason, 422), refused.reason, str(refused), refused.field)
+
+
+def of_batch(said: Answer | Refused) -> dict[str, object]:
+    """Write one answer of a batch; its status is what a single call would have had."""
+    if isinstance(said, Refused):
+        return problem_document(_REFUSAL_STATUS.get(said.reason, 422), said.reason, str(said), said.field)
+    if said in WHY:
+        return problem_document(STATUS[said], said, WHY[said])
+    return {"status": STATUS[said], "result": said}
+
+
+def answer(said: Answer) -> Response:
+    """Answer what the ledger said."""
+    if said not in WHY:
+        return document({"result": said}, STATUS[said])
+    return problem(STATUS[said], said, WHY[said], **(AGAIN if said is Answer.IN_FLIGHT else {}))
+
+
+def unauthorised() -> Response:
+    """Tell that no valid key came with the call."""
+    detail = "send a valid key as Authorization: Bearer rwk_…"
+    return problem(401, "unauthorised", detail, **{"WWW-Authenticate": "Bearer"})
+
+
+def forbidden(scope: str) -> Response:
+    """Tell that a key is good, and not for this."""
+    return problem(403, "forbidden", f"this key may not {scope}")
+
+
+def busy() -> Response:
+    """Tell that too much is under way."""
+    return problem(503, "busy", "too many calls at once", **LATER)
+
+
+def store_away() -> Response:
+    """Tell that nothing is known to be stored: it has to be handed in again."""
+    return problem(503, "store_away", "the store does not answer, or does not confirm", **LATER)
+
+
+def too_fast(wait: float) -> Response:
+    """Tell a platform that it calls too often."""
+    return problem(429, "too_many_requests", "slow down", **{"Retry-After": str(int(wait) + 1)})
+
+
+def store_full() -> Response:
+    """Tell that nothing more is taken for now."""
+    return problem(503, "store_full", "the store is nearly full; what is there can still be taken back", **LATER)
+
+
+def document(content: object, status: int = 200) -> Response:
+    """Answer with a document that nobody on the way may keep."""
+    return Response(json.dumps(content), status, {"Cache-Control": "no-store"}, "application/json")

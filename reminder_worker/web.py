@@ -1,0 +1,32 @@
+"""The process that booking platforms call over HTTP. It holds public keys, the gateway's own, and hashes of API keys.
+
+With these it signs and seals; it can open neither a pointer nor a job, not even one that it stored itself.
+"""
+
+from starlette.applications import Starlette
+
+from reminder_worker import doctor, logs, reception, serving, store
+from reminder_worker.api import Api
+from reminder_worker.apikeys import ApiKeys
+from reminder_worker.gateway import GatewayKeys
+from reminder_worker.pressure import Pressure
+from reminder_worker.reception import Reception
+from reminder_worker.schedule import Schedule
+from reminder_worker.settings import Settings
+
+
+def build(chosen: Settings, schedule: Schedule) -> Starlette:
+    """Load what this process may hold. Raises SettingsError."""
+    api_keys, gateway = ApiKeys(chosen.keys), GatewayKeys.load(chosen.keys)
+    reception.check(chosen.platforms, api_keys.platforms)
+    process = serving.Process("web", schedule)
+    desk = Reception(schedule, gateway, chosen.keys / "worker.pub.json", chosen.platforms, process.name)
+    return Api(process, desk, api_keys, Pressure(schedule)).app()
+
+
+def run(chosen: Settings, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT; what is under way is finished. Raises SettingsError."""
+    logs.set_up()
+    client = store.connect(store.resolve_url(chosen.store_url))
+    doctor.warn(doctor.require(chosen, doctor.check_store(client)))
+    serving.run(build(chosen, Schedule.of(chosen, client)), host, port)
