@@ -4,20 +4,19 @@ What a process may not hold is not looked at on its behalf: the scheduler's chec
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from redis.exceptions import RedisError
 
 from reminder_worker import disclosure
 from reminder_worker.errors import SettingsError
-from reminder_worker.keyfiles import is_private
-from reminder_worker.settings import Settings
+from reminder_worker.findings import Finding, Grade, check_private, try_to_load, unsafe
+from reminder_worker.settings import Platform, Settings
+from reminder_worker.signatures import Secret
 from reminder_worker.store import Client
 
 MOST_SKEW = 30.0  # seconds between this machine's clock and the store's
@@ -26,29 +25,6 @@ FEWEST_WEEKS = 13  # of public keys ahead
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-
-class Grade(StrEnum):
-    """How bad a finding is."""
-
-    UNSAFE = "unsafe"  # production does not start with it
-    NOTE = "note"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing to mend; holds no personal data and no secret."""
-
-    grade: Grade
-    code: str  # one word, for logs
-    what: str
-    why: str
-    mend: str
-
-
-_unsafe = partial(Finding, Grade.UNSAFE)
-
 
 def check_store(client: Client) -> Iterator[Finding]:
     """Look at what the store does with what it confirmed."""
@@ -56,7 +32,7 @@ def check_store(client: Client) -> Iterator[Finding]:
         server, memory, persistence = client.info("server"), client.info("memory"), client.info("persistence")
         seconds, micro = client.time()
     except RedisError as error:
-        yield _unsafe(
+        yield unsafe(
             "store_away",
             f"the store does not answer ({type(error).__name__})",
             "nothing can be accepted or sent",
@@ -66,7 +42,7 @@ def check_store(client: Client) -> Iterator[Finding]:
     yield from _check_server(server, memory, persistence)
     skew = abs(datetime.now(UTC).timestamp() - (seconds + micro / 1e6))
     if skew > MOST_SKEW:
-        yield _unsafe(
+        yield unsafe(
             "clocks_differ",
             f"this machine's clock and the store's are {skew:.0f} seconds apart",
             "reminders are planned by one and sent by the other",
@@ -77,16 +53,16 @@ def check_store(client: Client) -> Iterator[Finding]:
 def _check_server(server: dict[str, Any], memory: dict[str, Any], persistence: dict[str, Any]) -> Iterator[Finding]:
     version = server.get("valkey_version") or server.get("redis_version", "0.0")
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
-        yield _unsafe("store_old", f"the store is version {version}", "scripts and WAITAOF need 7.2", "upgrade it")
+        yield unsafe("store_old", f"the store is version {version}", "scripts and WAITAOF need 7.2", "upgrade it")
     if not persistence.get("aof_enabled"):
-        yield _unsafe(
+        yield unsafe(
             "no_append_only_file",
             "the store keeps no append-only file",
             "accepted reminders are lost when it restarts",
             "set appendonly yes",
         )
     elif persistence.get("aof_last_write_status") != "ok":
-        yield _unsafe(
+        yield unsafe(
             "append_only_file_fails",
             "the store cannot write its append-only file",
             "new intents are lost",
@@ -94,7 +70,7 @@ def _check_server(server: dict[str, Any], memory: dict[str, Any], persistence: d
         )
     policy = memory.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
-        yield _unsafe(
+        yield unsafe(
             "store_evicts",
             f"the store evicts keys ({policy})",
             "a full store would drop reminders silently",
@@ -104,36 +80,43 @@ def _check_server(server: dict[str, Any], memory: dict[str, Any], persistence: d
 
 def check_worker(settings: Settings) -> Iterator[Finding]:
     """Look at what only a worker holds: keys, platforms, templates, providers and their credentials."""
-    from reminder_worker import drafting, opening, providers  # noqa: PLC0415 - not for blind processes
+    from reminder_worker import drafting, providers  # noqa: PLC0415 - not for blind processes
 
     yield from _check_keys(settings.keys)
     for name, platform in settings.platforms.items():
-        yield from _try(f"platforms.{name}", partial(opening.load_signers, {name: platform.verify_key}))
-        if not platform.countries:
-            yield _unsafe(
-                "no_countries",
-                f"platforms.{name}.countries is empty",
-                "stolen credentials could text the whole world at your cost",
-                "list the countries whose numbers may be texted",
-            )
-    yield from _try("templates", lambda: drafting.Templates.load(settings.templates))
+        yield from _check_platform(name, platform)
+    yield from try_to_load("templates", lambda: drafting.Templates.load(settings.templates))
     for name, table in settings.provider_tables().items():
-        yield from _try(f"providers.{name}", partial(providers.load, name, table), partial(_check_capabilities, name))
+        yield from try_to_load(
+            f"providers.{name}", partial(providers.load, name, table), partial(_check_capabilities, name)
+        )
         yield from _check_table(name, table)
     yield from _check_amounts(settings)
 
 
+def _check_platform(name: str, platform: Platform) -> Iterator[Finding]:
+    from reminder_worker import opening  # noqa: PLC0415 - not for blind processes
+
+    where, secret = f"platforms.{name}", platform.resolver_secret_file
+    yield from try_to_load(where, partial(opening.load_signers, {name: platform.verify_key}))
+    if not platform.countries:
+        yield unsafe(
+            "no_countries",
+            f"{where}.countries is empty",
+            "stolen credentials could text the whole world at your cost",
+            "list the countries whose numbers may be texted",
+        )
+    yield from _check_files(where, platform.model_dump())
+    if secret is not None:
+        yield from try_to_load(f"{where}.resolver_url", partial(Secret.load, secret))
+
+
 def _check_keys(folder: Path) -> Iterator[Finding]:
     """Look at the keys and change nothing: what a wrong clock made them forget would never come back."""
-    yield from _try("the worker's keys", partial(_load_keys, folder))
+    yield from try_to_load("the worker's keys", partial(_load_keys, folder))
     for path in sorted(folder.glob("*")) if folder.is_dir() else ():
-        if path.name.endswith((".key", ".ratchet", ".pepper")) and path.is_file() and not is_private(path):
-            yield _unsafe(
-                "readable_by_others",
-                f"{path} can be read by others",
-                "it opens or signs jobs",
-                f"run: chmod 600 {path}",
-            )
+        if path.name.endswith((".key", ".ratchet", ".pepper")):
+            yield from check_private(str(path), path, "it opens or signs jobs")
     public = folder / "worker.pub.json"
     if public.is_file():
         yield from _check_public(public)
@@ -154,7 +137,7 @@ def _check_public(path: Path) -> Iterator[Finding]:
     try:
         last = max(sealing.PublicKeys.load(path).envelopes, default=0)
     except SettingsError as error:
-        yield _unsafe("unusable", str(error), "platforms cannot seal with it", "run reminder-worker keys rotate")
+        yield unsafe("unusable", str(error), "platforms cannot seal with it", "run reminder-worker keys rotate")
         return
     left = last - sealing.week(datetime.now(UTC))
     if left < FEWEST_WEEKS:
@@ -190,7 +173,7 @@ def _check_capabilities(name: str, provider: Any) -> Iterator[Finding]:
 
 def _check_table(name: str, table: dict[str, Any]) -> Iterator[Finding]:
     if table.get("type", name) == "outbox":
-        yield _unsafe(
+        yield unsafe(
             "outbox",
             f"providers.{name} writes numbers and texts into a file",
             "nobody would be reminded, and the file holds personal data",
@@ -198,40 +181,28 @@ def _check_table(name: str, table: dict[str, Any]) -> Iterator[Finding]:
         )
     sender = str(table.get("from", ""))
     if not sender.startswith("+") and disclosure.discloses(sender):
-        yield _unsafe(
+        yield unsafe(
             "sender_discloses",
             f"providers.{name}.from discloses a reason or a speciality",
             "it stands above every text",
             "register a neutral name",
         )
+    yield from _check_files(f"providers.{name}", table)
+
+
+def _check_files(where: str, table: Mapping[str, Any]) -> Iterator[Finding]:
     for setting, value in table.items():
-        path = Path(str(value))
-        if setting.endswith("_file") and path.is_file() and not is_private(path):
-            yield _unsafe(
-                "readable_by_others",
-                f"providers.{name}.{setting}: the file can be read by others",
-                "it lets them text in your name",
-                f"run: chmod 600 {path}",
+        if setting.endswith("_file"):
+            yield from check_private(
+                f"{where}.{setting}: the file", Path(str(value)), "it lets them speak in your name"
             )
 
 
 def _check_amounts(settings: Settings) -> Iterator[Finding]:
     if not settings.platforms:
-        yield _unsafe("no_platform", "there is no platform", "no job can be opened", "add a table [platforms.NAME]")
+        yield unsafe("no_platform", "there is no platform", "no job can be opened", "add a table [platforms.NAME]")
     if not settings.providers:
-        yield _unsafe("no_provider", "there is no provider", "nothing can be sent", "add a table [providers.twilio]")
-
-
-def _try(
-    what: str, load: Callable[[], T], check: Callable[[T], Iterator[Finding]] = lambda _: iter(())
-) -> Iterator[Finding]:
-    """Turn what cannot be loaded into a finding, and look at what can."""
-    try:
-        loaded = load()
-    except SettingsError as error:
-        yield _unsafe("unusable", str(error), f"{what} cannot be used", "mend the setting or the file it names")
-    else:
-        yield from check(loaded)
+        yield unsafe("no_provider", "there is no provider", "nothing can be sent", "add a table [providers.twilio]")
 
 
 def require(settings: Settings, findings: Iterator[Finding]) -> list[Finding]:

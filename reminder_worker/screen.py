@@ -12,8 +12,8 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from reminder_worker.doctor import Finding, Grade
 from reminder_worker.drafting import Draft
+from reminder_worker.findings import Finding, Grade
 from reminder_worker.ledger import Reminder
 from reminder_worker.lint import Checked
 from reminder_worker.status import Status

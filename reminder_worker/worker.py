@@ -19,6 +19,7 @@ from reminder_worker.contacts import Contact, Contacts
 from reminder_worker.delivery import Delivery, Order, postponed, refused
 from reminder_worker.drafting import Draft, Templates
 from reminder_worker.errors import NotSent, Reason, Refused, SettingsError, Unopenable
+from reminder_worker.findings import Finding
 from reminder_worker.gate import Gate
 from reminder_worker.inbox import Inbox
 from reminder_worker.job import FailureClass, Job, Level, State
@@ -200,7 +201,7 @@ def listen(chosen: Settings, worker: Worker) -> None:
             line.listen(partial(inbox.take, line))
 
 
-def prepare(chosen: Settings, url: str) -> tuple[Worker, list[doctor.Finding]]:
+def prepare(chosen: Settings, url: str) -> tuple[Worker, list[Finding]]:
     """Check everything and load what only a worker may hold. Raises SettingsError."""
     client = store.connect(url)
     found = doctor.require(chosen, chain(doctor.check_store(client), doctor.check_worker(chosen)))

@@ -11,9 +11,9 @@ import pytest
 from redis.exceptions import ConnectionError as Away
 
 from reminder_worker import doctor, keys, sealing, settings, store
-from reminder_worker.doctor import Finding, Grade
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import SettingsError
+from reminder_worker.findings import Finding, Grade
 from reminder_worker.logs import plain
 from reminder_worker.sealing import PublicKeys
 
@@ -127,6 +127,37 @@ def test_a_store_that_does_not_answer_is_one_finding_without_its_words():
 
 def test_a_safe_installation_is_found_safe(shop):
     assert worker(shop) == []
+
+
+RESOLVED = SAFE.replace(
+    'countries = ["FR"]',
+    'countries = ["FR"]\nresolver_url = "https://booking.example/contacts"\nresolver_secret_file = "resolver"',
+)
+
+
+def with_secret(shop: Path, text: str = "whsec_" + "A" * 32, mode: int = 0o600) -> Path:
+    file = shop / "resolver"
+    file.write_text(text)
+    file.chmod(mode)
+    return shop
+
+
+def test_a_resolver_with_a_private_secret_is_found_safe(shop):
+    assert worker(with_secret(shop), RESOLVED) == []
+
+
+def test_a_resolvers_secret_that_others_can_read_is_found(shop):
+    [found] = worker(with_secret(shop, mode=0o640), RESOLVED)
+    assert (found.code, found.mend) == ("readable_by_others", "run: chmod 600 resolver")
+    assert "platforms.clinic.resolver_secret_file" in found.what
+
+
+@pytest.mark.parametrize("text", ["", "hunter2", "whsec_hunter2", "whsec_" + "A" * 28])
+def test_a_resolvers_secret_that_cannot_be_used_is_found_and_not_quoted(shop, text):
+    [found] = worker(with_secret(shop, text), RESOLVED)
+    assert found.code == "unusable"
+    assert "resolver: must be a readable file" in found.what
+    assert "hunter2" not in f"{found}"
 
 
 @pytest.mark.parametrize("name", ["worker.pointer.1.key", "worker.ratchet", "clinic.key"])

@@ -48,7 +48,19 @@ LAYERS = [
         "keys",
         "status",
     },
-    {"sealing", "gateway", "apikeys", "opening", "ratchet", "keyfiles", "schedule", "store", "broker", "embedded"}
+    {
+        "sealing",
+        "gateway",
+        "apikeys",
+        "opening",
+        "ratchet",
+        "keyfiles",
+        "findings",
+        "schedule",
+        "store",
+        "broker",
+        "embedded",
+    }
     | {"optouts", "notes", "commits", "durability", "pressure"},
     {"ledger", "job", "plan", "disclosure", "errors", "metrics", "settings", "logs", "numbers", "https"}
     | {"encoding", "folding", "lifeline", "stems", "words", "segments", "records", "dates", "clocks"}

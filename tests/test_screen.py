@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from reminder_worker import screen
-from reminder_worker.doctor import Finding, Grade
 from reminder_worker.drafting import Draft
+from reminder_worker.findings import Finding, Grade
 from reminder_worker.job import State
 from reminder_worker.ledger import Reminder
 from reminder_worker.lint import Checked

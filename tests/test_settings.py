@@ -500,3 +500,35 @@ def test_to_merge_the_tables_changes_none_of_them():
     settings.provider_tables()["twilio"]["x"] = "y"
     assert "callback_url" not in settings.providers["twilio"]
     assert "x" not in settings.provider_tables()["twilio"]
+
+
+# Where contacts are resolved.
+
+RESOLVER = PLATFORM + 'resolver_secret_file = "secrets/resolver"\n'
+
+
+@pytest.mark.parametrize("url", ["https://booking.example", "https://booking.example:8443/contacts/"])
+def test_the_url_of_a_resolver_is_kept_as_it_is_written(url):
+    clinic = written(f'{RESOLVER}resolver_url = "{url}"').platforms["clinic"]
+    assert (clinic.resolver_url, clinic.resolver_private) == (url, False)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "booking.example", "http://booking.example", "https://a:hunter2@booking.example", "https://a?hunter2=1"]
+)
+def test_a_resolver_that_others_could_listen_to_is_refused_and_not_shown(url):
+    message = refusal(f'{RESOLVER}resolver_url = "{url}"\nresolver_private = true')
+    assert message.startswith("platforms.clinic.resolver_url: ")
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize("line", ['resolver_secret_file = "x"', 'resolver_url = "https://booking.example"'])
+def test_a_resolver_has_a_url_and_a_secret(line):
+    assert "resolver_url and resolver_secret_file need each other" in refusal(PLATFORM + line)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "[::1]", "localhost"])
+def test_a_resolver_on_this_machine_has_to_be_meant(host):
+    line = f'resolver_url = "http://{host}/contacts"\n'
+    assert "resolver_private" in refusal(RESOLVER + line)
+    assert written(RESOLVER + line + "resolver_private = true").platforms["clinic"].resolver_private
