@@ -6,16 +6,17 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from fake_twilio import ACCOUNT, TOKEN, FakeTwilio, _basic
 
 from reminder_worker import https
-from reminder_worker.errors import Ambiguous, NotSent
+from reminder_worker.errors import Ambiguous, NotSent, Reason
 from reminder_worker.https import Answer, Site, check_url
 from reminder_worker.testing.peer import Response
 
@@ -292,6 +293,107 @@ def test_tls_before_1_2_is_refused() -> None:
     context = Site("https://api.example.com")._tls
     assert context is not None
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+# Where a name of somebody else's may lead
+
+PUBLIC, OURS = "203.1.112.7", "127.0.0.1"
+
+
+def look_up(*answers: list[str]) -> Callable[..., list[Any]]:
+    """Stand in for the name server: one answer after the other, the last one again and again."""
+    rest = list(answers)
+
+    def getaddrinfo(host: str, port: int, **_: object) -> list[Any]:
+        addresses = rest.pop(0) if len(rest) > 1 else rest[0]
+        families = [socket.AF_INET6 if ":" in address else socket.AF_INET for address in addresses]
+        return [
+            (family, socket.SOCK_STREAM, 6, "", (address, port))
+            for family, address in zip(families, addresses, strict=True)
+        ]
+
+    return getaddrinfo
+
+
+@pytest.fixture
+def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which addresses were connected to; nobody is there."""
+    found: list[str] = []
+
+    def connect(_: object, address: tuple[str, int]) -> None:
+        found.append(address[0])
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(https._Socket, "connect", connect)
+    return found
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "0.0.0.0",
+        "10.1.2.3",
+        "169.254.169.254",
+        "100.64.1.1",
+        "::1",
+        "fd00::1",
+        "::ffff:169.254.169.254",
+        "64:ff9b::a9fe:a9fe",
+    ],
+)
+def test_a_name_that_leads_into_our_own_network_is_not_connected_to(
+    dialled: list[str], monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", look_up([address]))
+    with pytest.raises(NotSent) as caught:
+        post(Site("https://booking.example", public_only=True))
+    assert (caught.value.reason, caught.value.left, dialled) == (Reason.ADDRESS_PRIVATE, False, [])
+    assert address not in str(caught.value)
+
+
+def test_an_address_in_place_of_a_name_is_looked_at_as_well(dialled: list[str]) -> None:
+    with pytest.raises(NotSent) as caught:
+        post(Site("https://10.0.0.1", public_only=True))
+    assert (caught.value.reason, dialled) == (Reason.ADDRESS_PRIVATE, [])
+
+
+def test_of_several_addresses_only_public_ones_are_connected_to(
+    dialled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", look_up([OURS, PUBLIC, "::1", "2606:4700::1"]))
+    with pytest.raises(NotSent) as caught:
+        post(Site("https://booking.example", public_only=True))
+    assert (caught.value.reason, dialled) == (Reason.NOT_SENT, [PUBLIC, "2606:4700::1"])
+
+
+def test_a_name_that_is_bound_anew_after_the_check_leads_nowhere_else(
+    dialled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", look_up([PUBLIC], [OURS]))
+    site = Site("https://booking.example", public_only=True)
+    for _ in range(3):
+        with pytest.raises(NotSent):
+            post(site)
+    assert dialled == [PUBLIC]
+
+
+def test_where_it_is_not_forbidden_our_own_network_is_reached(
+    dialled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", look_up([OURS]))
+    with pytest.raises(NotSent):
+        post(Site("https://api.example.com"))
+    assert dialled == [OURS]
+
+
+def test_an_answer_has_the_limit_that_was_asked_for(server: FakeTwilio) -> None:
+    site = Site(server.url, answer_limit=10)
+    server.respond(Response(200, b"x" * 10))
+    assert post(site).body == b"x" * 10
+    server.respond(Response(200, b"x" * 11))
+    with pytest.raises(Ambiguous):
+        post(site)
 
 
 # URLs
