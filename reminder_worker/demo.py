@@ -28,6 +28,7 @@ from reminder_worker import keys, settings, store
 from reminder_worker.client import Appointment, Client
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import SettingsError
+from reminder_worker.ledger import HEAD_BYTES
 from reminder_worker.plan import Lead
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys, make_id
@@ -141,7 +142,8 @@ def _as_stored(redis: store.Client, id_: bytes) -> str:
     due = redis.zscore(b"rw:{0}:due", id_ + b"\0")
     value = redis.get(b"rw:{0}:a:" + id_)
     when = datetime.fromtimestamp(due / 1000, UTC).strftime("%H:%M:%SZ") if due else "taken"
-    return f"{id_.hex()[:12]}… due {when}, {len(value)} bytes {value[21:29].hex()}…"
+    sealed = value[HEAD_BYTES + 9 :]  # behind the key's name
+    return f"{id_.hex()[:12]}… due {when}, {len(value)} bytes {sealed[:8].hex()}…"
 
 
 def _wait(client: Client, bookings: Sequence[Booking]) -> list[str]:

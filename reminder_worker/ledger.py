@@ -1,13 +1,17 @@
 """The ledger's words: what stands in Redis for a reminder, and what may become of it; no I/O."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Self
 
+from reminder_worker.clocks import moment
 from reminder_worker.errors import Reason
 from reminder_worker.job import FailureClass, State
 
 ID_BYTES = 16
+HEAD_BYTES = 14  # of what stands for an appointment: lua/ledger.lua
 FORGET_AFTER = timedelta(hours=72)  # without a receipt that is final; the last ones come about then
 CLAIM_LEASE = timedelta(seconds=20)  # from claim to intent, a matter of milliseconds
 
@@ -167,6 +171,31 @@ class Reminder:
     reason: str | None
     failure_class: str | None
     reply: str | None = None  # confirmed, or cancel_requested: what the person answered
+    asked: datetime | None = None  # when a provider was last called
+    template: str | None = None  # which set of templates was in force then
+
+    @classmethod
+    def of(cls, lead: int, due: float | None, fields: Mapping[bytes, bytes]) -> Self:
+        """Read what stands in Redis; ``due`` is from the schedule, where it waits there."""
+        text = {name.decode(): value.decode("ascii", "replace") for name, value in fields.items() if name != b"token"}
+        state = text.get("state", State.SCHEDULED)
+        return cls(
+            lead=lead,
+            state=State.QUEUED if state == "claimed" else State(state),
+            due=_moment(text.get("due") if due is None else due),
+            ended=_moment(text.get("ended")),
+            provider=text.get("provider"),
+            attempts=int(text.get("attempts", 0)),
+            reason=text.get("reason") or None,
+            failure_class=text.get("class") or None,
+            reply=text.get("reply"),
+            asked=_moment(text.get("asked")),
+            template=text.get("template") or None,
+        )
+
+
+def _moment(ms: float | str | None) -> datetime | None:
+    return None if ms is None else moment(float(ms))
 
 
 _TEMPORARY = frozenset({Reason.UNREACHABLE, Reason.VALIDITY_OVER})

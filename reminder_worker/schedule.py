@@ -17,9 +17,9 @@ from redis.exceptions import NoScriptError, RedisError
 
 from reminder_worker.clocks import boot_time, milliseconds, moment, to_ms
 from reminder_worker.errors import StoreUnavailable
-from reminder_worker.job import State
 from reminder_worker.ledger import (
     CLAIM_LEASE,
+    HEAD_BYTES,
     Answer,
     Claim,
     Durability,
@@ -107,8 +107,8 @@ class Schedule:
         """Return what is known of each lead of an appointment; empty where nothing is, or not any more."""
         prefix = self.prefix(self.shard_of(id_))
         try:
-            head = self.client.getrange(prefix + b"a:" + id_, 0, 11)
-            if len(head) < 12:  # noqa: PLR2004
+            head = self.client.getrange(prefix + b"a:" + id_, 0, HEAD_BYTES - 1)
+            if len(head) < HEAD_BYTES:
                 return []
             with self.client.pipeline(transaction=False) as pipe:
                 for lead in range(head[2]):
@@ -119,7 +119,7 @@ class Schedule:
         except RedisError as error:
             raise unavailable(error) from None
         known = zip(range(head[2]), replies[::2], replies[1::2], strict=True)
-        return [_reminder(lead, due, fields) for lead, due, fields in known if due is not None or fields]
+        return [Reminder.of(lead, due, fields) for lead, due, fields in known if due is not None or fields]
 
     # What the scheduler does.
 
@@ -162,10 +162,10 @@ class Schedule:
             return OpenAttempt(wake, moment(now), *names, moment(asked), envelope, since)
         return None
 
-    def intend(self, claim: Claim, provider: str, reference: str, *, lease: timedelta) -> Intent:
+    def intend(self, claim: Claim, provider: str, reference: str, *, lease: timedelta, template: str = "") -> Intent:
         """Write down that ``provider`` is about to be called, as durably as configured."""
         shard = self.shard_of(claim.wake.id)
-        arguments = claim.wake.member, claim.token, provider, reference, milliseconds(lease)
+        arguments = claim.wake.member, claim.token, provider, reference, milliseconds(lease), template
         if self.durability is Durability.NONE:
             return Intent(self.run("intend", shard, *arguments).decode())
         source, _ = script("intend")
@@ -213,7 +213,7 @@ def script(name: str) -> tuple[str, str]:
 
 
 def _flatten(entry: Entry) -> Iterable[Any]:
-    return entry.id, entry.tag, entry.envelope, len(entry.dues), *map(to_ms, entry.dues)
+    return entry.id, entry.tag, entry.ticket, entry.envelope, len(entry.dues), *map(to_ms, entry.dues)
 
 
 def _wakes(flat: Sequence[Any]) -> list[Wake]:
@@ -223,20 +223,3 @@ def _wakes(flat: Sequence[Any]) -> list[Wake]:
 def unavailable(error: RedisError) -> StoreUnavailable:
     """Keep the kind of error and nothing of its text: Redis may quote arguments."""
     return StoreUnavailable(f"the store did not answer ({type(error).__name__}); is it running and not full?")
-
-
-def _reminder(lead: int, due: float | None, fields: dict[bytes, bytes]) -> Reminder:
-    text = {name.decode(): value.decode("ascii", "replace") for name, value in fields.items() if name != b"token"}
-    state = text.get("state", State.SCHEDULED)
-    known_due = text.get("due") if due is None else due
-    return Reminder(
-        lead=lead,
-        state=State.QUEUED if state == "claimed" else State(state),
-        due=None if known_due is None else moment(float(known_due)),
-        ended=moment(float(text["ended"])) if "ended" in text else None,
-        provider=text.get("provider"),
-        attempts=int(text.get("attempts", 0)),
-        reason=text.get("reason") or None,
-        failure_class=text.get("class") or None,
-        reply=text.get("reply"),
-    )

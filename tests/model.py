@@ -13,6 +13,7 @@ class Row:
     """One lead of an appointment."""
 
     due: int
+    member: bytes
     state: str = "scheduled"
     until: int = 0  # the end of a lease, the next look, or since when a dead letter lies there
     version: int | None = None  # of the appointment, noted when it was taken
@@ -28,6 +29,8 @@ class Row:
     attempts: int = 0
     asked: int = 0
     message: str = ""
+    reply: str = ""
+    replied: int = 0
     earlier: dict[str, str] = field(default_factory=dict)  # provider of each attempt before the last, by reference
 
 
@@ -38,6 +41,7 @@ class Appointment:
     version: int
     tag: bytes | None
     envelope: bytes
+    ticket: bytes = b""
     rows: list[Row] = field(default_factory=list)
 
     @property
@@ -48,11 +52,12 @@ class Appointment:
 class Model:
     """The ledger of all shards; every method answers what the script of its name answers."""
 
-    def __init__(self, now: int, *, lease: int, most_claims: int, keep_dead: int) -> None:
-        self.now = now
+    def __init__(self, now: int, shards: int, *, lease: int, most_claims: int, keep_dead: int) -> None:
+        self.now, self.shards = now, shards
         self.appointments: dict[bytes, Appointment] = {}
         self.counts: Counter[tuple[int, str, str]] = Counter()
-        self.forget: dict[str, int] = {}  # texts to be removed by their providers, and when
+        self.forget: dict[tuple[int, str], int] = {}  # texts to be removed by their providers, and when, by shard
+        self.events: dict[bytes, int] = {}  # what platforms are still to be told, and when
         self._lease, self._most_claims, self._keep_dead = lease, most_claims, keep_dead
 
     def rows(self, shard: int, shards: int) -> dict[bytes, Row]:
@@ -60,17 +65,19 @@ class Model:
         mine = ((id_, found) for id_, found in self.appointments.items() if id_[0] % shards == shard)
         return {id_ + bytes([lead]): row for id_, found in mine for lead, row in enumerate(found.rows)}
 
-    def add(self, id_: bytes, tag: bytes, envelope: bytes, dues: list[int]) -> str:
+    def add(self, id_: bytes, tag: bytes, envelope: bytes, dues: list[int], ticket: bytes = b"") -> str:
         old = self.appointments.get(id_)
         if old and old.tag == tag:
             rejected, last = any(row.state == "rejected" for row in old.rows), old.rows[-1].state
             out = last in {"sent", "unknown"} | ARRIVED
             if out or not rejected:
+                old.ticket = old.ticket or ticket
                 return "unchanged"
         if old and any(row.state == "sending" for row in old.rows):
             return "in_flight"
         version = old.version + 1 if old else 1
-        self.appointments[id_] = Appointment(version, tag, envelope, [Row(due) for due in dues])
+        rows = [Row(due, id_ + bytes([lead])) for lead, due in enumerate(dues)]
+        self.appointments[id_] = Appointment(version, tag, envelope, ticket, rows)
         return "moved" if old else "added"
 
     def cancel(self, id_: bytes) -> str:
@@ -135,7 +142,7 @@ class Model:
 
         def leave(name: str, at: int) -> None:
             if forget >= 0 and name:
-                self.forget[f"{row.asked // DAY}|{provider}|{name}"] = at
+                self.forget[row.member[0] % self.shards, f"{row.asked // DAY}|{provider}|{name}"] = at
 
         if state == "undelivered" and (ref != row.ref or not (accepted or row.state in {"sending", "unknown"})):
             leave(message, self.now)
@@ -193,6 +200,16 @@ class Model:
             self._finish(row, "failed", "poison")
         return wake
 
+    def reply(self, row: Row | None, version: int, word: str, number: int) -> int:
+        awaits = {"sending", "unknown", "sent"} | ARRIVED
+        if row is None or row.version != version or row.state not in awaits:
+            return 0
+        if row.replied <= number:
+            if row.reply != word:
+                self._announce(row, word, "")
+            row.reply, row.replied = word, number
+        return 1
+
     def _slower(self, times: int, slowest: int = 6) -> int:
         return self._lease * 2 ** min(times, slowest)
 
@@ -206,3 +223,11 @@ class Model:
         row.state, row.reason, row.ended, row.token = state, reason, self.now, None
         row.wakes = row.claims = row.looks = 0
         self.counts[self.now // DAY, state, by or row.provider] += 1
+        if reason != "cancelled":
+            self._announce(row, state, reason)
+
+    def _announce(self, row: Row, what: str, reason: str) -> None:
+        found = self.appointments[row.member[:16]]
+        if found.ticket:
+            name = f"{found.version}|{self.now}|{what}|{reason}|{self.now}"
+            self.events[row.member + name.encode()] = self.now

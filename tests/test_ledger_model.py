@@ -72,6 +72,7 @@ IN_A_WHILE = st.sampled_from([-60, 0, 0, 20, 3600])  # seconds from now
 DUES = st.lists(IN_A_WHILE, min_size=1, max_size=2)
 FEW = st.sampled_from([9, 9, 9, 1, 0])
 TWICE = st.booleans()
+TICKETS = st.sampled_from([b"ticket", b"ticket", b""])  # platforms that want to be told, and others
 
 
 class Repeating:
@@ -100,10 +101,12 @@ class Stored:
     def __init__(self, client: store.Client, prefix: bytes) -> None:
         self.rows: dict[bytes, dict[str, str]] = {}
         self.heads: dict[bytes, tuple[int, int, int, bytes]] = {}
+        self.tickets: dict[bytes, bytes] = {}
         self.envelopes: dict[bytes, bytes] = {}
         self.counts: Counter[tuple[int, str, str]] = Counter()
         self.sets: dict[str, dict[bytes, int]] = {name: {} for name in ("due", "live", "open", "dead", "unknown")}
         self.forget: dict[str, int] = {}
+        self.events: dict[bytes, int] = {}
         self.lives_on: set[bytes] = set()  # rows and heads without an end of their own
         keys = list(client.scan_iter(prefix + b"*", count=1000))
         with client.pipeline(transaction=False) as pipe:
@@ -123,7 +126,9 @@ class Stored:
     def _read(self, name: bytes, value: Any, ttl: int) -> None:
         kind, _, rest = name.partition(b":")
         if kind == b"a":
-            self.heads[rest], self.envelopes[rest] = struct.unpack(">HBB8s", value[:12]), value[12:]
+            *head, length = struct.unpack(">HBB8sH", value[:14])
+            self.heads[rest], self.tickets[rest] = tuple(head), value[14 : 14 + length]
+            self.envelopes[rest] = value[14 + length :]
         elif kind == b"r":
             self.rows[rest] = {field.decode(): text.decode("latin-1") for field, text in value.items()}
         elif kind == b"n":
@@ -133,6 +138,8 @@ class Stored:
             assert ttl > 0
         elif name == b"forget":
             self.forget = {text.decode(): int(at) for text, at in value}
+        elif name == b"events":
+            self.events = {event: int(at) for event, at in value}
         else:
             self.sets[name.decode()] = {member: int(at) for member, at in value}
         if ttl < 0:
@@ -162,6 +169,7 @@ class Ledger(RuleBasedStateMachine):
         self.schedule = Schedule(self.sender, shards=self.shards, retention=RETENTION)
         self.model = Model(
             clocks.to_ms(START),
+            self.shards,
             lease=milliseconds(WAKE_LEASE),
             most_claims=MOST_CLAIMS,
             keep_dead=milliseconds(KEEP_DEAD),
@@ -188,16 +196,17 @@ class Ledger(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         for id_ in IDS:
-            self.add(id_=id_, tag=1, dues=[0, 20], twice=False)
+            self.add(id_=id_, tag=1, dues=[0, 20], ticket=b"ticket" if id_[0] else b"", twice=False)
 
-    @rule(id_=st.sampled_from(IDS), tag=st.sampled_from([1, 1, 1, 2, 3]), dues=DUES, twice=TWICE)
-    def add(self, *, id_: bytes, tag: int, dues: list[int], twice: bool) -> None:
+    @rule(id_=st.sampled_from(IDS), tag=st.sampled_from([1, 1, 1, 2, 3]), dues=DUES, ticket=TICKETS, twice=TWICE)
+    def add(self, *, id_: bytes, tag: int, dues: list[int], ticket: bytes, twice: bool) -> None:
         before = self.model.appointments.get(id_)
         moments = tuple(self.clock.now + timedelta(seconds=due) for due in dues)
-        entry = Entry(id_, bytes([tag]) * 8, b"envelope %d" % tag, moments)
+        entry = Entry(id_, bytes([tag]) * 8, b"envelope %d" % tag, moments, ticket)
+        due_ms = [clocks.to_ms(moment) for moment in moments]
         answer, expected = self.call(
             lambda: self.schedule.add([entry]),
-            lambda: self.model.add(id_, entry.tag, entry.envelope, [clocks.to_ms(moment) for moment in moments]),
+            lambda: self.model.add(id_, entry.tag, entry.envelope, due_ms, ticket),
             twice=twice,
         )
         assert answer == [expected]
@@ -344,6 +353,22 @@ class Ledger(RuleBasedStateMachine):
         if taken:
             self.accepted.add((member, claim.wake.version))
 
+    @rule(
+        attempt=attempts,
+        word=st.sampled_from(["confirmed", "cancel_requested"]),
+        number=st.integers(1, 3),
+        twice=TWICE,
+    )
+    def a_person_answers(self, *, attempt: tuple[Claim, str], word: str, number: int, twice: bool) -> None:
+        wake = attempt[0].wake
+        shard = self.schedule.shard_of(wake.id)
+        taken, expected = self.call(
+            lambda: self.schedule.run("reply", shard, wake.member, wake.version, word, number),
+            lambda: self.model.reply(self.row(wake.member), wake.version, word, number),
+            twice=twice,
+        )
+        assert taken == expected
+
     # What happens to all of them.
 
     @rule(span=SPANS)
@@ -376,17 +401,20 @@ class Ledger(RuleBasedStateMachine):
     @invariant()
     def all_is_as_the_model_says(self) -> None:
         counts: Counter[tuple[int, str, str]] = Counter()
-        forget: dict[str, int] = {}
+        forget: dict[tuple[int, str], int] = {}
+        events: dict[bytes, int] = {}
         for shard in range(self.shards):
             stored = Stored(self.client, self.schedule.prefix(shard))
             counts.update(stored.counts)
-            forget |= stored.forget
+            forget |= {(shard, name): at for name, at in stored.forget.items()}
+            events |= stored.events
             self.check_sets(stored)
             self.check_appointments(stored, shard)
             for member, row in self.model.rows(shard, self.shards).items():
                 check_row(stored, member, row)
         assert +counts == +self.model.counts
         assert forget == self.model.forget
+        assert events == self.model.events
 
     def check_sets(self, stored: Stored) -> None:
         """Each reminder is in one state, and in the one set of that state."""
@@ -398,7 +426,7 @@ class Ledger(RuleBasedStateMachine):
         assert {member for held in stored.sets.values() for member in held} <= members
 
     def check_appointments(self, stored: Stored, shard: int) -> None:
-        """The envelope and the endless life of the head end with the last reminder."""
+        """The envelope and the endless life of the head end with the last reminder; the ticket stays."""
         expected = {id_: found for id_, found in self.model.appointments.items() if id_[0] % self.shards == shard}
         assert set(stored.heads) == set(expected)
         for id_, (version, leads, left, tag) in stored.heads.items():
@@ -406,6 +434,7 @@ class Ledger(RuleBasedStateMachine):
             bits = sum(2**lead for lead, row in enumerate(found.rows) if row.ended is None)
             assert (version, leads, left, tag) == (found.version, len(found.rows), bits, found.tag or bytes(8))
             assert stored.envelopes[id_] == (found.envelope if left else b"")
+            assert stored.tickets[id_] == found.ticket
             assert (id_ in stored.lives_on) == bool(left)
 
     @invariant()
@@ -429,6 +458,7 @@ def check_row(stored: Stored, member: bytes, row: Row) -> None:
     earlier = {name[1:]: provider for name, provider in fields.items() if name.startswith("@")}
     assert earlier == row.earlier
     assert fields.get("message", "") == row.message
+    assert fields.get("reply", "") == row.reply
     assert fields.get("version") == (None if row.version is None else str(row.version))
     assert fields.get("ended") == (None if row.ended is None else str(row.ended))
     until = row.due if row.state == "scheduled" else row.ended if row.state == "unknown" else row.until
@@ -443,7 +473,7 @@ def check_row(stored: Stored, member: bytes, row: Row) -> None:
 
 @pytest.mark.parametrize("shards", [1, 3])
 def test_the_scripts_do_what_the_model_does(client: store.Client, clock: Clock, shards: int) -> None:
-    for name in ("add", "cancel", "take", "sweep", "claim", "intend", "settle", "receipt"):
+    for name in ("add", "cancel", "take", "sweep", "claim", "intend", "settle", "receipt", "reply"):
         client.script_load(script(name)[0])  # so that a call is one call
     machine = type("Machine", (Ledger,), {"client": client, "shards": shards})
     run_state_machine_as_test(machine, settings=LIMITS)

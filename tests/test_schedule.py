@@ -14,7 +14,18 @@ from reminder_worker import store
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import Reason, StoreUnavailable
 from reminder_worker.job import FailureClass, State
-from reminder_worker.ledger import CLAIM_LEASE, Answer, Claim, Durability, Entry, Intent, OpenAttempt, Outcome, Wake
+from reminder_worker.ledger import (
+    CLAIM_LEASE,
+    HEAD_BYTES,
+    Answer,
+    Claim,
+    Durability,
+    Entry,
+    Intent,
+    OpenAttempt,
+    Outcome,
+    Wake,
+)
 from reminder_worker.schedule import KEEP_DEAD, MOST_CLAIMS, WAKE_LEASE, Schedule
 
 ID = b"\0" + bytes(range(1, 16))
@@ -305,7 +316,7 @@ def test_a_reminder_whose_worker_dies_five_times_is_a_dead_letter(desk: Desk, cl
     desk.schedule.sweep(0)
     assert client.zcard("rw:{0}:dead") == 0
     assert (desk.state(), desk.schedule.show(ID)[0].ended) == (State.FAILED, desk.clock.now)
-    assert client.strlen(b"rw:{0}:a:" + ID) == 12
+    assert client.strlen(b"rw:{0}:a:" + ID) == HEAD_BYTES
 
 
 def test_a_retry_starts_the_count_of_dead_workers_anew(desk: Desk) -> None:
@@ -413,7 +424,7 @@ def test_sent_is_taken_from_a_late_worker_whatever_was_noted_meanwhile(desk: Des
         assert desk.schedule.settle(claim.wake, SENT, reference="ref-1"), meanwhile.__name__
         assert desk.state() is State.SENT
         assert not any(client.zcard(f"rw:{{0}}:{name}") for name in ("due", "live", "open", "dead", "unknown"))
-        assert client.strlen(b"rw:{0}:a:" + ID) == 12
+        assert client.strlen(b"rw:{0}:a:" + ID) == HEAD_BYTES
     counts = client.hgetall(next(client.scan_iter("rw:{0}:n:*")))
     assert {name: int(count) for name, count in counts.items() if count != b"0"} == {b"sent|twilio": content + 1}
 

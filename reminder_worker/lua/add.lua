@@ -1,6 +1,6 @@
 #!lua
 -- Adds appointments, or moves them. No allow-oom: a full store refuses before anything is written.
--- ARGV: keep_ms, then per appointment: id, tag, envelope, leads, due ms of each lead
+-- ARGV: keep_ms, then per appointment: id, tag, ticket (or ''), envelope, leads, due ms of each lead
 -- Returns per appointment: what happened, version.
 
 local keep_ms, i, answers = ARGV[1], 2, {}
@@ -19,12 +19,20 @@ end
 -- text is out: it is the one that would go out at once, and so twice.
 local function worth_again(id, leads) return any(id, leads, 'rejected') and not OUT[state_of(id, leads - 1)] end
 
+local function put(id, version, leads, left, tag, ticket, envelope, ...)
+  redis.call('SET', appointment(id), struct.pack(HEAD, version, leads, left, tag, #ticket) .. ticket .. envelope, ...)
+end
+
 while i <= #ARGV do
-  local id, tag, envelope, leads = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
-  local version, old_leads, _, old_tag = head_of(id)
+  local id, tag, ticket, envelope, leads = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4])
+  local version, old_leads, left, old_tag, old_ticket = head_of(id)
   local answer
   if version and old_tag == tag and not worth_again(id, old_leads) then
     answer = 'unchanged'
+    if old_ticket == 0 and ticket ~= '' then  -- who wants to be told from now on hands in everything again
+      local sealed = redis.call('GETRANGE', appointment(id), HEAD_BYTES, -1)
+      put(id, version, old_leads, left, tag, ticket, sealed, 'KEEPTTL')
+    end
   elseif version and any(id, old_leads, 'sending') then
     answer = 'in_flight'
   else
@@ -34,13 +42,13 @@ while i <= #ARGV do
       redis.call('DEL', reminder(id .. string.char(lead)))
     end
     version = (version or 0) % 65535 + 1
-    redis.call('SET', appointment(id), struct.pack(HEAD, version, leads, 2 ^ leads - 1, tag) .. envelope)
+    put(id, version, leads, 2 ^ leads - 1, tag, ticket, envelope)
     for lead = 0, leads - 1 do
-      redis.call('ZADD', DUE, ARGV[i + 4 + lead], id .. string.char(lead))
+      redis.call('ZADD', DUE, ARGV[i + 5 + lead], id .. string.char(lead))
     end
   end
   answers[#answers + 1] = answer
   answers[#answers + 1] = version
-  i = i + 4 + leads
+  i = i + 5 + leads
 end
 return answers

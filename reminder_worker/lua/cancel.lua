@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
--- Takes back what is left of an appointment, all or nothing.
+-- Takes back what is left of an appointment, all or nothing. The platform asked for it: no event tells it so.
 -- ARGV: keep_ms, id
 -- Returns cancelled | in_flight | ended (nothing was left) | missing.
 
 local keep_ms, id = ARGV[1], ARGV[2]
-local version, leads, left, tag = head_of(id)
+local version, leads, left, tag, ticket = head_of(id)
 if not version then return 'missing' end
 if tag == NO_TAG then return 'cancelled' end
 
@@ -17,5 +17,5 @@ if left == 0 then return 'ended' end
 for lead = 0, leads - 1 do
   if has(left, 2 ^ lead) then finish(id .. string.char(lead), 'cancelled', 'cancelled', '', keep_ms) end
 end
-write_head(id, version, leads, 0, NO_TAG, keep_ms)  -- no tag: the same content may be added again
+write_head(id, version, leads, 0, NO_TAG, ticket, keep_ms)  -- no tag: the same content may be added again
 return 'cancelled'

@@ -8,10 +8,17 @@ local member, version, token, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4
 local key, id = reminder(member), string.sub(member, 1, 16)
 local state, its_version, holder, tries, looks = unpack(redis.call('HMGET', key, 'state', 'version', 'token', 'tries', 'looks'))
 
+local function envelope()
+  local whole = redis.call('GET', appointment(id))
+  if not whole or #whole < HEAD_BYTES then return '' end
+  local _, _, _, _, ticket = struct.unpack(HEAD, whole)
+  return string.sub(whole, HEAD_BYTES + ticket + 1)
+end
+
 if its_version ~= version then return {'no'} end
 if state == 'sending' and looks then
   local provider, ref, asked = unpack(redis.call('HMGET', key, 'provider', 'ref', 'asked'))
-  return {'look', now, provider, ref, tonumber(asked), redis.call('GETRANGE', appointment(id), 12, -1)}
+  return {'look', now, provider, ref, tonumber(asked), envelope()}
 end
 if state == 'queued' then
   redis.call('HSET', key, 'state', 'claimed', 'token', token)
@@ -20,4 +27,4 @@ if state == 'queued' then
 elseif state ~= 'claimed' or holder ~= token then
   return {'no'}
 end
-return {'claimed', now, tonumber(tries or 0), redis.call('GETRANGE', appointment(id), 12, -1)}
+return {'claimed', now, tonumber(tries or 0), envelope()}

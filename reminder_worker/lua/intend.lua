@@ -2,7 +2,7 @@
 -- Writes down that a provider is about to be called, before it is called.
 -- It is not told until when the text is of use: the appointment's time would follow from that, and arguments show
 -- up in MONITOR and SLOWLOG. The worker checks that itself, on the time that its claim brought.
--- ARGV: member, token, provider, ref, lease ms
+-- ARGV: member, token, provider, ref, lease ms, which set of templates is in force
 -- Returns ok | lost (cancelled, moved or taken over meanwhile).
 
 local member, token, provider, ref = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -19,7 +19,7 @@ if its_ref then
   if redis.call('HEXISTS', key, '@' .. ref) == 1 then return 'lost' end
   redis.call('HSET', key, '@' .. its_ref, its_provider)
 end
-redis.call('HSET', key, 'state', 'sending', 'provider', provider, 'ref', ref, 'asked', now)
+redis.call('HSET', key, 'state', 'sending', 'provider', provider, 'ref', ref, 'asked', now, 'template', ARGV[6])
 redis.call('HINCRBY', key, 'attempts', 1)
 redis.call('ZREM', LIVE, member)
 redis.call('ZADD', OPEN, now + ARGV[5], member)

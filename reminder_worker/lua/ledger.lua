@@ -7,14 +7,17 @@
 --   dead       ZSET    member -> since when, ms                     waits for a person's decision
 --   unknown    ZSET    member -> since when, ms                     nobody could find out
 --   forget     ZSET    "day|provider|its name for a text" -> when to have it removed there, ms
---   a:<id>     STRING  the appointment: head, then the envelope while any reminder is not final
+--   a:<id>     STRING  the appointment: head, ticket, then the envelope while any reminder is not final
 --   r:<member> HASH    the reminder, once it was taken or ended
 --   n:<day>    HASH    "state|provider" -> how many ended so on that day
 --   m:<name>   STRING  an attempt's reference, by a hash of its provider's own name for the text
 --   e:<name>   LIST    receipts that came before that name was known
 --   processes  ZSET    process -> last heartbeat, ms
+--   events     ZSET    member, then "version|when, ms|what|reason|since, ms" -> when to tell the platform next, ms
+--   events.dropped  STRING  how many were given up, or not wanted
 --
--- head = version (2 bytes), leads (1), one bit per lead that is not final (1), content tag (8)
+-- head = version (2 bytes), leads (1), one bit per lead that is not final (1), content tag (8), ticket's length (2)
+-- ticket = whose appointment it is, sealed to the gateway; empty where nobody wants to be told of events
 --
 --                      .---------------- retry, hold ------------------.
 --                      v                                               |
@@ -31,8 +34,8 @@
 
 local P = KEYS[1]
 local DUE, LIVE, OPEN, DEAD, UNKNOWN = P .. 'due', P .. 'live', P .. 'open', P .. 'dead', P .. 'unknown'
-local FORGET = P .. 'forget'
-local HEAD, NO_TAG, DAY_MS = '>HBBc8', string.rep('\0', 8), 86400000
+local FORGET, EVENTS = P .. 'forget', P .. 'events'
+local HEAD, HEAD_BYTES, NO_TAG, DAY_MS = '>HBBc8H', 14, string.rep('\0', 8), 86400000
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -42,10 +45,15 @@ local function reminder(member) return P .. 'r:' .. member end
 local function bit_of(member) return 2 ^ string.byte(member, 17) end
 local function has(mask, flag) return math.floor(mask / flag) % 2 == 1 end
 
--- Returns version, leads, left, tag; nothing where there is no such appointment.
+-- Returns version, leads, left, tag, length of the ticket; nothing where there is no such appointment.
 local function head_of(id)
-  local packed = redis.call('GETRANGE', appointment(id), 0, 11)
-  if #packed == 12 then return struct.unpack(HEAD, packed) end
+  local packed = redis.call('GETRANGE', appointment(id), 0, HEAD_BYTES - 1)
+  if #packed == HEAD_BYTES then return struct.unpack(HEAD, packed) end
+end
+
+local function ticket_of(id, length)
+  if length == 0 then return '' end
+  return redis.call('GETRANGE', appointment(id), HEAD_BYTES, HEAD_BYTES + length - 1)
 end
 
 local function count(at, state, provider, by)
@@ -55,10 +63,10 @@ local function count(at, state, provider, by)
 end
 
 -- The envelope goes with the last reminder; the head stays, so that the same content is known again.
-local function write_head(id, version, leads, left, tag, keep_ms)
-  local packed = struct.pack(HEAD, version, leads, left, tag)
+local function write_head(id, version, leads, left, tag, ticket, keep_ms)
+  local packed = struct.pack(HEAD, version, leads, left, tag, ticket)
   if left == 0 then
-    redis.call('SET', appointment(id), packed, 'PX', keep_ms + 30 * DAY_MS)
+    redis.call('SET', appointment(id), packed .. ticket_of(id, ticket), 'PX', keep_ms + 30 * DAY_MS)
   else
     redis.call('SETRANGE', appointment(id), 0, packed)
   end
@@ -70,6 +78,13 @@ local function unlist(member)
   redis.call('ZREM', OPEN, member)
   redis.call('ZREM', DEAD, member)
   redis.call('ZREM', UNKNOWN, member)
+end
+
+-- Leaves an event for the platform, where it wants to be told. The name holds all of it: said twice it is one.
+local function announce(member, version, ticket, what, reason)
+  if ticket > 0 then
+    redis.call('ZADD', EVENTS, now, member .. table.concat({version, now, what, reason, now}, '|'))
+  end
 end
 
 -- Ends a reminder, or corrects how it ended; ``by`` where it was not its last attempt's provider after all.
@@ -84,10 +99,12 @@ local function finish(member, state, reason, class, keep_ms, by)
   redis.call('PEXPIRE', key, keep_ms)
   redis.call('PEXPIRE', count(now, state, provider, 1), keep_ms)
   if state == 'unknown' then redis.call('ZADD', UNKNOWN, now, member) end
-  local version, leads, left, tag = head_of(id)
-  if version and has(left, bit_of(member)) then
-    write_head(id, version, leads, left - bit_of(member), tag, keep_ms)
+  local version, leads, left, tag, ticket = head_of(id)
+  if not version then return end
+  if has(left, bit_of(member)) then
+    write_head(id, version, leads, left - bit_of(member), tag, ticket, keep_ms)
   end
+  if reason ~= 'cancelled' then announce(member, version, ticket, state, reason) end  -- who took it back knows that
 end
 
 local ARRIVED = {delivered = true, undelivered = true}
