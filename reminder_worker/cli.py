@@ -88,6 +88,22 @@ def scheduler(config: Config = None) -> None:
 
 
 @app.command()
+def web(
+    config: Config = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8080,
+) -> None:
+    """Take reminders of booking platforms over HTTP; put it behind a proxy that speaks TLS.
+
+    Example: reminder-worker web --port 8080
+    """
+    from reminder_worker import settings  # noqa: PLC0415
+    from reminder_worker import web as process  # noqa: PLC0415
+
+    process.run(settings.read(config), host, port)
+
+
+@app.command()
 def hooks(
     config: Config = None,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
@@ -105,29 +121,34 @@ def hooks(
 
 @app.command()
 def enqueue(
-    file: Annotated[Path, typer.Argument(help="JSON Lines; - for standard input.")],
+    file: Annotated[Path, typer.Argument(help="What to read; - for standard input. FHIR may be a folder.")],
+    name: Annotated[str, typer.Option("--format", metavar="jsonl|csv|fhir|ics", help="docs/records.md.")] = "jsonl",
+    location: Annotated[str | None, typer.Option("--location", help="For records without a place.")] = None,
+    language: Annotated[str | None, typer.Option("--language", help="For records without one.")] = None,
+    country: Annotated[str | None, typer.Option("--country", help="Of numbers written without one: FR.")] = None,
+    zone: Annotated[str | None, typer.Option("--zone", help="Of times that name none: Europe/Paris.")] = None,
     platform: PlatformName = None,
     config: Config = None,
 ) -> None:
-    """Seal appointments on this machine and hand them in; bad lines are named and the others go on.
-
-    A line: {"reference": "A-1", "time": "2027-03-15T14:30:00+01:00[Europe/Paris]", "location": "12 rue des Lilas",
-    "phone": "+33612345678", "language": "fr", "leads": ["24h"]}, or with "pointer" instead of phone and language.
+    """Seal appointments on this machine and hand them in; bad records are named and the others go on.
 
     Example: reminder-worker enqueue appointments.jsonl --platform clinic
+
+    Or: reminder-worker enqueue appointments.csv --format csv --country FR
+
+    Or: reminder-worker enqueue export/ --format fhir --zone Europe/Paris --language fr
+
+    Or: reminder-worker enqueue calendar.ics --format ics --zone Europe/Paris
+
+    A line: {"reference": "A-1", "time": "2027-03-15T14:30:00+01:00[Europe/Paris]", "location": "12 rue des Lilas",
+    "phone": "+33612345678", "language": "fr", "leads": ["24h"]}, or "pointer" instead of phone and language.
     """
     from reminder_worker import enqueue as handing_in  # noqa: PLC0415
 
-    client = _client(platform, config)
-    if str(file) == "-":
-        counts = handing_in.run(client, sys.stdin.buffer, size=None)
-    else:
-        try:
-            with file.open("rb") as stream:
-                counts = handing_in.run(client, stream, size=file.stat().st_size)
-        except OSError:
-            raise SettingsError(f"{file}: cannot be read") from None
+    said = handing_in.defaults(name, location=location, language=language, country=country, zone=zone)
+    counts, left = handing_in.hand_in(_client(platform, config), file, name, said)
     print(", ".join(f"{number} {word}" for word, number in counts.items()) or "nothing to do")
+    print(f"left behind: {left}\n" if left else "", end="")
     raise typer.Exit(REFUSED if counts["refused"] else 0)
 
 

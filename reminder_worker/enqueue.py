@@ -1,65 +1,152 @@
-"""Hand in records of any number: sealed here, in batches, in constant memory, with progress on a terminal."""
+"""Hand in records of any number: sealed here, in batches, with progress on a terminal.
+
+What is taken from a record is in memory until its batch is sealed; what is left behind is counted by name.
+"""
 
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
-from reminder_worker import records
+from reminder_worker import disclosure, job, numbers, records, sealing
 from reminder_worker.client import Appointment, Client
-from reminder_worker.errors import Reason, Refused, StoreUnavailable
+from reminder_worker.errors import Reason, Refused, SettingsError, StoreUnavailable
 from reminder_worker.ledger import Answer
+from reminder_worker.records import Cancelled, Defaults, Reader
 
 BATCH = 250
+_SAFE = "run it again, that is safe"
 
 
-def run(client: Client, stream: BinaryIO, *, size: int | None) -> Counter[str]:
-    """Read, seal and add everything; say each bad line on stderr; count what was added, moved, refused and so on.
+def defaults(
+    name: str, *, location: str | None, language: str | None, country: str | None, zone: str | None
+) -> Defaults:
+    """Check the format, and what is said once for all records. Raises SettingsError, which names the option."""
+    if name not in list(records.Format):
+        raise SettingsError(f"--format: {', '.join(records.Format)}")
+    try:
+        place = None if location is None else job.parse_location(location)
+        clock = None if zone is None else job.parse_time(f"2000-01-01T00:00:00Z[{zone}]").tzinfo
+    except Refused as refusal:
+        raise SettingsError(f"--{'location' if refusal.field == 'location' else 'zone'}: {refusal}") from None
+    if place is not None and disclosure.discloses(place):
+        raise SettingsError("--location: discloses a reason or a speciality")
+    if language is not None and not sealing.is_address("tel:+33600000000", language):
+        raise SettingsError("--language: write a tag such as fr or pt-BR")
+    if country is not None and not numbers.is_country(country):
+        raise SettingsError("--country: write two letters such as FR")
+    if clock is not None and not isinstance(clock, ZoneInfo):
+        raise SettingsError("--zone: write a name such as Europe/Paris")
+    return Defaults(place, language, country, clock)
 
-    Raises StoreUnavailable with the line up to which everything is stored: running it again is safe.
+
+def hand_in(client: Client, file: Path, name: str, said: Defaults) -> tuple[Counter[str], str]:
+    """Hand in a file, standard input (``-``) or a folder; return the counts, and what was left behind.
+
+    Raises SettingsError where it cannot be read, StoreUnavailable.
     """
-    counts: Counter[str] = Counter()
-    batch: list[tuple[int, Appointment]] = []
-    done = 0
+    try:
+        if str(file) == "-":
+            reader = records.read(name, sys.stdin.buffer, said)
+            return run(client, reader, said), str(reader.left)
+        if name == records.Format.FHIR and file.is_dir():
+            size = sum(path.stat().st_size for path in file.iterdir() if path.is_file())
+            reader = records.read(name, file, said)
+            return run(client, reader, said, size=size), str(reader.left)
+        with file.open("rb") as stream:
+            reader = records.read(name, stream, said)
+            return run(client, reader, said, size=file.stat().st_size), str(reader.left)
+    except OSError:
+        raise SettingsError(f"{file}: cannot be read") from None
+
+
+@dataclass
+class _Batch:
+    """What is read and not handed in yet, and how it went so far."""
+
+    client: Client
+    reader: Reader
+    counts: Counter[str] = field(default_factory=Counter)
+    waiting: list[tuple[str, Appointment]] = field(default_factory=list, repr=False)
+    done: str = "line 0"
+
+    def add(self) -> None:
+        """Add what waits. Raises StoreUnavailable with the place up to which everything is stored."""
+        if not self.waiting:
+            return
+        with self._saying_how_far():
+            answers = self.client.add([appointment for _, appointment in self.waiting])
+        for (place, _), answer in zip(self.waiting, answers, strict=True):
+            if isinstance(answer, Refused):
+                self.refuse(place, answer)
+            else:
+                self._note(place, answer)
+        self.done = self.waiting[-1][0]
+        self.waiting.clear()
+
+    def cancel(self, place: str, reference: str) -> None:
+        """Take an appointment back, after what was read before it."""
+        self.add()
+        with self._saying_how_far():
+            answer = self.client.cancel(reference)
+        if answer in {Answer.MISSING, Answer.ENDED}:
+            self.counts["skipped"] += 1  # it was never handed in, or nothing is left of it to take back
+        else:
+            self._note(place, answer)
+        self.done = place
+
+    def refuse(self, place: str, refusal: Refused) -> None:
+        """Count a refusal, and say it on stderr where the format's exports do not always hold such records."""
+        if refusal.reason in self.reader.passes_over:
+            self.counts[self.reader.passes_over[refusal.reason]] += 1
+            return
+        self.counts["refused"] += 1
+        sys.stderr.write(f"{place}: {refusal.reason}: {refusal}\n")
+
+    def _note(self, place: str, answer: Answer) -> None:
+        if answer is Answer.IN_FLIGHT:
+            self.refuse(place, Refused(Reason.IN_FLIGHT, "reference", "is being sent; hand it in again shortly"))
+        else:
+            self.counts[answer.value] += 1
+
+    @contextmanager
+    def _saying_how_far(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreUnavailable as error:
+            raise StoreUnavailable(f"{error} Stored up to {self.done}; {_SAFE}") from None
+
+
+def run(client: Client, reader: Reader, said: Defaults | None = None, *, size: int | None = None) -> Counter[str]:
+    """Read, seal and add everything; say each bad record on stderr; count what was added, moved, refused and so on.
+
+    Raises StoreUnavailable with the place up to which everything is stored: running it again is safe.
+    """
+    batch, said = _Batch(client, reader), said or Defaults()
     with _progress(size) as advance:
-        for number, record in records.read(stream):
+        for place, record in reader:
             try:
                 if isinstance(record, Refused):
                     raise record
-                batch.append((number, Appointment.parse(record)))
+                if isinstance(record, Cancelled):
+                    batch.cancel(place, record.reference)
+                    continue
+                batch.waiting.append((place, _parse(record, said)))
             except Refused as refusal:
-                _refuse(counts, number, refusal)
-            if len(batch) == BATCH:
-                done = _add(client, batch, counts, done)
-                advance(stream.tell() if size else 0)
-        _add(client, batch, counts, done)
-    return counts
+                batch.refuse(place, refusal)
+            if len(batch.waiting) >= BATCH:
+                batch.add()
+                advance(reader.done)
+        batch.add()
+    return batch.counts
 
 
-def _add(client: Client, batch: list[tuple[int, Appointment]], counts: Counter[str], done: int) -> int:
-    """Add a batch and empty it; return the number of its last line."""
-    if not batch:
-        return done
-    try:
-        answers = client.add([appointment for _, appointment in batch])
-    except StoreUnavailable as error:
-        raise StoreUnavailable(f"{error} Stored up to line {done}; run it again, that is safe") from None
-    for (number, _), answer in zip(batch, answers, strict=True):
-        if isinstance(answer, Refused):
-            _refuse(counts, number, answer)
-        elif answer is Answer.IN_FLIGHT:
-            _refuse(counts, number, Refused(Reason.IN_FLIGHT, "reference", "is being sent; hand it in again shortly"))
-        else:
-            counts[answer.value] += 1
-    done = batch[-1][0]
-    batch.clear()
-    return done
-
-
-def _refuse(counts: Counter[str], number: int, refusal: Refused) -> None:
-    counts["refused"] += 1
-    sys.stderr.write(f"line {number}: {refusal.reason}: {refusal}\n")
+def _parse(fields: dict[str, Any], said: Defaults) -> Appointment:
+    return Appointment.parse(said.fill(fields))
 
 
 @contextmanager

@@ -40,3 +40,17 @@ def normalise(text: str, countries: Collection[str] = ()) -> str:
     if countries and not any(phonenumbers.is_valid_number_for_region(number, country) for country in countries):
         raise Refused(Reason.COUNTRY_NOT_ALLOWED, "phone", "its country is not on the platform's list")
     return str(phonenumbers.format_number(number, PhoneNumberFormat.E164))
+
+
+def internationalise(text: str, country: str) -> str:
+    """Write a number as E.164 that was written as people of a country do; what is none stays as it is."""
+    try:
+        number = phonenumbers.parse(text, country)
+    except phonenumbers.NumberParseException:
+        return text
+    return text if number.extension else str(phonenumbers.format_number(number, PhoneNumberFormat.E164))
+
+
+def is_country(text: str) -> bool:
+    """Tell whether these two letters (ISO 3166) stand for a country with numbers of its own."""
+    return text in phonenumbers.SUPPORTED_REGIONS

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import practice
 import pytest
 
-from reminder_worker import enqueue, store
+from reminder_worker import enqueue, records, store
 from reminder_worker.errors import StoreUnavailable
 from reminder_worker.job import State
 from reminder_worker.ledger import Answer
@@ -47,8 +47,8 @@ def clinic(schedule: Schedule, tmp_path: Path):
     return practice.make(schedule, tmp_path / "keys")
 
 
-def run(client, *records) -> Counter[str]:
-    return enqueue.run(client, io.BytesIO(practice.lines(*records)), size=None)
+def run(client, *lines) -> Counter[str]:
+    return enqueue.run(client, records.read("jsonl", io.BytesIO(practice.lines(*lines))))
 
 
 def test_what_is_new_is_added_and_again_unchanged_and_changed_moved(clinic):
@@ -112,12 +112,12 @@ def test_running_again_after_the_store_went_away_adds_only_the_rest(client: stor
     monkeypatch.setattr(enqueue, "BATCH", 2)
     schedule = Failing(client)
     clinic = practice.make(schedule, tmp_path / "keys")
-    records = [practice.fields(f"A-{number}") for number in range(5)]
+    five = [practice.fields(f"A-{number}") for number in range(5)]
     schedule.calls = 2
     with pytest.raises(StoreUnavailable, match="Stored up to line 4;"):
-        run(clinic, *records)
+        run(clinic, *five)
     schedule.calls = 9
-    assert run(clinic, *records) == {"unchanged": 4, "added": 1}
+    assert run(clinic, *five) == {"unchanged": 4, "added": 1}
 
 
 class Lines(io.RawIOBase):
@@ -146,7 +146,7 @@ def peak(line: bytes, count: int) -> int:
     stream = io.BufferedReader(Lines(line, count))
     tracemalloc.start()
     try:
-        counts = enqueue.run(Accepts(), stream, size=None)
+        counts = enqueue.run(Accepts(), records.read("jsonl", stream))
         assert counts.total() == count
         return tracemalloc.get_traced_memory()[1]
     finally:
@@ -173,12 +173,12 @@ def test_progress_is_shown_on_a_terminal_only(monkeypatch, capsys, tmp_path):
     path = tmp_path / "lines"
     path.write_bytes(practice.lines(*[practice.fields()] * 300))
     with path.open("rb") as stream:
-        enqueue.run(Accepts(), stream, size=path.stat().st_size)
+        enqueue.run(Accepts(), records.read("jsonl", stream), size=path.stat().st_size)
     assert capsys.readouterr() == ("", "")
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     with path.open("rb") as stream:
-        enqueue.run(Accepts(), stream, size=path.stat().st_size)
+        enqueue.run(Accepts(), records.read("jsonl", stream), size=path.stat().st_size)
     out, err = capsys.readouterr()
     assert out == ""
     assert "━" in err

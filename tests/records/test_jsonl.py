@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from reminder_worker import records
 from reminder_worker.errors import Reason, Refused
+from reminder_worker.records.lines import LONGEST
 
 WORDS = st.text(max_size=20)
 VALUES = st.recursive(
@@ -17,8 +18,9 @@ VALUES = st.recursive(
 
 
 def read(data: bytes) -> list[tuple[int, object]]:
-    """Read everything; a refusal becomes its message."""
-    return [(number, str(one) if isinstance(one, Refused) else one) for number, one in records.read(io.BytesIO(data))]
+    """Read everything; a refusal becomes its message, and a place its number."""
+    found = [(place.removeprefix("line "), one) for place, one in records.read("jsonl", io.BytesIO(data))]
+    return [(int(number), str(one) if isinstance(one, Refused) else one) for number, one in found]
 
 
 @given(st.lists(st.dictionaries(WORDS, VALUES, max_size=4), max_size=5))
@@ -29,8 +31,8 @@ def test_what_was_written_is_read(written):
 
 @given(st.binary(max_size=300))
 def test_no_bytes_are_anything_but_records_and_refusals(data):
-    for number, one in records.read(io.BytesIO(data)):
-        assert 1 <= number <= data.count(b"\n") + 1
+    for place, one in records.read("jsonl", io.BytesIO(data)):
+        assert 1 <= int(place.removeprefix("line ")) <= data.count(b"\n") + 1
         assert isinstance(one, dict) or one.reason is Reason.MALFORMED
 
 
@@ -90,17 +92,17 @@ def test_deep_nesting_harms_no_neighbour():
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
 def test_a_line_may_be_as_long_as_it_says_and_no_longer(end):
-    longest = b'{"a":"' + b"x" * (records.LONGEST - 8 - len(end.rstrip(b"\n"))) + b'"}'
+    longest = b'{"a":"' + b"x" * (LONGEST - 8 - len(end.rstrip(b"\n"))) + b'"}'
     assert [number for number, one in read(longest + end) if isinstance(one, dict)] == [1]
     too_long = longest.replace(b"x", b"xx", 1)
     assert read(too_long + end) == [(1, "line: is longer than 16384 bytes")]
 
 
-@pytest.mark.parametrize("excess", [1, 2, records.LONGEST, records.LONGEST + 1, 100_000])
+@pytest.mark.parametrize("excess", [1, 2, LONGEST, LONGEST + 1, 100_000])
 def test_the_rest_of_a_long_line_is_no_line_of_its_own(excess):
-    long = b'{"a":"' + b"x" * (records.LONGEST - 8 + excess) + b'"}'
+    long = b'{"a":"' + b"x" * (LONGEST - 8 + excess) + b'"}'
     assert read(long + b'\n{"b":2}\n') == [(1, "line: is longer than 16384 bytes"), (2, {"b": 2})]
-    assert read(b"[" * (records.LONGEST + excess)) == [(1, "line: is longer than 16384 bytes")]
+    assert read(b"[" * (LONGEST + excess)) == [(1, "line: is longer than 16384 bytes")]
 
 
 def test_a_long_line_is_never_held_whole():
@@ -111,12 +113,18 @@ def test_a_long_line_is_never_held_whole():
             asked.append(size)
             return b"[" * size if len(asked) < 50 else b""
 
-    assert [number for number, _ in records.read(Endless())] == [1]
-    assert 0 < min(asked) <= max(asked) <= records.LONGEST + 1
+    assert [place for place, _ in records.read("jsonl", Endless())] == ["line 1"]
+    assert 0 < min(asked) <= max(asked) <= LONGEST + 1
 
 
 @pytest.mark.parametrize("line", [b'{"a":"CANARY', b'{"a":CANARY}', b'{"CANARY":"\xff"}', b'"CANARY"'])
 def test_a_refusal_says_nothing_of_the_line(line):
-    [(_, refusal)] = records.read(io.BytesIO(line))
+    [(_, refusal)] = records.read("jsonl", io.BytesIO(line))
     assert isinstance(refusal, Refused)
     assert "CANARY" not in f"{refusal}{refusal!r}{refusal.__cause__!r}"
+
+
+def test_nothing_is_left_behind():
+    reader = records.read("jsonl", io.BytesIO(b'{"a":1,"reason":2}\n'))
+    assert [fields for _, fields in reader] == [{"a": 1, "reason": 2}]
+    assert str(reader.left) == ""

@@ -1,0 +1,114 @@
+"""Records that platforms already have: the protocol of what reads them, its value types, and the loader.
+
+A reader takes what a reminder needs and leaves the rest behind: counted by name, never decoded further than its
+parser has to, never kept, never in an error.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, BinaryIO, Protocol, cast
+from zoneinfo import ZoneInfo
+
+from reminder_worker import job, numbers
+from reminder_worker.errors import Reason, Refused
+
+MOST_NAMES = 200  # more are not told apart: a file of names would fill the memory
+OTHERS = "others"
+
+
+class Format(StrEnum):
+    """What records are written in; each is a module of this folder with a class ``Reader``."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    FHIR = "fhir"
+    ICS = "ics"
+
+
+# An export holds what is over and what is far ahead as well: that is counted, not refused.
+EXPORT: Mapping[Reason, str] = MappingProxyType(
+    {Reason.TIME_PAST: "past", Reason.NO_SLOT: "past", Reason.TIME_TOO_FAR: "later"}
+)
+ALL_MATTER: Mapping[Reason, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """An appointment that will not take place: its reminders are taken back."""
+
+    reference: str = field(repr=False)
+
+
+Record = dict[str, Any] | Refused | Cancelled
+
+
+class Left:
+    """What was left behind: how many fields of which name."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def count(self, name: object, *, inside: str = "", times: int = 1) -> None:
+        """Count a field; a name that is no plain word may be data itself and goes to the others."""
+        plain = name if isinstance(name, str) and job.shown_name(name) == name else None
+        shown = f"{inside}.{plain}" if plain and inside else plain or OTHERS
+        if shown not in self._counts and len(self._counts) >= MOST_NAMES:
+            shown = OTHERS
+        self._counts[shown] += times
+
+    def __str__(self) -> str:
+        named = sorted((name, times) for name, times in self._counts.items() if name != OTHERS)
+        rest = [(OTHERS, self._counts[OTHERS])] if self._counts[OTHERS] else []
+        return ", ".join(f"{name} {times}" for name, times in named + rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What is said once for records that do not say it themselves."""
+
+    location: str | None = field(default=None, repr=False)
+    language: str | None = None
+    country: str | None = None  # of numbers that are written without one
+    zone: ZoneInfo | None = None  # of times that name none: the clock that people read
+
+    def fill(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields with what is missing. Raises Refused."""
+        filled = dict(fields)
+        if self.location is not None:
+            filled.setdefault("location", self.location)
+        if self.language is not None and "pointer" not in fields:
+            filled.setdefault("language", self.language)
+        if self.country is not None and isinstance(fields.get("phone"), str):
+            filled["phone"] = numbers.internationalise(fields["phone"], self.country)
+        if self.zone is not None and isinstance(fields.get("time"), str) and "[" not in fields["time"]:
+            filled["time"] = self._localise(fields["time"], self.zone)
+        return filled
+
+    @staticmethod
+    def _localise(text: str, zone: ZoneInfo) -> str:
+        try:
+            return f"{job.parse_time(text).astimezone(zone).isoformat()}[{zone.key}]"
+        except (ValueError, OverflowError):
+            raise Refused(Reason.TIME_INVALID, "time", "there is no such date, time or offset") from None
+
+
+class Reader(Protocol):
+    """Reads one file, stream or folder, once."""
+
+    left: Left
+    done: int  # how many bytes are dealt with
+    passes_over: Mapping[Reason, str]  # what is no fault in this format, and what it is counted as
+
+    def __iter__(self) -> Iterator[tuple[str, Record]]:
+        """Yield where each record stands, with its fields, or why they cannot be had."""
+
+
+def read(name: str, source: BinaryIO | Path, defaults: Defaults | None = None) -> Reader:
+    """Return a reader of this format; only FHIR comes in folders. Raises SettingsError for an unusable folder."""
+    module = import_module(f"{__name__}.{Format(name)}")
+    return cast("Reader", module.Reader(source, defaults or Defaults()))

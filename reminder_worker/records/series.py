@@ -1,0 +1,188 @@
+"""Events of one calendar: read, repeated up to where keys are published, and turned into records.
+
+Of an event no more comes here than ``ics.py`` lets through. What the libraries say of a damaged one may quote it,
+so nothing of that goes on.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import recurring_ical_events
+from icalendar import Calendar, Event, Timezone
+from icalendar.timezone import tzp
+
+from reminder_worker import job
+from reminder_worker.errors import Reason, Refused
+from reminder_worker.records import Cancelled, Left, Record, rules
+
+HORIZON = timedelta(weeks=53)  # public keys are published for no more
+_DAY = timedelta(days=1)
+
+Part = tuple[str, list[bytes]]  # where an event stands, and its lines
+
+
+class Expansion:
+    """Turns the events of one calendar into records; ``cancels`` where all of it is taken back."""
+
+    def __init__(
+        self, zones: Sequence[list[bytes]], named: str, default: ZoneInfo | None, left: Left, *, cancels: bool
+    ) -> None:
+        self._zone = _find_zone(named) or default
+        self._left = left
+        self._cancels = cancels
+        self._now = datetime.now(UTC)
+        tzp.use_default()  # another calendar's zone of the same name is forgotten
+        for zone in filter(rules.is_harmless_zone, zones):
+            _define(zone)
+
+    def expand(self, parts: Sequence[Part]) -> Iterator[tuple[str, Record]]:
+        """Yield what becomes of all events with one UID."""
+        events: list[tuple[str, Any]] = []
+        for where, lines in parts:
+            try:
+                events.append((where, self._checked(_parse(lines))))
+            except Refused as refusal:
+                yield where, refusal
+        changes = [(where, event) for where, event in events if "RECURRENCE-ID" in event]
+        wholes = [(where, event) for where, event in events if "RECURRENCE-ID" not in event]
+        newest = max((_sequence(event) for _, event in wholes), default=0)
+        current = [(where, event) for where, event in wholes if _sequence(event) == newest]
+        for where, _ in current[1:]:
+            yield where, Refused(Reason.REFERENCE_INVALID, "UID", "is another event's")
+        where, event = (current or changes or [("", None)])[0]
+        if current and not changes and "RRULE" not in event and "RDATE" not in event:
+            yield where, self._record(event, str(event["UID"]), event["DTSTART"].dt)
+        elif current or changes:
+            yield from ((where, record) for record in self._series([*current[:1], *changes], whole=bool(current)))
+
+    def _checked(self, event: Any) -> Any:
+        """Refuse what cannot be reminded of, or would never end."""
+        start = event["DTSTART"]
+        if not isinstance(start.dt, datetime):
+            raise Refused(Reason.TIME_INVALID, "DTSTART", "is a day without a time")
+        if start.dt.tzinfo is None and "TZID" in start.params:
+            raise Refused(Reason.TIME_INVALID, "DTSTART", "is in a zone that the file does not define")
+        rules.check(event.get("RRULE"), start.dt, self._now + HORIZON + _DAY)
+        for attendee in _each(event, "ATTENDEE"):
+            if not _is_phone(attendee):
+                self._left.count("ATTENDEE")
+        return event
+
+    def _series(self, events: Sequence[tuple[str, Any]], *, whole: bool) -> list[Record]:
+        """Return the occurrences ahead; those that were taken out of the series are taken back."""
+        uid = str(events[0][1]["UID"])
+        found: list[Record] = [Cancelled(uid)] if whole else []  # it may have been handed in before it was repeated
+        calendar = Calendar()
+        for _, event in events:
+            calendar.add_component(event)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                query = recurring_ical_events.of(calendar)
+                occurrences = query.between(self._now - _DAY, self._now + HORIZON + _DAY)
+        except Exception:  # noqa: BLE001 - whatever a library makes of a damaged series
+            return [Refused(Reason.MALFORMED, "RRULE", "cannot be expanded")]
+        for one in occurrences:
+            moment = one["DTSTART"].dt
+            if self._is_ahead(moment):
+                found.append(self._record(one, f"{uid}/{_name(one['RECURRENCE-ID'].dt)}", moment))
+        gone = (one.dt for excluded in _each(events[0][1], "EXDATE") for one in excluded.dts)
+        return found + [Cancelled(f"{uid}/{_name(one)}") for one in gone if self._is_ahead(one)]
+
+    def _is_ahead(self, moment: date) -> bool:
+        if not isinstance(moment, datetime):
+            return False
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=self._zone or UTC)
+        return self._now < aware <= self._now + HORIZON
+
+    def _record(self, event: Any, reference: str, start: datetime) -> Record:
+        """Return the fields of one occurrence."""
+        if self._cancels or str(event.get("STATUS", "")).upper() == "CANCELLED":
+            return Cancelled(reference)
+        phones = {str(one): one for one in _each(event, "ATTENDEE") if _is_phone(one)}
+        if len(phones) > 1:
+            return Refused(Reason.MALFORMED, "ATTENDEE", "more than one has a phone")
+        try:
+            fields = {"reference": reference, "time": self._time(start), "location": _location(event)}
+        except Refused as refusal:
+            return refusal
+        for text, attendee in phones.items():
+            fields["phone"] = text.partition(":")[2].partition(";")[0]
+            fields["language"] = str(attendee.params.get("LANGUAGE", ""))
+        return {name: value for name, value in fields.items() if value}
+
+    def _time(self, start: datetime) -> str:
+        """Write the time with the clock that people read. Raises Refused where no zone says which."""
+        if start.tzinfo is None or start.tzinfo is UTC or getattr(start.tzinfo, "key", "") == "UTC":
+            if self._zone is None:
+                kind = "floats" if start.tzinfo is None else "is in UTC"
+                raise Refused(Reason.TIME_INVALID, "DTSTART", f"{kind}; say with --zone which clock people read")
+            start = start.replace(tzinfo=self._zone) if start.tzinfo is None else start.astimezone(self._zone)
+        name = f"[{start.tzinfo.key}]" if isinstance(start.tzinfo, ZoneInfo) else ""
+        return f"{start.isoformat(timespec='seconds')}{name}"
+
+
+def _parse(lines: Sequence[bytes]) -> Any:
+    """Read an event; its properties may be of any of the library's types. Raises Refused."""
+    text = b"\r\n".join([b"BEGIN:VEVENT", *lines, b"END:VEVENT", b""])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            event: Any = Event.from_ical(text.decode())
+        damaged = bool(event.errors) or not event.get("UID") or isinstance(event["UID"], list)
+    except Exception:  # noqa: BLE001 - the library's errors quote the line
+        event, damaged = Event(), True
+    if damaged:
+        raise Refused(Reason.MALFORMED, "event", "is not one of RFC 5545")
+    if "DTSTART" not in event or isinstance(event["DTSTART"], list):
+        raise Refused(Reason.MISSING_FIELD, "DTSTART", "is missing, or there twice")
+    return event
+
+
+def _define(lines: Sequence[bytes]) -> None:
+    """Make a zone of the file known; one that cannot be read stays unknown."""
+    text = b"\r\n".join([b"BEGIN:VTIMEZONE", *lines, b"END:VTIMEZONE", b""])
+    try:
+        zone: Any = Timezone.from_ical(text.decode())
+        tzp.cache_timezone_component(zone)
+    except Exception:  # noqa: BLE001 - events in that zone are refused
+        return
+
+
+def _find_zone(name: str) -> ZoneInfo | None:
+    """Find the zone that a calendar names for itself."""
+    try:
+        zone = job.parse_time(f"2000-01-01T00:00:00Z[{name}]").tzinfo if name else None
+    except Refused:
+        return None
+    return zone if isinstance(zone, ZoneInfo) else None
+
+
+def _each(event: Any, name: str) -> list[Any]:
+    value = event.get(name, [])
+    return value if isinstance(value, list) else [value]
+
+
+def _is_phone(attendee: Any) -> bool:
+    return str(attendee).lower().startswith(("tel:", "sms:"))
+
+
+def _location(event: Any) -> str:
+    """Return the place on one line."""
+    text = next(iter(_each(event, "LOCATION")), "")
+    return ", ".join(line.strip(" ,") for line in str(text).splitlines() if line.strip(" ,"))
+
+
+def _sequence(event: Any) -> int:
+    value = event.get("SEQUENCE", 0)
+    return value if isinstance(value, int) else 0
+
+
+def _name(moment: date) -> str:
+    """Write what an occurrence is known by within its series."""
+    if isinstance(moment, datetime) and moment.tzinfo:
+        return f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    return f"{moment:%Y%m%dT%H%M%S}"
