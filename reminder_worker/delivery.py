@@ -110,7 +110,8 @@ class Delivery:
     def _intend_and_call(self, claim: Claim, order: Order, provider: Provider, admission: Admission) -> _Closed | None:
         """Write down the intent, call, and write down the outcome."""
         reference, started = new_reference(claim.wake), boot_time()
-        intent = self._schedule.intend(claim, provider.name, reference, lease=LEASE)
+        edition = order.draft.edition
+        intent = self._schedule.intend(claim, provider.name, reference, lease=LEASE, template=edition)
         useful = left(claim, order.expires)
         if intent is Intent.LOST:
             self._gate.release(admission)

@@ -13,12 +13,14 @@ The first of these texts that fits one segment is taken, else the first with the
 Nothing is ever cut off. Curly quotes, dashes and unusual spaces are always made plain.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 from babel import Locale
 
 from reminder_worker.dates import find_locale, write_date, write_time
@@ -43,6 +45,7 @@ class Draft:
 
     body: str = field(repr=False)
     segments: int
+    edition: str = field(default="", compare=False)  # which set of templates it is from
 
 
 class Templates:
@@ -50,6 +53,7 @@ class Templates:
 
     def __init__(self, languages: Mapping[str, Language]) -> None:
         self._languages = languages  # by tag in lower case
+        self.edition = _edition(languages)
 
     @classmethod
     def load(cls, folder: Path | None = None) -> "Templates":
@@ -86,7 +90,7 @@ class Templates:
         long, short = self._write(
             language=language, when=when, location=location, level=level, sender=sender, not_you=not_you
         )
-        return _shortest(_spellings(long, short))
+        return replace(_shortest(_spellings(long, short)), edition=self.edition)
 
     def help(self, language: str) -> Draft:
         """Write the answer to somebody who asks what this number is; in English where there is no template.
@@ -151,6 +155,16 @@ class Templates:
         tags = language.lower().split("-")
         names = ("-".join(tags[:length]) for length in range(len(tags), 0, -1))
         return next((self._languages[name] for name in names if name in self._languages), None)
+
+
+def _edition(languages: Mapping[str, Language]) -> str:
+    """Name the texts of all languages together: the name of one would tell the language of who is reminded."""
+    texts = [
+        [tag, section, kind or "", parts]
+        for tag, language in sorted(languages.items())
+        for (section, kind), parts in sorted(language.texts.items(), key=str)
+    ]
+    return hashlib.blake2b(msgspec.json.encode(texts), digest_size=8, person=b"rw-templates").hexdigest()
 
 
 def _shortest(bodies: Iterable[str]) -> Draft:

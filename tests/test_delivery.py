@@ -39,7 +39,7 @@ from reminder_worker.settings import Route
 
 ID = b"\0" + bytes(range(1, 16))
 CONTACT = Contact(PHONE, "fr")
-DRAFT = Draft("Rappel", 1)
+DRAFT = Draft("Rappel", 1, "0123456789abcdef")
 USEFUL = timedelta(hours=1)
 SETTLES = timedelta(minutes=10)
 
@@ -260,6 +260,7 @@ def test_the_intent_is_written_before_the_provider_is_called(desk: Desk, client:
     assert [row[b"provider"] for row in seen] == [b"first", b"second"]
     assert [row[b"ref"].decode() for row in seen] == [text.reference for text in texts]
     assert [row[b"attempts"] for row in seen] == [b"1", b"2"]
+    assert {row[b"template"].decode() for row in seen} == {DRAFT.edition}
     assert len({text.reference for text in texts}) == 2
 
 

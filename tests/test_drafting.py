@@ -256,7 +256,7 @@ def test_a_place_is_never_read_as_a_template():
 
 
 def test_a_draft_shows_no_text():
-    assert repr(draft(sender="Northgate")) == "Draft(segments=1)"
+    assert re.fullmatch(r"Draft\(segments=1, edition='[0-9a-f]{16}'\)", repr(draft(sender="Northgate")))
 
 
 def test_a_preview_shows_every_text_once():
@@ -436,3 +436,12 @@ def test_theshipped_templates_are_found_installed_and_in_a_checkout(tmp_path):
 
 def test_the_year_is_left_out():
     assert "2027" not in "".join(draft(language=language, when=TUESDAY).body for language in SHIPPED)
+
+
+def test_the_edition_names_all_texts_and_tells_no_language(tmp_path):
+    editions = {draft(language=language).edition for language in SHIPPED}
+    assert editions == {Templates.load().edition}
+    assert re.fullmatch(r"[0-9a-f]{16}", Templates.load().edition)
+    assert Templates.load(folder_with(tmp_path, ENGLISH)).edition in editions  # the same words
+    (tmp_path / "en" / "reminder.txt").write_text(ENGLISH.replace("Reminder:", "Note:"), "utf-8")
+    assert Templates.load(tmp_path).edition not in editions
