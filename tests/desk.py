@@ -82,7 +82,7 @@ def make_keys(folder: Path, *platforms: str) -> None:
     """Make all keys of an installation whose platforms use the gateway."""
     keys.new_worker(folder, datetime.now(UTC))
     keys.new_gateway(folder)
-    for name in platforms or ("clinic",):
+    for name in platforms:
         new_key(folder, name)
 
 

@@ -16,6 +16,7 @@ from reminder_worker.client import Appointment, Client
 from reminder_worker.contacts import Contacts
 from reminder_worker.delivery import Delivery
 from reminder_worker.drafting import Templates
+from reminder_worker.equipment import Equipment
 from reminder_worker.gate import Gate
 from reminder_worker.ledger import Answer, Entry, Reminder, Wake
 from reminder_worker.opening import WorkerKeys, load_pointer_key, load_signers, pointer_files
@@ -25,6 +26,7 @@ from reminder_worker.providers import Capabilities, Limits, Provider, Sent, Text
 from reminder_worker.ratchet import Ratchet
 from reminder_worker.receipts import Receipts
 from reminder_worker.reconciling import Reconciling
+from reminder_worker.rehearsal import NAME, OpenGate, Rehearsal
 from reminder_worker.routes import Routes
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys
@@ -99,7 +101,7 @@ class Office:
         self.tags = Tags(bytes(range(32)))
         self.optouts = OptOuts(schedule, self.tags, ["clinic", "other"])
         self.receipts = Receipts(schedule)
-        self.carriers = Carriers(dict(zip(names, carriers, strict=True)), allow_numbers=allow)
+        self.carriers = Carriers({NAME: Rehearsal(), **dict(zip(names, carriers, strict=True))}, allow_numbers=allow)
         self.gate = Gate(
             schedule,
             self.tags,
@@ -110,6 +112,8 @@ class Office:
         )
         rest = Routes(list(routes), names), self.gate, self.optouts, self.receipts
         self.delivery = Delivery(schedule, self.carriers, *rest)
+        open_to_all = Routes([], [NAME]), OpenGate(), self.optouts, self.receipts
+        self.rehearsal = Delivery(schedule, self.carriers, *open_to_all)
         self.reconciling = Reconciling(schedule, self.carriers, self.gate, self.delivery, resend_unknown=resend)
 
 
@@ -158,8 +162,7 @@ class Practice:
         self.answering = Answering(
             schedule, self.private, self.office.tags, self.office.optouts, self.office.carriers, Templates.load()
         )
-        self.worker = Worker(
-            schedule,
+        parts = Equipment(
             self.private,
             load_signers({"clinic": chosen.verify_key, "other": other.verify_key}),
             {"clinic": chosen, "other": other},
@@ -167,9 +170,11 @@ class Practice:
             Templates.load(),
             self.office.carriers,
             self.office.delivery,
+            self.office.rehearsal,
             self.office.reconciling,
             self.answering,
         )
+        self.worker = Worker(schedule, parts)
 
     def seal(self, **changes: Any) -> Entry:
         """Seal an appointment in two hours, whose text is due now."""

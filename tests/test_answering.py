@@ -158,7 +158,7 @@ def test_who_asks_for_help_gets_one_generic_answer_a_day(practice: Practice, inb
     (text,) = provider.texts
     assert text.to == PHONE
     assert "STOP" in text.body
-    assert text.body == practice.worker._templates.help("fr").body
+    assert text.body == practice.worker._parts.templates.help("fr").body
     practice.clock.forward(days=1)
     say(practice, inbox, provider, "HELP")
     assert len(provider.texts) == 2

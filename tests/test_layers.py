@@ -19,52 +19,19 @@ MODULES = {
 
 # From the top down; a module imports from its own layer or from those below. Not all of them have to exist.
 LAYERS = [
-    {"cli", "keycommands", "demo", "testing"},
-    {
-        "scheduler",
-        "worker",
-        "pulse",
-        "web",
-        "api",
-        "verdicts",
-        "hooks",
-        "serving",
-        "reception",
-        "ops",
-        "enqueue",
-        "screen",
-    },
-    {"delivery", "reconciling", "answering", "inbox", "receipts", "replies", "events"} | {"client", "doctor", "lint"},
-    {
-        "routes",
-        "gate",
-        "circuit",
-        "wire",
-        "sending",
-        "drafting",
-        "templates",
-        "contacts",
-        "providers",
-        "keys",
-        "status",
-    },
-    {
-        "sealing",
-        "gateway",
-        "apikeys",
-        "opening",
-        "ratchet",
-        "keyfiles",
-        "findings",
-        "schedule",
-        "store",
-        "broker",
-        "embedded",
-    }
-    | {"optouts", "notes", "commits", "durability", "pressure"},
-    {"ledger", "job", "plan", "disclosure", "errors", "metrics", "settings", "logs", "numbers", "https"}
-    | {"encoding", "folding", "lifeline", "stems", "words", "segments", "records", "dates", "clocks"}
-    | {"answers", "webhooks", "documents", "signatures", "addresses", "timeliness"},
+    set(names.split())
+    for names in (
+        "cli keycommands eventcommands demo testing",
+        "scheduler worker pulse web api verdicts hooks serving reception ops enqueue screen",
+        "equipment",
+        "delivery reconciling answering inbox receipts replies events client doctor lint",
+        "rehearsal",
+        "routes gate circuit wire sending drafting templates contacts providers keys status",
+        "sealing gateway apikeys opening ratchet keyfiles findings schedule store broker embedded optouts notes"
+        " commits durability pressure",
+        "ledger job plan disclosure errors metrics settings logs numbers https encoding folding lifeline stems words"
+        " segments records dates clocks answers webhooks documents signatures addresses timeliness",
+    )
 ]
 LONGEST_MODULE, LONGEST_FUNCTION = 250, 30  # lines
 LONGER = {

@@ -320,7 +320,7 @@ def not_allowed(stage: Stage, twilio: FakeTwilio) -> None:
 
 
 def country_not_allowed(stage: Stage, twilio: FakeTwilio) -> None:
-    stage.practice.worker._platforms["clinic"].countries[:] = ["GB"]
+    stage.practice.worker._parts.platforms["clinic"].countries[:] = ["GB"]
     stage.work()
 
 
@@ -333,7 +333,7 @@ def poisoned(stage: Stage, twilio: FakeTwilio) -> None:
     def draft(**known: Any) -> Draft:
         raise RuntimeError(everything(), known) from KeyError(PHONE)
 
-    stage.practice.worker._templates.draft = draft  # type: ignore[method-assign]
+    stage.practice.worker._parts.templates.draft = draft  # type: ignore[method-assign]
     for _ in range(10):
         stage.work(minutes=20)
     assert sum(record.exc_info is not None for record in stage.log) == 5
@@ -484,7 +484,7 @@ def test_no_object_that_carries_something_personal_shows_it(stage: Stage) -> Non
     entry = stage.entries[0]
     claim = practice.schedule.claim(practice.take()[0])
     assert isinstance(claim, Claim)
-    opened = open_envelope(practice.private, practice.worker._signers, entry.envelope, entry_id=entry.id)
+    opened = open_envelope(practice.private, practice.worker._parts.signers, entry.envelope, entry_id=entry.id)
     address = open_pointer(practice.private, "clinic", opened.body.pointer)
     moment = job.from_time(opened.body.time)
     asked = appointment(START, **secrets())

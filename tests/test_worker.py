@@ -25,7 +25,7 @@ from scripted import PARIS, PHONE, PLACE, REFERENCE, Keys, Practice, Scripted
 
 from reminder_worker import broker as queue
 from reminder_worker import keys as key_files
-from reminder_worker import pulse, sealing, store, worker
+from reminder_worker import pulse, sealing, store
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.encoding import Body, pad, pae, unpad, unpae
 from reminder_worker.errors import Ambiguous, Reason, StoreUnavailable
@@ -33,6 +33,7 @@ from reminder_worker.job import FailureClass, Level, State, to_time
 from reminder_worker.ledger import Answer, Entry, Wake
 from reminder_worker.opening import open_envelope
 from reminder_worker.plan import QuietHours
+from reminder_worker.providers import Sent
 from reminder_worker.schedule import MOST_CLAIMS, WAKE_LEASE, Schedule
 
 NIGHT = QuietHours.parse("21:00-08:00")
@@ -253,7 +254,7 @@ def test_what_is_signed_is_bound_to_the_worker_it_was_sealed_for(
     """Another worker that opened a job cannot seal it again for this one."""
     others = Keys.make(tmp_path / "keys")
     entry = practice.seal()
-    body = open_envelope(practice.private, practice.worker._signers, entry.envelope, entry_id=entry.id).body
+    body = open_envelope(practice.private, practice.worker._parts.signers, entry.envelope, entry_id=entry.id).body
     elsewhere = sealing.seal_envelope(others.public, practice.keys.clinic, entry.id, body, START)
     box = others.private().envelope_box(elsewhere[1:9])
     assert box is not None
@@ -499,7 +500,7 @@ def test_shuffled_and_doubled_wake_ups_bring_each_text_once(
 
 def test_an_open_attempt_is_looked_after_by_the_next_wake_up(practice: Practice, provider: Scripted) -> None:
     provider._answers.append(Ambiguous())
-    provider.during = lambda text: provider.accepted.update({text.reference: worker.providers.Sent("SM1", 1)})
+    provider.during = lambda text: provider.accepted.update({text.reference: Sent("SM1", 1)})
     practice.add()
     practice.work()
     assert ending(practice)[0] is State.SENDING
@@ -514,7 +515,7 @@ def test_a_reminder_whose_worker_dies_again_and_again_becomes_a_dead_letter(
     def poison(**_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(practice.worker._templates, "draft", poison)
+    monkeypatch.setattr(practice.worker._parts.templates, "draft", poison)
     practice.add(time=(START + timedelta(hours=12)).astimezone(PARIS), leads=["12h"])
     deaths = 0
     for _ in range(30):
@@ -611,7 +612,7 @@ def test_a_reminder_that_raises_is_acknowledged_and_left_to_the_sweep(
         server.url(1), [pulse.Pulse(practice.worker.beat, [practice.worker.answer], practice.office.carriers.close)]
     )
     with monkeypatch.context() as patch, running(practice, broker):
-        patch.setattr(practice.worker._templates, "draft", poison)
+        patch.setattr(practice.worker._parts.templates, "draft", poison)
         queue.wake(broker, practice.take())
         broker.join(queue.QUEUE, interval=10, timeout=10_000)
     with store.connect(server.url(1)) as queued:

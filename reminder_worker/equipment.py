@@ -1,0 +1,79 @@
+"""What one worker process works with, put together from the settings."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reminder_worker import providers, rehearsal
+from reminder_worker.answering import Answering
+from reminder_worker.contacts import Contacts
+from reminder_worker.delivery import Delivery
+from reminder_worker.drafting import Templates
+from reminder_worker.gate import Gate
+from reminder_worker.opening import Signer, WorkerKeys, load_signers
+from reminder_worker.optouts import OptOuts, Tags
+from reminder_worker.receipts import Receipts
+from reminder_worker.reconciling import Reconciling
+from reminder_worker.rehearsal import OpenGate, Rehearsal
+from reminder_worker.routes import Routes
+from reminder_worker.schedule import Schedule
+from reminder_worker.sending import Carriers
+from reminder_worker.settings import Platform, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """All of it is safe to use from many threads."""
+
+    keys: WorkerKeys
+    signers: Mapping[bytes, Signer]
+    platforms: Mapping[str, Platform]
+    contacts: Contacts
+    templates: Templates
+    carriers: Carriers
+    delivery: Delivery
+    rehearsal: Delivery  # for jobs that a test key handed in
+    reconciling: Reconciling
+    answering: Answering
+
+
+def load(chosen: Settings, schedule: Schedule) -> Equipment:
+    """Load what only a worker may hold. Raises SettingsError."""
+    tables = chosen.provider_tables()
+    found = {name: providers.load(name, table) for name, table in tables.items()}
+    return assemble(chosen, schedule, WorkerKeys.load(chosen.keys), found)
+
+
+def assemble(
+    chosen: Settings, schedule: Schedule, keys: WorkerKeys, found: Mapping[str, providers.Provider]
+) -> Equipment:
+    """Put it together from keys and providers. Raises SettingsError."""
+    tags, templates = Tags.load(chosen.keys), Templates.load(chosen.templates)
+    optouts, receipts = OptOuts(schedule, tags, chosen.platforms), Receipts(schedule)
+    carriers = Carriers(
+        {**found, rehearsal.NAME: Rehearsal()}, allow_numbers=None if chosen.production else chosen.allow_numbers
+    )
+    gate = _gate(chosen, schedule, tags, optouts)
+    delivery = Delivery(schedule, carriers, Routes(chosen.routes, list(found)), gate, optouts, receipts)
+    return Equipment(
+        keys,
+        load_signers({name: platform.verify_key for name, platform in chosen.platforms.items()}),
+        chosen.platforms,
+        Contacts.load(schedule, tags, chosen.platforms, optouts),
+        templates,
+        carriers,
+        delivery,
+        Delivery(schedule, carriers, Routes([], [rehearsal.NAME]), OpenGate(), optouts, receipts),
+        Reconciling(schedule, carriers, gate, delivery, resend_unknown=chosen.on_unknown == "resend"),
+        Answering(schedule, keys, tags, optouts, carriers, templates),
+    )
+
+
+def _gate(chosen: Settings, schedule: Schedule, tags: Tags, optouts: OptOuts) -> Gate:
+    return Gate(
+        schedule,
+        tags,
+        optouts,
+        limits={name: providers.read_table(providers.Limits, name, table) for name, table in chosen.providers.items()},
+        platform_caps={name: platform.daily_cap for name, platform in chosen.platforms.items()},
+        phone_cap=chosen.phone_daily_cap,
+    )

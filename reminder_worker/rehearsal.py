@@ -1,0 +1,84 @@
+"""What a test key's reminders are played through: a provider that reaches nobody, past gates that stand open.
+
+Everything else is as for real: sealed, scheduled, opened, drafted, settled and reported. Nobody can mistake one for
+the other: jobs for a rehearsal are signed by a key of their own.
+"""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+from reminder_worker.errors import Reason, Rejected, Throttled
+from reminder_worker.gate import Admission, Gate, Recipient
+from reminder_worker.job import State
+from reminder_worker.ledger import Claim, OpenAttempt
+from reminder_worker.providers import Capabilities, Provider, Receipt, Reply, Sent, Text
+
+NAME = "rehearsal"
+RECEIPT_AFTER = 0.5  # seconds
+
+# Magic numbers: no phone has them. Any other number that may be texted is delivered.
+REJECTED = "+15005550001"  # refused for good: failed, number_refused
+DELIVERED = "+15005550006"
+THROTTLED = "+15005550007"  # refused for now, each time: it is tried again until it expires
+UNDELIVERED = "+15005550009"  # accepted, and then not delivered: unreachable
+MAGIC = frozenset({REJECTED, DELIVERED, THROTTLED, UNDELIVERED})
+
+
+class Rehearsal(Provider):
+    """Accepts, refuses and reports by the number alone; keeps nothing."""
+
+    name = NAME
+    capabilities = Capabilities(
+        finds_by_reference=True,  # it never knows an attempt: one in doubt is played again
+        receipt_carries_reference=True,
+        reaches_phones=False,
+        settles_within=timedelta(),
+    )
+
+    def __init__(self) -> None:
+        self._hear: Callable[[Receipt | Reply], object] | None = None
+
+    def listen(self, hear: Callable[[Receipt | Reply], object]) -> None:
+        """Report to ``hear``."""
+        self._hear = hear
+
+    def send(self, text: Text, *, deadline: float) -> Sent:  # noqa: ARG002 - it answers at once
+        """Play the part that the number asks for."""
+        if text.to == REJECTED:
+            raise Rejected(Reason.NUMBER_REFUSED)
+        if text.to == THROTTLED:
+            raise Throttled(retry_after=1.0)
+        receipt = Receipt(text.reference, State.DELIVERED)
+        if text.to == UNDELIVERED:
+            receipt = Receipt(text.reference, State.UNDELIVERED, reason=Reason.UNREACHABLE)
+        if self._hear is not None:
+            later = threading.Timer(RECEIPT_AFTER, self._hear, [receipt])
+            later.daemon = True  # a receipt that is lost with the process is one more thing that happens for real
+            later.start()
+        return Sent(text.reference, text.segments)
+
+    def find(self, reference: str) -> Sent | None:  # noqa: ARG002 - as above
+        """Know nothing."""
+        return None
+
+
+class OpenGate(Gate):
+    """Lets everything through and counts nothing: a rehearsal must not use up what is for real."""
+
+    def __init__(self) -> None:
+        """Stand open."""
+
+    def recipient(self, claim: Claim | OpenAttempt, platform: str, phone: str) -> Recipient:  # noqa: ARG002
+        """Name nobody."""
+        return Recipient(None, b"", b"", b"", b"")
+
+    def admit(self, provider: Provider, whom: Recipient, segments: int) -> Admission:  # noqa: ARG002
+        """Let it through."""
+        return Admission(provider.name, None)
+
+    def report(self, admission: Admission, error: Exception | None) -> None:
+        """Learn nothing."""
+
+    def release(self, admission: Admission) -> None:
+        """Give nothing back."""
