@@ -96,8 +96,9 @@ class Platform(_Table):
     def _complete(self) -> "Platform":
         if self.level is Level.SENDER and not self.sender:
             raise ValueError('level "sender" needs a sender')
-        if (self.resolver_url is None) != (self.resolver_secret_file is None):
-            raise ValueError("resolver_url and resolver_secret_file need each other")
+        for name in ("resolver", "events"):
+            if (getattr(self, f"{name}_url") is None) != (getattr(self, f"{name}_secret_file") is None):
+                raise ValueError(f"{name}_url and {name}_secret_file need each other")
         if (self.resolver_url or "").startswith("http:") and not self.resolver_private:
             raise ValueError("a resolver on this machine needs resolver_private = true")
         return self
