@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -15,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -35,6 +37,8 @@ MOST_REMINDERS = 500  # of one batch
 AT_ONCE = {"add": 256, "batch": 8, "cancel": 64, "read": 64}  # calls under way, of all platforms
 SHARE = 4  # what one platform may take of that: a quarter
 ROUTE = "/v1/reminders"
+
+_NOT_ENCODED = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 log = logging.getLogger(__name__)
 
@@ -167,9 +171,13 @@ def _bearer(request: Request) -> str:
 
 def _reference(request: Request) -> str:
     """Read the reference from the path as it came: two of them must not become one. Raises Refused."""
-    path = request.scope["raw_path"].partition(b"?")[0]
+    path, start = request.scope["raw_path"], f"{ROUTE}/".encode()
+    if not path.startswith(start):  # it was spelt otherwise, and what follows cannot be told from it
+        raise HTTPException(404)
+    if request.scope["query_string"] or _NOT_ENCODED.search(path):
+        raise Refused(Reason.REFERENCE_INVALID, "reference", "must be percent-encoded: write %3F for ? and %25 for %")
     try:
-        return unquote_to_bytes(path.removeprefix(f"{ROUTE}/".encode())).decode()
+        return unquote_to_bytes(path.removeprefix(start)).decode()
     except UnicodeDecodeError:
         raise Refused(Reason.REFERENCE_INVALID, "reference", "must be UTF-8, percent-encoded") from None
 
@@ -182,7 +190,7 @@ async def _read(request: Request, limit: int) -> dict[str, Any]:
     body = await serving.read_body(request, limit)
     if body is None:
         raise Refused(Reason.TOO_LARGE, "body", f"is larger than {limit} bytes, or came too slowly")
-    return read_object(body)
+    return read_object(body) if len(body) <= BODY_LIMIT else await run_in_threadpool(read_object, body)
 
 
 def _items(fields: dict[str, Any]) -> list[object]:

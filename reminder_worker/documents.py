@@ -23,11 +23,11 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise Refused(Reason.MALFORMED, shown_name(twice), "is there twice")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise Refused(Reason.MALFORMED, shown_name(name), "is there twice")
+        found[name] = value
     return found
 
 

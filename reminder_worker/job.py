@@ -15,6 +15,7 @@ from reminder_worker.encoding import Time
 from reminder_worker.errors import Reason, Refused
 
 LOCATION_LENGTH = 70  # characters; the one length of all envelopes is the harder limit
+_UNTIDY_LENGTH = 1000  # characters before it is tidied: the time that NFC takes grows with the square of the length
 
 
 class Level(StrEnum):
@@ -145,14 +146,20 @@ def parse_location(text: str) -> str:
     """Tidy a label for a place: one line, NFC, single spaces. Raises Refused."""
     if not isinstance(text, str):
         raise Refused(Reason.LOCATION_INVALID, "location", "must be a text")
+    if len(text) > _UNTIDY_LENGTH:
+        raise _too_long()
     if any(unicodedata.category(character) in {"Cc", "Cs", "Co", "Cn"} for character in text):
         raise Refused(Reason.LOCATION_INVALID, "location", "must be one line without control characters")
     tidy = " ".join(unicodedata.normalize("NFC", text).split())
     if not any(unicodedata.category(character)[0] in "LNPS" for character in tidy):
         raise Refused(Reason.LOCATION_INVALID, "location", "must not be empty")
     if len(tidy) > LOCATION_LENGTH:
-        raise Refused(Reason.LOCATION_TOO_LONG, "location", f"must not be longer than {LOCATION_LENGTH} characters")
+        raise _too_long()
     return tidy
+
+
+def _too_long() -> Refused:
+    return Refused(Reason.LOCATION_TOO_LONG, "location", f"must not be longer than {LOCATION_LENGTH} characters")
 
 
 _NAME = re.compile(r"(?!.*\d{4})[A-Za-z_][A-Za-z0-9_.-]{0,39}", re.ASCII)  # no number, no date

@@ -115,12 +115,12 @@ class Reception:
         return sealing.make_id(self.gateway.platform(caller.platform, caller.mode), reference)
 
     def _client(self, caller: Caller) -> Client:
-        name = caller.platform, caller.mode.value
-        if name not in self._clients:
+        name, clients = (caller.platform, caller.mode.value), self._clients  # refresh replaces it in another thread
+        if name not in clients:
             tenant = self._platforms[caller.platform]
             make = partial(Client, self.schedule, self.gateway.platform(caller.platform, caller.mode), self.public)
-            self._clients[name] = make(leads=tenant.leads, quiet_hours=tenant.quiet_hours, countries=tenant.countries)
-        return self._clients[name]
+            clients[name] = make(leads=tenant.leads, quiet_hours=tenant.quiet_hours, countries=tenant.countries)
+        return clients[name]
 
     def _add(self, entries: Sequence[Entry]) -> list[Answer]:
         answers = self.schedule.add(entries)

@@ -30,6 +30,7 @@ PATIENCE = 5.0  # seconds for a request's head or body to arrive, and for an ans
 BEAT_EVERY = 5.0  # seconds
 LATER = {"Retry-After": "10"}  # seconds
 HEAD_LIMIT = 16 * 1024  # bytes
+MOST_CRUMBS, CRUMB = 1000, 64  # pieces of a body that may be of any length; bytes that more have to have on average
 PROBLEM = "application/problem+json"
 
 log = logging.getLogger(__name__)
@@ -140,13 +141,33 @@ async def running(work: "asyncio._CoroutineLike[None]") -> AsyncIterator[None]:
 async def _explain(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's shape
     """Answer for what no route takes."""
     assert isinstance(error, HTTPException)
-    word = "method_not_allowed" if error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED else "not_found"
-    return problem(error.status_code, word, "there is no such route; see /openapi.json", **dict(error.headers or {}))
+    known = error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED
+    word, field = ("method_not_allowed", "method") if known else ("not_found", "path")
+    return problem(error.status_code, word, "no such route; see /openapi.json", field, **dict(error.headers or {}))
 
 
 async def _crash(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's shape
     """Answer for a fault of ours; what it says may hold data, and the log withholds it too."""
     return problem(500, "fault", "this is a fault of the program; the request may be repeated")
+
+
+class Wary(h11.Connection):
+    """Takes no body of two lengths, nor one in crumbs: reading a crumb holds everybody up as long as a whole body."""
+
+    _pieces = _bytes = 0
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """Return what came next. Raises RemoteProtocolError."""
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._pieces = self._bytes = 0
+            if {b"content-length", b"transfer-encoding"} <= {name for name, _ in event.headers}:
+                raise h11.RemoteProtocolError("two lengths")  # a proxy may have believed the other one
+        elif isinstance(event, h11.Data):
+            self._pieces, self._bytes = self._pieces + 1, self._bytes + len(event.data)
+            if self._pieces > MOST_CRUMBS and self._bytes < self._pieces * CRUMB:
+                raise h11.RemoteProtocolError("crumbs")
+        return event
 
 
 class Impatient(H11Protocol):
@@ -160,6 +181,7 @@ class Impatient(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a first request."""
         super().connection_made(transport)
+        self.conn = Wary(h11.SERVER, HEAD_LIMIT)
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
@@ -171,18 +193,23 @@ class Impatient(H11Protocol):
             self._deadline.cancel()
             self._deadline = None
 
-    def pause_writing(self) -> None:
-        """Wait for an answer to be taken."""
-        super().pause_writing()
-        self.loop.call_later(PATIENCE, self._unless_taken)
+    def on_response_complete(self) -> None:
+        """Wait for an answer to be taken; closing would wait for it without end."""
+        if self.transport.get_write_buffer_size():
+            self.loop.call_later(PATIENCE, self._unless_taken)
+        super().on_response_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer for what is no HTTP; ``msg`` is uvicorn's."""
-        content = json.dumps(problem_document(400, "malformed", msg)).encode()
-        head = [(b"content-type", PROBLEM.encode()), (b"connection", b"close")]
-        for event in (h11.Response(status_code=400, headers=head), h11.Data(data=content), h11.EndOfMessage()):
-            self.transport.write(self.conn.send(event) or b"")
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words name no field
+        """Answer for what is no HTTP, unless an answer has begun."""
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            content = json.dumps(problem_document(400, "malformed", "request: is not valid HTTP", "request")).encode()
+            head = [(b"content-type", PROBLEM.encode()), (b"connection", b"close")]
+            for event in (h11.Response(status_code=400, headers=head), h11.Data(data=content), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # what is under way has nobody left to answer to
         self.transport.close()
+        self.loop.call_later(PATIENCE, self._unless_taken)
 
     def _between_requests(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
@@ -192,7 +219,7 @@ class Impatient(H11Protocol):
             self._deadline = self.loop.call_later(PATIENCE, self.transport.close)
 
     def _unless_taken(self) -> None:
-        if self.flow.write_paused:
+        if self.transport.get_write_buffer_size():
             self.transport.abort()
 
 
@@ -215,6 +242,7 @@ def server(app: Starlette, host: str, port: int) -> uvicorn.Server:
         server_header=False,
         date_header=False,
         http=Impatient,
+        ws="none",
         timeout_keep_alive=30,
         timeout_graceful_shutdown=20,
         h11_max_incomplete_event_size=HEAD_LIMIT,

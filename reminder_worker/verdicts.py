@@ -37,7 +37,7 @@ def of_batch(said: Answer | Refused) -> dict[str, object]:
     if isinstance(said, Refused):
         return problem_document(_REFUSAL_STATUS.get(said.reason, 422), said.reason, str(said), said.field)
     if said in WHY:
-        return problem_document(STATUS[said], said, WHY[said])
+        return problem_document(STATUS[said], said, WHY[said], "reference")
     return {"status": STATUS[said], "result": said}
 
 
@@ -45,18 +45,18 @@ def answer(said: Answer) -> Response:
     """Answer what the ledger said."""
     if said not in WHY:
         return document({"result": said}, STATUS[said])
-    return problem(STATUS[said], said, WHY[said], **(AGAIN if said is Answer.IN_FLIGHT else {}))
+    return problem(STATUS[said], said, WHY[said], "reference", **(AGAIN if said is Answer.IN_FLIGHT else {}))
 
 
 def unauthorised() -> Response:
     """Tell that no valid key came with the call."""
     detail = "send a valid key as Authorization: Bearer rwk_…"
-    return problem(401, "unauthorised", detail, **{"WWW-Authenticate": "Bearer"})
+    return problem(401, "unauthorised", detail, "Authorization", **{"WWW-Authenticate": "Bearer"})
 
 
 def forbidden(scope: str) -> Response:
     """Tell that a key is good, and not for this."""
-    return problem(403, "forbidden", f"this key may not {scope}")
+    return problem(403, "forbidden", f"this key may not {scope}", "Authorization")
 
 
 def busy() -> Response:
