@@ -60,7 +60,7 @@ class Api:
     def app(self, *tasks: contextlib.AbstractAsyncContextManager[None]) -> Starlette:
         """Return the ASGI application; ``tasks`` run as long as it does."""
         one = ROUTE + "/{reference:path}"
-        beside = (self._reception.added.run(), self._reception.cancelled.run(), self._pressure.run(), self._refresh())
+        beside = (self._reception.added.run, self._reception.cancelled.run, self._pressure.run, self._refresh)
         return self._process.app(
             [
                 Route(f"{ROUTE}:batch", self._for("batch", self.add_batch), methods=["POST"]),

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reminder_worker import keycommands
+from reminder_worker import eventcommands, keycommands
 from reminder_worker.errors import Refused, SettingsError, StoreUnavailable
 from reminder_worker.logs import raised
 
@@ -25,6 +25,7 @@ app = typer.Typer(
     help="SMS appointment reminders with minimal disclosure.\n\nTo see it work: reminder-worker demo",
 )
 app.add_typer(keycommands.app, name="keys")
+app.add_typer(eventcommands.app, name="events")
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default reminder-worker.toml here.")]
 PlatformName = Annotated[str | None, typer.Option("--platform", help="Which booking platform of the settings.")]
@@ -250,12 +251,13 @@ def doctor(config: Config = None) -> None:
     """
     from reminder_worker import doctor as checks  # noqa: PLC0415
     from reminder_worker import screen, settings, store  # noqa: PLC0415
+    from reminder_worker.findings import Grade  # noqa: PLC0415
 
     chosen = settings.read(config)
     client = store.connect(store.resolve_url(chosen.store_url))
     found = [*checks.check_store(client), *checks.check_worker(chosen)]
     screen.print_findings(found)
-    raise typer.Exit(REFUSED if any(one.grade is checks.Grade.UNSAFE for one in found) else 0)
+    raise typer.Exit(REFUSED if any(one.grade is Grade.UNSAFE for one in found) else 0)
 
 
 def _schedule(config: Path | None) -> Any:

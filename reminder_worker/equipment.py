@@ -50,7 +50,8 @@ def assemble(
     tags, templates = Tags.load(chosen.keys), Templates.load(chosen.templates)
     optouts, receipts = OptOuts(schedule, tags, chosen.platforms), Receipts(schedule)
     carriers = Carriers(
-        {**found, rehearsal.NAME: Rehearsal()}, allow_numbers=None if chosen.production else chosen.allow_numbers
+        {**found, rehearsal.NAME: Rehearsal()},  # type: ignore[abstract]  # the rest is as in Provider
+        allow_numbers=None if chosen.production else chosen.allow_numbers,
     )
     gate = _gate(chosen, schedule, tags, optouts)
     delivery = Delivery(schedule, carriers, Routes(chosen.routes, list(found)), gate, optouts, receipts)

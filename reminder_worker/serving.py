@@ -11,7 +11,8 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any
 
 import h11
 import uvicorn
@@ -97,7 +98,7 @@ class Process:
         @contextlib.asynccontextmanager
         async def life(_: Starlette) -> AsyncIterator[None]:
             async with contextlib.AsyncExitStack() as stack:
-                for task in (running(self._beat()), *tasks):
+                for task in (running(self._beat), *tasks):
                     await stack.enter_async_context(task)
                 log.info(f"{self._kind}_started")  # noqa: G004 - an event's name, and no data
                 yield
@@ -129,9 +130,9 @@ class Process:
 
 
 @contextlib.asynccontextmanager
-async def running(work: "asyncio._CoroutineLike[None]") -> AsyncIterator[None]:
+async def running(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
     """Run something beside the requests."""
-    task = asyncio.create_task(work)
+    task = asyncio.create_task(work())
     yield
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
