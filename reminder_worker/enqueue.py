@@ -88,13 +88,13 @@ class _Batch:
         self.done = self.waiting[-1][0]
         self.waiting.clear()
 
-    def cancel(self, place: str, reference: str) -> None:
+    def cancel(self, place: str, reference: str, *, perhaps: bool) -> None:
         """Take an appointment back, after what was read before it."""
         self.add()
         with self._saying_how_far():
             answer = self.client.cancel(reference)
         if answer in {Answer.MISSING, Answer.ENDED}:
-            self.counts["skipped"] += 1  # it was never handed in, or nothing is left of it to take back
+            self.counts["skipped"] += not perhaps  # it was never handed in, or nothing is left of it to take back
         else:
             self._note(place, answer)
         self.done = place
@@ -128,21 +128,22 @@ def run(client: Client, reader: Reader, said: Defaults | None = None, *, size: i
     """
     batch, said = _Batch(client, reader), said or Defaults()
     with _progress(size) as advance:
-        for place, record in reader:
+        for number, (place, record) in enumerate(reader, 1):
+            if number % BATCH == 0:
+                advance(reader.done)
             try:
                 if isinstance(record, Refused):
                     raise record
                 if isinstance(record, Cancelled):
-                    batch.cancel(place, record.reference)
+                    batch.cancel(place, record.reference, perhaps=record.perhaps)
                     continue
                 batch.waiting.append((place, _parse(record, said)))
             except Refused as refusal:
                 batch.refuse(place, refusal)
             if len(batch.waiting) >= BATCH:
                 batch.add()
-                advance(reader.done)
         batch.add()
-    return batch.counts
+    return +batch.counts
 
 
 def _parse(fields: dict[str, Any], said: Defaults) -> Appointment:

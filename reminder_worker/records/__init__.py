@@ -19,6 +19,7 @@ from reminder_worker.errors import Reason, Refused
 
 MOST_NAMES = 200  # more are not told apart: a file of names would fill the memory
 OTHERS = "others"
+LONGEST_TAG = 8  # docs/format.md
 
 
 class Format(StrEnum):
@@ -42,6 +43,7 @@ class Cancelled:
     """An appointment that will not take place: its reminders are taken back."""
 
     reference: str = field(repr=False)
+    perhaps: bool = False  # it may never have been handed in under this name, and that is as well
 
 
 Record = dict[str, Any] | Refused | Cancelled
@@ -95,6 +97,14 @@ class Defaults:
             return f"{job.parse_time(text).astimezone(zone).isoformat()}[{zone.key}]"
         except (ValueError, OverflowError):
             raise Refused(Reason.TIME_INVALID, "time", "there is no such date, time or offset") from None
+
+
+def language_tag(text: str) -> str:
+    """Return as much of a language tag as a pointer has room for."""
+    tag = text.strip().replace("_", "-")
+    while len(tag) > LONGEST_TAG and "-" in tag:
+        tag = tag.rpartition("-")[0]
+    return tag
 
 
 class Reader(Protocol):

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from reminder_worker import job
 from reminder_worker.errors import Reason, Refused, SettingsError
 from reminder_worker.records import EXPORT, Cancelled, Defaults, Left, Record, resources
 from reminder_worker.records.lines import Lines
@@ -38,7 +39,7 @@ class Reader:
         self.done = 0
         self._source = source
         self._zoned = defaults.zone is not None
-        self._today = datetime.now(UTC).date()
+        self._now = datetime.now(UTC)
         self._known: dict[str, Person | str | None] = {}  # None: two of them have this name
         self._absolute = False  # whether resources say at which server they live
 
@@ -87,7 +88,10 @@ class Reader:
         else:
             resources.count_left(elements, {"resourceType", "entry"}, "Bundle", self.left)
             entries = resources.decode(elements.get("entry"), list[msgspec.Raw]) or []
-            yield from self._resolve([*self._take(self._entries(entries))])
+            taken = [*self._take(self._entries(entries))]
+            for number, one in enumerate(self._resolve(taken), 1):
+                self.done = len(document) * number // len(taken)
+                yield one
 
     def _lines(self, stream: BinaryIO, word: str, start: int = 0) -> Iterator[Found]:
         lines, before = Lines(stream, LONGEST_LINE), self.done
@@ -117,7 +121,9 @@ class Reader:
                     if others:
                         self._learn(kind, url, elements)
                 elif kind == "Appointment" and visits:
-                    yield where, resources.visit(elements, self.left, self._today)
+                    yield where, resources.visit(elements, self.left, self._now.date())
+                elif visits and not kind:
+                    yield where, Refused(Reason.MALFORMED, "resource", "has no resourceType")
                 elif visits:
                     self.left.count(kind)
             except Refused as refusal:
@@ -127,7 +133,7 @@ class Reader:
         """Keep what a patient's appointments need, or an address, under every name that leads to it."""
         known: Person | str
         if kind == "Patient":
-            known = resources.person(elements, self.left, self._today)
+            known = resources.person(elements, self.left, self._now.date())
         else:
             known = resources.place(elements, self.left)
         self._absolute |= "://" in url
@@ -138,30 +144,39 @@ class Reader:
 
     def _resolve(self, taken: Iterable[Taken]) -> Iterator[tuple[str, Record]]:
         for where, visit in taken:
-            yield where, visit if isinstance(visit, Refused) else self._record(visit)
+            try:
+                yield where, visit if isinstance(visit, Refused) else self._record(visit)
+            except Refused as refusal:
+                yield where, refusal
 
     def _record(self, visit: Visit) -> Record:
-        """Return what to hand in, or that it is to be taken back."""
+        """Return what to hand in, or that it is to be taken back. Raises Refused."""
         if visit.status not in resources.REMINDED:
             return Cancelled(visit.reference)
+        self._check_start(visit.start)
         people = {one for name in visit.patients if isinstance(one := self._find(visit, name), Person)}
         if len(people) != 1:
-            reason = "is not in the file, or two have its name" if not people else "is more than one"
-            return Refused(Reason.MISSING_FIELD, "patient", reason)
+            reason = "is more than one" if people else "is not in the file, or two have its name"
+            raise Refused(Reason.MISSING_FIELD, "patient", reason)
         [person] = people
         if person.deceased:
             return Cancelled(visit.reference)
-        if visit.start.endswith(_UTC) and not self._zoned:
-            return Refused(Reason.TIME_INVALID, "start", "is in UTC; say with --zone which clock people read")
-        places = [found for name in visit.places if isinstance(found := self._find(visit, name), str) and found]
+        places = (found for name in visit.places if isinstance(found := self._find(visit, name), str) and found)
         fields = {
             "reference": visit.reference,
             "time": visit.start,
-            "location": next(iter(places), ""),
+            "location": next(places, ""),
             "phone": person.phone,
             "language": person.language,
         }
         return {name: value for name, value in fields.items() if value}
+
+    def _check_start(self, start: str) -> None:
+        """Refuse what is over, before its patient is looked for, and a time without the clock that people read."""
+        if job.parse_time(start) <= self._now:
+            raise Refused(Reason.TIME_PAST, "start", "is over")
+        if start.endswith(_UTC) and not self._zoned:
+            raise Refused(Reason.TIME_INVALID, "start", "is in UTC; say with --zone which clock people read")
 
     def _find(self, visit: Visit, reference: str) -> Person | str | None:
         """Follow a reference; one to a server leads to what lives there, or to files that do not say where they do."""

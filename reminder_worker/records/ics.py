@@ -31,6 +31,7 @@ class _Block:
     """What is taken of one event or zone so far."""
 
     number: int
+    end: int = 0  # where it ends in the file
     lines: list[bytes] = field(default_factory=list, repr=False)
     size: int = 0
     too_long: bool = False
@@ -63,18 +64,15 @@ class Reader:
 
     def __init__(self, source: BinaryIO, defaults: Defaults) -> None:
         self.left = Left()
+        self.done = 0
         self._lines = Lines(source, LONGEST)
         self._zone = defaults.zone
         self._calendar = _Calendar()
         self._block: _Block | None = None  # the event or zone that lines belong to
         self._inside: list[bytes] = []  # components that began and have not ended
         self._taking = False  # whether lines that go on belong to something that is taken
+        self._calendars = 0
         self._events = 0
-
-    @property
-    def done(self) -> int:
-        """How many bytes are read."""
-        return self._lines.done
 
     def __iter__(self) -> Iterator[tuple[str, Record]]:
         for number, line in self._lines:
@@ -86,6 +84,8 @@ class Reader:
                 if not self._inside:
                     yield from self._expand()
         yield from self._expand()  # of a file that was cut off, what is there
+        if self._lines.done and not self._calendars:
+            yield "line 1", Refused(Reason.MALFORMED, "file", "holds no calendar")
 
     def _property(self, line: bytes, *, cut: bool) -> None:
         """Sort a line by the name of its property."""
@@ -96,7 +96,7 @@ class Reader:
             self._begin(line[6:].strip().upper())
         elif name == b"END":
             self._end()
-        elif self._block is not None and name in (_ZONE if b"VTIMEZONE" in self._inside else _EVENT):
+        elif self._block is not None and name in self._taken():
             self._block.add(line)
             self._block.too_long |= cut
             self._taking = True
@@ -104,6 +104,12 @@ class Reader:
             self._describe(name, line[match.end() :] if match else b"")
         elif name not in _NOT_COUNTED and self._counts():
             self.left.count(name.decode("ascii") or OTHERS)
+
+    def _taken(self) -> frozenset[bytes]:
+        """Return the properties that are taken here; of an alarm within an event, say, none."""
+        if self._inside == [b"VCALENDAR", b"VEVENT"]:
+            return _EVENT
+        return _ZONE if self._inside[:2] == [b"VCALENDAR", b"VTIMEZONE"] else frozenset()
 
     def _counts(self) -> bool:
         """Tell whether properties are counted here: those inside what is left behind as a whole are not."""
@@ -135,14 +141,17 @@ class Reader:
                 self.left.count(name.decode("ascii", "replace"))
         elif self._inside[:2] == [b"VCALENDAR", b"VTIMEZONE"] and self._block is not None:
             self._block.add(b"BEGIN:" + name)
-        elif self._inside != [b"VCALENDAR"]:
+        elif self._inside == [b"VCALENDAR"]:
+            self._calendars += 1
+        else:
             self.left.count(name.decode("ascii", "replace"))
 
     def _end(self) -> None:
         name = self._inside.pop() if self._inside else b""
         if self._inside[:2] == [b"VCALENDAR", b"VTIMEZONE"] and self._block is not None:
             self._block.add(b"END:" + name)
-        elif self._inside == [b"VCALENDAR"]:
+        elif self._inside == [b"VCALENDAR"] and self._block is not None:
+            self._block.end = self._lines.done
             self._block = None
 
     def _expand(self) -> Iterator[tuple[str, Record]]:
@@ -151,8 +160,10 @@ class Reader:
         zones = [zone.lines for zone in calendar.zones if not zone.too_long]
         expand = series.Expansion(zones, calendar.zone, self._zone, self.left, cancels=calendar.method == "CANCEL")
         groups: dict[bytes, list[series.Part]] = {}
+        ends: dict[str, int] = {}
         for event in calendar.events:
             where = f"event {event.number}"
+            ends[where] = event.end
             uid = next((line for line in event.lines if line[:4].upper().startswith((b"UID:", b"UID;"))), b"")
             if event.too_long:
                 yield where, Refused(Reason.MALFORMED, "event", "is longer than one is")
@@ -161,4 +172,5 @@ class Reader:
             else:
                 groups.setdefault(uid, []).append((where, event.lines))
         for parts in groups.values():
+            self.done = ends[parts[0][0]]
             yield from expand.expand(parts)

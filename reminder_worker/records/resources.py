@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from reminder_worker.errors import Reason, Refused
-from reminder_worker.records import Left
+from reminder_worker.records import Left, language_tag
 
 T = TypeVar("T")
 Elements = dict[str, msgspec.Raw]
@@ -29,6 +29,7 @@ _TELECOM = {"system", "value", "use", "rank", "period"}
 _NEVER = frozenset({"old", "work"})  # another person may be at a desk's phone
 _LAST = 2**31  # a rank behind all others
 _DAY = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
+_SCHEME = re.compile("(?:tel|sms):", re.IGNORECASE)
 _LONGEST = 200  # characters of anything that is kept
 
 
@@ -159,7 +160,8 @@ def person(elements: Elements, left: Left, today: date) -> Person:
         system, use, rank = text(one.get("system")), text(one.get("use")), decode(one.get("rank"), int)
         if system in {"phone", "sms"} and use not in _NEVER and _holds(one.get("period"), today):
             mobile = use == "mobile" or system == "sms"
-            numbers.append((not mobile, rank or _LAST, place_, text(one.get("value"))))
+            value = _SCHEME.sub("", text(one.get("value")).strip())
+            numbers.append((not mobile, rank or _LAST, place_, value))
     return Person(min(numbers, default=("",))[-1], _language(elements.get("communication"), left), deceased)
 
 
@@ -177,7 +179,7 @@ def _language(raw: msgspec.Raw | None, left: Left) -> str:
     for one in _each(raw, {"language", "preferred"}, "Patient.communication", left):
         concept = decode(one.get("language"), Elements) or {}
         codes = (text(coding.get("code")) for coding in decode(concept.get("coding"), list[Elements]) or [])
-        tag = next(filter(None, codes), "")
+        tag = language_tag(next(filter(None, codes), ""))
         if tag and decode(one.get("preferred"), bool) is True:
             return tag
         first = first or tag

@@ -6,7 +6,7 @@ so nothing of that goes on.
 
 import warnings
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,7 @@ from icalendar.timezone import tzp
 
 from reminder_worker import job
 from reminder_worker.errors import Reason, Refused
-from reminder_worker.records import Cancelled, Left, Record, rules
+from reminder_worker.records import Cancelled, Left, Record, language_tag, rules
 
 HORIZON = timedelta(weeks=53)  # public keys are published for no more
 _DAY = timedelta(days=1)
@@ -46,6 +46,10 @@ class Expansion:
                 events.append((where, self._checked(_parse(lines))))
             except Refused as refusal:
                 yield where, refusal
+        if len(events) < len(parts):  # what was refused may cancel or move one of the others
+            for where, _ in events:
+                yield where, Refused(Reason.MALFORMED, "UID", "another event of this one's series was refused")
+            return
         changes = [(where, event) for where, event in events if "RECURRENCE-ID" in event]
         wholes = [(where, event) for where, event in events if "RECURRENCE-ID" not in event]
         newest = max((_sequence(event) for _, event in wholes), default=0)
@@ -61,7 +65,9 @@ class Expansion:
     def _checked(self, event: Any) -> Any:
         """Refuse what cannot be reminded of, or would never end."""
         start = event["DTSTART"]
-        if not isinstance(start.dt, datetime):
+        if not _repeats(event) and not self._is_ahead(start.dt):
+            self._pass_over(start.dt)
+        if not all(isinstance(event[name].dt, datetime) for name in ("DTSTART", "RECURRENCE-ID") if name in event):
             raise Refused(Reason.TIME_INVALID, "DTSTART", "is a day without a time")
         if start.dt.tzinfo is None and "TZID" in start.params:
             raise Refused(Reason.TIME_INVALID, "DTSTART", "is in a zone that the file does not define")
@@ -74,7 +80,7 @@ class Expansion:
     def _series(self, events: Sequence[tuple[str, Any]], *, whole: bool) -> list[Record]:
         """Return the occurrences ahead; those that were taken out of the series are taken back."""
         uid = str(events[0][1]["UID"])
-        found: list[Record] = [Cancelled(uid)] if whole else []  # it may have been handed in before it was repeated
+        found: list[Record] = [Cancelled(uid, perhaps=True)] if whole else []  # from before it was repeated
         calendar = Calendar()
         for _, event in events:
             calendar.add_component(event)
@@ -89,14 +95,23 @@ class Expansion:
             moment = one["DTSTART"].dt
             if self._is_ahead(moment):
                 found.append(self._record(one, f"{uid}/{_name(one['RECURRENCE-ID'].dt)}", moment))
-        gone = (one.dt for excluded in _each(events[0][1], "EXDATE") for one in excluded.dts)
-        return found + [Cancelled(f"{uid}/{_name(one)}") for one in gone if self._is_ahead(one)]
+        gone = (one.dt for excluded in _each(events[0][1], "EXDATE") for one in excluded.dts if whole)
+        return found + [Cancelled(f"{uid}/{_name(one)}", perhaps=True) for one in gone if self._is_ahead(one)]
 
     def _is_ahead(self, moment: date) -> bool:
+        return self._now < self._aware(moment) <= self._now + HORIZON
+
+    def _aware(self, moment: date) -> datetime:
+        """Return the instant; of a day its last."""
         if not isinstance(moment, datetime):
-            return False
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=self._zone or UTC)
-        return self._now < aware <= self._now + HORIZON
+            moment = datetime.combine(moment, time.max)
+        return moment if moment.tzinfo else moment.replace(tzinfo=self._zone or UTC)
+
+    def _pass_over(self, moment: date) -> None:
+        """Refuse what need not be looked at any further. Raises Refused."""
+        if self._aware(moment) <= self._now:
+            raise Refused(Reason.TIME_PAST, "DTSTART", "is over")
+        raise Refused(Reason.TIME_TOO_FAR, "DTSTART", "no public key is published for that week")
 
     def _record(self, event: Any, reference: str, start: datetime) -> Record:
         """Return the fields of one occurrence."""
@@ -111,7 +126,7 @@ class Expansion:
             return refusal
         for text, attendee in phones.items():
             fields["phone"] = text.partition(":")[2].partition(";")[0]
-            fields["language"] = str(attendee.params.get("LANGUAGE", ""))
+            fields["language"] = language_tag(str(attendee.params.get("LANGUAGE", "")))
         return {name: value for name, value in fields.items() if value}
 
     def _time(self, start: datetime) -> str:
@@ -159,6 +174,10 @@ def _find_zone(name: str) -> ZoneInfo | None:
     except Refused:
         return None
     return zone if isinstance(zone, ZoneInfo) else None
+
+
+def _repeats(event: Any) -> bool:
+    return any(name in event for name in ("RRULE", "RDATE", "RECURRENCE-ID"))
 
 
 def _each(event: Any, name: str) -> list[Any]:
