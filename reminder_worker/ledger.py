@@ -11,7 +11,7 @@ from reminder_worker.errors import Reason
 from reminder_worker.job import FailureClass, State
 
 ID_BYTES = 16
-HEAD_BYTES = 14  # of what stands for an appointment: lua/ledger.lua
+HEAD_BYTES = 18  # of what stands for an appointment: lua/ledger.lua
 FORGET_AFTER = timedelta(hours=72)  # without a receipt that is final; the last ones come about then
 CLAIM_LEASE = timedelta(seconds=20)  # from claim to intent, a matter of milliseconds
 
@@ -41,7 +41,7 @@ class Entry:
     """One sealed appointment on its way into the ledger."""
 
     id: bytes
-    tag: bytes  # equal for equal content, though every sealing differs
+    tag: bytes  # 12 bytes: 8 equal for equal content, though every sealing differs; 4 for equal but for the pointer
     envelope: bytes = field(repr=False)
     dues: tuple[datetime, ...]
     ticket: bytes = field(default=b"", repr=False)  # whose appointment it is, sealed to the gateway; none: no events

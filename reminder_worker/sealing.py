@@ -154,11 +154,17 @@ def make_id(platform: PlatformKeys, reference: str) -> bytes:
 def content_tag(platform: PlatformKeys, entry_id: bytes, body: Body, *, uri: str = "", language: str = "") -> bytes:
     """Fingerprint a job, so that the ledger knows the same content again though every sealing differs.
 
-    ``uri`` and ``language`` stand for a pointer that is sealed afresh each time; without them the pointer counts.
+    ``uri`` and ``language`` stand for a pointer that is sealed afresh each time; without them the pointer counts, and
+    the last 4 of the 12 bytes, which are of all the rest, tell that nothing but it was sealed anew.
     """
     contact = pae(uri.encode(), language.encode()) if uri else body.pointer
-    content = pae(entry_id, body.time.encode(), body.location.encode(), contact, " ".join(body.leads).encode())
-    return hashlib.blake2b(content, digest_size=8, key=platform.index, person=b"rw-tag").digest()
+    when, where, leads = body.time.encode(), body.location.encode(), " ".join(body.leads).encode()
+    whole, rest = pae(entry_id, when, where, contact, leads), pae(entry_id, when, where, leads)
+    return _tag(platform, whole, 8) + _tag(platform, rest, 4)
+
+
+def _tag(platform: PlatformKeys, content: bytes, size: int) -> bytes:
+    return hashlib.blake2b(content, digest_size=size, key=platform.index, person=b"rw-tag").digest()
 
 
 def seal_pointer(public: PublicKeys, platform: str, uri: str, language: str) -> bytes:

@@ -26,7 +26,7 @@ from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.job import FailureClass, State
-from reminder_worker.ledger import Durability
+from reminder_worker.ledger import HEAD_BYTES, Durability
 from reminder_worker.opening import WorkerKeys, load_signers, open_envelope, open_pointer
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import make_id
@@ -94,6 +94,20 @@ def test_what_was_sent_cannot_be_taken_back(desk: Desk, schedule: Schedule) -> N
     send(schedule)
     assert (desk.cancel("A-1").status, desk.cancel("A-1").body["title"]) == (409, "ended")
     assert due("A-1", desk)["state"] == "sent"
+
+
+def test_a_pointer_that_is_sealed_anew_reminds_nobody_again(desk: Desk, schedule: Schedule) -> None:
+    """As a nightly export does that seals each number once more."""
+    fields = desk.fields(time=ahead(hours=2), leads=["3h"])
+    desk.ask("PUT", path("A-1"), fields)
+    assert desk.ask("PUT", path("A-1"), fields | {"pointer": desk.pointer()}).body == {"result": "moved"}
+    send(schedule)
+    again = desk.ask("PUT", path("A-1"), fields | {"pointer": desk.pointer()})
+    assert (again.status, again.body) == (200, {"result": "unchanged"})
+    assert schedule.take(0, capacity=10).wakes == []
+    elsewhere = desk.ask("PUT", path("A-1"), fields | {"pointer": desk.pointer(), "location": "13 rue des Lilas"})
+    assert elsewhere.body == {"result": "moved"}
+    assert len(schedule.take(0, capacity=10).wakes) == 1
 
 
 def test_what_nobody_handed_in_is_missing(desk: Desk) -> None:
@@ -489,7 +503,7 @@ def test_the_worker_opens_what_it_stored_and_the_gateway_s_keys_do_not(
         desk.put("A-1", pointer=pointer)
     gateway = GatewayKeys.load(folder)
     id_ = make_id(gateway.platform("clinic", Mode.LIVE), "A-1")
-    envelope = client.get(b"rw:{0}:a:" + id_)[14:]
+    envelope = client.get(b"rw:{0}:a:" + id_)[HEAD_BYTES:]
     held = WorkerKeys.load(folder)
     job = open_envelope(held, load_signers({"clinic": folder / "gateway.pub"}), envelope, entry_id=id_)
     assert (job.platform, job.body.location, job.test) == ("clinic", PLACE, False)

@@ -58,7 +58,7 @@ class Desk:
 
     def add(self, content: int = 1) -> None:
         """Add an appointment whose reminder is due now."""
-        self.schedule.add([Entry(ID, bytes([content]) * 8, b"sealed", (self.clock.now,))])
+        self.schedule.add([Entry(ID, bytes([content]) * 12, b"sealed", (self.clock.now,))])
 
     def claim(self) -> Claim:
         claim = self.schedule.claim(self.schedule.take(0, capacity=10).wakes[0])
@@ -665,7 +665,7 @@ def test_a_text_that_is_given_a_turn_comes_back_exactly_then(desk: Desk) -> None
     desk.deliver(provider, limits={"rate": 0.1})
     assert desk.show().state is State.SENT
     for wait in (20, 30, 40):  # each later than the one before, though the clock stands still
-        desk.schedule.add([Entry(ID, bytes([wait]) * 8, b"sealed", (desk.clock.now,))])
+        desk.schedule.add([Entry(ID, bytes([wait]) * 12, b"sealed", (desk.clock.now,))])
         desk.again()
         shown = desk.show()
         assert (shown.state, shown.reason, shown.attempts) == (State.SCHEDULED, Reason.RATE_LIMITED, 0)
@@ -694,7 +694,7 @@ def test_an_open_circuit_lets_the_next_provider_carry_the_text(desk: Desk) -> No
     for number in range(5):
         desk.deliver(first, second) if not number else desk.again()
         assert desk.show().provider == "second"
-        desk.schedule.add([Entry(ID, bytes([number + 50]) * 8, b"sealed", (desk.clock.now,))])
+        desk.schedule.add([Entry(ID, bytes([number + 50]) * 12, b"sealed", (desk.clock.now,))])
     assert len(first.texts) == 3
     assert len(second.texts) == 5
 
@@ -702,7 +702,7 @@ def test_an_open_circuit_lets_the_next_provider_carry_the_text(desk: Desk) -> No
 def test_a_phone_gets_no_more_than_its_share_of_a_day(desk: Desk) -> None:
     provider = Scripted()
     desk.deliver(provider, phone_cap=1)
-    desk.schedule.add([Entry(ID, b"\7" * 8, b"sealed", (desk.clock.now,))])
+    desk.schedule.add([Entry(ID, b"\7" * 12, b"sealed", (desk.clock.now,))])
     desk.again()
     assert desk.ending() == (State.FAILED, Reason.PHONE_CAPPED, FailureClass.TEMPORARY)
     assert len(provider.texts) == 1
@@ -711,7 +711,7 @@ def test_a_phone_gets_no_more_than_its_share_of_a_day(desk: Desk) -> None:
 def test_a_platform_over_its_share_waits_and_expires_if_nobody_raises_it(desk: Desk) -> None:
     first, second = Scripted(name="first"), Scripted(name="second")
     desk.deliver(first, second, platform_cap=1)
-    desk.schedule.add([Entry(ID, b"\7" * 8, b"sealed", (desk.clock.now,))])
+    desk.schedule.add([Entry(ID, b"\7" * 12, b"sealed", (desk.clock.now,))])
     desk.again()
     shown = desk.show()
     assert (shown.state, shown.reason) == (State.SCHEDULED, Reason.PLATFORM_CAPPED)
@@ -730,7 +730,7 @@ def test_what_was_reserved_and_not_used_is_given_back(desk: Desk) -> None:
 
 def test_what_would_wait_beyond_its_use_ends_at_once_and_tells_redis_no_time(desk: Desk) -> None:
     desk.deliver(Scripted(), limits={"rate": 0.001})
-    desk.schedule.add([Entry(ID, b"\7" * 8, b"sealed", (desk.clock.now,))])
+    desk.schedule.add([Entry(ID, b"\7" * 12, b"sealed", (desk.clock.now,))])
     desk.expires = desk.clock.now + timedelta(minutes=10)
     desk.again()
     assert desk.ending() == (State.EXPIRED, Reason.RATE_LIMITED, FailureClass.TEMPORARY)
@@ -754,5 +754,5 @@ def test_ten_attempts_in_doubt_open_the_circuit(desk: Desk) -> None:
     for number in range(11):
         desk.deliver(provider) if not number else desk.again()
         desk.schedule.client.delete(*desk.schedule.client.scan_iter(b"*:[ar]:*"))
-        desk.schedule.add([Entry(ID, bytes([number + 50]) * 8, b"sealed", (desk.clock.now,))])
+        desk.schedule.add([Entry(ID, bytes([number + 50]) * 12, b"sealed", (desk.clock.now,))])
     assert len(provider.texts) == 10

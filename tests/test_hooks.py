@@ -44,7 +44,7 @@ class Served:
 
     def __init__(self, schedule: Schedule, port: int) -> None:
         self.schedule, self.port = schedule, port
-        schedule.add([Entry(ID, bytes(8), b"sealed", (datetime.now(UTC) - timedelta(seconds=1),))])
+        schedule.add([Entry(ID, bytes(12), b"sealed", (datetime.now(UTC) - timedelta(seconds=1),))])
         claim = schedule.claim(schedule.take(0, capacity=10).wakes[0])
         assert isinstance(claim, Claim)
         self.reference = new_reference(claim.wake)

@@ -25,7 +25,7 @@ LEASE = timedelta(seconds=9)
 
 
 def claimed(schedule: Schedule, clock: Clock, *later: timedelta) -> Claim:
-    schedule.add([Entry(ID, b"1" * 8, b"sealed", (clock.now, *(clock.now + span for span in later)))])
+    schedule.add([Entry(ID, b"1" * 12, b"sealed", (clock.now, *(clock.now + span for span in later)))])
     claim = schedule.claim(schedule.take(0, capacity=9).wakes[0])
     assert isinstance(claim, Claim)
     return claim
@@ -255,7 +255,7 @@ def test_asking_again_keeps_to_the_limits_too(schedule: Schedule, clock: Clock) 
     office = Office(schedule, provider)
     order = Order("clinic", Contact(PHONE, "fr"), Draft("x", 1), clock.now + timedelta(days=2))
     for number in range(10):
-        schedule.add([Entry(bytes([0] * 15 + [number]), bytes(8), b"sealed", (clock.now,))])
+        schedule.add([Entry(bytes([0] * 15 + [number]), bytes(12), b"sealed", (clock.now,))])
     for wake in schedule.take(0, capacity=100).wakes:
         claim = schedule.claim(wake)
         assert isinstance(claim, Claim)

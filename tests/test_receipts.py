@@ -27,7 +27,7 @@ class Desk:
 
     def send(self, provider: Scripted) -> None:
         self.provider, self.office = provider, Office(self.schedule, provider)
-        self.schedule.add([Entry(ID, bytes(8), b"sealed", (self.clock.now,))])
+        self.schedule.add([Entry(ID, bytes(12), b"sealed", (self.clock.now,))])
         shard = self.schedule.shard_of(ID)
         claim = self.schedule.claim(self.schedule.take(shard, capacity=10).wakes[0])
         assert isinstance(claim, Claim)
@@ -127,7 +127,7 @@ def test_a_reference_leads_back_to_its_reminder_and_anything_else_nowhere() -> N
 
 def test_moving_an_appointment_forgets_its_old_attempts(desk: Desk) -> None:
     desk.send(Scripted(Sent("id-1", 1)))
-    desk.schedule.add([Entry(ID, b"\1" * 8, b"sealed", (desk.clock.now,))])
+    desk.schedule.add([Entry(ID, b"\1" * 12, b"sealed", (desk.clock.now,))])
     assert not desk.hear(State.DELIVERED)
     assert desk.show().state is State.SCHEDULED
 
@@ -200,7 +200,7 @@ def test_it_is_given_up_after_the_retention(desk: Desk) -> None:
 
 def test_a_moved_appointment_s_text_is_removed_too(desk: Desk) -> None:
     desk.send(Scripted(Sent("id-1", 1), forgets=True))
-    desk.schedule.add([Entry(ID, b"\1" * 8, b"sealed", (desk.clock.now,))])
+    desk.schedule.add([Entry(ID, b"\1" * 12, b"sealed", (desk.clock.now,))])
     assert desk.forget(seconds=FORGET_AFTER.total_seconds()) == ["id-1"]
 
 

@@ -31,7 +31,7 @@ class Doubt:
     def leave(self, provider: Scripted, **options: Any) -> None:
         self.provider, self.office = provider, Office(self.schedule, provider, **options)
         self.expires = self.clock.now + timedelta(days=2)
-        self.schedule.add([Entry(ID, bytes(8), b"sealed", (self.clock.now,))])
+        self.schedule.add([Entry(ID, bytes(12), b"sealed", (self.clock.now,))])
         claim = self.schedule.claim(self.schedule.take(0, capacity=10).wakes[0])
         assert isinstance(claim, Claim)
         self.office.delivery.deliver(claim, self.order())

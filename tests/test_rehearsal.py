@@ -13,6 +13,7 @@ from practice import ahead
 from reminder_worker import equipment, rehearsal, store
 from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.job import State
+from reminder_worker.ledger import HEAD_BYTES
 from reminder_worker.opening import load_signers, open_envelope
 from reminder_worker.providers import Text
 from reminder_worker.schedule import Schedule
@@ -126,7 +127,7 @@ def test_only_the_test_key_of_the_gateway_signs_rehearsals(stage: Stage) -> None
     for desk, mode in ((stage.live, Mode.LIVE), (stage.test, Mode.TEST)):
         desk.put("A-1")
         id_ = make_id(gateway.platform("clinic", mode), "A-1")
-        envelope = stage.schedule.client.get(b"rw:{0}:a:" + id_)[14:]
+        envelope = stage.schedule.client.get(b"rw:{0}:a:" + id_)[HEAD_BYTES:]
         assert open_envelope(stage.parts.keys, signers, envelope, entry_id=id_).test is (mode is Mode.TEST)
     assert [signers[kid(bytes(key.verify_key))].test for key in (gateway.live, gateway.test)] == [False, True]
 

@@ -48,7 +48,7 @@ class Desk:
     def add(self, *dues: float, id_: bytes = ID, content: int = 1) -> Answer:
         """Add an appointment whose reminders fall due so many seconds from now."""
         moments = tuple(self.clock.now + timedelta(seconds=due) for due in dues or (0,))
-        return self.schedule.add([Entry(id_, bytes([content]) * 8, ENVELOPE, moments)])[0]
+        return self.schedule.add([Entry(id_, bytes([content]) * 12, ENVELOPE, moments)])[0]
 
     def take(self, capacity: int = 100) -> list[Wake]:
         return self.schedule.take(0, capacity=capacity).wakes
@@ -120,10 +120,10 @@ def test_new_content_moves_the_appointment(desk: Desk) -> None:
 def test_answers_come_in_the_order_of_the_entries_across_shards(client: store.Client, clock: Clock) -> None:
     schedule = Schedule(client, shards=3)
     ids = [bytes([first]) + bytes([rest]) * 15 for rest in range(5) for first in range(5)]
-    entries = [Entry(id_, b"t" * 8, b"e", (clock.now,)) for id_ in ids]
+    entries = [Entry(id_, b"t" * 12, b"e", (clock.now,)) for id_ in ids]
     assert schedule.add(entries[::2]) == [Answer.ADDED] * 13
     assert schedule.add(entries) == [Answer.UNCHANGED, Answer.ADDED] * 12 + [Answer.UNCHANGED]
-    moved = Entry(entries[0].id, b"u" * 8, b"e", (clock.now,))
+    moved = Entry(entries[0].id, b"u" * 12, b"e", (clock.now,))
     assert schedule.add([moved, moved]) == [Answer.MOVED, Answer.UNCHANGED]
 
 
@@ -548,7 +548,7 @@ def asked(client: store.Client, durability: Durability) -> Intent:
     """Bring one reminder up to its intent, on the server's own clock."""
     schedule = Schedule(client, durability=durability)
     soon = module.moment(int(client.time()[0]) * 1000)
-    schedule.add([Entry(ID, b"t" * 8, ENVELOPE, (soon,))])
+    schedule.add([Entry(ID, b"t" * 12, ENVELOPE, (soon,))])
     claim = schedule.claim(schedule.take(0, capacity=1).wakes[0])
     assert isinstance(claim, Claim)
     return schedule.intend(claim, "twilio", "ref-1", lease=LEASE)
@@ -622,7 +622,7 @@ def test_a_full_store_takes_nothing_new_and_finishes_what_it_has(
     before = dump(client)
     full()
     with pytest.raises(StoreUnavailable):
-        desk.schedule.add([Entry(bytes([n]) * 16, b"t" * 8, ENVELOPE, (desk.clock.now,)) for n in range(50)])
+        desk.schedule.add([Entry(bytes([n]) * 16, b"t" * 12, ENVELOPE, (desk.clock.now,)) for n in range(50)])
     with pytest.raises(StoreUnavailable):
         desk.add(content=2)
     assert dump(client) == before
@@ -650,7 +650,7 @@ def story(desk: Desk, before: Callable[[str], None]) -> None:
     """Call every script once with an outcome of each kind; nothing depends on an answer but the tokens."""
     schedule = desk.schedule
     before("add")
-    schedule.add([Entry(bytes([n]) * 16, b"t" * 8, ENVELOPE, (desk.clock.now,)) for n in range(6)])
+    schedule.add([Entry(bytes([n]) * 16, b"t" * 12, ENVELOPE, (desk.clock.now,)) for n in range(6)])
     before("take")
     schedule.take(0, capacity=5)
     wakes = [Wake(bytes([n]) * 16, 0, 1) for n in range(6)]

@@ -45,7 +45,7 @@ class Recorder:
 def add(schedule: Schedule, many: int, due: datetime, first: int = 0) -> list[Wake]:
     """Add so many appointments with one reminder each."""
     ids = [number.to_bytes(16, "little") for number in range(first, first + many)]
-    schedule.add([Entry(id_, b"t" * 8, b"envelope", (due,)) for id_ in ids])
+    schedule.add([Entry(id_, b"t" * 12, b"envelope", (due,)) for id_ in ids])
     return [Wake(id_, 0, 1) for id_ in ids]
 
 

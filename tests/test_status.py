@@ -32,7 +32,7 @@ def ledger(request, client: store.Client, clock: Clock) -> Schedule:
 
 
 def add(ledger: Schedule, number: int, *dues: datetime) -> None:
-    ledger.add([Entry(bytes([number]) * 16, bytes([number]) * 8, b"envelope", dues)])
+    ledger.add([Entry(bytes([number]) * 16, bytes([number]) * 12, b"envelope", dues)])
 
 
 def claims(ledger: Schedule) -> list[Claim]:

@@ -143,7 +143,7 @@ def sealed(practice: Practice, *, signer: sealing.PlatformKeys | None = None, **
         issued=int(START.timestamp()),
     )
     envelope = sealing.seal_envelope(practice.keys.public, signer or practice.keys.clinic, entry_id, body, START)
-    return Entry(sealing.make_id(practice.keys.clinic, REFERENCE), b"t" * 8, envelope, (START,))
+    return Entry(sealing.make_id(practice.keys.clinic, REFERENCE), b"t" * 12, envelope, (START,))
 
 
 def pointer_to(practice: Practice, uri: str, platform: str = "clinic") -> bytes:

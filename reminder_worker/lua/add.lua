@@ -19,6 +19,13 @@ end
 -- text is out: it is the one that would go out at once, and so twice.
 local function worth_again(id, leads) return any(id, leads, 'rejected') and not OUT[state_of(id, leads - 1)] end
 
+-- Only the pointer was sealed anew, and the text would go out at once: who has been reminded is not reminded again.
+local SOON_MS = 60000  -- as far as clocks may differ
+local function reminded(id, old_leads, old_tag, tag, leads, due)
+  local same_but_for_the_pointer = string.sub(old_tag, 9) == string.sub(tag, 9)
+  return same_but_for_the_pointer and leads == 1 and tonumber(due) <= now + SOON_MS and OUT[state_of(id, old_leads - 1)]
+end
+
 local function put(id, version, leads, left, tag, ticket, envelope, ...)
   redis.call('SET', appointment(id), struct.pack(HEAD, version, leads, left, tag, #ticket) .. ticket .. envelope, ...)
 end
@@ -27,11 +34,12 @@ while i <= #ARGV do
   local id, tag, ticket, envelope, leads = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4])
   local version, old_leads, left, old_tag, old_ticket = head_of(id)
   local answer
-  if version and old_tag == tag and not worth_again(id, old_leads) then
+  local again = version and old_tag == tag and not worth_again(id, old_leads)
+  if again or (version and reminded(id, old_leads, old_tag, tag, leads, ARGV[i + 5])) then
     answer = 'unchanged'
     if old_ticket == 0 and ticket ~= '' then  -- who wants to be told from now on hands in everything again
       local sealed = redis.call('GETRANGE', appointment(id), HEAD_BYTES, -1)
-      put(id, version, old_leads, left, tag, ticket, sealed, 'KEEPTTL')
+      put(id, version, old_leads, left, old_tag, ticket, sealed, 'KEEPTTL')
     end
   elseif version and any(id, old_leads, 'sending') then
     answer = 'in_flight'

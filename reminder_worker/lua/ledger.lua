@@ -15,8 +15,9 @@
 --   processes  ZSET    process -> last heartbeat, ms
 --   events     ZSET    member, then "version|when, ms|what|reason|since, ms" -> when to tell the platform next, ms
 --   events.dropped  STRING  how many were given up, or not wanted
+--   muted      SET     whom not to tell, by the gateway's tags; shard 0 only
 --
--- head = version (2 bytes), leads (1), one bit per lead that is not final (1), content tag (8), ticket's length (2)
+-- head = version (2 bytes), leads (1), one bit per lead that is not final (1), content tags (8 and 4), ticket's length (2)
 -- ticket = whose appointment it is, sealed to the gateway; empty where nobody wants to be told of events
 --
 --                      .---------------- retry, hold ------------------.
@@ -35,7 +36,7 @@
 local P = KEYS[1]
 local DUE, LIVE, OPEN, DEAD, UNKNOWN = P .. 'due', P .. 'live', P .. 'open', P .. 'dead', P .. 'unknown'
 local FORGET, EVENTS = P .. 'forget', P .. 'events'
-local HEAD, HEAD_BYTES, NO_TAG, DAY_MS = '>HBBc8H', 14, string.rep('\0', 8), 86400000
+local HEAD, HEAD_BYTES, NO_TAG, DAY_MS = '>HBBc12H', 18, string.rep('\0', 12), 86400000
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -80,10 +81,10 @@ local function unlist(member)
   redis.call('ZREM', UNKNOWN, member)
 end
 
--- Leaves an event for the platform, where it wants to be told. The name holds all of it: said twice it is one.
-local function announce(member, version, ticket, what, reason)
+-- Leaves an event for the platform, where it wants to be told; ``at`` and ``since`` where it is told once more.
+local function announce(member, version, ticket, what, reason, at, since)
   if ticket > 0 then
-    redis.call('ZADD', EVENTS, now, member .. table.concat({version, now, what, reason, now}, '|'))
+    redis.call('ZADD', EVENTS, now, member .. table.concat({version, at or now, what, reason, since or now}, '|'))
   end
 end
 

@@ -45,7 +45,7 @@ class Office:
     def attempt(self, number: int = 0) -> tuple[Claim, str]:
         """Begin an attempt, as a worker does, and leave it open."""
         due = datetime.now(UTC) - timedelta(seconds=1)
-        self.schedule.add([Entry(bytes([number]) + ID[1:], bytes([number]) * 8, b"sealed", (due,))])
+        self.schedule.add([Entry(bytes([number]) + ID[1:], bytes([number]) * 12, b"sealed", (due,))])
         (wake,) = self.schedule.take(0, capacity=10_000).wakes
         claim = self.schedule.claim(wake)
         assert isinstance(claim, Claim)

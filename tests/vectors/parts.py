@@ -149,4 +149,5 @@ def envelope(plain, worker=WORKER, label="envelope", padded=None):
 
 def tag(signer, id_, fields, contact):
     parts = body_parts(fields)
-    return blake(pae(id_, parts[0], parts[1], contact, parts[3]), 8, b"rw-tag", signer.index)
+    whole = blake(pae(id_, parts[0], parts[1], contact, parts[3]), 8, b"rw-tag", signer.index)
+    return whole + blake(pae(id_, parts[0], parts[1], parts[3]), 4, b"rw-tag", signer.index)
