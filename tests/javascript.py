@@ -72,7 +72,7 @@ class Node:
         (self.folder / "test.mjs").write_text(code)
         command = ["node", "test.mjs", json.dumps(given)]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
         return done.stdout
 
     def say(self, code: str, given: object = None) -> Any:

@@ -97,6 +97,12 @@ def test_nothing_is_sealed_to_keys_that_are_none(node, keys):
     assert (error["reason"], error["field"]) == ("keys_invalid", "publicKeys")
 
 
+@pytest.mark.parametrize("keys", [{"version": 2}, {"pointer": []}, {"pointer": [{"kid": "A" * 11, "key": "short"}]}])
+def test_what_is_no_key_cannot_be_pinned(node, keys):
+    error = node.say("say(await attempt(() => pointerKey(given)));", document() | keys)["error"]
+    assert (error["reason"], error["field"]) == ("keys_invalid", "publicKeys")
+
+
 def test_the_key_to_pin_is_the_one_that_is_sealed_to(node):
     assert node.say("say(pointerKey(given));", document()) == document()["pointer"][-1]["key"]
 

@@ -1,10 +1,13 @@
 """clients/js against a gateway that records and fails: what is sent, what is asked again, and what an error tells."""
 
+import json
 import re
 from urllib.parse import unquote
 
 import pytest
+from desk import opened
 from javascript import MODULE, Node, document
+from practice import ahead
 
 from reminder_worker.testing.peer import Peer, Response
 
@@ -255,3 +258,35 @@ def test_the_lines_of_the_readme_run(gateway, node):
     assert node.run(lines.replace("https://reminders.example", gateway.url)) == ""
     assert [request.method for request in gateway.requests] == ["GET", "PUT", "DELETE"]
     assert {request.headers["authorization"] for request in gateway.requests} == {f"Bearer {KEY}"}
+
+
+def test_the_gateway_understands_the_module(node, schedule, tmp_path):
+    code = """
+    const clinic = new Client(given.options);
+    const publicKeys = await clinic.keys();
+    const pointer = await sealPointer(publicKeys, "clinic", "tel:+33612345678", "fr");
+    const record = { time: given.time, location: "12 rue des Lilas", pointer, leads: ["24h", "2h"] };
+    const late = { ...record, time: given.past };
+    say([
+      await clinic.put("A/1 ü", record),
+      await clinic.put("A/1 ü", record),
+      (await clinic.get("A/1 ü")).reminders.map(({ state }) => state),
+      await clinic.batch([{ reference: "B", ...record }, { reference: "C", ...late }]),
+      await clinic.cancel("A/1 ü"),
+      (await attempt(() => clinic.put("D", late))).error,
+      (await attempt(() => clinic.get("E"))).error.reason,
+      (await attempt(() => new Client({ ...given.options, key: "rwk_none" }).get("B"))).error.status,
+      waits,
+    ]);
+    """
+    with opened(schedule, tmp_path / "keys") as desk:
+        pin = json.loads(desk.public.to_json())["pointer"][-1]["key"]
+        options = {"url": f"http://127.0.0.1:{desk.port}", "key": desk.key, "pin": pin}
+        said = node.say(code, {"options": options, "time": ahead(days=3), "past": ahead(days=-3)})
+    added, unchanged, states, (first, second), cancelled, refused, missing, stranger, waits = said
+    assert (added, unchanged, cancelled) == ({"result": "added"}, {"result": "unchanged"}, {"result": "cancelled"})
+    assert states == ["scheduled"] * 2
+    assert first == {"status": 201, "result": "added"}
+    assert (second["status"], second["title"], second["field"]) == (422, "time_past", "time")
+    assert (refused["status"], refused["reason"], refused["field"]) == (422, "time_past", "time")
+    assert (missing, stranger, waits) == ("missing", 401, [])

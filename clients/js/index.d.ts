@@ -3,6 +3,8 @@ export interface PublicKeys {
   version: number;
   pointer: { kid: string; key: string }[];
   envelope: { kid: string; key: string; week: number }[];
+  /** What verifies the records of sent reminders; only over HTTP. */
+  record?: { kid: string; key: string }[];
 }
 
 /** What a reminder needs, and all that it may hold: another field is refused before anything is sent. */
@@ -19,7 +21,7 @@ export interface Appointment {
 export interface Reminder {
   lead: number;
   state: string;
-  due: string;
+  due: string | null;
   ended: string | null;
   attempts: number;
   reason: string | null;
@@ -31,7 +33,7 @@ export interface Problem {
   type: string;
   title: string;
   status: number;
-  detail?: string;
+  detail: string;
   field?: string;
 }
 
