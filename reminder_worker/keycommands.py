@@ -84,6 +84,17 @@ def new_api(
     print(f"wrote {path}: hand it to the platform, then delete it; it cannot be made again")
 
 
+@new_app.command("events")
+def new_events(platform: Annotated[str, typer.Argument(help="As in the settings.")], folder: Folder) -> None:
+    """Make the secret that events to a platform are signed with: for its settings here, and for the platform.
+
+    Example: reminder-worker keys new events clinic keys
+    """
+    from reminder_worker import keys  # noqa: PLC0415
+
+    print(f"wrote {keys.new_events(platform, folder)}: the platform verifies events with it")
+
+
 @app.command("revoke")
 def revoke(
     name: Annotated[str, typer.Argument(help="Between the second and third _ of the key.")], folder: Folder

@@ -3,6 +3,7 @@
 A private key is written once with mode 0600, never printed and never overwritten.
 """
 
+import base64
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from nacl.signing import SigningKey
 
-from reminder_worker import gateway
+from reminder_worker import gateway, signatures
 from reminder_worker.encoding import to_text
 from reminder_worker.errors import SettingsError
 from reminder_worker.keyfiles import KEY_BYTES, PRIVATE, PUBLIC, Kind, create_file, key_file, replace_file
@@ -70,6 +71,16 @@ def new_gateway(folder: Path) -> tuple[Path, Path]:
     shown = {name: to_text(bytes(key.verify_key)) for name, key in signing.items()}
     create_file(public, key_file(Kind.GATEWAY_VERIFY, **shown), PUBLIC)
     return private, public
+
+
+def new_events(platform: str, folder: Path) -> Path:
+    """Make the secret that events to a platform are signed with; return its file. Raises SettingsError."""
+    if not is_platform(platform):
+        raise SettingsError("platform: a name has 1 to 20 of the characters a-z, 0-9 and -")
+    path = folder / f"{platform}.whsec"
+    _make(folder)
+    create_file(path, signatures.PREFIX + base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode() + "\n", PRIVATE)
+    return path
 
 
 def public(folder: Path, now: datetime) -> str:

@@ -26,9 +26,9 @@ LAYERS = [
         "equipment",
         "delivery reconciling answering inbox receipts replies events client doctor lint",
         "rehearsal",
-        "routes gate circuit wire sending drafting templates contacts providers keys status",
+        "endpoint routes gate circuit wire sending drafting templates contacts providers keys status",
         "sealing gateway apikeys opening ratchet keyfiles findings schedule store broker embedded optouts notes"
-        " commits durability pressure",
+        " commits durability pressure eventqueue history",
         "ledger job plan disclosure errors metrics settings logs numbers https encoding folding lifeline stems words"
         " segments records dates clocks answers webhooks documents signatures addresses timeliness",
     )

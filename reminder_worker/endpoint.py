@@ -1,0 +1,191 @@
+"""The way to one platform that wants to be told of events: what is sent, with whose signature, and how often.
+
+One that hangs holds up nobody else: each has threads of its own, and is left alone for a while when a call has failed.
+"""
+
+import contextlib
+import json
+import logging
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from queue import Empty, Full, Queue
+from urllib.parse import urlsplit
+
+from reminder_worker import answers
+from reminder_worker.errors import Ambiguous, NotSent, StoreUnavailable
+from reminder_worker.eventqueue import GIVEN_UP, TOLD, Event, EventQueue
+from reminder_worker.gateway import GatewayKeys, Mode, Ticket
+from reminder_worker.history import record_of, to_text
+from reminder_worker.https import Answer, Site
+from reminder_worker.signatures import Secret, sign
+
+DEADLINE = 10.0  # seconds for a whole call
+GONE = 410
+SHORTEST, LONGEST, OVER = timedelta(seconds=5), timedelta(hours=4), timedelta(hours=24)  # between tries; in all
+BUSY = timedelta(seconds=1)  # the shortest wait of an event for which there is no room
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0  # seconds without a call after one that failed
+THREADS = 4  # for each platform
+WAITING = 256  # events for each platform, in memory
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a platform takes events, and what they are signed with."""
+
+    url: str
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """An event, and whose appointment it tells of."""
+
+    event: Event
+    ticket: Ticket = field(repr=False)
+
+    def body(self, record: str | None) -> bytes:
+        """Write what is sent, all but the signature."""
+        event, test = self.event, {"test": True} if self.ticket.mode is Mode.TEST else {}
+        answered = event.what in {"confirmed", "cancel_requested"}
+        data = {
+            "reference": self.ticket.reference,
+            "lead": event.lead,
+            **({"reply": event.what} if answered else {"state": event.what, "reason": event.reason}),
+            "record": record,
+        }
+        message = {"type": f"reminder.{event.what}", "timestamp": to_text(event.at), "data": data | test}
+        return json.dumps(message).encode()
+
+
+def delay(event: Event, shortest: timedelta = SHORTEST) -> timedelta:
+    """Say when to try again: after about as long as it has waited so far, so that nothing has to be counted."""
+    age = event.age()
+    if age >= OVER:
+        return GIVEN_UP
+    span = min(max(age, shortest), LONGEST) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+    return min(span, max(OVER - age, shortest))
+
+
+class Line:
+    """The way to one platform, with threads of its own: one that hangs holds up nobody else."""
+
+    def __init__(self, name: str, endpoint: Endpoint, keys: GatewayKeys, queue: EventQueue) -> None:
+        parts = urlsplit(endpoint.url)
+        self._site, self._path = Site(f"{parts.scheme}://{parts.netloc}"), parts.path or "/"
+        self._secret = endpoint.secret
+        self._keys = keys
+        self._queue = queue
+        self._shown = f"platforms.{name}.events_url"  # as the log names it
+        self.tag = keys.tag("muted", name)
+        self._waiting: Queue[Letter | None] = Queue(WAITING)
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._failures, self._paused_until = 0, 0.0
+
+    @property
+    def paused(self) -> float:
+        """Say for how many seconds it is not called."""
+        return max(0.0, self._paused_until - time.monotonic())
+
+    def put(self, letter: Letter) -> timedelta | None:
+        """Hand in an event to be told; returns when to try again where it cannot be now."""
+        if not self.paused:
+            try:
+                self._waiting.put_nowait(letter)
+            except Full:
+                return delay(letter.event, BUSY)
+            self._start()
+            return None
+        return self.later(letter.event)
+
+    def later(self, event: Event) -> timedelta:
+        """Say when to try again; not while nobody calls."""
+        span = delay(event)
+        return span if span == GIVEN_UP else max(span, timedelta(seconds=self.paused))
+
+    def _start(self) -> None:
+        while len(self._threads) < THREADS:
+            self._threads.append(threading.Thread(target=self._run, name="events", daemon=True))
+            self._threads[-1].start()
+
+    def stop(self) -> None:
+        """Finish what is being told, and leave the rest to others."""
+        rest = self._drain()
+        for _ in self._threads:
+            self._waiting.put(None)
+        with contextlib.suppress(StoreUnavailable):  # they come again when their leases have ended
+            self._queue.settle([(event, timedelta()) for event in rest])
+        for thread in self._threads:
+            thread.join(DEADLINE + 1)
+        self._site.close()
+
+    def _drain(self) -> list[Event]:
+        """Empty the list in memory."""
+        events = []
+        with contextlib.suppress(Empty):
+            while True:
+                letter = self._waiting.get_nowait()
+                self._waiting.task_done()
+                events += [] if letter is None else [letter.event]
+        return events
+
+    def _run(self) -> None:
+        while (letter := self._waiting.get()) is not None:
+            try:
+                self._tell(letter)
+            except StoreUnavailable:
+                log.warning("store_away")  # the event comes again when its lease has ended
+            except Exception as error:  # noqa: BLE001 - one event must not end the thread
+                log.error("event_failed", extra={"error": type(error).__name__})  # noqa: TRY400
+            finally:
+                self._waiting.task_done()
+
+    def _tell(self, letter: Letter) -> None:
+        """Tell one event, and say what became of it."""
+        event = letter.event
+        if event.held_for() < 1.5 * DEADLINE:  # it waited here for too long: somebody else may take it soon
+            return
+        if self.paused:
+            self._queue.settle([(event, self.later(event))])
+            return
+        answer = self._post(letter)
+        status = answer.status if answer else None
+        if status is not None and 200 <= status < 300:  # noqa: PLR2004
+            self._failures = 0
+            self._queue.settle([(event, TOLD)])
+        elif status == GONE:
+            self._queue.mute(self.tag)
+            log.error("events_disabled", extra={"code": self._shown})
+            self._queue.settle([(one, GIVEN_UP) for one in (event, *self._drain())])
+        else:
+            self._pause(answer)
+            self._queue.settle([(event, self.later(event))])
+
+    def _post(self, letter: Letter) -> Answer | None:
+        """Send one request; None where no usable answer came. Raises StoreUnavailable."""
+        event = letter.event
+        known = self._queue.schedule.show(event.id)
+        record = record_of(letter.ticket, known, event.clock())
+        body = letter.body(self._keys.sign_record(record) if known else None)
+        signed = sign(self._secret, event.message_id, int(time.time()), body)
+        headers = {"Content-Type": "application/json", **signed}
+        try:
+            return self._site.call("POST", self._path, headers=headers, body=body, deadline=time.monotonic() + DEADLINE)
+        except (NotSent, Ambiguous):
+            return None
+
+    def _pause(self, answer: Answer | None) -> None:
+        """Call nobody for a while: longer each time, and at least for as long as was asked for."""
+        with self._lock:
+            if self.paused:  # another thread's call has failed meanwhile
+                return
+            span = min(FIRST_PAUSE * 2 ** min(self._failures, 20), LONGEST_PAUSE)
+            asked_for = answers.seconds(answer.headers.get("Retry-After")) if answer else None
+            self._failures += 1
+            self._paused_until = time.monotonic() + max(span, asked_for or 0)
+        log.warning("events_refused", extra={"code": self._shown, "status": answer.status if answer else None})

@@ -1,0 +1,188 @@
+"""Events that wait in Redis until their platforms have taken them: what became of a reminder, what a person answered.
+
+The scripts leave them in the same step as what they tell of. In Redis stands whose they are only as the appointment's
+sealed ticket; a reference or a platform never does.
+"""
+
+import hashlib
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from redis.exceptions import RedisError
+
+from reminder_worker.clocks import milliseconds, moment, to_ms
+from reminder_worker.encoding import to_text
+from reminder_worker.job import State
+from reminder_worker.ledger import HEAD_BYTES, ID_BYTES
+from reminder_worker.schedule import BATCH, Schedule, unavailable
+
+LEASE = timedelta(seconds=60)
+PAGE = 1000  # keys a look, while all rows are gone through
+TOLD, GIVEN_UP = timedelta(milliseconds=-1), timedelta(milliseconds=-2)  # instead of a time until the next try
+
+log = logging.getLogger(__name__)
+
+_MEMBER = ID_BYTES + 1
+_WORDS = "|".join([*State, "confirmed", "cancel_requested"])
+_FACT = re.compile(rf"[0-9]{{1,5}}\|([0-9]{{1,14}})\|({_WORDS})\|([a-z_]{{0,40}})\|([0-9]{{1,14}})".encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a platform is to be told of one reminder."""
+
+    name: bytes  # all of it, as it stands in Redis
+    ticket: bytes = field(repr=False)
+    what: str  # a final State, or confirmed, cancel_requested
+    reason: str | None
+    at: datetime  # when it became so
+    now: datetime  # by the store's clock, when it was taken
+    since: datetime  # when it was left to be told
+    taken: float  # on this machine's clock
+
+    @classmethod
+    def of(cls, name: bytes, ticket: bytes, now: datetime, taken: float) -> "Event | None":
+        """Read what stands in Redis; None for what no script of ours has left there."""
+        found = _FACT.fullmatch(name[_MEMBER:])
+        if found is None:
+            return None
+        at, what, reason, since = (part.decode() for part in found.groups())
+        return cls(name, ticket, what, reason or None, moment(int(at)), now, moment(int(since)), taken)
+
+    @property
+    def id(self) -> bytes:
+        """What stands for the appointment in Redis."""
+        return self.name[:ID_BYTES]
+
+    @property
+    def lead(self) -> int:
+        """Which of the appointment's reminders it is."""
+        return self.name[ID_BYTES]
+
+    @property
+    def message_id(self) -> str:
+        """Name the event for its platform: the same at every try, another where it was asked for again."""
+        return "evt_" + to_text(hashlib.blake2b(self.name, digest_size=16, person=b"rw-event").digest())
+
+    def clock(self) -> datetime:
+        """Say what time it is by the store's clock, and what has passed on this machine's since."""
+        return self.now + timedelta(seconds=time.monotonic() - self.taken)
+
+    def age(self) -> timedelta:
+        """Say how long it has waited by now."""
+        return self.clock() - self.since
+
+    def held_for(self) -> float:
+        """Say for how many seconds it is still ours alone."""
+        return LEASE.total_seconds() - (time.monotonic() - self.taken)
+
+
+class EventQueue:
+    """What platforms are still to be told; any number of processes may take from it."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+
+    def take(self, shard: int, *, most: int) -> tuple[list[Event], timedelta | None]:
+        """Take what is to be told now; and say how long nothing more will be, None where nothing is left."""
+        taken = time.monotonic()
+        now, next_one, *flat = self.schedule.run("tell", shard, most, milliseconds(LEASE))
+        pause = None if next_one < 0 else timedelta(milliseconds=max(0, next_one - now))
+        events = []
+        for name, ticket in zip(flat[::2], flat[1::2], strict=True):
+            if event := Event.of(name, ticket, moment(now), taken):
+                events.append(event)
+            else:
+                self.schedule.run("told", shard, name, milliseconds(GIVEN_UP))
+        return events, pause
+
+    def settle(self, outcomes: Sequence[tuple[Event, timedelta]]) -> None:
+        """Say what became of events: TOLD, GIVEN_UP, or after what time they are to be tried again."""
+        for shard in range(self.schedule.shards):
+            mine = [one for one in outcomes if self.schedule.shard_of(one[0].name) == shard]
+            if mine:
+                flat = [part for event, delay in mine for part in (event.name, milliseconds(delay))]
+                self.schedule.run("told", shard, *flat)
+        if dropped := sum(delay == GIVEN_UP for _, delay in outcomes):
+            log.error("events_dropped", extra={"count": dropped})
+
+    def muted(self) -> set[bytes]:
+        """Return whom not to tell, by the gateway's tags."""
+        with _answered():
+            return set(self.schedule.client.smembers(self._muted))
+
+    def mute(self, tag: bytes) -> None:
+        """Tell a platform nothing more until somebody wants it."""
+        with _answered():
+            self.schedule.client.sadd(self._muted, tag)
+
+    def unmute(self, tag: bytes) -> bool:
+        """Tell a platform again; False where it was told all the time."""
+        with _answered():
+            return bool(self.schedule.client.srem(self._muted, tag))
+
+    @property
+    def _muted(self) -> bytes:
+        return self.schedule.prefix(0) + b"muted"
+
+    def count(self) -> tuple[int, int]:
+        """Return how many events wait, and how many were given up since the store was set up."""
+        waiting = dropped = 0
+        for shard in range(self.schedule.shards):
+            key = self.schedule.prefix(shard) + b"events"
+            with _answered():
+                waiting += self.schedule.client.zcard(key)
+                dropped += int(self.schedule.client.get(key + b".dropped") or 0)
+        return waiting, dropped
+
+    def keys(self) -> int:
+        """Return how many keys ``replay`` has to look at."""
+        with _answered():
+            return int(self.schedule.client.dbsize())
+
+    def replay(
+        self, span: timedelta, wanted: Callable[[bytes, bytes], bool] | None = None
+    ) -> Iterator[tuple[int, int]]:
+        """Leave an event for all that ended, or was answered, within ``span``: what it is now, not how it came to be.
+
+        ``wanted`` chooses by id and ticket. Yields how many keys were looked at, and how many events were left.
+        """
+        now = self.schedule.now()
+        words, cursor = (to_ms(now), to_ms(now - span)), -1
+        while cursor != 0:
+            with _answered():  # SCAN lets others in between, and may show a key twice
+                cursor, keys = self.schedule.client.scan(max(cursor, 0), match=b"rw:{*}:r:*", count=PAGE)
+            members = [key.partition(b"}:r:")[2] for key in keys]
+            events = 0
+            for shard in {self.schedule.shard_of(member) for member in members}:
+                mine = [member for member in members if self.schedule.shard_of(member) == shard]
+                chosen = mine if wanted is None else self._choose(shard, mine, wanted)
+                for start in range(0, len(chosen), BATCH):
+                    events += self.schedule.run("retell", shard, *words, *chosen[start : start + BATCH])
+            yield PAGE, events
+
+    def _choose(self, shard: int, members: list[bytes], wanted: Callable[[bytes, bytes], bool]) -> list[bytes]:
+        keys = [self.schedule.prefix(shard) + b"a:" + member[:ID_BYTES] for member in members]
+        with _answered():
+            values = self.schedule.client.mget(keys)
+        tickets = [_ticket(value or b"") for value in values]
+        return [member for member, ticket in zip(members, tickets, strict=True) if wanted(member[:ID_BYTES], ticket)]
+
+
+@contextmanager
+def _answered() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise unavailable(error) from None
+
+
+def _ticket(value: bytes) -> bytes:
+    """Cut the ticket out of what stands for an appointment in Redis."""
+    length = int.from_bytes(value[HEAD_BYTES - 2 : HEAD_BYTES], "big")
+    return value[HEAD_BYTES : HEAD_BYTES + length]

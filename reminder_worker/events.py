@@ -1,0 +1,92 @@
+"""Tells platforms what became of their reminders, as Standard Webhooks; runs inside ``web``, any number of times.
+
+An event is told at least once: it is taken with a lease, and off the list only when its platform has said that it took
+it. What it holds: reference, state, reason, time and a signed record; there is no number, no place and no text here.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping
+from datetime import timedelta
+
+from reminder_worker.endpoint import Endpoint, Letter, Line, delay
+from reminder_worker.errors import StoreUnavailable
+from reminder_worker.eventqueue import GIVEN_UP, Event, EventQueue
+from reminder_worker.gateway import GatewayKeys
+from reminder_worker.schedule import Schedule
+from reminder_worker.settings import Settings
+from reminder_worker.signatures import Secret
+
+BATCH = 64
+IDLE, AWAY = 0.5, 1.0  # seconds between looks at the list; and at a store that does not answer
+
+log = logging.getLogger(__name__)
+
+
+def endpoints(settings: Settings) -> dict[str, Endpoint]:
+    """Return the endpoints of the platforms that want events. Raises SettingsError."""
+    return {
+        name: Endpoint(platform.events_url, Secret.load(platform.events_secret_file))
+        for name, platform in settings.platforms.items()
+        if platform.events_url is not None and platform.events_secret_file is not None
+    }
+
+
+class Dispatcher:
+    """Hands events that are due to the lines of their platforms, until it is told to stop."""
+
+    def __init__(self, schedule: Schedule, keys: GatewayKeys, endpoints: Mapping[str, Endpoint]) -> None:
+        self._keys = keys
+        self._queue = EventQueue(schedule)
+        self._shards = range(schedule.shards)
+        self.lines = {name: Line(name, endpoint, keys, self._queue) for name, endpoint in endpoints.items()}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="events", daemon=True)
+
+    def start(self) -> None:
+        """Begin; nothing is done where no platform wants events."""
+        if self.lines:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End, and wait for the calls that are under way."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(2 * AWAY)
+        for line in self.lines.values():
+            line.stop()
+
+    def _run(self) -> None:
+        pause = 0.0
+        while not self._stop.wait(pause):
+            try:
+                pause = self.step()
+            except StoreUnavailable:
+                log.warning("store_away")
+                pause = AWAY
+
+    def step(self) -> float:
+        """Hand out what is due; return for how many seconds nothing more will be."""
+        pauses = [IDLE]
+        for shard in self._shards:
+            events, pause = self._queue.take(shard, most=BATCH)
+            if events:
+                muted = self._queue.muted()
+                put = [(event, self._hand_out(event, muted)) for event in events]
+                self._queue.settle([(event, outcome) for event, outcome in put if outcome is not None])
+            if pause is not None:
+                pauses.append(pause.total_seconds())
+        return min(pauses)
+
+    def _hand_out(self, event: Event, muted: set[bytes]) -> timedelta | None:
+        """Give an event to its platform's line; return what becomes of it where that is known already.
+
+        Another process may know a platform that this one does not know yet: it is kept.
+        """
+        ticket = self._keys.open_ticket(event.id, event.ticket)
+        line = self.lines.get(ticket.platform) if ticket else None
+        if ticket is None or line is None:
+            return delay(event)
+        if line.tag in muted:
+            return GIVEN_UP
+        return line.put(Letter(event, ticket))

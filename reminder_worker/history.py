@@ -1,0 +1,39 @@
+"""What became of an appointment's reminders, in the words that its platform is told and may keep.
+
+A record says what was sent when: never a text, a number or a place.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from reminder_worker.gateway import Mode, Ticket
+from reminder_worker.ledger import Reminder
+
+
+def record_of(ticket: Ticket, reminders: Sequence[Reminder], now: datetime) -> dict[str, object]:
+    """Return what is to be signed (``GatewayKeys.sign_record``).
+
+    It names platform and mode: another platform has the same references, and what a test key sent reached nobody.
+    """
+    return {
+        "platform": ticket.platform,
+        "test": ticket.mode is Mode.TEST,
+        "reference": ticket.reference,
+        "issued": to_text(now),
+        "reminders": [
+            {
+                "lead": one.lead,
+                "state": one.state,
+                "due": to_text(one.due),
+                "asked": to_text(one.asked),
+                "ended": to_text(one.ended),
+                "template": one.template,
+            }
+            for one in reminders
+        ],
+    }
+
+
+def to_text(moment: datetime | None) -> str | None:
+    """Write a time as RFC 3339 has it, in UTC."""
+    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
