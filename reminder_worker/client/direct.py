@@ -1,67 +1,16 @@
-"""What a booking platform imports: it seals on the platform's own machine, and hands over only what is sealed.
+"""A booking platform with keys of its own, beside the ledger: it signs and seals here, and hands that over."""
 
-    client = Client(schedule, PlatformKeys.load(...), PublicKeys.load(...), leads=[Lead.parse("24h")])
-    client.add([Appointment.parse({"reference": "A-1", "time": ..., "location": ..., "pointer": ...})])
-
-A reason has no field to be in: an unknown one is refused by name.
-"""
-
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
-from reminder_worker import disclosure, job, numbers, sealing
+from reminder_worker import disclosure, job, sealing
+from reminder_worker.client.appointment import Appointment, uri_of
 from reminder_worker.encoding import Body
 from reminder_worker.errors import Reason, Refused
 from reminder_worker.ledger import Answer, Entry, Reminder
 from reminder_worker.plan import Lead, QuietHours, plan
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys
-
-_ALWAYS = frozenset({"reference", "time", "location"})
-_ALLOWED = _ALWAYS | {"pointer", "phone", "language", "leads"}
-
-
-@dataclass(frozen=True, slots=True)
-class Appointment:
-    """What a platform knows and a reminder needs: a pointer, or a phone and a language to seal one from."""
-
-    reference: str = field(repr=False)
-    time: datetime = field(repr=False)
-    location: str = field(repr=False)
-    pointer: str | None = field(default=None, repr=False)
-    phone: str | None = field(default=None, repr=False)
-    language: str | None = field(default=None, repr=False)
-    leads: tuple[Lead, ...] | None = None
-
-    @classmethod
-    def parse(cls, fields: Mapping[str, Any]) -> "Appointment":
-        """Read a record. Raises Refused, which names the field and not its value."""
-        contact = {"pointer"} if "pointer" in fields else {"phone", "language"}
-        job.check_fields(
-            fields, allowed=_ALLOWED - ({"phone", "language", "pointer"} - contact), required=_ALWAYS | contact
-        )
-        for name in contact | {"reference"}:
-            if not isinstance(fields[name], str):
-                raise Refused(Reason.MALFORMED, name, "must be a text")
-        return cls(
-            reference=fields["reference"],
-            time=job.parse_time(fields["time"]),
-            location=job.parse_location(fields["location"]),
-            pointer=fields.get("pointer"),
-            phone=fields.get("phone"),
-            language=fields.get("language"),
-            leads=_leads(fields.get("leads")),
-        )
-
-
-def _leads(value: object) -> tuple[Lead, ...] | None:
-    if value is None:
-        return None
-    if not isinstance(value, list) or not value:
-        raise Refused(Reason.LEAD_INVALID, "leads", 'must be a list such as ["24h", "2h"]')
-    return tuple(Lead.parse(text) for text in value)
 
 
 def _texts(leads: Iterable[Lead]) -> tuple[str, ...]:
@@ -116,10 +65,7 @@ class Client:
         """Return the pointer, and what it was sealed from where that was here."""
         if appointment.pointer is not None:
             return sealing.pointer_from_text(self._worker, appointment.pointer), "", ""
-        phone, language = appointment.phone or "", appointment.language or ""
-        uri = f"tel:{numbers.normalise(phone, self._countries)}"
-        if not sealing.is_address(uri, language):
-            raise Refused(Reason.LANGUAGE_UNKNOWN, "language", "write a tag such as fr or pt-BR")
+        uri, language = uri_of(appointment, self._countries)
         return sealing.seal_pointer(self._worker, self._platform.name, uri, language), uri, language
 
     def add(self, appointments: Iterable[Appointment]) -> list[Answer | Refused]:

@@ -1,0 +1,17 @@
+"""What a booking platform imports: numbers are sealed on its own machine, whatever the way to the worker.
+
+    client = HttpClient("https://reminders.example", key, platform="clinic")          # through the gateway
+    client = Client(schedule, PlatformKeys.load(…), PublicKeys.load(…), leads=[…])    # with keys of its own, to Redis
+    client.add([Appointment.parse({"reference": "A-1", "time": …, "location": …, "pointer": …})])
+
+    await AsyncClient(client).add([…])                                                # either of them
+
+A reason has no field to be in: an unknown one is refused by name.
+"""
+
+from reminder_worker.client.appointment import Appointment
+from reminder_worker.client.direct import Client
+from reminder_worker.client.over_http import HttpClient
+from reminder_worker.client.threads import AsyncClient
+
+__all__ = ["Appointment", "AsyncClient", "Client", "HttpClient"]

@@ -1,0 +1,195 @@
+"""A booking platform that calls the gateway: numbers are sealed here, so that they never travel.
+
+Every call may be repeated, and is: after a lost answer, when the gateway is busy, and while its store is away.
+"""
+
+import http
+import itertools
+import json
+import random
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay
+
+from reminder_worker import sealing
+from reminder_worker.client.appointment import Appointment, uri_of
+from reminder_worker.encoding import to_text
+from reminder_worker.errors import Ambiguous, NotSent, Reason, Refused, SettingsError, StoreUnavailable, Throttled
+from reminder_worker.https import Answer as Said
+from reminder_worker.https import Site
+from reminder_worker.job import State
+from reminder_worker.ledger import Answer, Reminder
+from reminder_worker.sealing import PublicKeys
+
+CALL = 15.0  # seconds for one answer
+BATCH = 250  # appointments of one call
+ANSWER_LIMIT = 512 * 1024  # bytes
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds
+_ROUTE = "/v1/reminders"
+_WORDS = {answer.value for answer in Answer}
+
+
+class HttpClient:
+    """One booking platform at a gateway; safe to use from many threads.
+
+    ``pinned`` is the pointer key that the operator told you: what the gateway publishes is not sealed to unless its
+    newest one is that. ``patience``: seconds for which a call is repeated.
+    """
+
+    def __init__(
+        self, url: str, key: str, *, platform: str, pinned: str, countries: Collection[str] = (), patience: float = 120
+    ) -> None:
+        try:
+            self._site = Site(url, answer_limit=ANSWER_LIMIT)
+        except ValueError as error:  # it says what is wrong, and not with which URL
+            raise SettingsError(f"url: {error}") from None
+        self._key = key
+        self._platform = platform
+        self._pinned = pinned
+        self._countries = countries
+        self._patience = patience
+
+    def add(self, appointments: Iterable[Appointment]) -> list[Answer | Refused]:
+        """Add appointments, or move those that changed; answers in their order, refusals among them.
+
+        Raises StoreUnavailable when patience has ended, SettingsError for a key that is not accepted.
+        """
+        public = self.public_keys()
+        items = [self._item(public, one) for one in appointments]
+        good = [item for item in items if isinstance(item, dict)]
+        batches = (self._add(good[start : start + BATCH]) for start in range(0, len(good), BATCH))
+        answers = itertools.chain.from_iterable(batches)
+        return [item if isinstance(item, Refused) else next(answers) for item in items]
+
+    def cancel(self, reference: str) -> Answer:
+        """Take an appointment back: ``cancelled`` tells that no text follows. Raises Refused and as ``add``."""
+        said, document = self._call("DELETE", _path(reference))
+        if said.status in {http.HTTPStatus.OK, http.HTTPStatus.CONFLICT, http.HTTPStatus.NOT_FOUND}:
+            return Answer(document["result" if said.status == http.HTTPStatus.OK else "title"])
+        raise _refusal(document)
+
+    def show(self, reference: str) -> list[Reminder]:
+        """Return what became of each lead; empty where nothing is known. Raises Refused and as ``add``."""
+        said, document = self._call("GET", _path(reference))
+        if said.status == http.HTTPStatus.NOT_FOUND:
+            return []
+        if said.status != http.HTTPStatus.OK:
+            raise _refusal(document)
+        return [_reminder(lead) for lead in document["reminders"]]
+
+    def public_keys(self) -> PublicKeys:
+        """Fetch the worker's public keys; refuse what is not the key that was pinned. Raises as ``add``."""
+        said, document = self._call("GET", "/v1/keys")
+        if said.status != http.HTTPStatus.OK:
+            raise SettingsError("url: there is no gateway there")
+        public = PublicKeys.from_json(json.dumps(document))
+        if to_text(public.pointers[-1]) != self._pinned:
+            raise SettingsError("pinned: the gateway publishes another pointer key; ask the worker's operator")
+        return public
+
+    def _item(self, public: PublicKeys, appointment: Appointment) -> dict[str, Any] | Refused:
+        """Write an appointment as the gateway takes it; its number is sealed."""
+        try:
+            pointer = appointment.pointer or self._seal(public, appointment)
+        except Refused as refusal:
+            return refusal
+        item = {
+            "reference": appointment.reference,
+            "time": _time(appointment.time),
+            "location": appointment.location,
+            "pointer": pointer,
+        }
+        return item if appointment.leads is None else item | {"leads": [str(lead) for lead in appointment.leads]}
+
+    def _seal(self, public: PublicKeys, appointment: Appointment) -> str:
+        uri, language = uri_of(appointment, self._countries)
+        return sealing.pointer_to_text(sealing.seal_pointer(public, self._platform, uri, language))
+
+    def _add(self, items: Sequence[dict[str, Any]]) -> list[Answer | Refused]:
+        said, document = self._call("POST", f"{_ROUTE}:batch", {"reminders": items})
+        if said.status != http.HTTPStatus.OK:
+            raise _refusal(document)
+        return [_answer(result) for result in document["results"]]
+
+    def _call(self, method: str, path: str, content: Any = None) -> tuple[Said, dict[str, Any]]:
+        again = Retrying(
+            retry=retry_if_exception_type((NotSent, Ambiguous)),
+            wait=_pause,
+            stop=stop_after_delay(self._patience),
+            reraise=True,
+        )
+        try:
+            return again(self._ask, method, path, content)
+        except (NotSent, Ambiguous):
+            raise StoreUnavailable("the gateway does not answer, or is too busy; running it again is safe") from None
+
+    def _ask(self, method: str, path: str, content: Any) -> tuple[Said, dict[str, Any]]:
+        body = None if content is None else json.dumps(content).encode()
+        headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        said = self._site.call(method, path, headers=headers, body=body, deadline=time.monotonic() + CALL)
+        if said.status == http.HTTPStatus.TOO_MANY_REQUESTS or said.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise Throttled(_seconds(said.headers.get("Retry-After", "")))
+        if said.status in {http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN}:
+            raise SettingsError("key: the gateway does not accept it for this; ask the worker's operator")
+        try:
+            document = json.loads(said.body)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise SettingsError("url: there is no gateway there")
+        return said, document
+
+
+def _pause(state: RetryCallState) -> float:
+    """Wait as long as the gateway says, else twice as long each time; a little apart from all others."""
+    error = state.outcome.exception() if state.outcome else None
+    told = error.retry_after if isinstance(error, Throttled) else None
+    pause = min(FIRST_PAUSE * 2**state.attempt_number, LONGEST_PAUSE) if told is None else min(told, LONGEST_PAUSE)
+    return pause * random.uniform(1.0, 1.3)  # noqa: S311 - jitter
+
+
+def _seconds(text: str) -> float | None:
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else None  # noqa: PLR2004
+
+
+def _path(reference: str) -> str:
+    return f"{_ROUTE}/{quote(reference, safe='')}"
+
+
+def _time(moment: datetime) -> str:
+    zone = f"[{moment.tzinfo.key}]" if isinstance(moment.tzinfo, ZoneInfo) else ""
+    return moment.isoformat(timespec="seconds") + zone
+
+
+def _answer(result: Mapping[str, Any]) -> Answer | Refused:
+    word = result.get("result", result.get("title"))
+    return Answer(word) if word in _WORDS else _refusal(result)
+
+
+def _refusal(problem: Mapping[str, Any]) -> Refused:
+    """Turn a problem document into the error that the same refusal is here."""
+    title, field = problem.get("title"), str(problem.get("field", "body"))
+    reason = Reason(title) if title in {one.value for one in Reason} else Reason.MALFORMED
+    return Refused(reason, field, str(problem.get("detail", "")).removeprefix(f"{field}: "))
+
+
+def _reminder(lead: Mapping[str, Any]) -> Reminder:
+    due, ended = (lead[name] and datetime.fromisoformat(lead[name]) for name in ("due", "ended"))
+    return Reminder(
+        lead=lead["lead"],
+        state=State(lead["state"]),
+        due=due,
+        ended=ended,
+        provider=None,
+        attempts=lead["attempts"],
+        reason=lead["reason"],
+        failure_class=lead["failure_class"],
+        reply=lead["reply"],
+    )
