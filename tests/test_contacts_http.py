@@ -319,6 +319,7 @@ def test_a_resolver_in_our_own_network_is_not_asked_unless_that_is_meant(
     assert desk.refusal() is Reason.ADDRESS_PRIVATE
     assert booking.connections == 0
     assert [record.message for record in caplog.records] == ["resolver_refused"]
+    assert [desk.refusal() for _ in range(3)][2] is Reason.CIRCUIT_OPEN
 
 
 @pytest.mark.parametrize("fault", ["none", "another authority", "another name"])

@@ -239,6 +239,20 @@ def test_a_platform_without_a_resolver_is_for_an_operator_to_mend(
     assert practice.show().state is State.SENT
 
 
+def test_a_resolver_in_our_own_network_is_not_asked_unless_the_settings_say_so(
+    open_practice: Open, provider: Scripted, booking: Booking
+) -> None:
+    url = booking.url.replace("http:", "https:")
+    practice = open_practice(provider, resolver_url=url, resolver_private=False)
+    add(practice)
+    practice.work()
+    assert ending(practice)[:2] == (State.SCHEDULED, Reason.ADDRESS_PRIVATE)
+    assert booking.connections == 0
+    meant = open_practice(provider, resolver_url=url)
+    meant.forward(seconds=10)
+    assert (practice.show().reason, booking.connections) == (Reason.RESOLVER_AWAY, 1)  # it speaks no TLS
+
+
 # A resolver that is slow: whatever happens meanwhile holds
 
 

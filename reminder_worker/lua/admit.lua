@@ -13,6 +13,7 @@
 --                             probe, prober: a trial is under way until, ms, and is this call
 --                             closed: since, ms · paused: told to wait until, ms
 --                             slots: how many calls at once, after it throttled us
+--                             (c:~<tag> is that of a platform's resolver, see circuit.lua)
 --   b:<provider>      ZSET    call -> end of its lease, ms: calls under way, while slots count
 --   g:<what>          STRING  when the next text of a provider or sender may go, microseconds
 --   q:<what>          STRING  the same for those that wait in the schedule
