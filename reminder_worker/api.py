@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -42,6 +43,15 @@ _NOT_ENCODED = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 log = logging.getLogger(__name__)
 
+
+class _Whole(StringConvertor):
+    """All the rest of a path, with its line breaks: these are refused as what they are."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("whole", _Whole())
+
 Handler = Callable[[Request, Caller], Awaitable[Response]]
 
 
@@ -59,7 +69,7 @@ class Api:
 
     def app(self, *tasks: contextlib.AbstractAsyncContextManager[None]) -> Starlette:
         """Return the ASGI application; ``tasks`` run as long as it does."""
-        one = ROUTE + "/{reference:path}"
+        one = ROUTE + "/{reference:whole}"
         beside = (self._reception.added.run, self._reception.cancelled.run, self._pressure.run, self._refresh)
         return self._process.app(
             [

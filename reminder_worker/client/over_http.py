@@ -68,10 +68,11 @@ class HttpClient:
 
     def cancel(self, reference: str) -> Answer:
         """Take an appointment back: ``cancelled`` tells that no text follows. Raises Refused and as ``add``."""
-        said, document = self._call("DELETE", _path(reference))
-        if said.status in {http.HTTPStatus.OK, http.HTTPStatus.CONFLICT, http.HTTPStatus.NOT_FOUND}:
-            return Answer(document["result" if said.status == http.HTTPStatus.OK else "title"])
-        raise _refusal(document)
+        _, document = self._call("DELETE", _path(reference))
+        answer = _answer(document)
+        if isinstance(answer, Refused):
+            raise answer
+        return answer
 
     def show(self, reference: str) -> list[Reminder]:
         """Return what became of each lead; empty where nothing is known. Raises Refused and as ``add``."""
