@@ -114,7 +114,7 @@ class Api:
         reminders = await self._reception.show(caller, reference)
         if not reminders:
             return verdicts.answer(Answer.MISSING)
-        return verdicts.document(self._reception.tell(reference, reminders))
+        return verdicts.document(self._reception.tell(caller, reference, reminders))
 
     async def public_keys(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's shape
         """Tell the keys that platforms seal to, and the one that verifies records."""

@@ -6,7 +6,7 @@ It opens nothing: not the pointer, which was sealed elsewhere, nor the job, whic
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from reminder_worker.commits import Commits
 from reminder_worker.durability import confirm
 from reminder_worker.errors import Reason, Refused, SettingsError
 from reminder_worker.gateway import GatewayKeys, Ticket
+from reminder_worker.history import record_of, to_text
 from reminder_worker.ledger import Answer, Entry, Reminder
 from reminder_worker.schedule import BATCH, Schedule
 from reminder_worker.sealing import PublicKeys
@@ -107,9 +108,11 @@ class Reception:
         """Return what became of each lead. Raises Refused, StoreUnavailable."""
         return await run_in_threadpool(self.schedule.show, self._id(caller, reference))
 
-    def tell(self, reference: str, reminders: Sequence[Reminder]) -> dict[str, object]:
-        """Write down what became of an appointment, for the platform whose it is."""
-        return {"reference": reference, "reminders": [_told(one) for one in reminders]}
+    def tell(self, caller: Caller, reference: str, reminders: Sequence[Reminder]) -> dict[str, object]:
+        """Write down what became of an appointment, for the platform whose it is; signed, for it to keep."""
+        record = record_of(Ticket(caller.platform, caller.mode, reference), reminders, datetime.now(UTC))
+        told = [_told(one) for one in reminders]
+        return {"reference": reference, "reminders": told, "record": self.gateway.sign_record(record)}
 
     def _id(self, caller: Caller, reference: str) -> bytes:
         return sealing.make_id(self.gateway.platform(caller.platform, caller.mode), reference)
@@ -137,17 +140,13 @@ def _told(reminder: Reminder) -> dict[str, object]:
     return {
         "lead": reminder.lead,
         "state": reminder.state,
-        "due": _moment(reminder.due),
-        "ended": _moment(reminder.ended),
+        "due": to_text(reminder.due),
+        "ended": to_text(reminder.ended),
         "attempts": reminder.attempts,
         "reason": reminder.reason,
         "failure_class": reminder.failure_class,
         "reply": reminder.reply,
     }
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def check(platforms: Mapping[str, Platform], called_by: set[str]) -> None:

@@ -3,9 +3,13 @@
 With these it signs and seals; it can open neither a pointer nor a job, not even one that it stored itself.
 """
 
-from starlette.applications import Starlette
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from reminder_worker import doctor, logs, reception, serving, store
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+
+from reminder_worker import doctor, events, logs, reception, serving, store
 from reminder_worker.api import Api
 from reminder_worker.apikeys import ApiKeys
 from reminder_worker.gateway import GatewayKeys
@@ -21,7 +25,16 @@ def build(chosen: Settings, schedule: Schedule) -> Starlette:
     reception.check(chosen.platforms, api_keys.platforms)
     process = serving.Process("web", schedule)
     desk = Reception(schedule, gateway, chosen.keys / "worker.pub.json", chosen.platforms, process.name)
-    return Api(process, desk, api_keys, Pressure(schedule)).app()
+    dispatcher = events.Dispatcher(schedule, gateway, events.endpoints(chosen))
+    return Api(process, desk, api_keys, Pressure(schedule)).app(_telling(dispatcher))
+
+
+@asynccontextmanager
+async def _telling(dispatcher: events.Dispatcher) -> AsyncIterator[None]:
+    """Tell platforms what became of their reminders, for as long as the process serves."""
+    dispatcher.start()
+    yield
+    await run_in_threadpool(dispatcher.stop)
 
 
 def run(chosen: Settings, host: str, port: int) -> None:

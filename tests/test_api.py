@@ -1,5 +1,6 @@
 """The HTTP API over real sockets and a real store: what it takes, what it says, whom it lets in, what it holds."""
 
+import base64
 import http.client
 import json
 import logging
@@ -17,6 +18,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, SealedBox
+from nacl.signing import VerifyKey
 from openapi_spec_validator import validate
 from practice import ahead, send
 
@@ -70,6 +72,22 @@ def test_a_platform_is_told_what_became_of_each_lead(desk: Desk) -> None:
         (1, "scheduled", 0),
     ]
     assert shown.headers["Cache-Control"] == "no-store"
+
+
+def test_what_is_told_is_signed_for_the_platform_to_keep(desk: Desk) -> None:
+    desk.put("A-1")
+    header, payload, signature = desk.get("A-1").body["record"].split(".")
+    (key,) = desk.ask("GET", "/v1/keys").body["record"]
+    VerifyKey(decode(key["key"])).verify(f"{header}.{payload}".encode(), decode(signature))
+    content = json.loads(decode(payload))
+    assert json.loads(decode(header))["kid"] == key["kid"]
+    assert (content["platform"], content["reference"], content["test"]) == ("clinic", "A-1", False)
+    assert [one["state"] for one in content["reminders"]] == ["scheduled"]
+    assert PLACE not in str(content)
+
+
+def decode(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def test_what_was_taken_back_is_not_sent_and_may_be_handed_in_again(desk: Desk, schedule: Schedule) -> None:
