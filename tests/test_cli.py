@@ -286,6 +286,29 @@ def test_nothing_of_a_good_line_is_printed(run, shop):
     assert not any(str(value) in done.out + done.err for value in record.values() if value != "fr")
 
 
+def test_other_formats_are_read_and_what_is_left_behind_is_counted(run, shop):
+    time = practice.ahead(days=3)
+    table = f"reference;time;reason;phone\nA;{time};{CANARY};06 12 34 56 78\nB;{time};{CANARY};{CANARY}\n".encode()
+    options = ["--country", "FR", "--language", "fr", "--location", "3 Mill Lane", "--zone", "Europe/Paris"]
+    done = run("enqueue", "-", "--format", "csv", *options, stdin=table)
+    assert (done.code, done.out) == (1, "1 added, 1 refused\nleft behind: reason 2\n")
+    assert done.err == "line 3: number_invalid: phone: write the number with + and its country code\n"
+    assert run("show", "A").code == 0
+
+
+@pytest.mark.parametrize("name", ["fhir", "csv", "ics", "jsonl"])
+def test_a_folder_that_is_no_export_is_wrong_use(run, shop, name):
+    done = run("enqueue", "keys", "--format", name)
+    assert done.code == 2
+    said = "--format fhir: the folder has no Appointment.ndjson" if name == "fhir" else "keys: cannot be read"
+    assert one_line(done) == said
+
+
+def test_an_unknown_format_is_wrong_use_and_not_repeated(run, shop):
+    done = run("enqueue", "-", "--format", CANARY)
+    assert (done.code, one_line(done)) == (2, "--format: jsonl, csv, fhir, ics")
+
+
 def test_what_is_being_sent_can_be_neither_changed_nor_cancelled(run, shop, schedule):
     record = practice.due_now()
     run("enqueue", "-", stdin=practice.lines(record))

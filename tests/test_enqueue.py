@@ -10,9 +10,10 @@ import practice
 import pytest
 
 from reminder_worker import enqueue, records, store
-from reminder_worker.errors import StoreUnavailable
+from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.job import State
 from reminder_worker.ledger import Answer
+from reminder_worker.records import Cancelled
 from reminder_worker.schedule import Schedule
 
 
@@ -200,3 +201,92 @@ def test_a_line_is_one_json_object_whatever_its_order(clinic):
     record = practice.fields()
     backwards = json.dumps(dict(reversed(record.items()))).encode()
     assert run(clinic, record, backwards) == {"added": 1, "unchanged": 1}
+
+
+# What other formats bring.
+
+
+class Reads:
+    """A reader of what a test says."""
+
+    left = records.Left()
+    done = 0
+    passes_over = records.EXPORT
+
+    def __init__(self, *found: records.Record) -> None:
+        self._found = found
+
+    def __iter__(self):
+        return ((f"entry {number}", one) for number, one in enumerate(self._found, 1))
+
+
+def test_what_will_not_take_place_is_taken_back_in_the_order_of_the_file(clinic):
+    a, b = practice.fields("A"), practice.fields("B")
+    assert enqueue.run(clinic, Reads(a, b)) == {"added": 2}
+    found = Reads(Cancelled("A"), a, b, Cancelled("B"))
+    assert enqueue.run(clinic, found) == {"cancelled": 2, "moved": 1, "unchanged": 1}
+    assert [clinic.show(name)[0].state for name in "AB"] == [State.SCHEDULED, State.CANCELLED]
+
+
+def test_where_there_is_nothing_to_take_back_it_is_skipped(clinic, schedule):
+    enqueue.run(clinic, Reads(practice.due_now("A")))
+    practice.send(schedule)
+    assert enqueue.run(clinic, Reads(Cancelled("A"), Cancelled("never"))) == {"skipped": 2}
+    assert enqueue.run(clinic, Reads(Cancelled("never", perhaps=True))) == {}
+
+
+def test_what_is_being_sent_is_not_taken_back(clinic, schedule, capsys):
+    enqueue.run(clinic, Reads(practice.due_now()))
+    practice.send(schedule, finish=False)
+    assert enqueue.run(clinic, Reads(Cancelled("A-1"))) == {"refused": 1}
+    assert capsys.readouterr().err.startswith("entry 1: in_flight: reference: ")
+
+
+def test_a_reference_that_cannot_be_one_is_refused_on_the_way_back(clinic, capsys):
+    assert enqueue.run(clinic, Reads(Cancelled("CANARY\n"))) == {"refused": 1}
+    assert capsys.readouterr().err.startswith("entry 1: reference_invalid: ")
+
+
+def test_an_export_s_history_is_counted_and_nothing_said_of_it(clinic, capsys):
+    over, far = practice.fields("A", time=practice.ahead(days=-9)), practice.fields("B", time=practice.ahead(days=900))
+    near = practice.fields("C", time=practice.ahead(minutes=5))
+    assert enqueue.run(clinic, Reads(over, far, near, practice.fields("D"))) == {"past": 2, "later": 1, "added": 1}
+    assert capsys.readouterr() == ("", "")
+    assert run(clinic, over, far, near) == {"refused": 3}
+
+
+def test_a_store_that_goes_away_while_one_is_taken_back_is_told(clinic, monkeypatch):
+    monkeypatch.setattr(clinic, "cancel", Accepts(0).add)
+    with pytest.raises(StoreUnavailable, match=r"TimeoutError.* Stored up to entry 1; run it again, that is safe"):
+        enqueue.run(clinic, Reads(practice.fields("A"), Cancelled("B")))
+    assert clinic.show("A")
+
+
+def test_what_is_said_once_fills_what_a_record_lacks(clinic):
+    bare = practice.fields("A", phone="06 12 34 56 78", language=None, location=None)
+    said = enqueue.defaults("csv", location="12 rue des Lilas", language="fr", country="FR", zone="Europe/Paris")
+    assert enqueue.run(clinic, Reads(bare), said) == {"added": 1}
+    assert run(clinic, bare) == {"refused": 1}
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"name": "xml"}, "--format: jsonl, csv, fhir, ics"),
+        ({"location": "CANARY\n"}, "--location: location: must be one line without control characters"),
+        ({"location": "Fertility clinic"}, "--location: discloses a reason or a speciality"),
+        ({"language": "CANARY"}, "--language: write a tag such as fr or pt-BR"),
+        ({"country": "fr"}, "--country: write two letters such as FR"),
+        ({"country": "001"}, "--country: write two letters such as FR"),
+        ({"zone": "CANARY"}, "--zone: time: there is no such time zone"),
+        ({"zone": "+01:00"}, "--zone: write a name such as Europe/Paris"),
+        ({"zone": "Europe/Paris][x"}, "--zone: time: write RFC 3339 with an offset, such as 2027-03-15T14:30:00+01:00"),
+    ],
+)
+def test_what_is_said_once_is_checked_before_anything_is_read(said, message):
+    nothing = dict.fromkeys(("location", "language", "country", "zone"))
+    with pytest.raises(SettingsError) as raised:
+        enqueue.defaults(**({"name": "fhir"} | nothing | said))
+    assert str(raised.value) == message
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__ or raised.value.__context__ is None
