@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,16 +25,18 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from reminder_worker import keys, settings, store
-from reminder_worker.client import Appointment, Client
+from reminder_worker import apikeys, keys, settings, store
+from reminder_worker.client import Appointment, HttpClient
 from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.encoding import to_text
 from reminder_worker.errors import SettingsError
+from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.ledger import HEAD_BYTES
 from reminder_worker.plan import Lead
-from reminder_worker.schedule import Schedule
-from reminder_worker.sealing import PlatformKeys, PublicKeys, make_id
+from reminder_worker.sealing import PublicKeys, make_id
 
 PLATFORM = "practice"
+PROCESSES = "web", "scheduler", "worker"
 DEADLINE = 50.0  # seconds
 SPREAD = 8  # seconds over which the texts fall due, after the first ones
 SETTINGS = """\
@@ -41,7 +44,7 @@ store_url = "{store}"
 keys = "{folder}/keys"
 
 [platforms.practice]
-verify_key = "{folder}/keys/practice.pub"
+verify_key = "{folder}/keys/gateway.pub"
 
 [providers.outbox]
 path = "{folder}/outbox.jsonl"
@@ -73,14 +76,14 @@ def run(*, keep: bool) -> int:
 
 
 def _play(folder: Path, server: EmbeddedServer) -> int:
-    keys.new_worker(folder / "keys", datetime.now(UTC))
-    private, _ = keys.new_platform(PLATFORM, folder / "keys")
+    key, port = _make_keys(folder / "keys"), _free_port()
     config = folder / "reminder-worker.toml"
     config.write_text(SETTINGS.format(store=server.url(), folder=folder))
-    platform = PlatformKeys.load(private)
+    platform = GatewayKeys.load(folder / "keys").platform(PLATFORM, Mode.LIVE)
+    pinned = PublicKeys.load(folder / "keys" / "worker.pub.json").pointers[-1]
     redis = store.connect(server.url())
-    client = Client(Schedule(redis), platform, PublicKeys.load(folder / "keys" / "worker.pub.json"), leads=[])
-    with _processes(config):
+    client = HttpClient(f"http://127.0.0.1:{port}", key, platform=PLATFORM, pinned=to_text(pinned))
+    with _processes(config, port):
         bookings = [_book(line, number) for number, line in enumerate(_examples())]
         client.add([booking.appointment for booking in bookings])
         stored = [_as_stored(redis, make_id(platform, one.appointment.reference)) for one in bookings]
@@ -93,6 +96,25 @@ def _play(folder: Path, server: EmbeddedServer) -> int:
         f"{sent} of {len(bookings)} reminders sent. Searched all keys, values and files of the store: {leaks}"
     )
     return 0 if sent == len(bookings) else 1
+
+
+def _make_keys(folder: Path) -> str:
+    """Make the keys of an installation; return the one that the platform calls its gateway with."""
+    now = datetime.now(UTC)
+    keys.new_worker(folder, now)
+    keys.new_gateway(folder)
+    lasts = timedelta(days=1)
+    return (
+        apikeys.new(PLATFORM, folder, mode=Mode.LIVE, scopes=set(apikeys.Scope), lasts=lasts, now=now)
+        .read_text()
+        .strip()
+    )
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port: int = reserved.getsockname()[1]
+    return port
 
 
 def _examples() -> list[dict[str, Any]]:
@@ -117,15 +139,15 @@ def _book(line: Mapping[str, Any], number: int) -> Booking:
 
 
 @contextlib.contextmanager
-def _processes(config: Path) -> Iterator[None]:
-    """Run a scheduler and a worker as an operator would."""
+def _processes(config: Path, port: int) -> Iterator[None]:
+    """Run a gateway, a scheduler and a worker as an operator would."""
     command = [sys.executable, "-m", "reminder_worker.cli"]
     others = {name: value for name, value in os.environ.items() if not name.upper().startswith(settings.PREFIX)}
     environment = others | {settings.CONFIG_VARIABLE: str(config)}
     log = (config.parent / "log.jsonl").open("wb")
     running = [
-        subprocess.Popen([*command, name], env=environment, stdout=log, stderr=log)  # noqa: S603
-        for name in ("scheduler", "worker")
+        subprocess.Popen([*command, *words], env=environment, stdout=log, stderr=log)  # noqa: S603
+        for words in (["web", "--port", str(port)] if name == "web" else [name] for name in PROCESSES)
     ]
     try:
         yield
@@ -146,14 +168,14 @@ def _as_stored(redis: store.Client, id_: bytes) -> str:
     return f"{id_.hex()[:12]}… due {when}, {len(value)} bytes {sealed[:8].hex()}…"
 
 
-def _wait(client: Client, bookings: Sequence[Booking]) -> list[str]:
+def _wait(client: HttpClient, bookings: Sequence[Booking]) -> list[str]:
     """Wait until every reminder has ended, with progress."""
     states = ["scheduled"] * len(bookings)
     deadline = time.monotonic() + DEADLINE
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("sending", total=len(bookings))
         while states.count("sent") < len(bookings) and time.monotonic() < deadline:
-            time.sleep(0.25)
+            time.sleep(0.5)
             states = [client.show(booking.appointment.reference)[0].state.value for booking in bookings]
             progress.update(task, completed=states.count("sent"))
     return states

@@ -100,7 +100,7 @@ def test_nothing_leaked_into_the_store(shown):
 
 def test_no_reason_and_no_name_is_in_any_file_and_a_number_only_in_the_outbox(shown):
     files = {path.name: path.read_bytes() for path in shown.folder.rglob("*") if path.is_file()}
-    assert {"outbox.jsonl", "log.jsonl", "practice.key", "reminder-worker.toml"} <= files.keys()
+    assert {"outbox.jsonl", "log.jsonl", "gateway.key", "reminder-worker.toml"} <= files.keys()
     for name, data in files.items():
         for line in EXAMPLES:
             assert line["reason"].encode() not in data
@@ -136,7 +136,7 @@ def test_no_process_and_no_socket_is_left_behind(shown):
 def idle(monkeypatch, tmp_path_factory) -> Path:
     """Let the demo play without a scheduler and a worker, and without patience."""
     place = tmp_path_factory.mktemp("i")
-    monkeypatch.setattr(demo, "_processes", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(demo, "PROCESSES", ("web",))
     monkeypatch.setattr(demo, "DEADLINE", 0.0)
     monkeypatch.setattr(demo.tempfile, "tempdir", str(place))
     return place
