@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 LIVE = {"queued", "claimed"}
 ARRIVED = {"delivered", "undelivered"}
 DAY = 86_400_000
+GIVEN_UP = -2
 
 
 @dataclass
@@ -31,6 +32,7 @@ class Row:
     message: str = ""
     reply: str = ""
     replied: int = 0
+    answered: int = 0
     earlier: dict[str, str] = field(default_factory=dict)  # provider of each attempt before the last, by reference
 
 
@@ -58,6 +60,7 @@ class Model:
         self.counts: Counter[tuple[int, str, str]] = Counter()
         self.forget: dict[tuple[int, str], int] = {}  # texts to be removed by their providers, and when, by shard
         self.events: dict[bytes, int] = {}  # what platforms are still to be told, and when
+        self.dropped = 0
         self._lease, self._most_claims, self._keep_dead = lease, most_claims, keep_dead
 
     def rows(self, shard: int, shards: int) -> dict[bytes, Row]:
@@ -80,6 +83,7 @@ class Model:
             return "in_flight"
         version = old.version + 1 if old else 1
         rows = [Row(due, id_ + bytes([lead])) for lead, due in enumerate(dues)]
+        ticket = ticket or (old.ticket if old else b"")
         self.appointments[id_] = Appointment(version, tag, envelope, ticket, rows)
         return "moved" if old else "added"
 
@@ -216,7 +220,7 @@ class Model:
         if row.replied <= number:
             if row.reply != word:
                 self._announce(row, word, "")
-            row.reply, row.replied = word, number
+            row.reply, row.replied, row.answered = word, number, self.now
         return 1
 
     def _slower(self, times: int, slowest: int = 6) -> int:
@@ -235,8 +239,28 @@ class Model:
         if reason != "cancelled":
             self._announce(row, state, reason)
 
-    def _announce(self, row: Row, what: str, reason: str) -> None:
+    def _announce(self, row: Row, what: str, reason: str, at: int | None = None) -> None:
         found = self.appointments[row.member[:16]]
         if found.ticket:
-            name = f"{found.version}|{self.now}|{what}|{reason}|{self.now}"
+            name = f"{found.version}|{at or self.now}|{what}|{reason}|{self.now}"
             self.events[row.member + name.encode()] = self.now
+
+    def tell(self, shard: int, most: int, lease: int) -> list[bytes]:
+        waiting = sorted((at, name) for name, at in self.events.items() if name[0] % self.shards == shard)
+        taken = [name for at, name in waiting if at <= self.now][:most]
+        self.events |= dict.fromkeys(taken, self.now + lease)
+        return taken
+
+    def told(self, name: bytes, delay: int) -> None:
+        if delay >= 0 and name in self.events:
+            self.events[name] = self.now + delay
+        elif delay < 0 and self.events.pop(name, None) is not None:
+            self.dropped += delay == GIVEN_UP
+
+    def retell(self, span: int) -> None:
+        for found in self.appointments.values():
+            for row in found.rows:
+                if row.ended is not None and row.ended >= self.now - span:
+                    self._announce(row, row.state, row.reason, row.ended)
+                if row.reply and row.answered >= self.now - span:
+                    self._announce(row, row.reply, "", row.answered)

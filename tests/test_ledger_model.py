@@ -24,6 +24,7 @@ from model import Model, Row
 from reminder_worker import clocks, store
 from reminder_worker.clocks import milliseconds
 from reminder_worker.errors import Reason
+from reminder_worker.eventqueue import GIVEN_UP, LEASE, TOLD, Event, EventQueue
 from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import CLAIM_LEASE, Answer, Claim, Entry, Intent, OpenAttempt, Outcome, Wake
 from reminder_worker.schedule import KEEP_DEAD, MOST_CLAIMS, WAKE_LEASE, Schedule
@@ -108,7 +109,7 @@ class Stored:
         self.forget: dict[str, int] = {}
         self.events: dict[bytes, int] = {}
         self.lives_on: set[bytes] = set()  # rows and heads without an end of their own
-        keys = list(client.scan_iter(prefix + b"*", count=1000))
+        keys = [key for key in client.scan_iter(prefix + b"*", count=1000) if not key.endswith(b".dropped")]
         with client.pipeline(transaction=False) as pipe:
             for key in keys:
                 name = key.removeprefix(prefix)
@@ -160,6 +161,7 @@ class Ledger(RuleBasedStateMachine):
     wakes: Bundle[Wake] = Bundle("wakes")
     claims: Bundle[Claim] = Bundle("claims")
     attempts: Bundle[tuple[Claim, str]] = Bundle("attempts")
+    events: Bundle[Event] = Bundle("events")
 
     def __init__(self) -> None:
         super().__init__()
@@ -167,6 +169,8 @@ class Ledger(RuleBasedStateMachine):
         self.clock = Clock(self.client)
         self.sender = Repeating(self.client)
         self.schedule = Schedule(self.sender, shards=self.shards, retention=RETENTION)
+        self.schedule.now = lambda: self.clock.now  # type: ignore[method-assign]
+        self.queue = EventQueue(self.schedule)
         self.model = Model(
             clocks.to_ms(START),
             self.shards,
@@ -370,6 +374,38 @@ class Ledger(RuleBasedStateMachine):
         )
         assert taken == expected
 
+    # What their platforms are told.
+
+    @rule(target=events, shard=st.integers(0, 2), most=FEW, twice=TWICE)
+    def tell(self, *, shard: int, most: int, twice: bool) -> Any:
+        shard %= self.shards
+        (taken, _), expected = self.call(
+            lambda: self.queue.take(shard, most=most),
+            lambda: self.model.tell(shard, most, milliseconds(LEASE)),
+            twice=twice,
+        )
+        assert [event.name for event in taken] == expected
+        assert {event.ticket for event in taken} <= {b"ticket"}
+        return multiple(*taken)
+
+    @rule(
+        event=events,
+        outcome=st.sampled_from([TOLD, TOLD, GIVEN_UP, timedelta(), timedelta(seconds=20), timedelta(hours=4)]),
+        twice=TWICE,
+    )
+    def an_event_was_told_or_not(self, *, event: Event, outcome: timedelta, twice: bool) -> None:
+        self.call(
+            lambda: self.queue.settle([(event, outcome)]),
+            lambda: self.model.told(event.name, milliseconds(outcome)),
+            twice=twice,
+        )
+
+    @rule(span=st.sampled_from([1, 60, 3600]), twice=TWICE)
+    def all_is_told_again(self, *, span: int, twice: bool) -> None:
+        self.sender.twice = twice
+        list(self.queue.replay(timedelta(seconds=span)))
+        self.model.retell(1000 * span)
+
     # What happens to all of them.
 
     @rule(span=SPANS)
@@ -416,6 +452,7 @@ class Ledger(RuleBasedStateMachine):
         assert +counts == +self.model.counts
         assert forget == self.model.forget
         assert events == self.model.events
+        assert self.queue.count() == (len(events), self.model.dropped)
 
     def check_sets(self, stored: Stored) -> None:
         """Each reminder is in one state, and in the one set of that state."""
@@ -474,7 +511,20 @@ def check_row(stored: Stored, member: bytes, row: Row) -> None:
 
 @pytest.mark.parametrize("shards", [1, 3])
 def test_the_scripts_do_what_the_model_does(client: store.Client, clock: Clock, shards: int) -> None:
-    for name in ("add", "cancel", "take", "sweep", "claim", "intend", "settle", "receipt", "reply"):
+    for name in (
+        "add",
+        "cancel",
+        "take",
+        "sweep",
+        "claim",
+        "intend",
+        "settle",
+        "receipt",
+        "reply",
+        "tell",
+        "told",
+        "retell",
+    ):
         client.script_load(script(name)[0])  # so that a call is one call
     machine = type("Machine", (Ledger,), {"client": client, "shards": shards})
     run_state_machine_as_test(machine, settings=LIMITS)

@@ -50,6 +50,7 @@ while i <= #ARGV do
       redis.call('DEL', reminder(id .. string.char(lead)))
     end
     version = (version or 0) % 65535 + 1
+    if ticket == '' then ticket = ticket_of(id, old_ticket or 0) end  -- events of before still need it
     put(id, version, leads, 2 ^ leads - 1, tag, ticket, envelope)
     for lead = 0, leads - 1 do
       redis.call('ZADD', DUE, ARGV[i + 5 + lead], id .. string.char(lead))
