@@ -61,7 +61,7 @@ def test_the_worker_opens_what_is_sealed(node, parts):
             ({"uri": uri}, "uri")
             for uri in ("TEL:+33639981234", "tel:+0639981234", "tel:+" + "1" * 16, ["tel:+33639981234"])
         ),
-        *(({"platform": name}, "platform") for name in ("Clinic", "a" * 21, "", None)),
+        *(({"platform": name}, "platform") for name in ("Clinic", "clinic\n", "a" * 21, "", None)),
         *(({"language": tag}, "language") for tag in ("fr_FR", "zh-Hant-TW", "f", "fr\n", None)),
     ],
 )

@@ -53,7 +53,11 @@ def page() -> bytes:
 def serve(request: Request) -> Response | None:
     """Answer with a file of the page."""
     if request.path == "/":
-        kind = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": POLICY}
+        kind = {
+            "Content-Type": "text/html; charset=utf-8",
+            "Content-Security-Policy": POLICY,
+            "Set-Cookie": "session=1",
+        }
         return Response(200, page(), kind)
     if request.path in SCRIPTS:
         return Response(200, SCRIPTS[request.path].read_bytes(), {"Content-Type": "text/javascript"})
@@ -91,7 +95,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         browser = subprocess.Popen([chromium, *options, "--remote-debugging-port=0", server.url], **quiet)
         try:
-            yield reports.get(timeout=60).json
+            report = reports.get(timeout=60).json
+            yield report | {"cookies": {request.path: request.headers.get("cookie") for request in server.requests}}
         finally:
             browser.terminate()
             browser.wait(20)
@@ -111,6 +116,11 @@ def test_the_page_refuses_and_pins_as_node_does(report):
     assert report["refused"] == "uri: pointer_invalid"
     assert report["forged"] == "signature: signature_invalid"
     assert report["pinned"]
+
+
+def test_the_module_sends_no_cookies(report):
+    assert report["cookies"]["/cases"] == "session=1"
+    assert report["cookies"]["/v1/keys"] is None
 
 
 def test_the_policy_was_in_force(report):

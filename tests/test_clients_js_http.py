@@ -163,6 +163,7 @@ def test_who_is_asked_to_wait_waits_and_asks_again(gateway, call, action):
     assert "answer" in outcome
     assert len(outcome["waits"]) == 4
     assert all(7 <= wait < 9 for wait in outcome["waits"])
+    assert len(set(outcome["waits"])) == 4  # whoever was turned away together does not come back together
 
 
 def test_a_text_that_is_on_its_way_is_waited_for(gateway, call):

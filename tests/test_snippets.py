@@ -216,6 +216,7 @@ def test_leads_may_be_left_to_the_operator(program):
         ({"uri": None}, "uri: not of its form"),
         ({"platform": "a" * 20, "uri": "contact:" + "z" * 31}, "uri: the token is too long"),
         ({"platform": "Clinic"}, "platform: not of its form"),
+        ({"platform": "clinic\n"}, "platform: not of its form"),
         ({"platform": "a" * 21}, "platform: not of its form"),
         ({"language": "fr_FR"}, "language: not of its form"),
         ({"language": "zh-Hant-TW"}, "language: not of its form"),
