@@ -172,10 +172,7 @@ class Wary(h11.Connection):
 
 
 class Impatient(H11Protocol):
-    """Parts from whoever says nothing, not all of what it asks for, or does not take its answer.
-
-    uvicorn itself would wait for ever for each of them.
-    """
+    """Parts from whoever says nothing, asks half, or does not take its answer: uvicorn would wait for each for ever."""
 
     _deadline: asyncio.TimerHandle | None = None
 
@@ -188,7 +185,7 @@ class Impatient(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Wait for the rest of a head that has begun; a body is read elsewhere, against a clock of its own."""
         super().data_received(data)
-        if self._between_requests():
+        if self._between_requests() and not self.transport.is_closing():
             self._expect_head()
         elif self._deadline is not None:
             self._deadline.cancel()
@@ -210,7 +207,8 @@ class Impatient(H11Protocol):
         if self.cycle is not None:
             self.cycle.disconnected = True  # what is under way has nobody left to answer to
         self.transport.close()
-        self.loop.call_later(PATIENCE, self._unless_taken)
+        if self.transport.get_write_buffer_size():  # else nothing is to keep what was sent in memory
+            self.loop.call_later(PATIENCE, self._unless_taken)
 
     def _between_requests(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
