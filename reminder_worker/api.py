@@ -75,6 +75,7 @@ class Api:
             [
                 Route(f"{ROUTE}:batch", self._for("batch", self.add_batch), methods=["POST"]),
                 Route(one, self._by_method, methods=["GET", "PUT", "DELETE"]),
+                Route("/v1/test-pointers", self._for("read", self.test_pointers), methods=["GET"]),
                 Route("/v1/keys", self.public_keys, methods=["GET"]),
                 Route("/openapi.json", self.openapi, methods=["GET"]),
             ],
@@ -115,6 +116,10 @@ class Api:
         if not reminders:
             return verdicts.answer(Answer.MISSING)
         return verdicts.document(self._reception.tell(caller, reference, reminders))
+
+    async def test_pointers(self, request: Request, caller: Caller) -> Response:  # noqa: ARG002 - as all others
+        """Hand out pointers that reach nobody."""
+        return verdicts.document(self._reception.test_pointers(caller))
 
     async def public_keys(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's shape
         """Tell the keys that platforms seal to, and the one that verifies records."""

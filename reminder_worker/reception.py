@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
-from reminder_worker import job, sealing
+from reminder_worker import job, magic, sealing
 from reminder_worker.apikeys import Caller
 from reminder_worker.client import Appointment, Client
 from reminder_worker.commits import Commits
@@ -57,6 +57,11 @@ class Reception:
     def knows(self, caller: Caller) -> bool:
         """Tell whether the caller's platform is in the settings."""
         return caller.platform in self._platforms
+
+    def test_pointers(self, caller: Caller) -> dict[str, str]:
+        """Seal the magic numbers, so that all of this can be tried with nothing that seals."""
+        seal = partial(sealing.seal_pointer, self.public, caller.platform)
+        return {part: sealing.pointer_to_text(seal(f"tel:{number}", "en")) for part, number in magic.PARTS.items()}
 
     async def wait_for_turn(self, caller: Caller, kind: str, calls: int) -> float:
         """Count calls against the platform's rate; return the seconds after which they may be made, else 0.

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
+from reminder_worker import magic
 from reminder_worker.errors import Reason, Rejected, Throttled
 from reminder_worker.gate import Admission, Gate, Recipient
 from reminder_worker.job import State
@@ -16,13 +17,6 @@ from reminder_worker.providers import Capabilities, Provider, Receipt, Reply, Se
 
 NAME = "rehearsal"
 RECEIPT_AFTER = 0.5  # seconds
-
-# Magic numbers: no phone has them. Any other number that may be texted is delivered.
-REJECTED = "+15005550001"  # refused for good: failed, number_refused
-DELIVERED = "+15005550006"
-THROTTLED = "+15005550007"  # refused for now, each time: it is tried again until it expires
-UNDELIVERED = "+15005550009"  # accepted, and then not delivered: unreachable
-MAGIC = frozenset({REJECTED, DELIVERED, THROTTLED, UNDELIVERED})
 
 
 class Rehearsal(Provider):
@@ -45,12 +39,12 @@ class Rehearsal(Provider):
 
     def send(self, text: Text, *, deadline: float) -> Sent:  # noqa: ARG002 - it answers at once
         """Play the part that the number asks for."""
-        if text.to == REJECTED:
+        if text.to == magic.REJECTED:
             raise Rejected(Reason.NUMBER_REFUSED)
-        if text.to == THROTTLED:
+        if text.to == magic.THROTTLED:
             raise Throttled(retry_after=1.0)
         receipt = Receipt(text.reference, State.DELIVERED)
-        if text.to == UNDELIVERED:
+        if text.to == magic.UNDELIVERED:
             receipt = Receipt(text.reference, State.UNDELIVERED, reason=Reason.UNREACHABLE)
         if self._hear is not None:
             later = threading.Timer(RECEIPT_AFTER, self._hear, [receipt])

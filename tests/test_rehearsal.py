@@ -10,11 +10,12 @@ from desk import Desk, make_keys, new_key, opened
 from desk import settings as desk_settings
 from practice import ahead
 
-from reminder_worker import equipment, rehearsal, store
+from reminder_worker import equipment, magic, rehearsal, store
+from reminder_worker.encoding import from_text
 from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.job import State
 from reminder_worker.ledger import HEAD_BYTES
-from reminder_worker.opening import load_signers, open_envelope
+from reminder_worker.opening import load_signers, open_envelope, open_pointer
 from reminder_worker.providers import Text
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys, kid, make_id
@@ -72,11 +73,11 @@ class AtOnce:
 @pytest.mark.parametrize(
     ("number", "state", "reason"),
     [
-        (rehearsal.DELIVERED, State.DELIVERED, None),
+        (magic.DELIVERED, State.DELIVERED, None),
         ("+33612345678", State.DELIVERED, None),
-        (rehearsal.UNDELIVERED, State.UNDELIVERED, "unreachable"),
-        (rehearsal.REJECTED, State.FAILED, "number_refused"),
-        (rehearsal.THROTTLED, State.SCHEDULED, "throttled"),
+        (magic.UNDELIVERED, State.UNDELIVERED, "unreachable"),
+        (magic.REJECTED, State.FAILED, "number_refused"),
+        (magic.THROTTLED, State.SCHEDULED, "throttled"),
         ("+33612", State.FAILED, "number_invalid"),
     ],
 )
@@ -91,7 +92,7 @@ def test_the_same_number_is_texted_for_real_with_a_live_key(stage: Stage) -> Non
     assert stage.outbox.read_text().count("+33612345678") == 1
 
 
-@pytest.mark.parametrize("number", sorted(rehearsal.MAGIC))
+@pytest.mark.parametrize("number", sorted(magic.PARTS.values()))
 def test_a_magic_number_has_no_magic_with_a_live_key(stage: Stage, number: str) -> None:
     assert stage.play(stage.live, number)["state"] == State.SENT
     assert stage.outbox.read_text().count(number) == 1
@@ -108,10 +109,10 @@ def test_live_and_test_know_nothing_of_each_other(stage: Stage) -> None:
 
 def test_no_limit_is_used_up_and_none_stands_in_the_way(stage: Stage) -> None:
     for number in range(12):  # more than a phone gets in a day
-        assert stage.play(stage.test, rehearsal.DELIVERED, f"T-{number}")["state"] == State.DELIVERED
+        assert stage.play(stage.test, magic.DELIVERED, f"T-{number}")["state"] == State.DELIVERED
     for number in range(6):  # enough to pause a provider
-        stage.play(stage.test, rehearsal.THROTTLED, f"H-{number}")
-    assert stage.play(stage.test, rehearsal.DELIVERED, "last")["state"] == State.DELIVERED
+        stage.play(stage.test, magic.THROTTLED, f"H-{number}")
+    assert stage.play(stage.test, magic.DELIVERED, "last")["state"] == State.DELIVERED
     kinds = {key[len(b"rw:{0}:") :][:2] for key in stage.schedule.client.keys(b"rw:{0}:*")}
     assert not kinds & {b"p:", b"d:", b"l:", b"c:", b"s:"}
 
@@ -133,7 +134,7 @@ def test_only_the_test_key_of_the_gateway_signs_rehearsals(stage: Stage) -> None
 
 
 def test_a_rehearsal_whose_worker_died_is_played_again(stage: Stage) -> None:
-    stage.test.put("T-1", pointer=stage.test.pointer(f"tel:{rehearsal.DELIVERED}"), time=ahead(hours=2), leads=["3h"])
+    stage.test.put("T-1", pointer=stage.test.pointer(f"tel:{magic.DELIVERED}"), time=ahead(hours=2), leads=["3h"])
     (wake,) = stage.schedule.take(0, capacity=1).wakes
     claim = stage.schedule.claim(wake)
     stage.schedule.intend(claim, rehearsal.NAME, "r" * 39, lease=timedelta(0), template="x")
@@ -144,5 +145,15 @@ def test_a_rehearsal_whose_worker_died_is_played_again(stage: Stage) -> None:
 
 
 def test_without_anybody_who_hears_a_rehearsal_is_sent_and_no_more() -> None:
-    text = Text(rehearsal.DELIVERED, "", 1, "r" * 39, timedelta(hours=1))
+    text = Text(magic.DELIVERED, "", 1, "r" * 39, timedelta(hours=1))
     assert rehearsal.Rehearsal().send(text, deadline=0).segments == 1
+
+
+def test_the_gateway_hands_out_a_pointer_for_each_part(stage: Stage) -> None:
+    pointers = stage.test.ask("GET", "/v1/test-pointers").body
+    assert set(pointers) == set(magic.PARTS)
+    opened_to = {
+        part: open_pointer(stage.parts.keys, "clinic", from_text(text, 153)).uri for part, text in pointers.items()
+    }
+    assert opened_to == {part: f"tel:{number}" for part, number in magic.PARTS.items()}
+    assert stage.test.ask("GET", "/v1/test-pointers", Authorization="").status == 401
