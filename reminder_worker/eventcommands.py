@@ -39,7 +39,7 @@ def replay(
         for looked_at, left in queue.replay(span, wanted):
             events += left
             advance(looked_at)
-    print(f"{events} events are told again")
+    print(f"events to be told again: {events}")
 
 
 @app.command()
@@ -50,7 +50,7 @@ def pending(config: Config = None) -> None:
     """
     queue, keys, platforms = _open(config)
     (waiting, dropped), muted = queue.count(), queue.muted()
-    print(f"{waiting} events wait, {dropped} were given up")
+    print(f"events that wait: {waiting}, given up: {dropped}")
     for name in platforms:
         if keys.tag("muted", name) in muted:
             print(f"{name} answered 410 Gone; to tell it again: reminder-worker events enable {name}")

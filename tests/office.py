@@ -47,7 +47,7 @@ class Office:
         self.endpoints = {name: Endpoint(url, Secret.parse(SECRET)) for name, url in urls.items()}
         self.queue = EventQueue(schedule)
         self.dispatcher = self.another()
-        self.attempts = 0
+        self.refs: dict[bytes, str] = {}  # of the last attempt, by reminder
 
     def another(self) -> Dispatcher:
         """Return what another process of this gateway would use."""
@@ -76,8 +76,7 @@ class Office:
         """Have all that is due sent, or ended in another way."""
         claims = self.claim()
         for claim in claims:
-            self.attempts += 1
-            ref = f"ref-{self.attempts}"
+            ref = self.refs[claim.wake.member] = f"ref-{claim.token.hex()}"
             self.schedule.intend(claim, "outbox", ref, lease=LEASE, template="0123456789abcdef")
             self.schedule.settle(claim.wake, finish(claim), token=claim.token, reference=ref)
         return claims
@@ -87,9 +86,10 @@ class Office:
         self.hand_in(*references, **options)  # type: ignore[arg-type]
         self.send()
 
-    def receipt(self, claim: Claim, state: str, number: int) -> int:
+    def receipt(self, claim: Claim, state: str) -> int:
         """Have the provider report on an attempt."""
-        words = claim.wake.member, f"ref-{number}", "outbox", state, "", "", "SM1", -1, self.schedule.keep_ms
+        member = claim.wake.member
+        words = member, self.refs[member], "outbox", state, "", "", "SM1", -1, self.schedule.keep_ms
         return int(self.schedule.run("receipt", self.schedule.shard_of(claim.wake.id), *words))
 
     def answer(self, claim: Claim, word: str, number: int) -> int:
