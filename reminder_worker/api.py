@@ -205,7 +205,7 @@ async def _read(request: Request, limit: int) -> dict[str, Any]:
     body = await serving.read_body(request, limit)
     if body is None:
         raise Refused(Reason.TOO_LARGE, "body", f"is larger than {limit} bytes, or came too slowly")
-    return read_object(body) if len(body) <= BODY_LIMIT else await run_in_threadpool(read_object, body)
+    return read_object(body)
 
 
 def _items(fields: dict[str, Any]) -> list[object]:

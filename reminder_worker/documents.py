@@ -10,9 +10,13 @@ from typing import Any, NoReturn
 from reminder_worker.errors import Reason, Refused
 from reminder_worker.job import shown_name
 
+MOST_VALUES = 20_000  # of one document, so that a small one does not become a large one in memory
+
 
 def read_object(body: bytes) -> dict[str, Any]:
     """Read a JSON object. Raises Refused (malformed), which repeats nothing of it."""
+    if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise Refused(Reason.MALFORMED, "body", "holds too many values")
     try:
         found = json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_no_number)
     except (ValueError, RecursionError):

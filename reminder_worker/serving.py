@@ -31,7 +31,7 @@ PATIENCE = 5.0  # seconds for a request's head or body to arrive, and for an ans
 BEAT_EVERY = 5.0  # seconds
 LATER = {"Retry-After": "10"}  # seconds
 HEAD_LIMIT = 16 * 1024  # bytes
-MOST_CRUMBS, CRUMB = 1000, 64  # pieces of a body that may be of any length; bytes that more have to have on average
+MOST_CRUMBS, CRUMB = 500, 64  # pieces of a body that may be of any length; bytes that more have to have on average
 PROBLEM = "application/problem+json"
 
 log = logging.getLogger(__name__)
