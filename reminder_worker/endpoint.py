@@ -26,7 +26,8 @@ DEADLINE = 10.0  # seconds for a whole call
 GONE = 410
 SHORTEST, LONGEST, OVER = timedelta(seconds=5), timedelta(hours=4), timedelta(hours=24)  # between tries; in all
 BUSY = timedelta(seconds=1)  # the shortest wait of an event for which there is no room
-FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0  # seconds without a call after one that failed
+IN_A_ROW = 3  # calls that fail before nobody calls for a while
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0  # seconds
 THREADS = 4  # for each platform
 WAITING = 256  # events for each platform, in memory
 
@@ -163,7 +164,7 @@ class Line:
             log.error("events_disabled", extra={"code": self._shown})
             self._queue.settle([(one, GIVEN_UP) for one in (event, *self._drain())])
         else:
-            self._pause(answer)
+            self._failed(answer)
             self._queue.settle([(event, self.later(event))])
 
     def _post(self, letter: Letter) -> Answer | None:
@@ -179,13 +180,14 @@ class Line:
         except (NotSent, Ambiguous):
             return None
 
-    def _pause(self, answer: Answer | None) -> None:
-        """Call nobody for a while: longer each time, and at least for as long as was asked for."""
+    def _failed(self, answer: Answer | None) -> None:
+        """Call nobody for a while where several failed in a row, longer each time, or where that was asked for."""
+        log.warning("event_refused", extra={"code": self._shown, "status": answer.status if answer else None})
+        asked_for = answers.seconds(answer.headers.get("Retry-After")) if answer else None
         with self._lock:
             if self.paused:  # another thread's call has failed meanwhile
                 return
-            span = min(FIRST_PAUSE * 2 ** min(self._failures, 20), LONGEST_PAUSE)
-            asked_for = answers.seconds(answer.headers.get("Retry-After")) if answer else None
             self._failures += 1
+            times = self._failures - IN_A_ROW
+            span = 0.0 if times < 0 else min(FIRST_PAUSE * 2 ** min(times, 20), LONGEST_PAUSE)
             self._paused_until = time.monotonic() + max(span, asked_for or 0)
-        log.warning("events_refused", extra={"code": self._shown, "status": answer.status if answer else None})
