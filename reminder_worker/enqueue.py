@@ -73,6 +73,7 @@ class _Batch:
     counts: Counter[str] = field(default_factory=Counter)
     waiting: list[tuple[str, Appointment]] = field(default_factory=list, repr=False)
     done: str = "line 0"
+    said: str = field(default="", repr=False)
 
     def add(self) -> None:
         """Add what waits. Raises StoreUnavailable with the place up to which everything is stored."""
@@ -100,12 +101,15 @@ class _Batch:
         self.done = place
 
     def refuse(self, place: str, refusal: Refused) -> None:
-        """Count a refusal, and say it on stderr where the format's exports do not always hold such records."""
+        """Count a refusal, and say it on stderr: once for all of a series, not what every export holds."""
         if refusal.reason in self.reader.passes_over:
             self.counts[self.reader.passes_over[refusal.reason]] += 1
             return
         self.counts["refused"] += 1
-        sys.stderr.write(f"{place}: {refusal.reason}: {refusal}\n")
+        message = f"{place}: {refusal.reason}: {refusal}\n"
+        if message != self.said:
+            sys.stderr.write(message)
+        self.said = message
 
     def _note(self, place: str, answer: Answer) -> None:
         if answer is Answer.IN_FLIGHT:

@@ -255,6 +255,18 @@ def test_an_export_s_history_is_counted_and_nothing_said_of_it(clinic, capsys):
     assert run(clinic, over, far, near) == {"refused": 3}
 
 
+def test_what_is_wrong_with_all_of_a_series_is_said_once(clinic, capsys):
+    class Series(Reads):
+        def __iter__(self):
+            return (("event 1", one) for one in self._found)
+
+    bad = [practice.fields(f"A/{number}", phone="12") for number in range(300)]
+    assert enqueue.run(clinic, Series(*bad, practice.fields("B", location=None))) == {"refused": 301}
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) <= 3
+    assert {line.split(": ")[2] for line in said} == {"phone", "location"}
+
+
 def test_a_store_that_goes_away_while_one_is_taken_back_is_told(clinic, monkeypatch):
     monkeypatch.setattr(clinic, "cancel", Accepts(0).add)
     with pytest.raises(StoreUnavailable, match=r"TimeoutError.* Stored up to entry 1; run it again, that is safe"):

@@ -152,7 +152,7 @@ class Reader:
     def _record(self, visit: Visit) -> Record:
         """Return what to hand in, or that it is to be taken back. Raises Refused."""
         if visit.status not in resources.REMINDED:
-            return Cancelled(visit.reference)
+            return Refused(Reason.TIME_PAST, "start") if self._is_over(visit.start) else Cancelled(visit.reference)
         self._check_start(visit.start)
         people = {one for name in visit.patients if isinstance(one := self._find(visit, name), Person)}
         if len(people) != 1:
@@ -171,9 +171,17 @@ class Reader:
         }
         return {name: value for name, value in fields.items() if value}
 
+    def _is_over(self, start: str) -> bool:
+        """Tell whether nothing can be left to send; of a start that cannot be read, nobody knows."""
+        try:
+            return job.parse_time(start) <= self._now
+        except Refused:
+            return False
+
     def _check_start(self, start: str) -> None:
         """Refuse what is over, before its patient is looked for, and a time without the clock that people read."""
-        if job.parse_time(start) <= self._now:
+        job.parse_time(start)
+        if self._is_over(start):
             raise Refused(Reason.TIME_PAST, "start", "is over")
         if start.endswith(_UTC) and not self._zoned:
             raise Refused(Reason.TIME_INVALID, "start", "is in UTC; say with --zone which clock people read")

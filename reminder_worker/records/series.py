@@ -20,6 +20,7 @@ from reminder_worker.records import Cancelled, Left, Record, language_tag, rules
 
 HORIZON = timedelta(weeks=53)  # public keys are published for no more
 _DAY = timedelta(days=1)
+_UTC = "UTC", "Etc/UTC"
 
 Part = tuple[str, list[bytes]]  # where an event stands, and its lines
 
@@ -131,7 +132,7 @@ class Expansion:
 
     def _time(self, start: datetime) -> str:
         """Write the time with the clock that people read. Raises Refused where no zone says which."""
-        if start.tzinfo is None or start.tzinfo is UTC or getattr(start.tzinfo, "key", "") == "UTC":
+        if start.tzinfo is None or start.tzinfo is UTC or getattr(start.tzinfo, "key", "") in _UTC:
             if self._zone is None:
                 kind = "floats" if start.tzinfo is None else "is in UTC"
                 raise Refused(Reason.TIME_INVALID, "DTSTART", f"{kind}; say with --zone which clock people read")

@@ -328,7 +328,9 @@ def test_what_is_booked_or_pending_is_reminded_of(status):
     "status", ["proposed", "arrived", "fulfilled", "cancelled", "noshow", "entered-in-error", "checked-in", "waitlist"]
 )
 def test_what_will_not_take_place_is_taken_back_whoever_it_was_for(status):
-    assert resolve(status=status, participant=None, start=None) == "cancelled a"
+    for start in (None, START, "CANARY"):
+        assert resolve(status=status, participant=None, start=start) == "cancelled a"
+    assert resolve(status=status, start="2013-12-10T09:00:00Z") == "time_past: start: time_past"
 
 
 @pytest.mark.parametrize("status", [None, "", "Booked", "CANARY", 1])

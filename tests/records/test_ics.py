@@ -105,6 +105,8 @@ def test_a_time_without_a_place_on_earth_needs_a_zone(clock, kind):
     assert only("ics", data, Defaults()) == f"time_invalid: DTSTART: {kind}; say with --zone which clock people read"
     own = calendar(["X-WR-TIMEZONE:Europe/Paris"], event(start=f"DTSTART:{stamp(local)}{clock}"))
     assert only("ics", own, Defaults()) == EXPECTED
+    for known in ("UTC", "Etc/UTC"):
+        assert only("ics", calendar(event(start=f"DTSTART{at(day().astimezone(UTC), known)}"))) == EXPECTED
     odd = calendar(["X-WR-TIMEZONE:CANARY"], event(start=f"DTSTART:{stamp(local)}{clock}"))
     assert only("ics", odd) == EXPECTED
 
