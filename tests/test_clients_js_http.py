@@ -154,6 +154,18 @@ def test_a_lost_answer_is_asked_for_again(gateway, call, lose):
     assert [request.json for request in gateway.requests] == [RECORD] * 2
 
 
+@pytest.mark.parametrize(("options", "milliseconds"), [({}, 10_000), ({"timeout": 700}, 700)])
+def test_every_try_has_an_end(gateway, node, options, milliseconds):
+    code = """
+    const spans = [];
+    AbortSignal.timeout = (span) => { spans.push(span); return AbortSignal.abort(); };
+    const outcome = await attempt(() => new Client({ ...given, tries: 2 }).get("A-1001"));
+    say([outcome.error.reason, spans]);
+    """
+    assert node.say(code, {"url": gateway.url, **options}) == ["no_answer", [milliseconds] * 2]
+    assert gateway.requests == []
+
+
 @pytest.mark.parametrize("action", [PUT, "get('A-1001')", "cancel('A-1001')", "keys()", "batch([])"])
 def test_who_is_asked_to_wait_waits_and_asks_again(gateway, call, action):
     gateway.answer = lambda *_: Response.of({"results": []})
