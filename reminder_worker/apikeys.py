@@ -110,6 +110,17 @@ def new(platform: str, folder: Path, *, mode: Mode, scopes: Collection[Scope], l
     return file
 
 
+def read_key(path: Path) -> str:
+    """Read the file that a platform was handed. Raises SettingsError."""
+    try:
+        key = path.read_text("ascii").strip()
+    except (OSError, ValueError):
+        key = ""
+    if not _KEY.fullmatch(key):
+        raise SettingsError(f"{path}: should hold a key that reminder-worker keys new api made")
+    return key
+
+
 def revoke(name: str, folder: Path) -> None:
     """Forget a key. Raises SettingsError where there is none of that name."""
     path = key_list(folder)

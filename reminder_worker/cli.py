@@ -272,20 +272,9 @@ def _schedule(config: Path | None) -> Any:
 def _client(platform: str | None, config: Path | None) -> Any:
     """Stand in for a booking platform of the settings."""
     from reminder_worker import settings  # noqa: PLC0415
-    from reminder_worker.client import Client  # noqa: PLC0415
-    from reminder_worker.sealing import PlatformKeys, PublicKeys  # noqa: PLC0415
+    from reminder_worker.client.chosen import choose  # noqa: PLC0415
 
-    chosen = settings.read(config)
-    name, tenant = chosen.platform(platform)
-    own, worker_s = PlatformKeys.load(chosen.keys / f"{name}.key"), PublicKeys.load(chosen.keys / "worker.pub.json")
-    return Client(
-        _schedule(config),
-        own,
-        worker_s,
-        leads=tenant.leads,
-        quiet_hours=tenant.quiet_hours,
-        countries=tenant.countries,
-    )
+    return choose(settings.read(config), platform)
 
 
 @contextmanager

@@ -15,9 +15,10 @@ from redis.exceptions import RedisError
 from reminder_worker import disclosure
 from reminder_worker.errors import SettingsError
 from reminder_worker.findings import Finding, Grade, check_private, try_to_load, unsafe
-from reminder_worker.settings import Platform, Settings
+from reminder_worker.settings import Settings
 from reminder_worker.signatures import Secret
 from reminder_worker.store import Client
+from reminder_worker.tables import Platform
 
 MOST_SKEW = 30.0  # seconds between this machine's clock and the store's
 OLDEST_SERVER = (7, 2)

@@ -17,7 +17,8 @@ from reminder_worker.rehearsal import OpenGate, Rehearsal
 from reminder_worker.routes import Routes
 from reminder_worker.schedule import Schedule
 from reminder_worker.sending import Carriers
-from reminder_worker.settings import Platform, Settings
+from reminder_worker.settings import Settings
+from reminder_worker.tables import Platform
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from reminder_worker.history import record_of, to_text
 from reminder_worker.ledger import Answer, Entry, Reminder
 from reminder_worker.schedule import BATCH, Schedule
 from reminder_worker.sealing import PublicKeys
-from reminder_worker.settings import Platform
+from reminder_worker.tables import Platform
 
 FIELDS = frozenset({"time", "location", "pointer", "leads"})
 REQUIRED = FIELDS - {"leads"}

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from reminder_worker.settings import Route
+from reminder_worker.tables import Route
 
 
 class Routes:

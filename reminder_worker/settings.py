@@ -11,29 +11,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings.exceptions import SettingsError as VariableError
 
-from reminder_worker import disclosure
-from reminder_worker.errors import Refused, SettingsError
+from reminder_worker.errors import SettingsError
 from reminder_worker.https import check_url
-from reminder_worker.job import Level
 from reminder_worker.ledger import Durability
-from reminder_worker.plan import MAX_LEADS, Lead, QuietHours
+from reminder_worker.tables import Gateway, Platform, Route
 
 DEFAULT_FILE = Path("reminder-worker.toml")
 PREFIX = "REMINDER_"
-_TABLES = ("platforms", "providers")  # what variables can reach into
+_TABLES = ("platforms", "providers", "gateway")  # what variables can reach into
 CONFIG_VARIABLE = "REMINDER_CONFIG"  # which file; for processes that are not started by our own command line
 
 
@@ -42,87 +31,6 @@ class Profile(StrEnum):
 
     DEV = "dev"
     PRODUCTION = "production"
-
-
-def _leads(value: Any) -> Any:
-    try:
-        return [Lead.parse(text) for text in value] if isinstance(value, list) else value
-    except Refused as error:
-        raise ValueError(str(error)) from None
-
-
-def _quiet(value: Any) -> Any:
-    return value if value is None or isinstance(value, QuietHours) else QuietHours.parse(str(value))
-
-
-def _keep_url(value: str) -> str:
-    check_url(value)
-    return value  # with its last slash: it is asked for as it is written
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
-
-
-class Platform(_Table):
-    """One booking platform."""
-
-    verify_key: Path
-    leads: Annotated[list[Lead], BeforeValidator(_leads), Field(min_length=1, max_length=MAX_LEADS)] = [
-        Lead.parse("24h")
-    ]
-    quiet_hours: Annotated[QuietHours | None, BeforeValidator(_quiet)] = None
-    level: Level = Level.PLACE
-    sender: str | None = Field(default=None, max_length=30)  # a neutral trade name, for level "sender"
-    not_you: Annotated[str, Field(pattern=r"^(reply|\+[1-9]\d{6,14})$")] | None = None  # STOP, or a number to call
-    locations: Literal["lint"] = "lint"
-    countries: list[Annotated[str, Field(pattern="^[A-Z]{2}$")]] = []
-    daily_cap: int = Field(default=10_000, ge=1)  # texts a day, so that a stolen key is no fortune
-    resolver_url: Annotated[str, AfterValidator(_keep_url)] | None = None  # where contact: pointers are resolved
-    resolver_secret_file: Path | None = None
-    resolver_private: bool = False  # it is in a network of ours, or on this machine
-    events_url: Annotated[str, AfterValidator(_keep_url)] | None = None  # where it is told what became of reminders
-    events_secret_file: Path | None = None
-    api_rate: int = Field(default=200, ge=1, le=100_000)  # reminders a second through the HTTP API
-
-    @field_validator("sender")
-    @classmethod
-    def _neutral(cls, value: str | None) -> str | None:
-        if value is not None and disclosure.discloses(value):
-            raise ValueError("discloses a reason or a speciality; choose a neutral name")
-        return value
-
-    @model_validator(mode="after")
-    def _complete(self) -> "Platform":
-        if self.level is Level.SENDER and not self.sender:
-            raise ValueError('level "sender" needs a sender')
-        for name in ("resolver", "events"):
-            if (getattr(self, f"{name}_url") is None) != (getattr(self, f"{name}_secret_file") is None):
-                raise ValueError(f"{name}_url and {name}_secret_file need each other")
-        if (self.resolver_url or "").startswith("http:") and not self.resolver_private:
-            raise ValueError("a resolver on this machine needs resolver_private = true")
-        return self
-
-
-class Route(_Table):
-    """Which providers carry a text, in order, to numbers that begin with ``prefix``; the longest prefix wins."""
-
-    prefix: str = Field(default="+", pattern=r"^\+\d*$")
-    providers: list[str] = Field(min_length=1)
-    weights: list[Annotated[int, Field(ge=0, le=1000)]] | None = None  # how often each comes first
-
-    @field_validator("providers")
-    @classmethod
-    def _each_once(cls, value: list[str]) -> list[str]:
-        if len(set(value)) < len(value):
-            raise ValueError("name each provider once")
-        return value
-
-    @model_validator(mode="after")
-    def _a_weight_each(self) -> "Route":
-        if self.weights is not None and (len(self.weights) != len(self.providers) or not any(self.weights)):
-            raise ValueError("weights: give one for each provider, and not only zeros")
-        return self
 
 
 class Settings(BaseSettings):
@@ -152,6 +60,7 @@ class Settings(BaseSettings):
     platforms: dict[Annotated[str, Field(pattern="^[a-z0-9-]{1,20}$")], Platform] = {}
     providers: dict[Annotated[str, Field(pattern="^[a-z0-9-]{1,32}$")], dict[str, Any]] = {}
     routes: list[Route] = []
+    gateway: Gateway | None = None
 
     @classmethod
     def settings_customise_sources(

@@ -20,7 +20,8 @@ from reminder_worker.gateway import Mode
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys, pointer_to_text, seal_pointer
 from reminder_worker.serving import server
-from reminder_worker.settings import Platform, Settings
+from reminder_worker.settings import Settings
+from reminder_worker.tables import Platform
 
 PHONE = "+33612345678"
 PLACE = "12 rue des Lilas"

@@ -31,7 +31,7 @@ from reminder_worker.routes import Routes
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys
 from reminder_worker.sending import Carriers
-from reminder_worker.settings import Platform, Route
+from reminder_worker.tables import Platform, Route
 from reminder_worker.worker import Worker
 
 PARIS = ZoneInfo("Europe/Paris")

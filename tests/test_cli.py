@@ -368,6 +368,8 @@ def test_reminders_are_shown_as_a_table_or_as_json(run, shop):
         "reason": None,
         "reply": None,
         "failure_class": None,
+        "asked": None,
+        "template": None,
     }
 
 

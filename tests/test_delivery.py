@@ -35,7 +35,7 @@ from reminder_worker.providers import Sent, Text
 from reminder_worker.reconciling import PATIENCE
 from reminder_worker.schedule import Schedule
 from reminder_worker.sending import CALL
-from reminder_worker.settings import Route
+from reminder_worker.tables import Route
 
 ID = b"\0" + bytes(range(1, 16))
 CONTACT = Contact(PHONE, "fr")

@@ -5,7 +5,7 @@ from itertools import permutations
 import pytest
 
 from reminder_worker.routes import Routes
-from reminder_worker.settings import Route
+from reminder_worker.tables import Route
 
 FRANCE = Route(prefix="+33", providers=["twilio", "outbox"])
 MOBILE = Route(prefix="+336", providers=["vonage"])

@@ -16,7 +16,8 @@ from reminder_worker.errors import SettingsError
 from reminder_worker.job import Level
 from reminder_worker.ledger import Durability
 from reminder_worker.plan import Lead, QuietHours
-from reminder_worker.settings import CONFIG_VARIABLE, DEFAULT_FILE, Platform, Profile, Route, Settings, read
+from reminder_worker.settings import CONFIG_VARIABLE, DEFAULT_FILE, Profile, Settings, read
+from reminder_worker.tables import Platform, Route
 
 CANARY = "Zx9Kanari+33612345678"
 SAMPLE = """

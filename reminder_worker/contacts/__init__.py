@@ -10,7 +10,7 @@ from reminder_worker.contacts.http import Resolver
 from reminder_worker.errors import NotSent, Reason, Refused
 from reminder_worker.optouts import OptOuts, Tags
 from reminder_worker.schedule import Schedule
-from reminder_worker.settings import Platform
+from reminder_worker.tables import Platform
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from reminder_worker.https import Answer, Site
 from reminder_worker.optouts import Tags
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import is_address
-from reminder_worker.settings import Platform
 from reminder_worker.signatures import Secret, sign
+from reminder_worker.tables import Platform
 
 DEADLINE = 3.0  # seconds for the whole call
 ANSWER_LIMIT = 1024  # bytes

@@ -1,0 +1,39 @@
+"""How a command line stands in for a booking platform: as the settings on its machine say."""
+
+from reminder_worker import store
+from reminder_worker.apikeys import read_key
+from reminder_worker.client.direct import Client
+from reminder_worker.client.over_http import HttpClient
+from reminder_worker.gateway import GatewayKeys, Mode
+from reminder_worker.schedule import Schedule
+from reminder_worker.sealing import PlatformKeys, PublicKeys
+from reminder_worker.settings import Settings
+
+
+def choose(chosen: Settings, platform: str | None) -> Client | HttpClient:
+    """Return the client of a platform: through the gateway where it has a table, else beside the ledger.
+
+    Raises SettingsError.
+    """
+    if chosen.gateway is not None:
+        way = chosen.gateway
+        key = read_key(way.key_file)
+        return HttpClient(way.url, key, platform=way.platform, pinned=way.pinned, countries=way.countries)
+    name, tenant = chosen.platform(platform)
+    own, worker_s = _keys(chosen, name), PublicKeys.load(chosen.keys / "worker.pub.json")
+    return Client(
+        Schedule.of(chosen, store.connect(store.resolve_url(chosen.store_url))),
+        own,
+        worker_s,
+        leads=tenant.leads,
+        quiet_hours=tenant.quiet_hours,
+        countries=tenant.countries,
+    )
+
+
+def _keys(chosen: Settings, name: str) -> PlatformKeys:
+    """Read a platform's own keys; the gateway's stand for one that has none."""
+    own = chosen.keys / f"{name}.key"
+    if own.exists() or not (chosen.keys / "gateway.key").exists():
+        return PlatformKeys.load(own)
+    return GatewayKeys.load(chosen.keys).platform(name, Mode.LIVE)
