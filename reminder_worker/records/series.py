@@ -162,8 +162,10 @@ def _define(lines: Sequence[bytes]) -> None:
     """Make a zone of the file known; one that cannot be read stays unknown."""
     text = b"\r\n".join([b"BEGIN:VTIMEZONE", *lines, b"END:VTIMEZONE", b""])
     try:
-        zone: Any = Timezone.from_ical(text.decode())
-        tzp.cache_timezone_component(zone)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            zone: Any = Timezone.from_ical(text.decode())
+            tzp.cache_timezone_component(zone)
     except Exception:  # noqa: BLE001 - events in that zone are refused
         return
 

@@ -275,6 +275,12 @@ def test_a_mobile_comes_first_and_old_and_work_numbers_never(points, phone):
     assert resolve(patient(telecom=points), location()).get("phone") == phone
 
 
+def test_what_is_too_long_to_be_a_phone_or_a_name_is_not_kept():
+    point = {"system": "phone", "value": "1" * 201}
+    assert "phone" not in resolve(patient(telecom=[point]), location())
+    assert resolve(patient(), location(), id="a" * 201) == "missing_field: id: is missing, and so is an identifier"
+
+
 @pytest.mark.parametrize(
     ("period", "holds"),
     [
