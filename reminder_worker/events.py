@@ -64,6 +64,9 @@ class Dispatcher:
             except StoreUnavailable:
                 log.warning("store_away")
                 pause = AWAY
+            except Exception as error:  # noqa: BLE001 - no mistake of ours may end the telling
+                log.error("events_failed", extra={"error": type(error).__name__})  # noqa: TRY400
+                pause = AWAY
 
     def step(self) -> float:
         """Hand out what is due; return for how many seconds nothing more will be."""

@@ -566,7 +566,7 @@ def test_a_store_that_is_away_is_waited_for(
 ) -> None:
     monkeypatch.setattr("reminder_worker.events.AWAY", 0.01)
     taken, step = threading.Event(), office.dispatcher.step
-    failures = [StoreUnavailable("away")] * 3
+    failures = [ValueError("a mistake of ours"), *[StoreUnavailable("away")] * 3]
 
     def flaky() -> float:
         if failures:
@@ -582,6 +582,8 @@ def test_a_store_that_is_away_is_waited_for(
     office.line._waiting.join()
     assert receiver.told == [("A-1", "reminder.sent")]
     assert caplog.messages.count("store_away") == 3
+    assert caplog.messages.count("events_failed") == 1
+    assert "a mistake" not in caplog.text
 
 
 def test_a_store_that_goes_away_during_a_call_costs_a_doubled_event_and_no_thread(

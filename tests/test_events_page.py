@@ -1,4 +1,4 @@
-"""docs/events.md is right because it runs: its programs know what is genuine, and all that the gateway says is there."""
+"""docs/events.md is right because it runs: its programs know what is genuine, and nothing is missing."""
 
 import json
 import re
