@@ -110,6 +110,11 @@ def new(platform: str, folder: Path, *, mode: Mode, scopes: Collection[Scope], l
     return file
 
 
+def listed(folder: Path) -> list[ApiKey]:
+    """Return what is known of each key. Raises SettingsError."""
+    return _read(key_list(folder))
+
+
 def read_key(path: Path) -> str:
     """Read the file that a platform was handed. Raises SettingsError."""
     try:

@@ -250,12 +250,14 @@ def doctor(config: Config = None) -> None:
     Example: reminder-worker doctor
     """
     from reminder_worker import doctor as checks  # noqa: PLC0415
-    from reminder_worker import screen, settings, store  # noqa: PLC0415
+    from reminder_worker import gateway, screen, settings, store  # noqa: PLC0415
     from reminder_worker.findings import Grade  # noqa: PLC0415
 
     chosen = settings.read(config)
     client = store.connect(store.resolve_url(chosen.store_url))
     found = [*checks.check_store(client), *checks.check_worker(chosen)]
+    if gateway.private_file(chosen.keys).exists():
+        found += checks.check_gateway(chosen)
     screen.print_findings(found)
     raise typer.Exit(REFUSED if any(one.grade is Grade.UNSAFE for one in found) else 0)
 

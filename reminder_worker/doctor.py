@@ -5,7 +5,7 @@ What a process may not hold is not looked at on its behalf: the scheduler's chec
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from reminder_worker.tables import Platform
 
 MOST_SKEW = 30.0  # seconds between this machine's clock and the store's
 OLDEST_SERVER = (7, 2)
+API_KEY_ENDS_SOON = timedelta(days=30)
 FEWEST_WEEKS = 13  # of public keys ahead
 
 log = logging.getLogger(__name__)
@@ -112,11 +113,31 @@ def _check_platform(name: str, platform: Platform) -> Iterator[Finding]:
         yield from try_to_load(f"{where}.resolver_url", partial(Secret.load, secret))
 
 
+def check_gateway(settings: Settings) -> Iterator[Finding]:
+    """Look at what only the gateway holds: its keys, and the hashes of those that platforms call with."""
+    from reminder_worker import apikeys, gateway  # noqa: PLC0415 - not for blind processes
+
+    yield from check_private("the gateway's key", gateway.private_file(settings.keys), "it signs for all platforms")
+    yield from try_to_load("the API keys", partial(apikeys.listed, settings.keys), _check_api_keys)
+
+
+def _check_api_keys(keys: list[Any]) -> Iterator[Finding]:
+    for key in keys:
+        if key.expires < datetime.now(UTC) + API_KEY_ENDS_SOON:
+            yield Finding(
+                Grade.NOTE,
+                "api_key_ends",
+                f"the API key {key.name} of {key.platform} ends on {key.expires:%Y-%m-%d}",
+                "its platform will be refused",
+                "run reminder-worker keys new api, hand the new key over, then revoke the old one",
+            )
+
+
 def _check_keys(folder: Path) -> Iterator[Finding]:
     """Look at the keys and change nothing: what a wrong clock made them forget would never come back."""
     yield from try_to_load("the worker's keys", partial(_load_keys, folder))
     for path in sorted(folder.glob("*")) if folder.is_dir() else ():
-        if path.name.endswith((".key", ".ratchet", ".pepper")):
+        if path.name.endswith((".key", ".ratchet", ".pepper", ".apikey", ".whsec")):
             yield from check_private(str(path), path, "it opens or signs jobs")
     public = folder / "worker.pub.json"
     if public.is_file():

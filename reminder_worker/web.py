@@ -5,6 +5,7 @@ With these it signs and seals; it can open neither a pointer nor a job, not even
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import chain
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -41,5 +42,6 @@ def run(chosen: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; what is under way is finished. Raises SettingsError."""
     logs.set_up()
     client = store.connect(store.resolve_url(chosen.store_url))
-    doctor.warn(doctor.require(chosen, doctor.check_store(client)))
-    serving.run(build(chosen, Schedule.of(chosen, client)), host, port)
+    app = build(chosen, Schedule.of(chosen, client))
+    doctor.warn(doctor.require(chosen, chain(doctor.check_store(client), doctor.check_gateway(chosen))))
+    serving.run(app, host, port)

@@ -10,10 +10,11 @@ import practice
 import pytest
 from redis.exceptions import ConnectionError as Away
 
-from reminder_worker import doctor, keys, sealing, settings, store
+from reminder_worker import apikeys, doctor, keys, sealing, settings, store
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import SettingsError
 from reminder_worker.findings import Finding, Grade
+from reminder_worker.gateway import Mode
 from reminder_worker.logs import plain
 from reminder_worker.sealing import PublicKeys
 
@@ -338,3 +339,20 @@ def test_looking_forgets_no_key_whatever_the_clock_says(shop, monkeypatch):
         monkeypatch.setattr(doctor, "datetime", SimpleNamespace(now=lambda _, ahead=ahead: ahead))
         assert codes(worker(shop)) == found
     assert {path: path.read_bytes() for path in (shop / "keys").iterdir()} == before
+
+
+def test_a_gateway_whose_keys_others_can_read_or_that_end_soon_is_found(shop: Path) -> None:
+    chosen = read(shop)
+    keys.new_gateway(shop / "keys")
+    (found,) = doctor.check_gateway(chosen)
+    assert (found.grade, found.code) == (Grade.UNSAFE, "unusable")
+    for days in (365, 20):
+        make = {"mode": Mode.LIVE, "scopes": set(apikeys.Scope), "lasts": timedelta(days=days)}
+        handed_over = apikeys.new("clinic", shop / "keys", now=datetime.now(UTC), **make)
+    (found,) = doctor.check_gateway(chosen)
+    assert (found.grade, found.code) == (Grade.NOTE, "api_key_ends")
+    assert handed_over.name.split(".")[2] in found.what
+    (shop / "keys" / "gateway.key").chmod(0o644)
+    handed_over.chmod(0o644)
+    assert [one.code for one in doctor.check_gateway(chosen)] == ["readable_by_others", "api_key_ends"]
+    assert "readable_by_others" in [one.code for one in doctor.check_worker(chosen) if handed_over.name in one.what]
