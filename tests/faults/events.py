@@ -25,6 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from reminder_worker import keys
+from reminder_worker.errors import Refused
 from reminder_worker.eventqueue import EventQueue
 from reminder_worker.gateway import GatewayKeys, Mode, Ticket
 from reminder_worker.ledger import Answer, Claim, Entry, Outcome
@@ -107,7 +108,7 @@ class Endpoint:
             if fate in {"yes", "lost"}:
                 try:
                     verify(self._secret, headers, body, time.time())
-                except ValueError:
+                except Refused:
                     self.forged += 1
                 message = json.loads(body)
                 fact = message["data"]["reference"], message["type"]
