@@ -23,10 +23,10 @@ from reminder_worker import endpoint, keys, store
 from reminder_worker.clocks import to_ms
 from reminder_worker.endpoint import BUSY, IN_A_ROW, LONGEST, OVER, SHORTEST, THREADS, delay
 from reminder_worker.errors import Reason, StoreUnavailable
-from reminder_worker.eventqueue import GIVEN_UP, LEASE, Event
+from reminder_worker.eventqueue import GIVEN_UP, LEASE, TOLD, Event
 from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.job import FailureClass, State
-from reminder_worker.ledger import HEAD_BYTES, Answer, Outcome
+from reminder_worker.ledger import HEAD_BYTES, Answer, Entry, Outcome
 from reminder_worker.schedule import KEEP_DEAD, MOST_CLAIMS, Schedule
 from reminder_worker.testing.peer import Peer, Request, Response
 
@@ -189,13 +189,30 @@ def test_an_event_outlives_the_move_of_its_appointment(office: Office, receiver:
     assert receiver.accepted[0].json["data"]["record"] is None
 
 
-def test_who_wants_no_events_leaves_none(office: Office, receiver: Receiver, client: store.Client) -> None:
-    office.keys = type("Keys", (), {"ticket": lambda *_: b"", "platform": office.keys.platform})()  # type: ignore[assignment]
+def test_who_wants_no_events_leaves_none(office: Office, client: store.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(office.keys), "ticket", lambda *_: b"")
     office.hand_in("A-1")
     [claim] = office.send()
     office.answer(claim, "confirmed", 1)
     assert not client.exists("rw:{0}:events")
     assert client.strlen(b"rw:{0}:a:" + claim.wake.id) == HEAD_BYTES
+
+
+def test_an_event_costs_the_store_two_commands_and_nobody_else_pays(
+    office: Office, client: store.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def commands() -> Counter[str]:
+        client.config_resetstat()
+        office.sent("A-1")
+        spent = Counter({name: stats["calls"] for name, stats in client.info("commandstats").items()})
+        client.flushdb()
+        office.clock.set(office.clock.now)
+        return spent
+
+    commands()  # all scripts are known from now on
+    told = commands()
+    monkeypatch.setattr(type(office.keys), "ticket", lambda *_: b"")
+    assert told - commands() == {"cmdstat_zadd": 1, "cmdstat_getrange": 1}
 
 
 def test_handing_in_again_is_enough_to_be_told_from_then_on(office: Office, receiver: Receiver) -> None:
@@ -262,6 +279,29 @@ def test_who_takes_an_event_and_dies_has_not_told_it(office: Office, receiver: R
     office.tell()
     assert not receiver.requests
     office.clock.forward(seconds=0.001)
+    office.tell()
+    assert receiver.told == [("A-1", "reminder.sent")]
+
+
+def test_what_somebody_else_told_meanwhile_stays_told(office: Office) -> None:
+    office.sent("A-1")
+    [event], _ = office.queue.take(0, most=1)
+    office.clock.forward(seconds=LEASE.total_seconds())
+    [again], _ = office.queue.take(0, most=1)
+    office.queue.settle([(again, TOLD)])
+    office.queue.settle([(event, timedelta())])
+    assert office.waiting == 0
+    office.queue.settle([(event, GIVEN_UP)])
+    assert office.dropped == 0
+
+
+def test_an_event_is_told_although_its_appointment_was_moved_by_who_wants_none(
+    office: Office, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.sent("A-1")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(office.keys), "ticket", lambda *_: b"")
+        office.schedule.add([Entry(office.id("A-1"), b"other things", b"sealed", (office.clock.now,))])
     office.tell()
     assert receiver.told == [("A-1", "reminder.sent")]
 

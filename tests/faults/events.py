@@ -89,8 +89,7 @@ class Endpoint:
     def start(self) -> None:
         """Listen."""
         handler = type("Handler", (_Handler,), {"endpoint": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", self._port), handler)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def die(self) -> None:
@@ -122,13 +121,24 @@ FATES = ["yes", "500", "503", "lost", "cut", "hang"]
 WEIGHTS = [870, 40, 20, 40, 25, 5]
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Those who send are killed in the middle of it."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     endpoint: Endpoint
 
     def do_POST(self) -> None:
         """Answer, or not."""
-        body = self.rfile.read(int(self.headers["content-length"]))
+        length = int(self.headers["content-length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # who sent it was killed
+            self.close_connection = True
+            return
         fate = self.endpoint.take({name.lower(): value for name, value in self.headers.items()}, body)
         if fate == "hang":
             time.sleep(3)
