@@ -28,11 +28,16 @@ test: lint
 	$(BIN)/pytest
 
 # Slow: thousands of reminders within a minute, while their processes and then the store too are killed, and through
-# providers that lie, die and contradict themselves.
+# providers that lie, die and contradict themselves; then the HTTP API, in bad hands and with bad luck.
 faults: install
 	$(BIN)/python -m tests.faults.kills --reminders 20000 --kills 10
 	$(BIN)/python -m tests.faults.kills --reminders 5000 --kills 12 --window 40 --store
 	$(BIN)/python -m tests.faults.providers --reminders 5000 --horizon
+	$(BIN)/python -m tests.faults.requests --requests 20000
+	$(BIN)/python -m tests.faults.abuse
+	$(BIN)/python -m tests.faults.retries --clients 1000 --references 1000
+	$(BIN)/python -m tests.faults.gateway --rounds 20
+	$(BIN)/python -m tests.faults.races --appointments 2000
 
 # Renews the locked versions.
 lock: install
