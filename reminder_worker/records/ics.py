@@ -78,7 +78,7 @@ class Reader:
         for number, line in self._lines:
             bare = (line.removeprefix(codecs.BOM_UTF8) if number == 1 else line).rstrip(b"\r\n")
             if bare[:1] in {b" ", b"\t"}:
-                self._go_on(bare[1:], cut=self._lines.is_cut(line))
+                self._go_on(bare[1:])
             elif bare:
                 self._property(bare, cut=self._lines.is_cut(line))
                 if not self._inside:
@@ -115,10 +115,9 @@ class Reader:
         """Tell whether properties are counted here: those inside what is left behind as a whole are not."""
         return self._inside in ([b"VCALENDAR"], [b"VCALENDAR", b"VEVENT"])
 
-    def _go_on(self, rest: bytes, *, cut: bool) -> None:
+    def _go_on(self, rest: bytes) -> None:
         if self._taking and self._block is not None:
-            self._block.add(rest, goes_on=True)
-            self._block.too_long |= cut
+            self._block.add(rest, goes_on=True)  # of one that was cut there is enough left to be too long
 
     def _describe(self, name: bytes, value: bytes) -> None:
         text = value.decode("utf-8", "replace").strip()

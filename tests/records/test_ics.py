@@ -86,6 +86,15 @@ def test_a_zone_of_one_calendar_is_not_that_of_the_next():
     assert [record["time"][-6:] for _, record in read("ics", data)] == ["+05:00", "-03:00"]
 
 
+def test_a_zone_with_a_line_that_is_too_long_is_not_taken():
+    zone = ["BEGIN:VTIMEZONE", "TZID:Long", "BEGIN:STANDARD", "DTSTART:19700101T000000", "TZOFFSETFROM:+0500"]
+    ours = event(start=f"DTSTART{at(day(), 'Long')}")
+    for count, taken in ((100, True), (2_000, False)):
+        days = ",\r\n ".join(["19710101T000000"] * count)
+        lines = [*zone, "TZOFFSETTO:+0500", f"RDATE:{days}", "END:STANDARD", "END:VTIMEZONE"]
+        assert isinstance(only("ics", calendar(lines, ours)), dict) is taken
+
+
 @pytest.mark.parametrize("rule", ["FREQ=SECONDLY", "FREQ=DAILY", "FREQ=YEARLY;BYHOUR=1,2", "FREQ=YEARLY;COUNT=9999999"])
 def test_a_zone_whose_clocks_change_all_day_is_not_taken(rule):
     zone = ["BEGIN:VTIMEZONE", "TZID:Bomb", "BEGIN:STANDARD", "DTSTART:19700101T000000", "TZOFFSETFROM:+0100"]
@@ -351,6 +360,7 @@ def test_rules_of_the_standard_are_expanded(rule):
     ("lines", "refusal"),
     [
         (["UID:"], "missing_field: UID: is missing"),
+        (["UID:u", "UID:v"], "malformed: event: is not one of RFC 5545"),
         (["DTSTART:"], "missing_field: DTSTART: is missing, or there twice"),
         ([f"DTSTART{at(day())}", f"DTSTART{at(day())}"], "missing_field: DTSTART: is missing, or there twice"),
         (["DTSTART:CANARY"], "malformed: event: is not one of RFC 5545"),
@@ -375,6 +385,7 @@ def test_what_is_too_long_is_refused_and_never_held(monkeypatch):
             too_long,
             "other",
         ]
+    assert only("ics", calendar(event("LOCATION:x\r\n " + "y" * ics.LONGEST * 2))) == too_long
     many = [f"RDATE{at(day(5))}"] * 3_000
     assert only("ics", calendar(event(*many))) == too_long
 
