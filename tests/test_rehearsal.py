@@ -26,11 +26,11 @@ from reminder_worker.worker import Worker
 class Stage:
     """A gateway, one worker with an outbox as its only provider, and a platform with a live and a test key."""
 
-    def __init__(self, schedule: Schedule, folder: Path, live: Desk, test_key: str) -> None:
+    def __init__(self, schedule: Schedule, folder: Path, live: Desk, test_key: str, **platform: object) -> None:
         self.schedule, self.folder, self.live = schedule, folder, live
         self.test = replace(live, key=test_key)
         self.outbox = folder.parent / "outbox.jsonl"
-        chosen: Settings = desk_settings(folder).model_copy(
+        chosen: Settings = desk_settings(folder, **platform).model_copy(
             update={"providers": {"outbox": {"path": str(self.outbox)}}}
         )
         self.parts = equipment.load(chosen, schedule)
@@ -96,6 +96,13 @@ def test_the_same_number_is_texted_for_real_with_a_live_key(stage: Stage) -> Non
 def test_a_magic_number_has_no_magic_with_a_live_key(stage: Stage, number: str) -> None:
     assert stage.play(stage.live, number)["state"] == State.SENT
     assert stage.outbox.read_text().count(number) == 1
+
+
+def test_a_magic_number_is_checked_as_any_other_with_a_live_key(stage: Stage) -> None:
+    french = Stage(stage.schedule, stage.folder, stage.live, stage.test.key, countries=["FR"])
+    shown = french.play(french.live, magic.DELIVERED)
+    assert (shown["state"], shown["reason"]) == (State.FAILED, "country_not_allowed")
+    assert french.play(french.test, magic.DELIVERED)["state"] == State.DELIVERED
 
 
 def test_live_and_test_know_nothing_of_each_other(stage: Stage) -> None:
