@@ -188,7 +188,7 @@ class Delivery:
 def postponed(claim: Claim, error: NotSent, expires: datetime) -> Outcome:
     """Say what becomes of a reminder whose contact cannot be told now: a later time, as after any failure."""
     after = error.retry_after if isinstance(error, Throttled) else None
-    asked = error.reason is not Reason.CIRCUIT_OPEN
+    asked = error.reason not in {Reason.CIRCUIT_OPEN, Reason.RESOLVER_BUSY}
     return _later(claim, [_Closed(error.reason, timedelta(seconds=after or 0), asked=asked)], expires)
 
 

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     # A contact that a platform resolves when its text goes out.
     CONTACT_GONE = "contact_gone"  # the platform says that there is none, or none any more
     RESOLVER_AWAY = "resolver_away"  # no connection, no answer in time, or a fault of its own
+    RESOLVER_BUSY = "resolver_busy"  # enough calls to it are under way here
     RESOLVER_REFUSED = "resolver_refused"  # it does not accept our request, or sends us elsewhere
     RESOLVER_UNREADABLE = "resolver_unreadable"  # it answers what cannot be used
     RESOLVER_MISSING = "resolver_missing"  # the settings have no resolver_url for this platform

@@ -449,3 +449,29 @@ def test_neither_token_nor_number_is_left_anywhere(
     places = [*in_store(server.url()), *in_folder(server.folder), *in_records(caplog.records), *in_folder(tmp_path)]
     assert len(places) > 10
     assert found(places, secrets) == set()
+
+
+# A slow resolver beside others
+
+
+def test_a_slow_resolver_does_not_take_all_threads(
+    practice: Practice, open_practice: Open, booking: Booking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While as many calls as may be are under way, the next reminder goes back to the schedule; that is no try."""
+    monkeypatch.setattr(http, "AT_ONCE", 0)
+    full = open_practice(Scripted())
+    add(full)
+    full.work()
+    assert ending(full)[:2] == (State.SCHEDULED, Reason.RESOLVER_BUSY)
+    assert (booking.tokens, full.show().attempts) == ([], 0)
+    assert 1.0 <= due_in(full) <= 1.3
+    practice.forward(seconds=2)
+    assert ending(practice)[0] is State.SENT
+
+
+def test_room_is_given_back_however_a_call_ends(practice: Practice, booking: Booking, provider: Scripted) -> None:
+    booking.people.clear()
+    for number in range(3 * http.AT_ONCE):
+        add(practice, reference=f"B-{number}")
+        practice.work()
+    assert len(booking.tokens) == 3 * http.AT_ONCE

@@ -8,6 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping
+from threading import BoundedSemaphore
 from urllib.parse import urlsplit
 
 import msgspec
@@ -28,6 +29,8 @@ DEADLINE = 3.0  # seconds for the whole call
 ANSWER_LIMIT = 1024  # bytes
 OK, TOO_MANY, FAULT = 200, 429, 500
 GONE = frozenset({404, 410})
+AT_ONCE = 4  # calls of one process to one resolver: a slow one must not take all threads from other platforms
+BUSY = 1.0  # seconds until there may be room
 
 _MEND = frozenset({Reason.ADDRESS_PRIVATE, Reason.RESOLVER_REFUSED, Reason.RESOLVER_UNREADABLE})
 _RESULTS = {  # what an answer means for the next calls; any other is a sign of life
@@ -85,12 +88,21 @@ class Resolver:
     def __init__(self, line: Line, circuit: Circuit) -> None:
         self._line = line
         self._circuit = circuit
+        self._room = BoundedSemaphore(AT_ONCE)
 
     def find(self, token: str) -> Found:
         """Ask whom a token stands for.
 
         Raises Refused (contact_gone), and NotSent where it cannot be told now; StoreUnavailable.
         """
+        if not self._room.acquire(blocking=False):
+            raise Throttled(BUSY, Reason.RESOLVER_BUSY)
+        try:
+            return self._ask(token)
+        finally:
+            self._room.release()
+
+    def _ask(self, token: str) -> Found:
         permit, status = self._circuit.admit(), None
         try:
             answer = self._line.ask(token)
