@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import desk
+import practice
 import pytest
 from clock import START, Clock
 from hypothesis import given
@@ -19,7 +21,7 @@ from nacl.signing import VerifyKey
 from office import SECRET, Office, Receiver
 from standardwebhooks import Webhook
 
-from reminder_worker import endpoint, keys, store
+from reminder_worker import endpoint, keys, store, web
 from reminder_worker.clocks import to_ms
 from reminder_worker.endpoint import BUSY, IN_A_ROW, LONGEST, OVER, SHORTEST, THREADS, delay
 from reminder_worker.errors import Reason, StoreUnavailable
@@ -28,6 +30,7 @@ from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import HEAD_BYTES, Answer, Entry, Outcome
 from reminder_worker.schedule import KEEP_DEAD, MOST_CLAIMS, Schedule
+from reminder_worker.sealing import PublicKeys
 from reminder_worker.testing.peer import Peer, Request, Response
 
 LANDLINE = Outcome.final(State.FAILED, Reason.LANDLINE, FailureClass.PERMANENT)
@@ -705,6 +708,30 @@ def test_over_tls_to_whom_the_certificate_names(
         assert right.told == [("A-1", "reminder.sent")]
         assert not impostor.requests
     assert office.waiting == 1
+
+
+def test_from_the_http_api_to_the_event_and_back(schedule: Schedule, receiver: Receiver, tmp_path: Path) -> None:
+    (tmp_path / "clinic.whsec").write_text(SECRET)
+    desk.make_keys(tmp_path / "keys")
+    key, public = desk.new_key(tmp_path / "keys"), PublicKeys.load(tmp_path / "keys" / "worker.pub.json")
+    chosen = desk.settings(
+        tmp_path / "keys", events_url=f"{receiver.url}/events/", events_secret_file=tmp_path / "clinic.whsec"
+    )
+    arrived = threading.Event()
+    receiver.look = lambda _: arrived.set()  # type: ignore[func-returns-value]
+    with desk.running(web.build(chosen, schedule)) as port:
+        platform = desk.Desk(port, key, public)
+        assert platform.put("A/1 ü", time=practice.ahead(hours=2), leads=["3h"]).status == 201
+        practice.send(schedule)
+        assert arrived.wait(10)
+        known = platform.get("A/1 ü").body
+        published = platform.ask("GET", "/v1/keys").body["record"]
+    [request] = receiver.accepted
+    assert (request.path, request.json["type"]) == ("/events/", "reminder.sent")
+    assert request.json["data"]["reference"] == "A/1 ü"
+    header, payload, signature = request.json["data"]["record"].split(".")
+    VerifyKey(decode(published[0]["key"])).verify(f"{header}.{payload}".encode(), decode(signature))
+    assert json.loads(decode(payload))["reminders"][0]["state"] == known["reminders"][0]["state"] == "sent"
 
 
 # When to try again.
