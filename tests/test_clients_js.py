@@ -117,7 +117,7 @@ def signed(*secrets: str, at: float, body: str = EVENT) -> dict[str, str]:
     [
         "given.secret, given.headers, given.body",
         "given.secret, new Headers(given.headers), given.body",
-        "given.secret, given.headers, Buffer.from(given.body)",
+        "given.secret, given.headers, new TextEncoder().encode(given.body)",
     ],
 )
 def test_an_event_that_the_worker_signed_is_genuine(node, secrets, call):
