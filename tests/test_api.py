@@ -336,6 +336,16 @@ def test_keys_that_are_made_and_revoked_count_while_it_runs(
         wait_for(lambda: late.get("A-1").status == 200)
 
 
+def test_a_key_of_a_platform_that_the_settings_do_not_know_may_nothing(
+    schedule: Schedule, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "BEAT_EVERY", 0.05)
+    with opened(schedule, folder) as desk:
+        stranger = replace(desk, key=new_key(folder, "stranger"))
+        wait_for(lambda: stranger.get("A-1").status == 403)
+        assert [stranger.put("A-1").status, stranger.cancel("A-1").status] == [403, 403]
+
+
 def wait_for(done, tries: int = 200) -> None:
     for _ in range(tries):
         if done():
