@@ -137,6 +137,7 @@ def test_what_is_no_http_is_refused_and_the_connection_closed(abuser: Abuser, au
 def test_a_body_in_crumbs_is_refused_before_it_has_come_to_its_end(abuser: Abuser, auth: bytes) -> None:
     crumbs = b"1\r\n \r\n" * (MOST_CRUMBS + 1)
     assert status(abuser.ask(put(b"C-1", auth + b"Transfer-Encoding: chunked\r\n\r\n"), crumbs)) == 400
+    assert status(abuser.ask(put(b"C-1", b"Transfer-Encoding: chunked\r\n\r\n", crumbs))) == 400  # before who it is
     pieces = (b"%x\r\n" % CRUMB + b" " * CRUMB + b"\r\n") * 200 + b"2\r\n{}\r\n0\r\n\r\n"
     said = abuser.ask(put(b"C-1", auth + b"Transfer-Encoding: chunked\r\n\r\n"), pieces)
     assert problem(said)["title"] == "missing_field"

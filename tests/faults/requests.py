@@ -39,7 +39,7 @@ SHARES = {  # of a hundred requests
     ("DELETE", ONE): 14,
     ("POST", BATCH): 1,  # each takes a tenth of a second to make; the rest is put together from what PUT was given
 }
-EACH_BATCH = 5  # of the requests to PUT, after which what they held goes out together
+EACH_BATCH = 4  # of the requests to PUT, after which what they held goes out together
 LOOKED_AT = (
     "not_a_server_error",
     "status_code_conformance",
@@ -86,6 +86,8 @@ class Sender:
         self._result, self._dice = result, dice
         self._session = requests.Session()
         self._session.trust_env = False
+        self._suspects: list[tuple[str, str]] = []  # a refusal, and a value that stands in it
+        self._common: dict[str, set[str]] = {}  # by refusal: values of all requests that were answered so
         self._recent: deque[dict[str, Any]] = deque(maxlen=EACH_BATCH)
         document = json.loads(self._session.get(f"{self._at}/openapi.json").content)
         self.schema = schemathesis.openapi.from_dict(document)
@@ -163,7 +165,14 @@ class Sender:
             CANARY.lower(),
             *(text.lower() for text in _texts((case.body, case.path_parameters)) if len(text) >= LONG),
         }
-        self._result.leaks += [f"{document['title']} repeats a value" for text in sent if text in answer]
+        self._common[answer] = self._common.get(answer, sent) & sent
+        self._suspects += [(answer, text) for text in sent if text in answer]
+
+    def repeated(self) -> Iterator[str]:
+        """Return what refusals repeated; some values are made of our own words, which others are told as well."""
+        for answer, text in self._suspects:
+            if text in self._common[answer]:
+                yield f"{text!r} is repeated in {answer!r}"
 
 
 def _worded(case: Case, at: str) -> dict[str, Any]:
@@ -207,7 +216,7 @@ def run(*, count: int, seed: int) -> Result:
             for mode in GenerationMode:
                 wanted = max(2, count * share // 200)
                 _generate(sender, sender.schema[route][method].as_strategy(generation_mode=mode), wanted, seed + number)
-        result.leaks += _kept(installation)
+        result.leaks += [*sender.repeated(), *_kept(installation)]
     result.seconds = time.monotonic() - began
     return result
 
