@@ -59,11 +59,10 @@ def check(rule: Any, start: datetime, end: datetime) -> None:
     parts = {name.upper(): value if isinstance(value, list) else [value] for name, value in rule.items()}
     if not set(parts) <= _PARTS or str(parts.get("FREQ", [""])[0]).upper() not in _FREQUENCIES:
         raise Refused(Reason.MALFORMED, "RRULE", "repeats more often than daily, or in a way that is not known here")
-    interval = int(parts.get("INTERVAL", [1])[0])
-    if interval < 1 or any(len(parts.get(name, ())) > 1 for name in _CLOCK):
+    if any(len(parts.get(name, ())) > 1 for name in _CLOCK):
         raise Refused(Reason.MALFORMED, "RRULE", "repeats more than once a day")
     text = ";".join(one for one in rule.to_ical().decode().split(";") if not one.upper().startswith("UNTIL="))
-    if not _ends(text, interval, start.replace(tzinfo=None), end.replace(tzinfo=None)):
+    if not _ends(text, int(parts.get("INTERVAL", [1])[0]), start.replace(tzinfo=None), end.replace(tzinfo=None)):
         raise Refused(Reason.MALFORMED, "RRULE", "takes too long to expand: it began too long ago, or never repeats")
 
 
