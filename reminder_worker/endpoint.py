@@ -40,6 +40,7 @@ class Endpoint:
 
     url: str
     secret: Secret
+    private: bool = False  # in a network of ours, or on this machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,8 @@ class Line:
 
     def __init__(self, name: str, endpoint: Endpoint, keys: GatewayKeys, queue: EventQueue) -> None:
         parts = urlsplit(endpoint.url)
-        self._site, self._path = Site(f"{parts.scheme}://{parts.netloc}"), parts.path or "/"
+        self._site = Site(f"{parts.scheme}://{parts.netloc}", public_only=not endpoint.private)
+        self._path = parts.path or "/"
         self._secret = endpoint.secret
         self._keys = keys
         self._queue = queue
@@ -127,13 +129,14 @@ class Line:
 
     def _drain(self) -> list[Event]:
         """Empty the list in memory."""
-        events = []
+        letters = []
         with contextlib.suppress(Empty):
             while True:
-                letter = self._waiting.get_nowait()
+                letters.append(self._waiting.get_nowait())
                 self._waiting.task_done()
-                events += [] if letter is None else [letter.event]
-        return events
+        for _ in range(letters.count(None)):  # these end the threads
+            self._waiting.put(None)
+        return [letter.event for letter in letters if letter is not None]
 
     def _run(self) -> None:
         while (letter := self._waiting.get()) is not None:
@@ -155,7 +158,7 @@ class Line:
             self._queue.settle([(event, self.later(event))])
             return
         answer = self._post(letter)
-        status = answer.status if answer else None
+        status = answer.status if isinstance(answer, Answer) else None
         if status is not None and 200 <= status < 300:  # noqa: PLR2004
             self._failures = 0
             self._queue.settle([(event, TOLD)])
@@ -167,8 +170,8 @@ class Line:
             self._failed(answer)
             self._queue.settle([(event, self.later(event))])
 
-    def _post(self, letter: Letter) -> Answer | None:
-        """Send one request; None where no usable answer came. Raises StoreUnavailable."""
+    def _post(self, letter: Letter) -> Answer | NotSent | Ambiguous:
+        """Send one request; return the answer, or why there is none. Raises StoreUnavailable."""
         event = letter.event
         known = self._queue.schedule.show(event.id)
         record = record_of(letter.ticket, known, event.clock())
@@ -177,13 +180,14 @@ class Line:
         headers = {"Content-Type": "application/json", **signed}
         try:
             return self._site.call("POST", self._path, headers=headers, body=body, deadline=time.monotonic() + DEADLINE)
-        except (NotSent, Ambiguous):
-            return None
+        except (NotSent, Ambiguous) as error:
+            return error
 
-    def _failed(self, answer: Answer | None) -> None:
+    def _failed(self, answer: Answer | NotSent | Ambiguous) -> None:
         """Call nobody for a while where several failed in a row, longer each time, or where that was asked for."""
-        log.warning("event_refused", extra={"code": self._shown, "status": answer.status if answer else None})
-        asked_for = answers.seconds(answer.headers.get("Retry-After")) if answer else None
+        why = {"status": answer.status} if isinstance(answer, Answer) else {"reason": answer.reason}
+        log.warning("event_refused", extra={"code": self._shown, **why})
+        asked_for = answers.seconds(answer.headers.get("Retry-After")) if isinstance(answer, Answer) else None
         with self._lock:
             if self.paused:  # another thread's call has failed meanwhile
                 return

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 def endpoints(settings: Settings) -> dict[str, Endpoint]:
     """Return the endpoints of the platforms that want events. Raises SettingsError."""
     return {
-        name: Endpoint(platform.events_url, Secret.load(platform.events_secret_file))
+        name: Endpoint(platform.events_url, Secret.load(platform.events_secret_file), private=platform.events_private)
         for name, platform in settings.platforms.items()
         if platform.events_url is not None and platform.events_secret_file is not None
     }

@@ -54,6 +54,7 @@ class Platform(_Table):
     resolver_private: bool = False  # it is in a network of ours, or on this machine
     events_url: Annotated[str, AfterValidator(_keep_url)] | None = None  # where it is told what became of reminders
     events_secret_file: Path | None = None
+    events_private: bool = False  # as for the resolver
     api_rate: int = Field(default=200, ge=1, le=100_000)  # reminders a second through the HTTP API
 
     @field_validator("sender")
@@ -70,8 +71,8 @@ class Platform(_Table):
         for name in ("resolver", "events"):
             if (getattr(self, f"{name}_url") is None) != (getattr(self, f"{name}_secret_file") is None):
                 raise ValueError(f"{name}_url and {name}_secret_file need each other")
-        if (self.resolver_url or "").startswith("http:") and not self.resolver_private:
-            raise ValueError("a resolver on this machine needs resolver_private = true")
+            if (getattr(self, f"{name}_url") or "").startswith("http:") and not getattr(self, f"{name}_private"):
+                raise ValueError(f"{name}_url: one on this machine needs {name}_private = true")
         return self
 
 

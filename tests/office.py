@@ -44,7 +44,7 @@ class Office:
 
     def __init__(self, schedule: Schedule, clock: Clock, keys: GatewayKeys, **urls: str) -> None:
         self.schedule, self.clock, self.keys = schedule, clock, keys
-        self.endpoints = {name: Endpoint(url, Secret.parse(SECRET)) for name, url in urls.items()}
+        self.endpoints = {name: Endpoint(url, Secret.parse(SECRET), private=True) for name, url in urls.items()}
         self.queue = EventQueue(schedule)
         self.dispatcher = self.another()
         self.refs: dict[bytes, str] = {}  # of the last attempt, by reminder

@@ -26,6 +26,7 @@ from reminder_worker.clocks import to_ms
 from reminder_worker.endpoint import BUSY, IN_A_ROW, LONGEST, OVER, SHORTEST, THREADS, delay
 from reminder_worker.errors import Reason, StoreUnavailable
 from reminder_worker.eventqueue import GIVEN_UP, LEASE, TOLD, Event
+from reminder_worker.events import Dispatcher
 from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import HEAD_BYTES, Answer, Entry, Outcome
@@ -714,9 +715,9 @@ def test_from_the_http_api_to_the_event_and_back(schedule: Schedule, receiver: R
     (tmp_path / "clinic.whsec").write_text(SECRET)
     desk.make_keys(tmp_path / "keys")
     key, public = desk.new_key(tmp_path / "keys"), PublicKeys.load(tmp_path / "keys" / "worker.pub.json")
-    chosen = desk.settings(
-        tmp_path / "keys", events_url=f"{receiver.url}/events/", events_secret_file=tmp_path / "clinic.whsec"
-    )
+    secret = tmp_path / "clinic.whsec"
+    where = {"events_url": f"{receiver.url}/events/", "events_secret_file": secret, "events_private": True}
+    chosen = desk.settings(tmp_path / "keys", **where)
     arrived = threading.Event()
     receiver.look = lambda _: arrived.set()  # type: ignore[func-returns-value]
     with desk.running(web.build(chosen, schedule)) as port:
@@ -732,6 +733,21 @@ def test_from_the_http_api_to_the_event_and_back(schedule: Schedule, receiver: R
     header, payload, signature = request.json["data"]["record"].split(".")
     VerifyKey(decode(published[0]["key"])).verify(f"{header}.{payload}".encode(), decode(signature))
     assert json.loads(decode(payload))["reminders"][0]["state"] == known["reminders"][0]["state"] == "sent"
+
+
+def test_a_name_that_leads_into_a_network_of_ours_is_not_connected_to(
+    office: Office, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    public = endpoint.Endpoint(receiver.url, office.endpoints["clinic"].secret)
+    dispatcher = Dispatcher(office.schedule, office.keys, {"clinic": public})
+    office.sent("A-1")
+    office.tell(dispatcher)
+    dispatcher.stop()
+    assert receiver.connections == 0
+    assert office.waiting == 1
+    assert [(one.code, one.reason) for one in caplog.records] == [  # type: ignore[attr-defined]
+        ("platforms.clinic.events_url", "address_private")
+    ]
 
 
 # When to try again.

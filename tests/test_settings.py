@@ -523,6 +523,27 @@ def test_a_resolver_that_others_could_listen_to_is_refused_and_not_shown(url):
     assert "hunter2" not in message
 
 
+EVENTS = PLATFORM + 'events_secret_file = "secrets/events"\n'
+
+
+@pytest.mark.parametrize("url", ["https://booking.example", "https://booking.example:8443/events/"])
+def test_the_url_for_events_is_kept_as_it_is_written(url):
+    clinic = written(f'{EVENTS}events_url = "{url}"').platforms["clinic"]
+    assert (clinic.events_url, clinic.events_private) == (url, False)
+
+
+@pytest.mark.parametrize("line", ['events_secret_file = "x"', 'events_url = "https://booking.example"'])
+def test_events_have_a_url_and_a_secret(line):
+    assert "events_url and events_secret_file need each other" in refusal(PLATFORM + line)
+
+
+def test_events_to_this_machine_have_to_be_meant():
+    line = 'events_url = "http://127.0.0.1:8080/events"\n'
+    assert "events_private" in refusal(EVENTS + line)
+    assert written(EVENTS + line + "events_private = true").platforms["clinic"].events_private
+    assert "https" in refusal(EVENTS + 'events_url = "http://booking.example"\nevents_private = true')
+
+
 @pytest.mark.parametrize("line", ['resolver_secret_file = "x"', 'resolver_url = "https://booking.example"'])
 def test_a_resolver_has_a_url_and_a_secret(line):
     assert "resolver_url and resolver_secret_file need each other" in refusal(PLATFORM + line)

@@ -186,7 +186,9 @@ def run(*, events: int, kills: int, seed: int, window: float, quick: bool = Fals
         secret_file = keys.new_events("clinic", installation.folder / "keys")
         endpoint = Endpoint(Secret.load(secret_file), seed)
         with installation.config.open("a") as config:
-            config.write(f'events_url = "{endpoint.url}"\nevents_secret_file = "{secret_file}"\n')
+            config.write(
+                f'events_url = "{endpoint.url}"\nevents_secret_file = "{secret_file}"\nevents_private = true\n'
+            )
         webs, began = Webs(installation, quick=quick), time.monotonic()
         facts: set[Fact] = set()
         ending = threading.Thread(target=end_all, args=(installation, events, window, facts))
