@@ -9,8 +9,9 @@ import pytest
 from faults.abuse import ABUSES, Abuser, Trial, run
 from faults.installation import Caller, Installation, path
 
+from reminder_worker.api import BODY_LIMIT
 from reminder_worker.documents import MOST_VALUES
-from reminder_worker.serving import CRUMB, HEAD_LIMIT, MOST_CRUMBS
+from reminder_worker.serving import CRUMB, HEAD_LIMIT, MOST_CRUMBS, PATIENCE
 
 HOST = b"Host: reminders.example\r\n"
 
@@ -132,6 +133,15 @@ def test_what_is_no_http_is_refused_and_the_connection_closed(abuser: Abuser, au
     assert status(said) in {400, 501}
     assert said.count(b"HTTP/1.1 ") == 1
     assert problem(said)["title"] == "malformed"
+
+
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 1000000000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\nf4240\r\n"]
+)
+def test_a_body_is_refused_as_soon_as_it_is_too_large(abuser: Abuser, auth: bytes, framing: bytes) -> None:
+    began = time.monotonic()
+    assert status(abuser.ask(put(b"L-1", auth + framing), b" " * (BODY_LIMIT + 1))) == 413
+    assert time.monotonic() - began < PATIENCE  # who is too slow is told the same
 
 
 def test_a_body_in_crumbs_is_refused_before_it_has_come_to_its_end(abuser: Abuser, auth: bytes) -> None:

@@ -35,8 +35,9 @@ class Trial:
     name: str
     answers: Counter[str] = field(default_factory=Counter)  # what the abuser was told
     waits: list[float] = field(default_factory=list)  # seconds that healthy calls took
+    memory: float = 0.0  # MB, at its largest
     failed: list[str] = field(default_factory=list)  # healthy calls that were not answered well
-    growth: float = 0.0  # MB
+    growth: float = 0.0  # MB, at its largest
 
     def __str__(self) -> str:
         """Say it in one line."""
@@ -278,7 +279,7 @@ def _with_length(head: bytes, body: bytes) -> bytes:
 def run(installation: Installation, names: Iterable[str], seconds: float, most: int = 1000) -> Trial:
     """Let some kinds of abuse go on for a while, each by ``most`` at once; the healthy client calls all the time."""
     trial, crew, until = Trial(", ".join(names)), Crew(), time.monotonic() + seconds
-    before = installation.memory()
+    before = trial.memory = installation.memory()
     for name in names:
         how_many, work = ABUSES[name]
         for _ in range(min(how_many, most)):
@@ -291,7 +292,7 @@ def run(installation: Installation, names: Iterable[str], seconds: float, most: 
     finally:
         over.set()
         healthy.join()
-    trial.growth = installation.memory() - before
+    trial.growth = trial.memory - before
     return trial
 
 
@@ -308,6 +309,7 @@ def _call(installation: Installation, trial: Trial, over: threading.Event) -> No
             trial.waits.append(time.monotonic() - began)
             if status not in wanted:
                 trial.failed.append(f"{method} {status}")
+        trial.memory = max(trial.memory, installation.memory())
         if over.wait(0.005) and number >= CALLS:
             break
     caller.close()
