@@ -104,12 +104,12 @@ class Line:
                 return delay(letter.event, BUSY)
             self._start()
             return None
-        return self.later(letter.event)
+        return self._later(letter.event, tried=False)
 
-    def later(self, event: Event) -> timedelta:
-        """Say when to try again; not while nobody calls."""
+    def _later(self, event: Event, *, tried: bool) -> timedelta:
+        """Say when to try again, not while nobody calls; what was not tried itself comes sooner."""
         span = delay(event)
-        return span if span == GIVEN_UP else max(span, timedelta(seconds=self.paused))
+        return span if span == GIVEN_UP else max(span if tried else span / 4, timedelta(seconds=self.paused))
 
     def _start(self) -> None:
         while len(self._threads) < THREADS:
@@ -155,7 +155,7 @@ class Line:
         if event.held_for() < 1.5 * DEADLINE:  # it waited here for too long: somebody else may take it soon
             return
         if self.paused:
-            self._queue.settle([(event, self.later(event))])
+            self._queue.settle([(event, self._later(event, tried=False))])
             return
         answer = self._post(letter)
         status = answer.status if isinstance(answer, Answer) else None
@@ -168,7 +168,7 @@ class Line:
             self._queue.settle([(one, GIVEN_UP) for one in (event, *self._drain())])
         else:
             self._failed(answer)
-            self._queue.settle([(event, self.later(event))])
+            self._queue.settle([(event, self._later(event, tried=True))])
 
     def _post(self, letter: Letter) -> Answer | NotSent | Ambiguous:
         """Send one request; return the answer, or why there is none. Raises StoreUnavailable."""

@@ -347,6 +347,21 @@ def test_a_receiver_that_is_away_for_hours_gets_all_of_it(office: Office, receiv
     assert max(tries.values()) <= 20
 
 
+def test_after_an_outage_what_was_only_put_off_comes_soon(office: Office, receiver: Receiver) -> None:
+    receiver.look = lambda _: Response(500)
+    office.sent(*(f"A-{number}" for number in range(300)))
+    for _ in range(24):
+        for _ in range(5):  # a look takes 64
+            office.tell()
+        office.later(minutes=5)
+    receiver.look = lambda _: None
+    for _ in range(9):
+        for _ in range(5):
+            office.tell()
+        office.later(minutes=5)
+    assert len(receiver.accepted) > 180  # not only in the next two hours
+
+
 def test_what_nobody_takes_within_a_day_is_given_up_counted_and_said(
     office: Office, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
