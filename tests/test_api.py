@@ -22,7 +22,7 @@ from nacl.signing import VerifyKey
 from openapi_spec_validator import validate
 from practice import ahead, send
 
-from reminder_worker import api, apikeys, reception, serving, store, web
+from reminder_worker import api, apikeys, durability, reception, serving, store, web
 from reminder_worker.apikeys import Scope
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import SettingsError, StoreUnavailable
@@ -212,6 +212,11 @@ def test_a_refusal_names_the_field_and_no_value(desk: Desk, changed: dict, reaso
     assert answer.body["type"] == f"urn:reminder-worker:{reason}"
     said = json.dumps(answer.body)
     assert not [value for value in (PHONE, PLACE, "Oncology", "tomorrow", "2020") if value in said]
+
+
+def test_who_sends_a_number_is_told_what_to_do_with_it(desk: Desk) -> None:
+    answer = desk.ask("PUT", path("A-1"), {"time": ahead(days=1), "location": PLACE, "phone": PHONE, "language": "fr"})
+    assert answer.body["detail"] == "phone: numbers do not travel here: seal them into a pointer"
 
 
 @pytest.mark.parametrize(
@@ -466,6 +471,15 @@ def test_an_answer_tells_that_it_is_on_disk(tmp_path: Path, folder: Path) -> Non
         client.config_set("appendonly", "no")
         answer = desk.put("A-2")
         assert (answer.status, answer.body["title"]) == (503, "store_away")
+
+
+def test_where_a_replica_must_have_it_too_and_there_is_none_nothing_is_promised(
+    client: store.Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durability, "CONFIRM_MS", 20)
+    with opened(Schedule(client, durability=Durability.REPLICA), folder) as desk:
+        for answer in (desk.put("A-1"), desk.cancel("A-1")):
+            assert (answer.status, answer.body["title"]) == (503, "store_away")
 
 
 # What it says of itself
