@@ -229,6 +229,7 @@ def send(folder: Path, count: int) -> None:
             assert {process.wait(20) for process in running} == {0}
 
 
+@pytest.mark.timeout(300)  # two thousand texts on a busy machine
 def test_nothing_of_a_bulk_export_s_reasons_is_anywhere_after_sending(here: tuple[Path, EmbeddedServer]) -> None:
     folder, server = here
     export = Export()
