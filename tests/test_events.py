@@ -493,6 +493,12 @@ def test_gone_takes_along_what_waits_in_memory(office: Office, receiver: Receive
     assert (office.waiting, office.dropped) == (0, 50)
 
 
+def test_gone_takes_no_order_to_end_along(office: Office) -> None:
+    office.line._waiting.put(None)  # the process ends at the same time
+    assert office.line._drain() == []
+    assert office.line._waiting.get_nowait() is None
+
+
 def test_only_the_platform_that_is_gone_is_muted(
     schedule: Schedule, clock: Clock, gateway: GatewayKeys, receiver: Receiver
 ) -> None:
