@@ -61,7 +61,7 @@ class Result:
 
 
 class Carrier:
-    """Takes its time with each text, and notes when it was asked."""
+    """Takes its time with each text, and notes when it has accepted it."""
 
     def __init__(self, peer: Peer) -> None:
         self.texts: dict[str, list[tuple[float, str]]] = defaultdict(list)  # by phone: when, what
@@ -69,9 +69,9 @@ class Carrier:
         peer.answer = self._answer
 
     def _answer(self, request: Request, number: int) -> Response:
+        time.sleep(TAKES)  # until it is accepted: that long nobody may be told that it will not go out
         with self._lock:
             self.texts[request.json["to"]].append((time.monotonic(), request.json["text"]))
-        time.sleep(TAKES)
         return Response.of({"id": f"T-{number}"})
 
 
