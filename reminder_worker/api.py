@@ -125,7 +125,9 @@ class Api:
         """Tell the keys that platforms seal to, and the one that verifies records."""
         key = bytes(self._reception.gateway.records.verify_key)
         document = json.loads(self._reception.public.to_json())
-        return verdicts.document(document | {"record": [{"kid": to_text(kid(key)), "key": to_text(key)}]})
+        answer = verdicts.document(document | {"record": [{"kid": to_text(kid(key)), "key": to_text(key)}]})
+        answer.headers["Access-Control-Allow-Origin"] = "*"  # a page that seals may be anybody's
+        return answer
 
     async def openapi(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's shape
         """Return what describes all this."""

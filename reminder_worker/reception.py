@@ -79,8 +79,8 @@ class Reception:
         if "phone" in fields:
             raise Refused(Reason.UNKNOWN_FIELD, "phone", "numbers do not travel here: seal them into a pointer")
         job.check_fields(fields, allowed=FIELDS, required=REQUIRED)
-        client = self._client(caller)
-        entry = client.seal(Appointment.parse({**fields, "reference": reference}))
+        check_reference(reference)
+        entry = self._client(caller).seal(Appointment.parse({**fields, "reference": reference}))
         if self._platforms[caller.platform].events_url is None:
             return entry
         return replace(entry, ticket=self.gateway.ticket(entry.id, Ticket(caller.platform, caller.mode, reference)))
@@ -120,6 +120,7 @@ class Reception:
         return {"reference": reference, "reminders": told, "record": self.gateway.sign_record(record)}
 
     def _id(self, caller: Caller, reference: str) -> bytes:
+        check_reference(reference)
         return sealing.make_id(self.gateway.platform(caller.platform, caller.mode), reference)
 
     def _client(self, caller: Caller) -> Client:
@@ -152,6 +153,12 @@ def _told(reminder: Reminder) -> dict[str, object]:
         "failure_class": reminder.failure_class,
         "reply": reminder.reply,
     }
+
+
+def check_reference(reference: str) -> None:
+    """Refuse what browsers take for a step in a path, however it is written. Raises Refused."""
+    if reference in {".", ".."}:
+        raise Refused(Reason.REFERENCE_INVALID, "reference", "must be more than one or two dots")
 
 
 def check(platforms: Mapping[str, Platform], called_by: set[str]) -> None:
