@@ -33,6 +33,7 @@ class LossyLine:
         self._to, self._dice = port, dice
         self.lost, self.port = 0, 0
         self._open = threading.Event()
+        self._under_way: set[Any] = set()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
     def __enter__(self) -> Self:
@@ -53,6 +54,8 @@ class LossyLine:
         server.close()
 
     async def _pass_on(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        self._under_way.add(task := asyncio.current_task())  # asyncio itself would forget it
+        task.add_done_callback(self._under_way.discard)
         far, to = await asyncio.open_connection("127.0.0.1", self._to)
         asking = asyncio.create_task(self._copy(near, to))
         try:
@@ -62,8 +65,8 @@ class LossyLine:
                     break
                 back.write(answer)
                 await back.drain()
-        except OSError:
-            pass  # one of them has hung up
+        except (OSError, asyncio.CancelledError):
+            pass  # one of them has hung up, or all is over
         finally:
             asking.cancel()
             back.close()
@@ -109,11 +112,13 @@ def run(*, clients: int, references: int, seed: int, each: int = EACH) -> Result
     with tempfile.TemporaryDirectory() as name, Installation(Path(name)) as installation:
         installation.start("web", "scheduler", "worker")
         jobs = _jobs(installation, references)
+        names = list(jobs)
         crew, lock = Crew(), threading.Lock()
         with LossyLine(installation.port, random.Random(seed)) as line:
             for number in range(clients):
                 dice = random.Random(f"{seed} {number}")
-                mine = dice.sample(sorted(jobs), min(each, references)) if number else jobs  # the first one does all
+                mine = [names[(number * each + step) % references] for step in range(min(each, references))]
+                dice.shuffle(mine)
                 crew.hire(_hand_in, installation, line.port, {one: jobs[one] for one in mine}, dice, result, lock)
             crew.join()
             result.lost = line.lost
