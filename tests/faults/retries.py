@@ -111,7 +111,7 @@ def run(*, clients: int, references: int, seed: int, each: int = EACH) -> Result
     result, began = Result(clients, references, seed), time.monotonic()
     with tempfile.TemporaryDirectory() as name, Installation(Path(name)) as installation:
         installation.start("web", "scheduler", "worker")
-        jobs = _jobs(installation, references)
+        jobs = _jobs(installation, references, seconds=8 + clients * each / 150)  # each is known before that
         names = list(jobs)
         crew, lock = Crew(), threading.Lock()
         with LossyLine(installation.port, random.Random(seed)) as line:
@@ -128,8 +128,8 @@ def run(*, clients: int, references: int, seed: int, each: int = EACH) -> Result
     return result
 
 
-def _jobs(installation: Installation, references: int) -> dict[str, dict[str, Any]]:
-    phones, when = numbered(), ahead(hours=2, seconds=8 + references / 100)  # each is known before that
+def _jobs(installation: Installation, references: int, *, seconds: float) -> dict[str, dict[str, Any]]:
+    phones, when = numbered(), ahead(hours=2, seconds=seconds)
     return {
         f"A-{number}": installation.fields(time=when, leads=LEADS, pointer=installation.pointer(next(phones)))
         for number in range(references)
