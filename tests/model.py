@@ -76,7 +76,7 @@ class Model:
             if out or not rejected:
                 old.ticket = old.ticket or ticket
                 return "unchanged"
-        if old and self._reminded(old, tag, dues):
+        if old and self._reminded(old, tag):
             old.ticket = old.ticket or ticket
             return "unchanged"
         if old and any(row.state == "sending" for row in old.rows):
@@ -87,11 +87,11 @@ class Model:
         self.appointments[id_] = Appointment(version, tag, envelope, ticket, rows)
         return "moved" if old else "added"
 
-    def _reminded(self, old: Appointment, tag: bytes, dues: list[int]) -> bool:
-        """Tell whether only the pointer is another one, and the last text is out, and one more would go out at once."""
+    @staticmethod
+    def _reminded(old: Appointment, tag: bytes) -> bool:
+        """Tell whether only the pointer is another one, and the last text is out."""
         same = old.tag is not None and old.tag[8:] == tag[8:]
-        out = old.rows[-1].state in {"sent", "unknown"} | ARRIVED
-        return same and out and len(dues) == 1 and dues[0] <= self.now + 60_000
+        return same and old.rows[-1].state in {"sent", "unknown"} | ARRIVED
 
     def cancel(self, id_: bytes) -> str:
         found = self.appointments.get(id_)

@@ -152,8 +152,8 @@ def test_lost_answers_and_busy_gateways_are_called_again(
     client_: HttpClient, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first call does not leave, the second one's answer is lost, the third is told to wait."""
-    monkeypatch.setattr(over_http, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(over_http.time, "sleep", lambda _: None)
+    pauses: list[float] = []
+    monkeypatch.setattr(over_http.time, "sleep", pauses.append)
     real, calls = https.Site.call, []
 
     def unlucky(site, method, where, **rest):
@@ -166,13 +166,17 @@ def test_lost_answers_and_busy_gateways_are_called_again(
         if len(calls) == 2:
             raise Ambiguous
         if len(calls) == 3:
-            return https.Answer(503, {"Retry-After": "0"}, b"")
+            return https.Answer(503, {"Retry-After": "7"}, b"")
         return answer
 
     monkeypatch.setattr(https.Site, "call", unlucky)
     ready = fields("A-1", phone=None, language=None, pointer=desk.pointer())
     assert client_.add([Appointment.parse(ready)]) == [Answer.UNCHANGED]
     assert len(calls) == 4
+    first, second, told = pauses
+    assert 1 <= first <= 1.3  # a little apart from others
+    assert 2 <= second <= 2.6  # twice as long each time
+    assert 7 <= told <= 9.1
 
 
 def test_patience_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,11 +19,9 @@ end
 -- text is out: it is the one that would go out at once, and so twice.
 local function worth_again(id, leads) return any(id, leads, 'rejected') and not OUT[state_of(id, leads - 1)] end
 
--- Only the pointer was sealed anew, and the text would go out at once: who has been reminded is not reminded again.
-local SOON_MS = 60000  -- as far as clocks may differ
-local function reminded(id, old_leads, old_tag, tag, leads, due)
-  local same_but_for_the_pointer = string.sub(old_tag, 9) == string.sub(tag, 9)
-  return same_but_for_the_pointer and leads == 1 and tonumber(due) <= now + SOON_MS and OUT[state_of(id, old_leads - 1)]
+-- Only the pointer was sealed anew, and the last text is out: it is the one that would go out at once, and so twice.
+local function reminded(id, leads, old_tag, tag)
+  return string.sub(old_tag, 9) == string.sub(tag, 9) and OUT[state_of(id, leads - 1)]
 end
 
 local function put(id, version, leads, left, tag, ticket, envelope, ...)
@@ -35,7 +33,7 @@ while i <= #ARGV do
   local version, old_leads, left, old_tag, old_ticket = head_of(id)
   local answer
   local again = version and old_tag == tag and not worth_again(id, old_leads)
-  if again or (version and reminded(id, old_leads, old_tag, tag, leads, ARGV[i + 5])) then
+  if again or (version and reminded(id, old_leads, old_tag, tag)) then
     answer = 'unchanged'
     if old_ticket == 0 and ticket ~= '' then  -- who wants to be told from now on hands in everything again
       local sealed = redis.call('GETRANGE', appointment(id), HEAD_BYTES, -1)

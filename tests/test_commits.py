@@ -1,0 +1,103 @@
+"""Many requests, one write: in order, together, each answered for itself."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+
+from reminder_worker.commits import Commits
+
+
+class Disk:
+    """Writes down numbers, when it is let."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def write(self, items: Sequence[int]) -> list[str]:
+        self.batches.append(list(items))
+        self.begun.set()
+        assert self.go_on.wait(20)
+        if 13 in items:
+            raise OSError("full")
+        return [f"wrote {item}" for item in items]
+
+
+def play(most: int, story: Callable[[Disk, Commits[int, str]], Awaitable[None]]) -> Disk:
+    """Run a story beside the writing."""
+    disk = Disk()
+
+    async def run() -> None:
+        commits = Commits(disk.write, most=most)
+        writing = asyncio.create_task(commits.run())
+        await story(disk, commits)
+        writing.cancel()
+
+    asyncio.run(run())
+    return disk
+
+
+async def begin(disk: Disk, commits: Commits[int, str]) -> "asyncio.Task[list[str]]":
+    """Let a first write begin, and not end."""
+    first = asyncio.create_task(commits.put([1]))
+    await asyncio.to_thread(disk.begun.wait, 20)
+    return first
+
+
+def test_what_arrives_during_a_write_is_written_together_and_answered_apart() -> None:
+    async def story(disk: Disk, commits: Commits[int, str]) -> None:
+        first = await begin(disk, commits)
+        others = [asyncio.create_task(commits.put([number, -number])) for number in (2, 3, 4)]
+        await asyncio.sleep(0)
+        disk.go_on.set()
+        assert await first == ["wrote 1"]
+        assert await asyncio.gather(*others) == [[f"wrote {n}", f"wrote {-n}"] for n in (2, 3, 4)]
+
+    assert play(100, story).batches == [[1], [2, -2, 3, -3, 4, -4]]
+
+
+def test_a_write_has_no_more_than_so_many_items() -> None:
+    async def story(disk: Disk, commits: Commits[int, str]) -> None:
+        disk.go_on.set()
+        assert await commits.put(range(7)) == [f"wrote {number}" for number in range(7)]
+
+    assert play(3, story).batches == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+def test_nothing_to_write_needs_no_write() -> None:
+    async def story(_: Disk, commits: Commits[int, str]) -> None:
+        assert await commits.put([]) == []
+
+    assert play(3, story).batches == []
+
+
+def test_who_has_gone_holds_up_nobody_and_is_written_all_the_same() -> None:
+    async def story(disk: Disk, commits: Commits[int, str]) -> None:
+        first = await begin(disk, commits)
+        gone, stays = (asyncio.create_task(commits.put([number])) for number in (2, 3))
+        await asyncio.sleep(0)
+        gone.cancel()
+        first.cancel()
+        disk.go_on.set()
+        assert await stays == ["wrote 3"]
+        assert await commits.put([4]) == ["wrote 4"]
+
+    assert play(100, story).batches == [[1], [2, 3], [4]]
+
+
+def test_a_write_that_fails_is_told_to_all_who_wait_for_it_and_to_nobody_else() -> None:
+    async def story(disk: Disk, commits: Commits[int, str]) -> None:
+        first = await begin(disk, commits)
+        others = [asyncio.create_task(commits.put([number])) for number in (12, 13, 14)]
+        await asyncio.sleep(0)
+        others[2].cancel()
+        disk.go_on.set()
+        assert await first == ["wrote 1"]
+        for one in others[:2]:
+            with pytest.raises(OSError, match="full"):
+                await one
+        assert await commits.put([15]) == ["wrote 15"]
+
+    play(100, story)
