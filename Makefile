@@ -38,6 +38,7 @@ faults: install
 	$(BIN)/python -m tests.faults.retries --clients 1000 --references 1000
 	$(BIN)/python -m tests.faults.gateway --rounds 20
 	$(BIN)/python -m tests.faults.races --appointments 2000
+	$(BIN)/python -m tests.faults.events --events 2000 --kills 12
 
 # Renews the locked versions.
 lock: install
