@@ -22,7 +22,7 @@ from .installation import Crew, Installation, Refusals, ahead, numbered, path
 
 LEADS = ["2h", "1h"]  # the first falls due while clients still hand in
 LOSES = 0.25  # of all answers
-EACH = 20  # references that each client hands in
+EACH = 10  # references that each client hands in
 PATIENCE = 120.0  # seconds
 
 

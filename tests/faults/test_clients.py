@@ -10,7 +10,7 @@ from .retries import run as retry
 
 @pytest.mark.timeout(180)
 def test_clients_that_try_again_after_lost_answers_cause_one_reminder_each() -> None:
-    result = retry(clients=20, references=50, seed=3)
+    result = retry(clients=20, references=50, each=20, seed=3)
     assert result.whole, result
     assert result.texts == 50
     assert result.lost > 50
