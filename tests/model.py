@@ -76,10 +76,10 @@ class Model:
             if out or not rejected:
                 old.ticket = old.ticket or ticket
                 return "unchanged"
-        if old and self._reminded(old, tag):
+        if old and self._out(old, tag, 1):
             old.ticket = old.ticket or ticket
             return "unchanged"
-        if old and any(row.state == "sending" for row in old.rows):
+        if old and (any(row.state == "sending" for row in old.rows) or self._out(old, tag, len(dues))):
             return "in_flight"
         version = old.version + 1 if old else 1
         rows = [Row(due, id_ + bytes([lead])) for lead, due in enumerate(dues)]
@@ -88,10 +88,10 @@ class Model:
         return "moved" if old else "added"
 
     @staticmethod
-    def _reminded(old: Appointment, tag: bytes) -> bool:
-        """Tell whether only the pointer is another one, and the last text is out."""
+    def _out(old: Appointment, tag: bytes, leads: int) -> bool:
+        """Tell whether only the pointer is another one, and the first of the last ``leads`` texts is out."""
         same = old.tag is not None and old.tag[8:] == tag[8:]
-        return same and old.rows[-1].state in {"sent", "unknown"} | ARRIVED
+        return same and leads <= len(old.rows) and old.rows[-leads].state in {"sent", "unknown"} | ARRIVED
 
     def cancel(self, id_: bytes) -> str:
         found = self.appointments.get(id_)

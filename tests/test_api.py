@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from practice import ahead, send
 
 from reminder_worker import api, apikeys, durability, reception, serving, store, web
 from reminder_worker.apikeys import Scope
+from reminder_worker.client import direct
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.gateway import GatewayKeys, Mode
@@ -126,6 +128,26 @@ def test_a_pointer_that_is_sealed_anew_reminds_nobody_again(desk: Desk, schedule
     elsewhere = desk.ask("PUT", path("A-1"), fields | {"pointer": desk.pointer(), "location": "13 rue des Lilas"})
     assert elsewhere.body == {"result": "moved"}
     assert len(schedule.take(0, capacity=10).wakes) == 1
+
+
+def test_a_pointer_that_is_sealed_anew_just_before_a_text_goes_out_reminds_nobody_twice(
+    desk: Desk, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was planned while that text was still to come, and handed in when it was out."""
+    fields = desk.fields(time=ahead(hours=24), leads=["24h", "2h"])
+
+    class Earlier(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) - timedelta(minutes=1)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as behind:
+        behind.setattr(direct, "datetime", Earlier)
+        assert desk.ask("PUT", path("A-1"), fields).status == 201
+        send(schedule)
+        assert desk.ask("PUT", path("A-1"), fields | {"pointer": desk.pointer()}).body["title"] == "in_flight"
+    assert desk.ask("PUT", path("A-1"), fields | {"pointer": desk.pointer()}).body == {"result": "moved"}
+    assert schedule.take(0, capacity=10).wakes == []
 
 
 def test_what_nobody_handed_in_is_missing(desk: Desk) -> None:

@@ -20,9 +20,11 @@ end
 local function worth_again(id, leads) return any(id, leads, 'rejected') and not OUT[state_of(id, leads - 1)] end
 
 -- Only the pointer was sealed anew, and the last text is out: it is the one that would go out at once, and so twice.
-local function reminded(id, leads, old_tag, tag)
-  return string.sub(old_tag, 9) == string.sub(tag, 9) and OUT[state_of(id, leads - 1)]
-end
+local function reminded(id, leads) return OUT[state_of(id, leads - 1)] end
+
+-- The first of those that are planned is out, and more are to come: it fell due since this was planned. (What is left
+-- to plan is the end of what was.) Planned again in a moment, it is left out, and the rest gets the new pointer.
+local function just_out(id, old_leads, leads) return leads <= old_leads and OUT[state_of(id, old_leads - leads)] end
 
 local function put(id, version, leads, left, tag, ticket, envelope, ...)
   redis.call('SET', appointment(id), struct.pack(HEAD, version, leads, left, tag, #ticket) .. ticket .. envelope, ...)
@@ -32,14 +34,15 @@ while i <= #ARGV do
   local id, tag, ticket, envelope, leads = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4])
   local version, old_leads, left, old_tag, old_ticket = head_of(id)
   local answer
+  local but_for_the_pointer = version and string.sub(old_tag, 9) == string.sub(tag, 9)
   local again = version and old_tag == tag and not worth_again(id, old_leads)
-  if again or (version and reminded(id, old_leads, old_tag, tag)) then
+  if again or (but_for_the_pointer and reminded(id, old_leads)) then
     answer = 'unchanged'
     if old_ticket == 0 and ticket ~= '' then  -- who wants to be told from now on hands in everything again
       local sealed = redis.call('GETRANGE', appointment(id), HEAD_BYTES, -1)
       put(id, version, old_leads, left, old_tag, ticket, sealed, 'KEEPTTL')
     end
-  elseif version and any(id, old_leads, 'sending') then
+  elseif version and (any(id, old_leads, 'sending') or (but_for_the_pointer and just_out(id, old_leads, leads))) then
     answer = 'in_flight'
   else
     answer = version and 'moved' or 'added'
