@@ -99,7 +99,7 @@ def check_worker(settings: Settings) -> Iterator[Finding]:
 def _check_platform(name: str, platform: Platform) -> Iterator[Finding]:
     from reminder_worker import opening  # noqa: PLC0415 - not for blind processes
 
-    where, secret = f"platforms.{name}", platform.resolver_secret_file
+    where = f"platforms.{name}"
     yield from try_to_load(where, partial(opening.load_signers, {name: platform.verify_key}))
     if not platform.countries:
         yield unsafe(
@@ -108,17 +108,24 @@ def _check_platform(name: str, platform: Platform) -> Iterator[Finding]:
             "stolen credentials could text the whole world at your cost",
             "list the countries whose numbers may be texted",
         )
-    yield from _check_files(where, platform.model_dump())
-    if secret is not None:
-        yield from try_to_load(f"{where}.resolver_url", partial(Secret.load, secret))
+    yield from _check_secret(f"{where}.resolver", platform.resolver_secret_file)
+
+
+def _check_secret(where: str, path: Path | None) -> Iterator[Finding]:
+    """Look at what we sign with, for one platform."""
+    if path is not None:
+        yield from check_private(f"{where}_secret_file: the file", path, "it lets them speak in your name")
+        yield from try_to_load(f"{where}_url", partial(Secret.load, path))
 
 
 def check_gateway(settings: Settings) -> Iterator[Finding]:
-    """Look at what only the gateway holds: its keys, and the hashes of those that platforms call with."""
+    """Look at what only the gateway holds: its keys, hashes of those that platforms call with, secrets of events."""
     from reminder_worker import apikeys, gateway  # noqa: PLC0415 - not for blind processes
 
     yield from check_private("the gateway's key", gateway.private_file(settings.keys), "it signs for all platforms")
     yield from try_to_load("the API keys", partial(apikeys.listed, settings.keys), _check_api_keys)
+    for name, platform in settings.platforms.items():
+        yield from _check_secret(f"platforms.{name}.events", platform.events_secret_file)
 
 
 def _check_api_keys(keys: list[Any]) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reminder_worker import providers, rehearsal
+from reminder_worker import providers
 from reminder_worker.answering import Answering
 from reminder_worker.contacts import Contacts
 from reminder_worker.delivery import Delivery
@@ -51,7 +51,7 @@ def assemble(
     tags, templates = Tags.load(chosen.keys), Templates.load(chosen.templates)
     optouts, receipts = OptOuts(schedule, tags, chosen.platforms), Receipts(schedule)
     carriers = Carriers(
-        {**found, rehearsal.NAME: Rehearsal()},  # type: ignore[abstract]  # the rest is as in Provider
+        {**found, providers.REHEARSAL: Rehearsal()},  # type: ignore[abstract]  # the rest is as in Provider
         allow_numbers=None if chosen.production else chosen.allow_numbers,
     )
     gate = _gate(chosen, schedule, tags, optouts)
@@ -64,7 +64,7 @@ def assemble(
         templates,
         carriers,
         delivery,
-        Delivery(schedule, carriers, Routes([], [rehearsal.NAME]), OpenGate(), optouts, receipts),
+        Delivery(schedule, carriers, Routes([], [providers.REHEARSAL]), OpenGate(), optouts, receipts),
         Reconciling(schedule, carriers, gate, delivery, resend_unknown=chosen.on_unknown == "resend"),
         Answering(schedule, keys, tags, optouts, carriers, templates),
     )

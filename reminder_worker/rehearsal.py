@@ -13,16 +13,15 @@ from reminder_worker.errors import Reason, Rejected, Throttled
 from reminder_worker.gate import Admission, Gate, Recipient
 from reminder_worker.job import State
 from reminder_worker.ledger import Claim, OpenAttempt
-from reminder_worker.providers import Capabilities, Provider, Receipt, Reply, Sent, Text
+from reminder_worker.providers import REHEARSAL, Capabilities, Provider, Receipt, Reply, Sent, Text
 
-NAME = "rehearsal"
 RECEIPT_AFTER = 0.5  # seconds
 
 
 class Rehearsal(Provider):
     """Accepts, refuses and reports by the number alone; keeps nothing."""
 
-    name = NAME
+    name = REHEARSAL
     capabilities = Capabilities(
         finds_by_reference=True,  # it never knows an attempt: one in doubt is played again
         receipt_carries_reference=True,

@@ -356,3 +356,22 @@ def test_a_gateway_whose_keys_others_can_read_or_that_end_soon_is_found(shop: Pa
     handed_over.chmod(0o644)
     assert [one.code for one in doctor.check_gateway(chosen)] == ["readable_by_others", "api_key_ends"]
     assert "readable_by_others" in [one.code for one in doctor.check_worker(chosen) if handed_over.name in one.what]
+
+
+TOLD = SAFE.replace(
+    'countries = ["FR"]',
+    'countries = ["FR"]\nevents_url = "https://booking.example/events"\nevents_secret_file = "resolver"',
+)
+
+
+def test_a_secret_of_events_is_the_gateway_s_to_look_at(shop: Path) -> None:
+    keys.new_gateway(shop / "keys")
+    make = {"mode": Mode.LIVE, "scopes": set(apikeys.Scope), "lasts": timedelta(days=365)}
+    apikeys.new("clinic", shop / "keys", now=datetime.now(UTC), **make)
+    assert list(doctor.check_gateway(read(with_secret(shop), TOLD))) == []
+    [found] = doctor.check_gateway(read(with_secret(shop, mode=0o640), TOLD))
+    assert found.code == "readable_by_others"
+    assert "platforms.clinic.events_secret_file" in found.what
+    [found] = doctor.check_gateway(read(with_secret(shop, "whsec_hunter2"), TOLD))
+    assert found.code == "unusable"
+    assert worker(with_secret(shop, "whsec_hunter2", 0o640), TOLD) == []

@@ -10,7 +10,7 @@ from desk import Desk, make_keys, new_key, opened
 from desk import settings as desk_settings
 from practice import ahead
 
-from reminder_worker import equipment, magic, rehearsal, store
+from reminder_worker import equipment, magic, providers, rehearsal, store
 from reminder_worker.encoding import from_text
 from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.job import State
@@ -144,7 +144,7 @@ def test_a_rehearsal_whose_worker_died_is_played_again(stage: Stage) -> None:
     stage.test.put("T-1", pointer=stage.test.pointer(f"tel:{magic.DELIVERED}"), time=ahead(hours=2), leads=["3h"])
     (wake,) = stage.schedule.take(0, capacity=1).wakes
     claim = stage.schedule.claim(wake)
-    stage.schedule.intend(claim, rehearsal.NAME, "r" * 39, lease=timedelta(0), template="x")
+    stage.schedule.intend(claim, providers.REHEARSAL, "r" * 39, lease=timedelta(0), template="x")
     for _ in range(2):
         for again in [*stage.schedule.sweep(0), *stage.schedule.take(0, capacity=1).wakes]:
             stage.worker.remind(again)

@@ -22,6 +22,7 @@ from reminder_worker.job import State
 from reminder_worker.webhooks import WebhookRequest, malformed
 
 ENTRY_POINTS = "reminder_worker.providers"
+REHEARSAL = "rehearsal"  # whom a test key's reminders are given to; a table of that name would reach nobody
 
 
 class Role(StrEnum):
@@ -182,8 +183,11 @@ class Table(Limits):
 def load(name: str, table: Mapping[str, Any], role: Role = Role.SEND) -> Provider:
     """Build the provider ``name`` from its settings table, with the secrets that ``role`` needs.
 
-    Raises SettingsError where no plug-in has that name, its package is missing, or its table or a secret is wrong.
+    Raises SettingsError where no plug-in has that name or it is taken, its package is missing, or its table or a
+    secret is wrong.
     """
+    if name == REHEARSAL:
+        raise SettingsError(f"providers.{name}: choose another name, and say with type which provider it is")
     found = tuple(entry_points(group=ENTRY_POINTS, name=str(table.get("type", name))))
     if not found:
         known = ", ".join(sorted(entry_points(group=ENTRY_POINTS).names))

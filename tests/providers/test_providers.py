@@ -31,6 +31,12 @@ def test_a_provider_is_found_by_its_type(tmp_path: Path) -> None:
     assert provider.name == "drafts"
 
 
+def test_the_name_of_what_a_test_key_is_played_to_is_taken(tmp_path: Path) -> None:
+    """Real reminders that were given to it would reach nobody, and count as delivered."""
+    with pytest.raises(SettingsError, match="choose another name"):
+        load("rehearsal", {"type": "outbox", "path": str(tmp_path / "outbox.jsonl")})
+
+
 def test_an_unknown_provider_is_told_which_there_are() -> None:
     with pytest.raises(SettingsError, match=r"providers\.carrier: no such provider; there are: .*outbox.*twilio"):
         load("carrier", {})
