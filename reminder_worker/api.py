@@ -24,6 +24,7 @@ from starlette.routing import Route
 
 from reminder_worker import job, serving, verdicts
 from reminder_worker.apikeys import ApiKeys, Caller, Scope
+from reminder_worker.background import running
 from reminder_worker.documents import read_object
 from reminder_worker.encoding import to_text
 from reminder_worker.errors import Reason, Refused, SettingsError, StoreUnavailable
@@ -79,7 +80,7 @@ class Api:
                 Route("/v1/keys", self.public_keys, methods=["GET"]),
                 Route("/openapi.json", self.openapi, methods=["GET"]),
             ],
-            *map(serving.running, beside),
+            *map(running, beside),
             *tasks,
         )
 

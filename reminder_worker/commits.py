@@ -41,11 +41,10 @@ class Commits(Generic[T, R]):
                 self._more.clear()
             try:
                 answers = await loop.run_in_executor(self._thread, self._write, [item for item, _ in batch])
+                for (_, future), answer in zip(batch, answers, strict=True):
+                    if not future.done():  # its client may have gone
+                        future.set_result(answer)
             except Exception as error:  # noqa: BLE001 - it belongs to those who wait
                 for _, future in batch:
-                    if not future.done():  # its client may have gone
-                        future.set_exception(error)
-            else:
-                for (_, future), answer in zip(batch, answers, strict=True):
                     if not future.done():
-                        future.set_result(answer)
+                        future.set_exception(error)

@@ -11,8 +11,7 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
 
 import h11
 import uvicorn
@@ -24,6 +23,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from reminder_worker.background import running
 from reminder_worker.errors import StoreUnavailable
 from reminder_worker.schedule import Schedule
 
@@ -127,16 +127,6 @@ class Process:
             with contextlib.suppress(StoreUnavailable):
                 await run_in_threadpool(self._schedule.beat, self.name)
             await asyncio.sleep(BEAT_EVERY)
-
-
-@contextlib.asynccontextmanager
-async def running(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Run something beside the requests."""
-    task = asyncio.create_task(work())
-    yield
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
 
 
 async def _explain(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's shape

@@ -101,3 +101,15 @@ def test_a_write_that_fails_is_told_to_all_who_wait_for_it_and_to_nobody_else() 
         assert await commits.put([15]) == ["wrote 15"]
 
     play(100, story)
+
+
+def test_a_write_that_answers_too_few_leaves_nobody_waiting() -> None:
+    async def story() -> None:
+        commits: Commits[int, str] = Commits(lambda items: ["wrote"] * (len(items) - 1), most=100)
+        writing = asyncio.create_task(commits.run())
+        with pytest.raises(ValueError, match="shorter"):
+            await asyncio.wait_for(commits.put([1, 2]), 20)
+        assert not writing.done()
+        writing.cancel()
+
+    asyncio.run(story())
