@@ -175,11 +175,11 @@ class Api:
         """Follow keys that are made, revoked or rotated; what cannot be read now is tried again."""
         while True:
             await asyncio.sleep(serving.BEAT_EVERY)
-            try:
-                await run_in_threadpool(self._keys.refresh)
-                await run_in_threadpool(self._reception.refresh)
-            except SettingsError:
-                log.error("keys_unreadable")  # noqa: TRY400 - there is nothing to trace
+            for refresh in (self._keys.refresh, self._reception.refresh):
+                try:
+                    await run_in_threadpool(refresh)
+                except SettingsError:
+                    log.error("keys_unreadable")  # noqa: TRY400 - there is nothing to trace
 
 
 def _bearer(request: Request) -> str:

@@ -116,13 +116,16 @@ class Line:
             self._threads.append(threading.Thread(target=self._run, name="events", daemon=True))
             self._threads[-1].start()
 
-    def stop(self) -> None:
-        """Finish what is being told, and leave the rest to others."""
+    def leave(self) -> None:
+        """Begin nothing more, and leave what waits here to others."""
         rest = self._drain()
         for _ in self._threads:
             self._waiting.put(None)
         with contextlib.suppress(StoreUnavailable):  # they come again when their leases have ended
             self._queue.settle([(event, timedelta()) for event in rest])
+
+    def close(self) -> None:
+        """Wait for what is being told, and hang up."""
         for thread in self._threads:
             thread.join(DEADLINE + 1)
         self._site.close()

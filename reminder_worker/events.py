@@ -54,7 +54,9 @@ class Dispatcher:
         if self._thread.is_alive():
             self._thread.join(2 * AWAY)
         for line in self.lines.values():
-            line.stop()
+            line.leave()
+        for line in self.lines.values():  # side by side: each may take as long as a call
+            line.close()
 
     def _run(self) -> None:
         pause = 0.0

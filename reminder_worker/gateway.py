@@ -24,8 +24,7 @@ from reminder_worker.encoding import pad, pae, to_text, unpad, unpae
 from reminder_worker.keyfiles import KEY_BYTES, Kind, key_from_file, read_key_file
 from reminder_worker.sealing import PlatformKeys, kid, make_id
 
-_SMALLEST, _LARGEST = 64, 1024  # bytes of a ticket's padded content, in powers of two
-_MAC = SecretBox.MACBYTES
+_SMALLEST = 64  # bytes of a ticket's padded content; twice, four times … that where a reference is long
 RECORD_TYPE = "reminder-record+jws"
 
 

@@ -626,6 +626,33 @@ def test_it_runs_until_it_is_stopped_and_leaves_the_rest_to_others(
     assert office.waiting == 0
 
 
+def test_platforms_that_hang_are_parted_from_side_by_side(
+    schedule: Schedule, clock: Clock, gateway: GatewayKeys, receiver: Receiver
+) -> None:
+    arrived, go_on = threading.Semaphore(0), threading.Event()
+
+    def slowly(_: Request) -> None:
+        arrived.release()
+        go_on.wait(5)
+
+    receiver.look = slowly
+    office = Office(schedule, clock, gateway, clinic=receiver.url, other=receiver.url)
+    for platform in ("clinic", "other"):
+        office.hand_in(*(f"A-{number}" for number in range(20)), platform=platform)
+    office.send()
+    office.dispatcher.start()
+    for _ in range(2 * THREADS):
+        assert arrived.acquire(timeout=5)
+    stopping = threading.Thread(target=office.dispatcher.stop)
+    stopping.start()
+    while any(line._waiting.qsize() > THREADS for line in office.dispatcher.lines.values()):  # both lists are empty
+        stopping.join(0.01)
+        assert stopping.is_alive()
+    go_on.set()
+    stopping.join()
+    assert len(receiver.accepted) == 2 * THREADS
+
+
 def test_a_store_that_is_away_is_waited_for(
     office: Office, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,9 +1,14 @@
+import json
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import desk
 import practice
+import pytest
 
+from reminder_worker import keys, serving
 from reminder_worker.apikeys import Caller, Scope
 from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.ledger import Entry
@@ -30,3 +35,18 @@ def test_keys_may_be_read_again_at_any_moment_of_a_call(schedule: Schedule, tmp_
     assert isinstance(reception.seal(caller, "A-1", fields), Entry)
     reception._clients = Interrupted(reception._clients)
     assert isinstance(reception.seal(caller, "A-1", fields), Entry)
+
+
+def test_the_worker_s_keys_are_read_again_although_the_api_keys_cannot_be(
+    schedule: Schedule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "BEAT_EVERY", 0.05)
+    folder = tmp_path / "keys"
+    desk.make_keys(folder)
+    with desk.opened(schedule, folder) as one:
+        (folder / "api-keys.json").write_text("[")
+        (folder / "worker.pub.json").write_text(keys.public(folder, datetime.now(UTC) - timedelta(weeks=1)))
+        wanted = json.loads((folder / "worker.pub.json").read_text())["envelope"]
+        until = time.monotonic() + 10
+        while one.ask("GET", "/v1/keys").body["envelope"] != wanted:
+            assert time.monotonic() < until
