@@ -43,7 +43,7 @@ class Entry:
     id: bytes
     tag: bytes  # 12 bytes: 8 equal for equal content, though every sealing differs; 4 for equal but for the pointer
     envelope: bytes = field(repr=False)
-    dues: tuple[datetime, ...]
+    dues: tuple[datetime | None, ...]  # of each lead, in the order in which they go out; None: it has passed
     ticket: bytes = field(default=b"", repr=False)  # whose appointment it is, sealed to the gateway; none: no events
 
 

@@ -213,7 +213,8 @@ def script(name: str) -> tuple[str, str]:
 
 
 def _flatten(entry: Entry) -> Iterable[Any]:
-    return entry.id, entry.tag, entry.ticket, entry.envelope, len(entry.dues), *map(to_ms, entry.dues)
+    dues = (-1 if due is None else to_ms(due) for due in entry.dues)
+    return entry.id, entry.tag, entry.ticket, entry.envelope, len(entry.dues), *dues
 
 
 def _wakes(flat: Sequence[Any]) -> list[Wake]:

@@ -35,6 +35,10 @@ class Row:
     answered: int = 0
     earlier: dict[str, str] = field(default_factory=dict)  # provider of each attempt before the last, by reference
 
+    @property
+    def open(self) -> bool:
+        return self.ended is None and self.state != "passed"
+
 
 @dataclass
 class Appointment:
@@ -48,7 +52,7 @@ class Appointment:
 
     @property
     def open(self) -> bool:
-        return any(row.ended is None for row in self.rows)
+        return any(row.open for row in self.rows)
 
 
 class Model:
@@ -70,28 +74,28 @@ class Model:
 
     def add(self, id_: bytes, tag: bytes, envelope: bytes, dues: list[int], ticket: bytes = b"") -> str:
         old = self.appointments.get(id_)
-        if old and old.tag == tag:
-            rejected, last = any(row.state == "rejected" for row in old.rows), old.rows[-1].state
-            out = last in {"sent", "unknown"} | ARRIVED
-            if out or not rejected:
-                old.ticket = old.ticket or ticket
-                return "unchanged"
-        if old and self._out(old, tag, 1):
+        same = old is not None and old.tag is not None and old.tag[8:] == tag[8:] and len(old.rows) == len(dues)
+        rows = [self._plan(old.rows[lead] if same else None, due, id_, lead) for lead, due in enumerate(dues)]
+        if old and (
+            not any(row.open for row in rows)
+            or (old.tag == tag and not any(row.state == "rejected" for row in old.rows))
+        ):
             old.ticket = old.ticket or ticket
             return "unchanged"
-        if old and (any(row.state == "sending" for row in old.rows) or self._out(old, tag, len(dues))):
+        if old and any(row.state == "sending" for row in old.rows):
             return "in_flight"
         version = old.version + 1 if old else 1
-        rows = [Row(due, id_ + bytes([lead])) for lead, due in enumerate(dues)]
         ticket = ticket or (old.ticket if old else b"")
         self.appointments[id_] = Appointment(version, tag, envelope, ticket, rows)
         return "moved" if old else "added"
 
-    @staticmethod
-    def _out(old: Appointment, tag: bytes, leads: int) -> bool:
-        """Tell whether only the pointer is another one, and the first of the last ``leads`` texts is out."""
-        same = old.tag is not None and old.tag[8:] == tag[8:]
-        return same and leads <= len(old.rows) and old.rows[-leads].state in {"sent", "unknown"} | ARRIVED
+    def _plan(self, old: Row | None, due: int, id_: bytes, lead: int) -> Row:
+        """Plan a lead anew; ``old`` is what became of it where nothing but the pointer is another one."""
+        if old and (old.state in {"sent", "unknown"} | ARRIVED or (due < 0 and not old.open)):
+            return old
+        if old and due < 0:
+            due = self.now
+        return Row(due, id_ + bytes([lead]), "passed" if due < 0 else "scheduled")
 
     def cancel(self, id_: bytes) -> str:
         found = self.appointments.get(id_)
@@ -104,7 +108,7 @@ class Model:
         if not found.open:
             return "ended"
         for row in found.rows:
-            if row.ended is None:
+            if row.open:
                 self._finish(row, "cancelled", "cancelled")
         found.tag = None
         return "cancelled"

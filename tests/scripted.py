@@ -26,7 +26,7 @@ from reminder_worker.providers import Capabilities, Limits, Provider, Sent, Text
 from reminder_worker.ratchet import Ratchet
 from reminder_worker.receipts import Receipts
 from reminder_worker.reconciling import Reconciling
-from reminder_worker.rehearsal import NAME, OpenGate, Rehearsal
+from reminder_worker.rehearsal import OpenGate, Rehearsal
 from reminder_worker.routes import Routes
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys
@@ -101,7 +101,9 @@ class Office:
         self.tags = Tags(bytes(range(32)))
         self.optouts = OptOuts(schedule, self.tags, ["clinic", "other"])
         self.receipts = Receipts(schedule)
-        self.carriers = Carriers({NAME: Rehearsal(), **dict(zip(names, carriers, strict=True))}, allow_numbers=allow)
+        self.carriers = Carriers(
+            {providers.REHEARSAL: Rehearsal(), **dict(zip(names, carriers, strict=True))}, allow_numbers=allow
+        )
         self.gate = Gate(
             schedule,
             self.tags,
@@ -112,7 +114,7 @@ class Office:
         )
         rest = Routes(list(routes), names), self.gate, self.optouts, self.receipts
         self.delivery = Delivery(schedule, self.carriers, *rest)
-        open_to_all = Routes([], [NAME]), OpenGate(), self.optouts, self.receipts
+        open_to_all = Routes([], [providers.REHEARSAL]), OpenGate(), self.optouts, self.receipts
         self.rehearsal = Delivery(schedule, self.carriers, *open_to_all)
         self.reconciling = Reconciling(schedule, self.carriers, self.gate, self.delivery, resend_unknown=resend)
 

@@ -145,9 +145,25 @@ def test_a_pointer_that_is_sealed_anew_just_before_a_text_goes_out_reminds_nobod
         behind.setattr(direct, "datetime", Earlier)
         assert desk.ask("PUT", path("A-1"), fields).status == 201
         send(schedule)
-        assert desk.ask("PUT", path("A-1"), fields | {"pointer": desk.pointer()}).body["title"] == "in_flight"
-    assert desk.ask("PUT", path("A-1"), fields | {"pointer": desk.pointer()}).body == {"result": "moved"}
+        assert desk.ask("PUT", path("A-1"), fields | {"pointer": desk.pointer()}).body == {"result": "moved"}
     assert schedule.take(0, capacity=10).wakes == []
+    assert [one["state"] for one in desk.get("A-1").body["reminders"]] == ["sent", "scheduled"]
+
+
+def test_what_was_sent_stays_on_record_when_the_rest_gets_another_pointer(desk: Desk, schedule: Schedule) -> None:
+    """And one that waits, though it has fallen due, still goes out."""
+    fields = desk.fields(time=ahead(hours=24, seconds=2), leads=["24h", "2h"])
+    desk.ask("PUT", path("A-1"), fields | {"leads": ["26h", "25h", "2h"]})
+    assert [(one["lead"], one["state"]) for one in desk.get("A-1").body["reminders"]] == [(2, "scheduled")]
+    desk.ask("PUT", path("A-2"), fields)
+    before = desk.get("A-2").body["reminders"]
+    time.sleep(2.1)
+    assert desk.ask("PUT", path("A-2"), fields | {"pointer": desk.pointer()}).body == {"result": "moved"}
+    send(schedule)
+    assert desk.ask("PUT", path("A-2"), fields | {"pointer": desk.pointer()}).body == {"result": "moved"}
+    after = desk.get("A-2").body["reminders"]
+    assert [(one["lead"], one["state"]) for one in after] == [(0, "sent"), (1, "scheduled")]
+    assert before[1]["due"] == after[1]["due"]
 
 
 def test_what_nobody_handed_in_is_missing(desk: Desk) -> None:

@@ -58,7 +58,7 @@ class Practice(RuleBasedStateMachine):
     def add(self, id_: bytes, leads: int) -> None:
         self.contents += 1
         dues = tuple(self.clock.now + timedelta(minutes=10 * (lead + 1)) for lead in range(leads))
-        entry = Entry(id_, self.contents.to_bytes(8, "big"), b"envelope", dues)
+        entry = Entry(id_, self.contents.to_bytes(12, "big"), b"envelope", dues)
         if self.schedule.add([entry]) != [Answer.IN_FLIGHT]:
             self.last[id_] = dues[-1] + USEFUL
 

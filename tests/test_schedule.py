@@ -45,9 +45,10 @@ class Desk:
     def __init__(self, schedule: Schedule, clock: Clock) -> None:
         self.schedule, self.clock = schedule, clock
 
-    def add(self, *dues: float, id_: bytes = ID, content: int = 1) -> Answer:
+    def add(self, *dues: float | None, id_: bytes = ID, content: int = 1) -> Answer:
         """Add an appointment whose reminders fall due so many seconds from now."""
-        moments = tuple(self.clock.now + timedelta(seconds=due) for due in dues or (0,))
+        given = dues or (0,)
+        moments = tuple(None if due is None else self.clock.now + timedelta(seconds=due) for due in given)
         return self.schedule.add([Entry(id_, bytes([content]) * 12, ENVELOPE, moments)])[0]
 
     def take(self, capacity: int = 100) -> list[Wake]:
@@ -343,7 +344,7 @@ def test_what_was_rejected_is_not_sent_again_where_the_last_text_went_out(desk: 
     assert desk.schedule.settle(claim.wake, forged, token=claim.token)
     desk.clock.forward(seconds=60)
     assert desk.schedule.settle(desk.open().wake, SENT, reference="ref-1")
-    assert desk.add(0) is Answer.UNCHANGED
+    assert desk.add(None, 0) is Answer.UNCHANGED
     assert not desk.take()
 
 

@@ -8,7 +8,7 @@ from reminder_worker.client.appointment import Appointment, uri_of
 from reminder_worker.encoding import Body
 from reminder_worker.errors import Reason, Refused
 from reminder_worker.ledger import Answer, Entry, Reminder
-from reminder_worker.plan import Lead, QuietHours, plan
+from reminder_worker.plan import Lead, QuietHours, plan, slots
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys
 
@@ -44,22 +44,16 @@ class Client:
         if disclosure.discloses(appointment.location):
             raise Refused(Reason.LOCATION_DISCLOSES, "location", "discloses a reason or a speciality")
         wanted = appointment.leads or self._leads
-        planned = plan(appointment.time, wanted, self._quiet, now)
+        ahead = {slot.lead: slot.due for slot in plan(appointment.time, wanted, self._quiet, now)}
         pointer, uri, language = self._point(appointment)
-        issued = int(now.timestamp())
-        body = Body(
-            job.to_time(appointment.time),
-            appointment.location,
-            pointer,
-            _texts(slot.lead for slot in planned),
-            issued,
-        )
-        # The fingerprint is of what was asked for: what is left to plan changes as time goes by.
-        asked = Body(body.time, body.location, pointer, _texts(wanted), issued)
+        when, leads = job.to_time(appointment.time), _texts(wanted)
+        body = Body(when, appointment.location, pointer, leads, int(now.timestamp()))
         id_ = sealing.make_id(self._platform, appointment.reference)
-        tag = sealing.content_tag(self._platform, id_, asked, uri=uri, language=language)
-        dues = tuple(slot.due for slot in planned)
-        return Entry(id_, tag, sealing.seal_envelope(self._worker, self._platform, id_, body, dues[-1]), dues)
+        tag = sealing.content_tag(self._platform, id_, body, uri=uri, language=language)
+        envelope = sealing.seal_envelope(self._worker, self._platform, id_, body, max(ahead.values()))
+        # Every lead has its number, also those that have passed: what is left to plan changes as time goes by.
+        every = slots(appointment.time, wanted, self._quiet)
+        return Entry(id_, tag, envelope, tuple(ahead.get(slot.lead) for slot in every))
 
     def _point(self, appointment: Appointment) -> tuple[bytes, str, str]:
         """Return the pointer, and what it was sealed from where that was here."""

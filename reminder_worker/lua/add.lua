@@ -1,6 +1,6 @@
 #!lua
 -- Adds appointments, or moves them. No allow-oom: a full store refuses before anything is written.
--- ARGV: keep_ms, then per appointment: id, tag, ticket (or ''), envelope, leads, due ms of each lead
+-- ARGV: keep_ms, then per appointment: id, tag, ticket (or ''), envelope, leads, due ms of each lead (-1: it has passed)
 -- Returns per appointment: what happened, version.
 
 local keep_ms, i, answers = ARGV[1], 2, {}
@@ -15,17 +15,6 @@ local function any(id, leads, state)
   end
 end
 
--- A rejected one is worth handing in again: it is sealed anew, to keys that open it perhaps. Not where the last
--- text is out: it is the one that would go out at once, and so twice.
-local function worth_again(id, leads) return any(id, leads, 'rejected') and not OUT[state_of(id, leads - 1)] end
-
--- Only the pointer was sealed anew, and the last text is out: it is the one that would go out at once, and so twice.
-local function reminded(id, leads) return OUT[state_of(id, leads - 1)] end
-
--- The first of those that are planned is out, and more are to come: it fell due since this was planned. (What is left
--- to plan is the end of what was.) Planned again in a moment, it is left out, and the rest gets the new pointer.
-local function just_out(id, old_leads, leads) return leads <= old_leads and OUT[state_of(id, old_leads - leads)] end
-
 local function put(id, version, leads, left, tag, ticket, envelope, ...)
   redis.call('SET', appointment(id), struct.pack(HEAD, version, leads, left, tag, #ticket) .. ticket .. envelope, ...)
 end
@@ -33,32 +22,46 @@ end
 while i <= #ARGV do
   local id, tag, ticket, envelope, leads = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4])
   local version, old_leads, left, old_tag, old_ticket = head_of(id)
+  local same_times = version and string.sub(old_tag, 9) == string.sub(tag, 9) and old_leads == leads
+
+  -- When each lead goes out. Where nothing but the pointer is another one, a text that is out is not sent again, and
+  -- one that waits still goes out, though it has fallen due since this was planned.
+  local due, planned = {}, 0
+  for lead = 0, leads - 1 do
+    local at = tonumber(ARGV[i + 5 + lead])
+    if same_times and at < 0 and has(left, 2 ^ lead) then at = now end
+    if at >= 0 and not (same_times and OUT[state_of(id, lead)]) then
+      due[lead], planned = at, planned + 2 ^ lead
+    end
+  end
+
   local answer
-  local but_for_the_pointer = version and string.sub(old_tag, 9) == string.sub(tag, 9)
-  local again = version and old_tag == tag and not worth_again(id, old_leads)
-  if again or (but_for_the_pointer and reminded(id, old_leads)) then
+  -- A rejected one is worth handing in again: it is sealed anew, to keys that open it perhaps.
+  if planned == 0 or (version and old_tag == tag and not any(id, old_leads, 'rejected')) then
     answer = 'unchanged'
     if old_ticket == 0 and ticket ~= '' then  -- who wants to be told from now on hands in everything again
       local sealed = redis.call('GETRANGE', appointment(id), HEAD_BYTES, -1)
       put(id, version, old_leads, left, old_tag, ticket, sealed, 'KEEPTTL')
     end
-  elseif version and (any(id, old_leads, 'sending') or (but_for_the_pointer and just_out(id, old_leads, leads))) then
+  elseif version and any(id, old_leads, 'sending') then
     answer = 'in_flight'
   else
     answer = version and 'moved' or 'added'
     for lead = 0, (old_leads or 0) - 1 do
-      unlist(id .. string.char(lead))
-      redis.call('DEL', reminder(id .. string.char(lead)))
+      if due[lead] or not same_times then
+        unlist(id .. string.char(lead))
+        redis.call('DEL', reminder(id .. string.char(lead)))
+      end
     end
     version = (version or 0) % 65535 + 1
     if ticket == '' then ticket = ticket_of(id, old_ticket or 0) end  -- events of before still need it
-    put(id, version, leads, 2 ^ leads - 1, tag, ticket, envelope)
-    for lead = 0, leads - 1 do
-      redis.call('ZADD', DUE, ARGV[i + 5 + lead], id .. string.char(lead))
+    put(id, version, leads, planned, tag, ticket, envelope)
+    for lead, at in pairs(due) do
+      redis.call('ZADD', DUE, at, id .. string.char(lead))
     end
   end
   answers[#answers + 1] = answer
-  answers[#answers + 1] = version
+  answers[#answers + 1] = version or 0
   i = i + 5 + leads
 end
 return answers
