@@ -77,6 +77,7 @@ class Api:
                 Route(f"{ROUTE}:batch", self._for("batch", self.add_batch), methods=["POST"]),
                 Route(one, self._by_method, methods=["GET", "PUT", "DELETE"]),
                 Route("/v1/test-pointers", self._for("read", self.test_pointers), methods=["GET"]),
+                Route("/v1/key", self.own_key, methods=["GET"]),
                 Route("/v1/keys", self.public_keys, methods=["GET"]),
                 Route("/openapi.json", self.openapi, methods=["GET"]),
             ],
@@ -98,7 +99,7 @@ class Api:
         if self._pressure.full:
             return verdicts.store_full()
         items = _items(await _read(request, BATCH_LIMIT))
-        wait = await self._reception.wait_for_turn(caller, Scope.ADD, len(items) - 1)
+        wait = await self._reception.wait_for_turn(caller, Scope.ADD, len(items))
         if wait:
             return verdicts.too_fast(wait)
         sealed = await run_in_threadpool(self._reception.seal_each, caller, items)
@@ -121,6 +122,11 @@ class Api:
     async def test_pointers(self, request: Request, caller: Caller) -> Response:  # noqa: ARG002 - as all others
         """Hand out pointers that reach nobody."""
         return verdicts.document(self._reception.test_pointers(caller))
+
+    async def own_key(self, request: Request) -> Response:
+        """Tell a caller what its key is, and until when."""
+        caller = self._keys.caller(_bearer(request), datetime.now(UTC))
+        return verdicts.unauthorised() if caller is None else verdicts.key(caller)
 
     async def public_keys(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's shape
         """Tell the keys that platforms seal to, and the one that verifies records."""
@@ -153,13 +159,13 @@ class Api:
             with self.budgets[kind].one_more() as room, self._share(kind, caller).one_more() as own_room:
                 if not room or not own_room:
                     return verdicts.busy()
-                return await self._try(request, caller, scope, handler)
+                return await self._try(request, caller, kind, handler)
 
         return handle
 
-    async def _try(self, request: Request, caller: Caller, scope: Scope, handler: Handler) -> Response:
-        try:
-            wait = await self._reception.wait_for_turn(caller, scope, 1)
+    async def _try(self, request: Request, caller: Caller, kind: str, handler: Handler) -> Response:
+        try:  # a batch is counted when it is known how large it is
+            wait = 0 if kind == "batch" else await self._reception.wait_for_turn(caller, kind, 1)
             return verdicts.too_fast(wait) if wait else await handler(request, caller)
         except Refused as refusal:
             return verdicts.refusal(refusal)

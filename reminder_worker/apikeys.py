@@ -19,7 +19,7 @@ import msgspec
 from reminder_worker.encoding import to_text
 from reminder_worker.errors import SettingsError
 from reminder_worker.gateway import Mode
-from reminder_worker.keyfiles import PRIVATE, create_file, replace_file
+from reminder_worker.keyfiles import PRIVATE, create_file, is_private, replace_file
 from reminder_worker.sealing import is_platform
 
 LIVE_AT_ONCE = 2  # of one platform and mode: the old one and the new one, while clients change over
@@ -54,6 +54,7 @@ class Caller:
     platform: str = field(repr=False)
     mode: Mode
     scopes: frozenset[Scope]
+    expires: datetime
 
 
 class ApiKeys:
@@ -82,7 +83,7 @@ class ApiKeys:
         known = self._keys.get(match[2]) if match else None
         if known is None or not hmac.compare_digest(known.hash, _hash(key)) or known.expires <= now:
             return None
-        return Caller(known.platform, known.mode, frozenset(known.scopes))
+        return Caller(known.platform, known.mode, frozenset(known.scopes), known.expires)
 
     @property
     def platforms(self) -> set[str]:
@@ -101,6 +102,10 @@ def new(platform: str, folder: Path, *, mode: Mode, scopes: Collection[Scope], l
         raise SettingsError(
             f"{platform}: has two {mode} keys already ({', '.join(same)}); run reminder-worker keys revoke NAME"
         )
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        raise SettingsError(f"{folder}: cannot be made") from None
     name = "".join(secrets.choice(_NAME_LETTERS) for _ in range(8))
     key = f"rwk_{mode}_{name}_{to_text(secrets.token_bytes(32))}"
     file = folder / f"{platform}.{mode}.{name}.apikey"
@@ -123,6 +128,8 @@ def read_key(path: Path) -> str:
         key = ""
     if not _KEY.fullmatch(key):
         raise SettingsError(f"{path}: should hold a key that reminder-worker keys new api made")
+    if not is_private(path):
+        raise SettingsError(f"{path}: can be read by others; run: chmod 600 {path}")
     return key
 
 

@@ -268,6 +268,8 @@ def _schedule(config: Path | None) -> Any:
     from reminder_worker.schedule import Schedule  # noqa: PLC0415
 
     chosen = settings.read(config)
+    if chosen.gateway is not None and chosen.store_url is None:
+        raise SettingsError("store_url: this machine reaches a gateway only; run this where the worker is")
     return Schedule.of(chosen, store.connect(store.resolve_url(chosen.store_url)))
 
 

@@ -53,7 +53,7 @@ def print_reminders(reminders: Iterable[Reminder]) -> None:
     table = _table("lead", "state", "due", "ended", "provider", "attempts", "reason", "reply")
     for one in reminders:
         row = one.state, _short(one.due), _short(one.ended), one.provider or "", str(one.attempts), one.reason or ""
-        table.add_row(str(one.lead + 1), *row, one.reply or "")
+        table.add_row(str(one.lead), *row, one.reply or "")
     console.print(table if table.row_count else "not known")
 
 

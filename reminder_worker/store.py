@@ -20,14 +20,18 @@ def connect(url: str, **options: Any) -> Client:
 
     Raises SettingsError for what is no URL of a store.
     """
-    retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=1.0), 5)
-    settings: dict[str, Any] = {"socket_timeout": SOCKET_TIMEOUT, "retry": retry, "health_check_interval": 30}
+    settings: dict[str, Any] = {"socket_timeout": SOCKET_TIMEOUT, "retry": retrying(5), "health_check_interval": 30}
     try:
         return redis.Redis.from_url(url, **settings | options)
     except ValueError:
         raise SettingsError(
             "store_url, queue_url: write them as redis://HOST:PORT/0, rediss://… or unix:///PATH"
         ) from None
+
+
+def retrying(times: int) -> Retry:
+    """Say how often a call is tried again after a lost connection."""
+    return Retry(ExponentialWithJitterBackoff(base=0.02, cap=1.0), times)
 
 
 def resolve_url(url: str | None) -> str:

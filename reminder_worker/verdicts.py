@@ -4,7 +4,10 @@ import json
 
 from starlette.responses import Response
 
+from reminder_worker.apikeys import Caller
 from reminder_worker.errors import Reason, Refused
+from reminder_worker.gateway import Mode
+from reminder_worker.history import to_text
 from reminder_worker.ledger import Answer
 from reminder_worker.serving import LATER, problem, problem_document
 
@@ -67,6 +70,12 @@ def busy() -> Response:
 def store_away() -> Response:
     """Tell that nothing is known to be stored: it has to be handed in again."""
     return problem(503, "store_away", "the store does not answer, or does not confirm", **LATER)
+
+
+def key(caller: Caller) -> Response:
+    """Tell what a key is."""
+    told = {"platform": caller.platform, "test": caller.mode is Mode.TEST, "scopes": sorted(caller.scopes)}
+    return document(told | {"expires": to_text(caller.expires)})
 
 
 def too_fast(wait: float) -> Response:

@@ -19,6 +19,8 @@ from reminder_worker.reception import Reception
 from reminder_worker.schedule import Schedule
 from reminder_worker.settings import Settings
 
+STORE_TIMEOUT = 2.5  # seconds; who calls is to be told soon that the store is away
+
 
 def build(chosen: Settings, schedule: Schedule) -> Starlette:
     """Load what this process may hold. Raises SettingsError."""
@@ -41,7 +43,7 @@ async def _telling(dispatcher: events.Dispatcher) -> AsyncIterator[None]:
 def run(chosen: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; what is under way is finished. Raises SettingsError."""
     logs.set_up()
-    client = store.connect(store.resolve_url(chosen.store_url))
+    client = store.connect(store.resolve_url(chosen.store_url), socket_timeout=STORE_TIMEOUT, retry=store.retrying(1))
     app = build(chosen, Schedule.of(chosen, client))
     doctor.warn(doctor.require(chosen, chain(doctor.check_store(client), doctor.check_gateway(chosen))))
     serving.run(app, host, port)

@@ -31,7 +31,9 @@ def desk(schedule: Schedule, folder: Path) -> Iterator[Desk]:
 
 
 def config(desk: Desk, here: Path, **changed: str) -> Path:
-    (here / "clinic.apikey").write_text(f"{desk.key}\n")
+    key = here / "clinic.apikey"
+    key.write_text(f"{desk.key}\n")
+    key.chmod(0o600)
     table = {
         "url": f"http://127.0.0.1:{desk.port}",
         "key_file": str(here / "clinic.apikey"),
@@ -87,6 +89,23 @@ def test_a_file_that_holds_no_key_is_said_so(desk: Desk, tmp_path: Path) -> None
     with pytest.raises(SettingsError, match=r"clinic\.apikey: should hold a key") as refusal:
         choose(read(there), None)
     assert "secret" not in str(refusal.value)
+
+
+def test_a_key_that_others_can_read_is_not_used(desk: Desk, tmp_path: Path) -> None:
+    there = config(desk, tmp_path)
+    (tmp_path / "clinic.apikey").chmod(0o644)
+    with pytest.raises(SettingsError, match="chmod 600"):
+        choose(read(there), None)
+
+
+def test_what_needs_the_store_says_so_on_a_platform_s_machine(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, said = run(capsys, monkeypatch, "status", "--config", str(config(desk, tmp_path)))
+    assert code == 2
+    assert "run this where the worker is" in said
+    assert not (tmp_path / ".reminder-worker").exists()
 
 
 def test_on_the_gateway_s_own_machine_its_keys_stand_for_a_platform_without_any(

@@ -130,6 +130,12 @@ def test_what_the_gateway_publishes_is_held_against_the_pinned_key(desk: Desk) -
     assert desk.get("A-1").status == 404
 
 
+def test_what_would_be_sealed_for_another_platform_is_not_handed_in(desk: Desk) -> None:
+    with pytest.raises(SettingsError, match=r"^platform: the key is another platform's"):
+        call(desk, platform="other").add([appointment("A-1")])
+    assert desk.get("A-1").status == 404
+
+
 @pytest.mark.parametrize("key", ["", "x", f"rwk_live_abcdefgh_{'A' * 43}"])
 def test_a_key_that_is_not_accepted_is_said_so(desk: Desk, key: str) -> None:
     with pytest.raises(SettingsError, match=r"^key: "):
@@ -182,7 +188,7 @@ def test_lost_answers_and_busy_gateways_are_called_again(
 def test_patience_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     impatient = call(desk, patience=0.0)
     monkeypatch.setattr(https.Site, "call", lambda *_, **__: https.Answer(503, {"Retry-After": "1"}, b""))
-    with pytest.raises(StoreUnavailable, match="running it again is safe"):
+    with pytest.raises(StoreUnavailable, match="does not answer, or is too busy"):
         impatient.cancel("A-1")
 
 

@@ -29,7 +29,7 @@ def test_keys_may_be_read_again_at_any_moment_of_a_call(schedule: Schedule, tmp_
             reception.refresh()  # as another thread may
             return found
 
-    caller = Caller("clinic", Mode.LIVE, frozenset(Scope))
+    caller = Caller("clinic", Mode.LIVE, frozenset(Scope), datetime.now(UTC))
     pointer = pointer_to_text(seal_pointer(reception.public, "clinic", "tel:+33612345678", "fr"))
     fields = {"time": practice.ahead(days=3), "location": "12 rue des Lilas", "pointer": pointer}
     assert isinstance(reception.seal(caller, "A-1", fields), Entry)

@@ -76,8 +76,8 @@ def test_a_document_is_one_document_and_a_line_one_line(capsys):
 def test_reminders_are_a_row_each(capsys):
     screen.print_reminders([SENT, WAITS])
     shown = rows(capsys.readouterr().out)
-    assert "1 sent 2027-03-01 09:00:00Z 2027-03-01 09:00:00Z twilio 2" in shown
-    assert "2 scheduled 2027-03-01 09:00:00Z 0 not_sent" in shown
+    assert "0 sent 2027-03-01 09:00:00Z 2027-03-01 09:00:00Z twilio 2" in shown
+    assert "1 scheduled 2027-03-01 09:00:00Z 0 not_sent" in shown
 
 
 def test_no_reminders_are_said_to_be_unknown(capsys):

@@ -1,5 +1,7 @@
 """How a command line stands in for a booking platform: as the settings on its machine say."""
 
+from typing import Any
+
 from reminder_worker import store
 from reminder_worker.apikeys import read_key
 from reminder_worker.client.direct import Client
@@ -8,6 +10,8 @@ from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys
 from reminder_worker.settings import Settings
+
+PATIENCE = 20.0  # seconds: somebody waits
 
 
 def choose(chosen: Settings, platform: str | None) -> Client | HttpClient:
@@ -18,7 +22,8 @@ def choose(chosen: Settings, platform: str | None) -> Client | HttpClient:
     if chosen.gateway is not None:
         way = chosen.gateway
         key = read_key(way.key_file)
-        return HttpClient(way.url, key, platform=way.platform, pinned=way.pinned, countries=way.countries)
+        options: dict[str, Any] = {"platform": way.platform, "pinned": way.pinned, "countries": way.countries}
+        return HttpClient(way.url, key, patience=PATIENCE, **options)
     name, tenant = chosen.platform(platform)
     own, worker_s = _keys(chosen, name), PublicKeys.load(chosen.keys / "worker.pub.json")
     return Client(

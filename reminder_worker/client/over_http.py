@@ -53,12 +53,14 @@ class HttpClient:
         self._pinned = pinned
         self._countries = countries
         self._patience = patience
+        self._is_ours = False
 
     def add(self, appointments: Iterable[Appointment]) -> list[Answer | Refused]:
         """Add appointments, or move those that changed; answers in their order, refusals among them.
 
         Raises StoreUnavailable when patience has ended, SettingsError for a key that is not accepted.
         """
+        self._check_platform()
         public = self.public_keys()
         items = [self._item(public, one) for one in appointments]
         good = [item for item in items if isinstance(item, dict)]
@@ -92,6 +94,14 @@ class HttpClient:
         if to_text(public.pointers[-1]) != self._pinned:
             raise SettingsError("pinned: the gateway publishes another pointer key; ask the worker's operator")
         return public
+
+    def _check_platform(self) -> None:
+        """Refuse another platform's key: what is sealed for one platform opens for no other. Raises as ``add``."""
+        if not self._is_ours:
+            _, document = self._call("GET", "/v1/key")
+            if document.get("platform") != self._platform:
+                raise SettingsError("platform: the key is another platform's; write the name that it was made for")
+            self._is_ours = True
 
     def _item(self, public: PublicKeys, appointment: Appointment) -> dict[str, Any] | Refused:
         """Write an appointment as the gateway takes it; its number is sealed."""
@@ -127,7 +137,7 @@ class HttpClient:
         try:
             return again(self._ask, method, path, content)
         except (NotSent, Ambiguous):
-            raise StoreUnavailable("the gateway does not answer, or is too busy; running it again is safe") from None
+            raise StoreUnavailable("the gateway does not answer, or is too busy.") from None
 
     def _ask(self, method: str, path: str, content: Any) -> tuple[Said, dict[str, Any]]:
         body = None if content is None else json.dumps(content).encode()
