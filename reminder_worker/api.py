@@ -36,7 +36,7 @@ from reminder_worker.serving import Budget
 
 BODY_LIMIT, BATCH_LIMIT = 16 * 1024, 1024 * 1024  # bytes
 MOST_REMINDERS = 500  # of one batch
-AT_ONCE = {"add": 256, "batch": 8, "cancel": 64, "read": 64}  # calls under way, of all platforms
+AT_ONCE = {"add": 256, "batch": 16, "cancel": 64, "read": 64}  # calls under way, of all platforms
 SHARE = 4  # what one platform may take of that: a quarter
 ROUTE = "/v1/reminders"
 
