@@ -21,7 +21,7 @@ from nacl.secret import SecretBox
 from nacl.signing import SigningKey
 
 from reminder_worker.encoding import pad, pae, to_text, unpad, unpae
-from reminder_worker.keyfiles import KEY_BYTES, Kind, key_from_file, read_key_file
+from reminder_worker.keyfiles import KEY_BYTES, Kind, is_kind, key_from_file, read_key_file
 from reminder_worker.sealing import PlatformKeys, kid, make_id
 
 _SMALLEST = 64  # bytes of a ticket's padded content; twice, four times … that where a reference is long
@@ -65,6 +65,13 @@ class GatewayKeys:
         """Return the keys that stand for a platform: the same reference is another appointment for each of them."""
         signing = self.live if mode is Mode.LIVE else self.test
         return PlatformKeys(name, signing, self._derive(pae(mode.encode(), name.encode()), b"rw-index"))
+
+    def signs_for(self, verify_key: Path) -> bool:
+        """Tell whether a worker opens what this gateway signs, where this is a platform's ``verify_key``."""
+        if not is_kind(verify_key, Kind.GATEWAY_VERIFY):
+            return False
+        live, test, _ = read_key_file(verify_key, Kind.GATEWAY_VERIFY, "live", "test", "records")
+        return [live, test] == [to_text(bytes(key.verify_key)) for key in (self.live, self.test)]
 
     def tag(self, kind: str, name: str) -> bytes:
         """Name something of a platform's in Redis, such as its rate limit, without naming the platform."""

@@ -161,8 +161,15 @@ def check_reference(reference: str) -> None:
         raise Refused(Reason.REFERENCE_INVALID, "reference", "must be more than one or two dots")
 
 
-def check(platforms: Mapping[str, Platform], called_by: set[str]) -> None:
-    """Refuse API keys for platforms that the settings do not know. Raises SettingsError."""
+def check(platforms: Mapping[str, Platform], called_by: set[str], gateway: GatewayKeys) -> None:
+    """Refuse API keys for platforms that the settings do not know, or let nobody speak for here. Raises SettingsError.
+
+    A verify key that is not on this machine is not looked at.
+    """
     unknown = sorted(called_by - platforms.keys())
     if unknown:
         raise SettingsError(f"platforms: add a table for {', '.join(unknown)}: there are API keys for them")
+    for name in sorted(called_by):
+        file = platforms[name].verify_key
+        if file.is_file() and not gateway.signs_for(file):
+            raise SettingsError(f"platforms.{name}.verify_key: name this gateway's: no worker would open what it takes")

@@ -8,8 +8,9 @@ import desk
 import practice
 import pytest
 
-from reminder_worker import keys, serving
+from reminder_worker import keys, serving, web
 from reminder_worker.apikeys import Caller, Scope
+from reminder_worker.errors import SettingsError
 from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.ledger import Entry
 from reminder_worker.reception import Reception
@@ -50,3 +51,18 @@ def test_the_worker_s_keys_are_read_again_although_the_api_keys_cannot_be(
         until = time.monotonic() + 10
         while one.ask("GET", "/v1/keys").body["envelope"] != wanted:
             assert time.monotonic() < until
+
+
+def test_who_could_not_sign_what_it_takes_does_not_start(schedule: Schedule, tmp_path: Path) -> None:
+    """Each reminder would be accepted, and rejected when it falls due."""
+    desk.make_keys(tmp_path / "keys")
+    keys.new_platform("clinic", tmp_path / "keys")
+    keys.new_gateway(tmp_path / "elsewhere")
+    desk.new_key(tmp_path / "keys")
+    chosen = desk.settings(tmp_path / "keys")
+    for wrong in (tmp_path / "keys" / "clinic.pub", tmp_path / "elsewhere" / "gateway.pub"):
+        tenant = chosen.platforms["clinic"].model_copy(update={"verify_key": wrong})
+        with pytest.raises(SettingsError, match=r"platforms\.clinic\.verify_key: name this gateway's"):
+            web.build(chosen.model_copy(update={"platforms": {"clinic": tenant}}), schedule)
+    absent = chosen.platforms["clinic"].model_copy(update={"verify_key": tmp_path / "on-the-worker-s-machine"})
+    assert web.build(chosen.model_copy(update={"platforms": {"clinic": absent}}), schedule)
