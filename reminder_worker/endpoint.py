@@ -18,7 +18,7 @@ from reminder_worker import answers
 from reminder_worker.errors import Ambiguous, NotSent, StoreUnavailable
 from reminder_worker.eventqueue import GIVEN_UP, TOLD, Event, EventQueue
 from reminder_worker.gateway import GatewayKeys, Mode, Ticket
-from reminder_worker.history import record_of, to_text
+from reminder_worker.history import record_of, in_utc
 from reminder_worker.https import Answer, Site
 from reminder_worker.signatures import Secret, sign
 
@@ -60,7 +60,7 @@ class Letter:
             **({"reply": event.what} if answered else {"state": event.what, "reason": event.reason}),
             "record": record,
         }
-        message = {"type": f"reminder.{event.what}", "timestamp": to_text(event.at), "data": data | test}
+        message = {"type": f"reminder.{event.what}", "timestamp": in_utc(event.at), "data": data | test}
         return json.dumps(message).encode()
 
 

@@ -19,14 +19,14 @@ def record_of(ticket: Ticket, reminders: Sequence[Reminder], now: datetime) -> d
         "platform": ticket.platform,
         "test": ticket.mode is Mode.TEST,
         "reference": ticket.reference,
-        "issued": to_text(now),
+        "issued": in_utc(now),
         "reminders": [
             {
                 "lead": one.lead,
                 "state": one.state,
-                "due": to_text(one.due),
-                "asked": to_text(one.asked),
-                "ended": to_text(one.ended),
+                "due": in_utc(one.due),
+                "asked": in_utc(one.asked),
+                "ended": in_utc(one.ended),
                 "template": one.template,
             }
             for one in reminders
@@ -34,6 +34,6 @@ def record_of(ticket: Ticket, reminders: Sequence[Reminder], now: datetime) -> d
     }
 
 
-def to_text(moment: datetime | None) -> str | None:
+def in_utc(moment: datetime | None) -> str | None:
     """Write a time as RFC 3339 has it, in UTC."""
     return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

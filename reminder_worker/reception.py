@@ -20,7 +20,7 @@ from reminder_worker.commits import Commits
 from reminder_worker.durability import confirm
 from reminder_worker.errors import Reason, Refused, SettingsError
 from reminder_worker.gateway import GatewayKeys, Ticket
-from reminder_worker.history import record_of, to_text
+from reminder_worker.history import record_of, in_utc
 from reminder_worker.ledger import Answer, Entry, Reminder
 from reminder_worker.schedule import BATCH, Schedule
 from reminder_worker.sealing import PublicKeys
@@ -146,8 +146,8 @@ def _told(reminder: Reminder) -> dict[str, object]:
     return {
         "lead": reminder.lead,
         "state": reminder.state,
-        "due": to_text(reminder.due),
-        "ended": to_text(reminder.ended),
+        "due": in_utc(reminder.due),
+        "ended": in_utc(reminder.ended),
         "attempts": reminder.attempts,
         "reason": reminder.reason,
         "failure_class": reminder.failure_class,

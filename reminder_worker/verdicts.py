@@ -7,7 +7,7 @@ from starlette.responses import Response
 from reminder_worker.apikeys import Caller
 from reminder_worker.errors import Reason, Refused
 from reminder_worker.gateway import Mode
-from reminder_worker.history import to_text
+from reminder_worker.history import in_utc
 from reminder_worker.ledger import Answer
 from reminder_worker.serving import LATER, problem, problem_document
 
@@ -75,7 +75,7 @@ def store_away() -> Response:
 def key(caller: Caller) -> Response:
     """Tell what a key is."""
     told = {"platform": caller.platform, "test": caller.mode is Mode.TEST, "scopes": sorted(caller.scopes)}
-    return document(told | {"expires": to_text(caller.expires)})
+    return document(told | {"expires": in_utc(caller.expires)})
 
 
 def too_fast(wait: float) -> Response:
