@@ -18,7 +18,7 @@ from reminder_worker import answers
 from reminder_worker.errors import Ambiguous, NotSent, StoreUnavailable
 from reminder_worker.eventqueue import GIVEN_UP, TOLD, Event, EventQueue
 from reminder_worker.gateway import GatewayKeys, Mode, Ticket
-from reminder_worker.history import record_of, in_utc
+from reminder_worker.history import in_utc, record_of
 from reminder_worker.https import Answer, Site
 from reminder_worker.signatures import Secret, sign
 

@@ -20,7 +20,7 @@ from reminder_worker.commits import Commits
 from reminder_worker.durability import confirm
 from reminder_worker.errors import Reason, Refused, SettingsError
 from reminder_worker.gateway import GatewayKeys, Ticket
-from reminder_worker.history import record_of, in_utc
+from reminder_worker.history import in_utc, record_of
 from reminder_worker.ledger import Answer, Entry, Reminder
 from reminder_worker.schedule import BATCH, Schedule
 from reminder_worker.sealing import PublicKeys
