@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,16 +11,15 @@ from typing import Any
 from urllib.parse import quote
 
 from practice import ahead
-from starlette.applications import Starlette
 
 from reminder_worker import apikeys, keys, web
 from reminder_worker.apikeys import Scope
 from reminder_worker.gateway import Mode
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys, pointer_to_text, seal_pointer
-from reminder_worker.serving import server
 from reminder_worker.settings import Settings
 from reminder_worker.tables import Platform
+from reminder_worker.testing.outcomes import serving
 
 PHONE = "+33612345678"
 PLACE = "12 rue des Lilas"
@@ -101,26 +99,10 @@ def settings(folder: Path, **changed: Any) -> Settings:
 
 
 @contextlib.contextmanager
-def running(app: Starlette) -> Iterator[int]:
-    """Serve in a thread; yield the port."""
-    serving = server(app, "127.0.0.1", 0)
-    thread = threading.Thread(target=serving.run)
-    thread.start()
-    try:
-        while not serving.started:
-            thread.join(0.01)
-            assert thread.is_alive()
-        yield serving.servers[0].sockets[0].getsockname()[1]
-    finally:
-        serving.should_exit = True
-        thread.join()
-
-
-@contextlib.contextmanager
 def opened(schedule: Schedule, folder: Path, **changed: Any) -> Iterator[Desk]:
     """Run a gateway with new keys, and yield a platform's way to it."""
     if not folder.exists():
         make_keys(folder)
     key = new_key(folder)
-    with running(web.build(settings(folder, **changed), schedule)) as port:
+    with serving(web.build(settings(folder, **changed), schedule)) as port:
         yield Desk(port, key, PublicKeys.load(folder / "worker.pub.json"))

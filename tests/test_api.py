@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from clock import Clock
-from desk import PHONE, PLACE, Desk, make_keys, new_key, opened, path, running, settings
+from desk import PHONE, PLACE, Desk, make_keys, new_key, opened, path, settings
 from hypothesis import HealthCheck, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
@@ -34,6 +34,7 @@ from reminder_worker.ledger import HEAD_BYTES, Durability
 from reminder_worker.opening import WorkerKeys, load_signers, open_envelope, open_pointer
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import make_id
+from reminder_worker.testing.outcomes import serving as running
 
 
 @pytest.fixture

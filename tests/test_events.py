@@ -768,7 +768,7 @@ def test_from_the_http_api_to_the_event_and_back(schedule: Schedule, receiver: R
     chosen = desk.settings(tmp_path / "keys", **where)
     arrived = threading.Event()
     receiver.look = lambda _: arrived.set()  # type: ignore[func-returns-value]
-    with desk.running(web.build(chosen, schedule)) as port:
+    with desk.serving(web.build(chosen, schedule)) as port:
         platform = desk.Desk(port, key, public)
         assert platform.put("A/1 ü", time=practice.ahead(hours=2), leads=["3h"]).status == 201
         practice.send(schedule)

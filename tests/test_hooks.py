@@ -92,7 +92,7 @@ def application(schedule: Schedule, tmp_path: Path) -> Hooks:
 
 @pytest.fixture
 def served(schedule: Schedule, application: Hooks) -> Iterator[Served]:
-    with serving(application) as port:
+    with serving(application.app()) as port:
         yield Served(schedule, port)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.applications import Starlette
 
 from reminder_worker import keys, store
 from reminder_worker.delivery import new_reference
@@ -87,9 +88,9 @@ class Office:
 
 
 @contextmanager
-def serving(hooks: Hooks) -> Iterator[int]:
-    """Run the hooks process' server in a thread."""
-    running = server(hooks.app(), "127.0.0.1", 0)
+def serving(app: Starlette) -> Iterator[int]:
+    """Serve in a thread, as the processes do; yield the port."""
+    running = server(app, "127.0.0.1", 0)
     thread = threading.Thread(target=running.run)
     thread.start()
     try:
@@ -122,7 +123,8 @@ class Outcomes(Case):
         inbox = Inbox(schedule, PublicKeys.load(tmp_path / "keys" / "worker.pub.json"))
         (tmp_path / "secrets").mkdir()
         for provider in self.build("http://127.0.0.1:1", tmp_path / "secrets", Role.HEAR):
-            with serving(Hooks(schedule, inbox, {provider.name: provider}, {provider.name: HOOKS})) as port:
+            hooks = Hooks(schedule, inbox, {provider.name: provider}, {provider.name: HOOKS})
+            with serving(hooks.app()) as port:
                 yield Office(schedule, provider, port)
         client.close()
 
