@@ -40,7 +40,7 @@ AT_ONCE = {"add": 256, "batch": 16, "cancel": 64, "read": 64}  # calls under way
 SHARE = 4  # what one platform may take of that: a quarter
 ROUTE = "/v1/reminders"
 
-_NOT_ENCODED = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_NOT_ENCODED = re.compile(rb"/|%(?![0-9A-Fa-f]{2})")
 
 log = logging.getLogger(__name__)
 
@@ -198,8 +198,8 @@ def _reference(request: Request) -> str:
     path, start = request.scope["raw_path"], f"{ROUTE}/".encode()
     if not path.startswith(start):  # it was spelt otherwise, and what follows cannot be told from it
         raise HTTPException(404)
-    if request.scope["query_string"] or _NOT_ENCODED.search(path):
-        raise Refused(Reason.REFERENCE_INVALID, "reference", "must be percent-encoded: write %3F for ? and %25 for %")
+    if request.scope["query_string"] or _NOT_ENCODED.search(path, len(start)):
+        raise Refused(Reason.REFERENCE_INVALID, "reference", "must be percent-encoded: %3F for ?, %2F for /, %25 for %")
     try:
         return unquote_to_bytes(path.removeprefix(start)).decode()
     except UnicodeDecodeError:

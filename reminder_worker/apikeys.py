@@ -85,10 +85,9 @@ class ApiKeys:
             return None
         return Caller(known.platform, known.mode, frozenset(known.scopes), known.expires)
 
-    @property
-    def platforms(self) -> set[str]:
-        """Whose keys there are."""
-        return {key.platform for key in self._keys.values()}
+    def platforms(self, now: datetime) -> set[str]:
+        """Say whose keys are valid."""
+        return {key.platform for key in self._keys.values() if key.expires > now}
 
 
 def new(platform: str, folder: Path, *, mode: Mode, scopes: Collection[Scope], lasts: timedelta, now: datetime) -> Path:

@@ -5,11 +5,14 @@ the other: jobs for a rehearsal are signed by a key of their own.
 """
 
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
+from queue import SimpleQueue
 
 from reminder_worker import magic
-from reminder_worker.errors import Reason, Rejected, Throttled
+from reminder_worker.errors import Reason, Rejected, StoreUnavailable, Throttled
 from reminder_worker.gate import Admission, Gate, Recipient
 from reminder_worker.job import State
 from reminder_worker.ledger import Claim, OpenAttempt
@@ -30,11 +33,21 @@ class Rehearsal(Provider):
     )
 
     def __init__(self) -> None:
-        self._hear: Callable[[Receipt | Reply], object] | None = None
+        self._later: SimpleQueue[tuple[float, Receipt]] = SimpleQueue()
+        self._heard = False
 
     def listen(self, hear: Callable[[Receipt | Reply], object]) -> None:
         """Report to ``hear``."""
-        self._hear = hear
+        self._heard = True
+        threading.Thread(target=self._report, args=(hear,), name="rehearsal", daemon=True).start()
+
+    def _report(self, hear: Callable[[Receipt | Reply], object]) -> None:
+        """Report a little later; what is lost with the process is one more thing that happens for real."""
+        while True:
+            at, receipt = self._later.get()
+            time.sleep(max(0.0, at - time.monotonic()))
+            with suppress(StoreUnavailable):
+                hear(receipt)
 
     def send(self, text: Text, *, deadline: float) -> Sent:  # noqa: ARG002 - it answers at once
         """Play the part that the number asks for."""
@@ -45,10 +58,8 @@ class Rehearsal(Provider):
         receipt = Receipt(text.reference, State.DELIVERED)
         if text.to == magic.UNDELIVERED:
             receipt = Receipt(text.reference, State.UNDELIVERED, reason=Reason.UNREACHABLE)
-        if self._hear is not None:
-            later = threading.Timer(RECEIPT_AFTER, self._hear, [receipt])
-            later.daemon = True  # a receipt that is lost with the process is one more thing that happens for real
-            later.start()
+        if self._heard:
+            self._later.put((time.monotonic() + RECEIPT_AFTER, receipt))
         return Sent(text.reference, text.segments)
 
     def find(self, reference: str) -> Sent | None:  # noqa: ARG002 - as above

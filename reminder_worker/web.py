@@ -5,6 +5,7 @@ With these it signs and seals; it can open neither a pointer nor a job, not even
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from itertools import chain
 
 from starlette.applications import Starlette
@@ -25,7 +26,7 @@ STORE_TIMEOUT = 2.5  # seconds; who calls is to be told soon that the store is a
 def build(chosen: Settings, schedule: Schedule) -> Starlette:
     """Load what this process may hold. Raises SettingsError."""
     api_keys, gateway = ApiKeys(chosen.keys), GatewayKeys.load(chosen.keys)
-    reception.check(chosen.platforms, api_keys.platforms, gateway)
+    reception.check(chosen.platforms, api_keys.platforms(datetime.now(UTC)), gateway)
     process = serving.Process("web", schedule)
     desk = Reception(schedule, gateway, chosen.keys / "worker.pub.json", chosen.platforms, process.name)
     dispatcher = events.Dispatcher(schedule, gateway, events.endpoints(chosen))

@@ -36,6 +36,11 @@ class Row:
     earlier: dict[str, str] = field(default_factory=dict)  # provider of each attempt before the last, by reference
 
     @property
+    def worth_it(self) -> bool:
+        """Tell whether the same may be handed in again."""
+        return self.state == "rejected" or (self.state == "cancelled" and self.reason == "contact_gone")
+
+    @property
     def open(self) -> bool:
         return self.ended is None and self.state != "passed"
 
@@ -77,8 +82,7 @@ class Model:
         same = old is not None and old.tag is not None and old.tag[8:] == tag[8:] and len(old.rows) == len(dues)
         rows = [self._plan(old.rows[lead] if same else None, due, id_, lead) for lead, due in enumerate(dues)]
         if old and (
-            not any(row.open for row in rows)
-            or (old.tag == tag and not any(row.state == "rejected" for row in old.rows))
+            not any(row.open for row in rows) or (old.tag == tag and not any(row.worth_it for row in old.rows))
         ):
             old.ticket = old.ticket or ticket
             return "unchanged"

@@ -67,7 +67,8 @@ def test_two_keys_of_a_kind_are_live_at_once_and_no_third(tmp_path):
     make(tmp_path, "other")
     known = ApiKeys(tmp_path)
     assert all(known.caller(key, NOW) for key in (first, second))
-    assert known.platforms == {"clinic", "other"}
+    assert known.platforms(NOW) == {"clinic", "other"}
+    assert known.platforms(NOW + timedelta(days=400)) == set()
 
 
 def test_a_key_that_has_ended_makes_room(tmp_path):

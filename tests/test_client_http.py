@@ -192,11 +192,18 @@ def test_patience_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         impatient.cancel("A-1")
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b""])
+@pytest.mark.parametrize(
+    "body",
+    [b"<html>", b"[]", b"", b"{}", b'{"reminders": [1], "results": []}', b'{"reminders": 1, "results": [{}, {}]}'],
+)
 def test_what_is_no_gateway_is_said_so(desk: Desk, monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+    client = call(desk)
+    client.add([])
     monkeypatch.setattr(https.Site, "call", lambda *_, **__: https.Answer(200, {}, body))
     with pytest.raises(SettingsError, match="there is no gateway there"):
-        call(desk).show("A-1")
+        client.show("A-1")
+    with pytest.raises(SettingsError, match="there is no gateway there"):
+        client._add([{}])
 
 
 def test_either_client_can_be_awaited(client_: HttpClient, schedule: Schedule, tmp_path: Path) -> None:

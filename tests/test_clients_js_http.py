@@ -266,7 +266,7 @@ def test_the_lines_of_the_readme_run(gateway, node):
     lines = re.findall(r"```js\n(.*?)```", text, re.DOTALL)[0]
     assert document()["pointer"][-1]["key"] in lines
     (node.folder / "keys").mkdir()
-    (node.folder / "keys/clinic.live.apikey").write_text(KEY + "\n")
+    (node.folder / "clinic.apikey").write_text(KEY + "\n")
     gateway.answer = lambda request, _: Response.of(document() if request.path == "/v1/keys" else {"result": "added"})
     assert node.run(lines.replace("https://reminders.example", gateway.url)) == ""
     assert [request.method for request in gateway.requests] == ["GET", "PUT", "DELETE"]

@@ -64,6 +64,7 @@ OUTCOMES = st.sampled_from(
         Outcome.final(State.FAILED, Reason.LANDLINE, FailureClass.PERMANENT),
         Outcome.final(State.EXPIRED, Reason.TOO_LATE, FailureClass.TEMPORARY),
         Outcome.final(State.REJECTED, Reason.DAMAGED, FailureClass.PERMANENT),
+        Outcome.final(State.CANCELLED, Reason.CONTACT_GONE, FailureClass.PERMANENT),
         Outcome.final(State.SUPPRESSED, Reason.OPTED_OUT, FailureClass.PERMANENT),
         Outcome.final(State.UNKNOWN, Reason.AMBIGUOUS, FailureClass.TECHNICAL),
     ]

@@ -9,11 +9,17 @@ local OUT = {sent = true, delivered = true, undelivered = true, unknown = true}
 
 local function state_of(id, lead) return redis.call('HGET', reminder(id .. string.char(lead)), 'state') end
 
-local function any(id, leads, state)
+local function any(id, leads, is)
   for lead = 0, leads - 1 do
-    if state_of(id, lead) == state then return true end
+    if is(unpack(redis.call('HMGET', reminder(id .. string.char(lead)), 'state', 'reason'))) then return true end
   end
 end
+
+local function is_sending(state) return state == 'sending' end
+
+-- Worth handing in again as it is: what did not open is sealed anew, to keys that open it perhaps; and a platform may
+-- have said by mistake that a contact is gone.
+local function is_worth_it(state, reason) return state == 'rejected' or (state == 'cancelled' and reason == 'contact_gone') end
 
 local function put(id, version, leads, left, tag, ticket, envelope, ...)
   redis.call('SET', appointment(id), struct.pack(HEAD, version, leads, left, tag, #ticket) .. ticket .. envelope, ...)
@@ -36,14 +42,13 @@ while i <= #ARGV do
   end
 
   local answer
-  -- A rejected one is worth handing in again: it is sealed anew, to keys that open it perhaps.
-  if planned == 0 or (version and old_tag == tag and not any(id, old_leads, 'rejected')) then
+  if planned == 0 or (version and old_tag == tag and not any(id, old_leads, is_worth_it)) then
     answer = 'unchanged'
     if old_ticket == 0 and ticket ~= '' then  -- who wants to be told from now on hands in everything again
       local sealed = redis.call('GETRANGE', appointment(id), HEAD_BYTES, -1)
       put(id, version, old_leads, left, old_tag, ticket, sealed, 'KEEPTTL')
     end
-  elseif version and any(id, old_leads, 'sending') then
+  elseif version and any(id, old_leads, is_sending) then
     answer = 'in_flight'
   else
     answer = version and 'moved' or 'added'
