@@ -37,7 +37,7 @@ from fake_twilio import FakeTwilio
 from scripted import PARIS, Keys, Practice, appointment
 
 from reminder_worker import broker as queue
-from reminder_worker import enqueue, job, providers, pulse, store, worker
+from reminder_worker import enqueue, job, providers, pulse, records, store, worker
 from reminder_worker.client import Appointment
 from reminder_worker.contacts import Contact
 from reminder_worker.delivery import Order
@@ -429,14 +429,16 @@ def test_a_refusal_repeats_nothing_of_what_it_refuses(
         b"\xff" + PHONE.encode(),
     ]
     refusals: list[BaseException] = []
-    refuse = enqueue._refuse
+    refuse = enqueue._Batch.refuse
 
-    def keep(counts: Any, number: int, refusal: Refused) -> None:
+    def keep(batch: Any, place: str, refusal: Refused) -> None:
         refusals.append(refusal)
-        refuse(counts, number, refusal)
+        refuse(batch, place, refusal)
 
-    monkeypatch.setattr(enqueue, "_refuse", keep)
-    counts = enqueue.run(stage.practice.client, io.BytesIO(b"\n".join(lines)), size=None)
+    monkeypatch.setattr(enqueue._Batch, "refuse", keep)
+    reader = records.read("jsonl", io.BytesIO(b"\n".join(lines)), records.Defaults())
+    counts = enqueue.run(stage.practice.client, reader)
+    assert len(refusals) == len(lines)
     stage.errors += refusals
     assert counts == {"refused": len(lines)}
     said = capsys.readouterr()
