@@ -69,7 +69,8 @@ class Reception:
         Raises StoreUnavailable.
         """
         rate = self._platforms[caller.platform].api_rate
-        tag = self.gateway.tag(f"{kind} {caller.mode}", caller.platform)
+        day = datetime.now(UTC).date()  # no two days' calls are to be brought together by who watches Redis
+        tag = self.gateway.tag(f"{kind} {caller.mode} {day}", caller.platform)
         words = tag, math.ceil(1e6 / rate), max(BURST * rate, SMALLEST_BURST), calls
         wait: int = await run_in_threadpool(self.schedule.run, "rate", 0, *words)
         return wait / 1000

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import time
 from datetime import UTC, datetime, timedelta
@@ -7,6 +8,7 @@ from typing import Any
 import desk
 import practice
 import pytest
+import time_machine
 
 from reminder_worker import keys, serving, web
 from reminder_worker.apikeys import Caller, Scope
@@ -36,6 +38,21 @@ def test_keys_may_be_read_again_at_any_moment_of_a_call(schedule: Schedule, tmp_
     assert isinstance(reception.seal(caller, "A-1", fields), Entry)
     reception._clients = Interrupted(reception._clients)
     assert isinstance(reception.seal(caller, "A-1", fields), Entry)
+
+
+def test_no_two_days_calls_of_a_platform_have_one_name_in_the_store(
+    schedule: Schedule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.make_keys(tmp_path)
+    platforms = desk.settings(tmp_path).platforms
+    reception = Reception(schedule, GatewayKeys.load(tmp_path), tmp_path / "worker.pub.json", platforms, "web/1")
+    caller = Caller("clinic", Mode.LIVE, frozenset(Scope), datetime.now(UTC))
+    named: list[bytes] = []
+    monkeypatch.setattr(schedule, "run", lambda _name, _shard, tag, *_: named.append(tag) or 0)
+    for day in (1, 1, 2):
+        with time_machine.travel(datetime(2027, 3, day, 12, tzinfo=UTC), tick=False):
+            assert asyncio.run(reception.wait_for_turn(caller, "add", 1)) == 0
+    assert named[0] == named[1] != named[2]
 
 
 def test_the_worker_s_keys_are_read_again_although_the_api_keys_cannot_be(

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Counts calls of a platform at the gateway (GCRA). Runs on shard 0.
--- Key: k:<tag> STRING when the calls so far will have been spread out evenly, microseconds
+-- Key: k:<tag> STRING (the tag changes every day) when the calls so far will have been spread out evenly, microseconds
 -- ARGV: tag, microseconds between calls, how many at once, how many now
 -- Returns ms to wait, 0 where they may be made. Said twice it counts twice: that is no harm.
 local key, gap, burst, cost = P .. 'k:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
