@@ -11,6 +11,7 @@ import pytest
 from redis.exceptions import ConnectionError as Away
 
 from reminder_worker import apikeys, doctor, keys, sealing, settings, store
+from reminder_worker.doctor import keyring
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import SettingsError
 from reminder_worker.findings import Finding, Grade
@@ -218,7 +219,7 @@ def test_a_provider_that_keeps_texts_or_reports_to_nobody_is_a_note(shop):
     assert codes(worker(shop, quiet)) == ["no_receipts"]
     assert codes(worker(shop, SAFE + 'redact = "off"\n')) == ["provider_keeps_texts"]
     assert codes(worker(shop, SAFE + 'redact = "after"\n')) == []
-    assert {one.grade for one in worker(shop, quiet)} == {doctor.Grade.NOTE}
+    assert {one.grade for one in worker(shop, quiet)} == {Grade.NOTE}
 
 
 @pytest.mark.parametrize("table", ["[providers.outbox]", '[providers.texts]\ntype = "outbox"'])
@@ -322,7 +323,7 @@ def test_files_that_nobody_may_open_are_a_finding(shop):
 def test_public_keys_that_soon_run_out_are_found(shop):
     folder = shop / "keys"
     public = PublicKeys.load(folder / "worker.pub.json")
-    last = sealing.week(datetime.now(UTC)) + doctor.FEWEST_WEEKS
+    last = sealing.week(datetime.now(UTC)) + keyring.FEWEST_WEEKS
     for end, found in ((last, []), (last - 1, ["keys_run_out"])):
         few = PublicKeys(public.pointers, {week: key for week, key in public.envelopes.items() if week <= end})
         (folder / "worker.pub.json").write_text(few.to_json())
@@ -336,7 +337,7 @@ def test_looking_forgets_no_key_whatever_the_clock_says(shop, monkeypatch):
     before = {path: path.read_bytes() for path in (shop / "keys").iterdir()}
     for weeks, found in ((20, []), (200, ["unusable", "keys_run_out"])):
         ahead = datetime.now(UTC) + timedelta(weeks=weeks)
-        monkeypatch.setattr(doctor, "datetime", SimpleNamespace(now=lambda _, ahead=ahead: ahead))
+        monkeypatch.setattr(keyring, "datetime", SimpleNamespace(now=lambda _, ahead=ahead: ahead))
         assert codes(worker(shop)) == found
     assert {path: path.read_bytes() for path in (shop / "keys").iterdir()} == before
 

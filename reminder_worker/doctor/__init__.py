@@ -1,0 +1,100 @@
+"""What is wrong with an installation, why it matters and how to mend it; production refuses to start with it.
+
+What a process may not hold is not looked at on its behalf: the scheduler's checks touch no key and no provider.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from reminder_worker.doctor.carriers import check_capabilities, check_table
+from reminder_worker.doctor.keyring import check_keys, check_secret
+from reminder_worker.doctor.stores import check_store
+from reminder_worker.errors import SettingsError
+from reminder_worker.findings import Finding, Grade, check_private, try_to_load, unsafe
+from reminder_worker.settings import Settings
+from reminder_worker.tables import Platform
+
+__all__ = ["check_gateway", "check_store", "check_worker", "require", "warn"]
+
+API_KEY_ENDS_SOON = timedelta(days=30)
+
+log = logging.getLogger(__name__)
+
+
+def check_worker(settings: Settings) -> Iterator[Finding]:
+    """Look at what only a worker holds: keys, platforms, templates, providers and their credentials."""
+    from reminder_worker import drafting, providers  # noqa: PLC0415 - not for blind processes
+
+    yield from check_keys(settings.keys)
+    for name, platform in settings.platforms.items():
+        yield from _check_platform(name, platform)
+    yield from try_to_load("templates", lambda: drafting.Templates.load(settings.templates))
+    for name, table in settings.provider_tables().items():
+        yield from try_to_load(
+            f"providers.{name}", partial(providers.load, name, table), partial(check_capabilities, name)
+        )
+        yield from check_table(name, table)
+    yield from _check_amounts(settings)
+
+
+def _check_platform(name: str, platform: Platform) -> Iterator[Finding]:
+    from reminder_worker import opening  # noqa: PLC0415 - not for blind processes
+
+    where = f"platforms.{name}"
+    yield from try_to_load(where, partial(opening.load_signers, {name: platform.verify_key}))
+    if not platform.countries:
+        yield unsafe(
+            "no_countries",
+            f"{where}.countries is empty",
+            "stolen credentials could text the whole world at your cost",
+            "list the countries whose numbers may be texted",
+        )
+    yield from check_secret(f"{where}.resolver", platform.resolver_secret_file)
+
+
+def _check_amounts(settings: Settings) -> Iterator[Finding]:
+    if not settings.platforms:
+        yield unsafe("no_platform", "there is no platform", "no job can be opened", "add a table [platforms.NAME]")
+    if not settings.providers:
+        yield unsafe("no_provider", "there is no provider", "nothing can be sent", "add a table [providers.twilio]")
+
+
+def check_gateway(settings: Settings) -> Iterator[Finding]:
+    """Look at what only the gateway holds: its keys, hashes of those that platforms call with, secrets of events."""
+    from reminder_worker import apikeys, gateway  # noqa: PLC0415 - not for blind processes
+
+    yield from check_private("the gateway's key", gateway.private_file(settings.keys), "it signs for all platforms")
+    yield from try_to_load("the API keys", partial(apikeys.listed, settings.keys), _check_api_keys)
+    for name, platform in settings.platforms.items():
+        yield from check_secret(f"platforms.{name}.events", platform.events_secret_file)
+
+
+def _check_api_keys(keys: list[Any]) -> Iterator[Finding]:
+    for key in keys:
+        if key.expires < datetime.now(UTC) + API_KEY_ENDS_SOON:
+            yield Finding(
+                Grade.NOTE,
+                "api_key_ends",
+                f"the API key {key.name} of {key.platform} ends on {key.expires:%Y-%m-%d}",
+                "its platform will be refused",
+                "run reminder-worker keys new api, hand the new key over, then revoke the old one",
+            )
+
+
+def require(settings: Settings, findings: Iterator[Finding]) -> list[Finding]:
+    """Return what was found; in production raise SettingsError for what is unsafe."""
+    found = list(findings)
+    unsafe = [f"{one.what}; {one.mend}" for one in found if one.grade is Grade.UNSAFE]
+    if settings.production and unsafe:
+        raise SettingsError("production would be unsafe: " + ". ".join(unsafe))
+    return found
+
+
+def warn(findings: Iterable[Finding]) -> None:
+    """Log what production would not start with."""
+    for one in findings:
+        if one.grade is Grade.UNSAFE:
+            log.warning("unsafe", extra={"reason": one.code})

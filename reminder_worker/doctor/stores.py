@@ -1,0 +1,65 @@
+"""What the store does with what it confirmed, and what its clock says."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from reminder_worker.findings import Finding, unsafe
+from reminder_worker.store import Client
+
+MOST_SKEW = 30.0  # seconds between this machine's clock and the store's
+OLDEST_SERVER = (7, 2)
+
+
+def check_store(client: Client) -> Iterator[Finding]:
+    """Look at what the store does with what it confirmed."""
+    try:
+        server, memory, persistence = client.info("server"), client.info("memory"), client.info("persistence")
+        seconds, micro = client.time()
+    except RedisError as error:
+        yield unsafe(
+            "store_away",
+            f"the store does not answer ({type(error).__name__})",
+            "nothing can be accepted or sent",
+            "start it, and check store_url",
+        )
+        return
+    yield from _check_server(server, memory, persistence)
+    skew = abs(datetime.now(UTC).timestamp() - (seconds + micro / 1e6))
+    if skew > MOST_SKEW:
+        yield unsafe(
+            "clocks_differ",
+            f"this machine's clock and the store's are {skew:.0f} seconds apart",
+            "reminders are planned by one and sent by the other",
+            "run a time service (chrony, systemd-timesyncd) on both",
+        )
+
+
+def _check_server(server: dict[str, Any], memory: dict[str, Any], persistence: dict[str, Any]) -> Iterator[Finding]:
+    version = server.get("valkey_version") or server.get("redis_version", "0.0")
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_SERVER:
+        yield unsafe("store_old", f"the store is version {version}", "scripts and WAITAOF need 7.2", "upgrade it")
+    if not persistence.get("aof_enabled"):
+        yield unsafe(
+            "no_append_only_file",
+            "the store keeps no append-only file",
+            "accepted reminders are lost when it restarts",
+            "set appendonly yes",
+        )
+    elif persistence.get("aof_last_write_status") != "ok":
+        yield unsafe(
+            "append_only_file_fails",
+            "the store cannot write its append-only file",
+            "new intents are lost",
+            "free its disk",
+        )
+    policy = memory.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        yield unsafe(
+            "store_evicts",
+            f"the store evicts keys ({policy})",
+            "a full store would drop reminders silently",
+            "set maxmemory-policy noeviction",
+        )
