@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from reminder_worker import disclosure, job, numbers, records, sealing
-from reminder_worker.client import Appointment, Client
+from reminder_worker import job, numbers, records, sealing
+from reminder_worker.client import Appointment, Client, HttpClient
 from reminder_worker.errors import Reason, Refused, SettingsError, StoreUnavailable
 from reminder_worker.ledger import Answer
 from reminder_worker.records import Cancelled, Defaults, Reader
@@ -33,8 +33,6 @@ def defaults(
         clock = None if zone is None else job.parse_time(f"2000-01-01T00:00:00Z[{zone}]").tzinfo
     except Refused as refusal:
         raise SettingsError(f"--{'location' if refusal.field == 'location' else 'zone'}: {refusal}") from None
-    if place is not None and disclosure.discloses(place):
-        raise SettingsError("--location: discloses a reason or a speciality")
     if language is not None and not sealing.is_address("tel:+33600000000", language):
         raise SettingsError("--language: write a tag such as fr or pt-BR")
     if country is not None and not numbers.is_country(country):
@@ -49,6 +47,7 @@ def hand_in(client: Client, file: Path, name: str, said: Defaults) -> tuple[Coun
 
     Raises SettingsError where it cannot be read, StoreUnavailable.
     """
+    _check_place(client, said)
     try:
         if str(file) == "-":
             reader = records.read(name, sys.stdin.buffer, said)
@@ -62,6 +61,16 @@ def hand_in(client: Client, file: Path, name: str, said: Defaults) -> tuple[Coun
             return run(client, reader, said, size=file.stat().st_size), str(reader.left)
     except OSError:
         raise SettingsError(f"{file}: cannot be read") from None
+
+
+def _check_place(client: Client | HttpClient, said: Defaults) -> None:
+    """Refuse at once what every record would be refused for; which places a gateway takes, only it knows."""
+    if said.location is None or isinstance(client, HttpClient):
+        return
+    try:
+        client.check_place(said.location)
+    except Refused as refusal:
+        raise SettingsError(f"--{refusal}") from None
 
 
 @dataclass

@@ -25,6 +25,8 @@ class Reason(StrEnum):
     LOCATION_INVALID = "location_invalid"  # empty, control characters, a link
     LOCATION_TOO_LONG = "location_too_long"
     LOCATION_DISCLOSES = "location_discloses"
+    LOCATION_NOT_LISTED = "location_not_listed"  # nobody has reviewed it
+    CATALOGUE_UNUSABLE = "catalogue_unusable"  # the file of reviewed places is missing, forged or older than it was
     LANGUAGE_UNKNOWN = "language_unknown"
     IN_FLIGHT = "in_flight"  # a provider is being called right now: ask again shortly
 

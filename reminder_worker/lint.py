@@ -27,19 +27,19 @@ def run(texts: Iterable[str], locations: Path | None, templates: Path | None) ->
     """Check everything that was given, in order. Raises SettingsError for what cannot be read."""
     yield from _labels(texts)
     if locations is not None:
-        yield from _labels(_lines(locations))
+        yield from _labels(lines(locations, "--locations"))
     if templates is not None:
-        yield from _templates(Templates.load(templates))
+        yield from check_templates(Templates.load(templates))
 
 
-def _lines(path: Path) -> Iterator[str]:
+def lines(path: Path, option: str) -> Iterator[str]:
     """Read a label a line; only a line feed ends one, for other breaks are what the lint is to find."""
     try:
         with path.open(encoding="utf-8-sig", newline="\n") as file:
             for line in file:
                 yield line.removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError):
-        raise SettingsError("--locations: cannot be read as UTF-8 text") from None
+        raise SettingsError(f"{option}: cannot be read as UTF-8 text") from None
 
 
 def _labels(labels: Iterable[str]) -> Iterator[Checked]:
@@ -48,7 +48,7 @@ def _labels(labels: Iterable[str]) -> Iterator[Checked]:
         yield Checked(line, found.rule if found else None, found.severity if found else None)
 
 
-def _templates(templates: Templates) -> Iterator[Checked]:
+def check_templates(templates: Templates) -> Iterator[Checked]:
     """Check the words of every language, and that its short texts fit one segment with a usual place."""
     checks = [
         (f"{language} {name}", disclosure.find(words))

@@ -1,0 +1,40 @@
+"""Names that a platform knows to tell too much: found as whole words in a row, however they are written; no I/O.
+
+They are matched like the stems of the lint: without accents, capitals, hyphens and look-alike letters.
+"""
+
+from collections.abc import Iterable
+
+from reminder_worker import folding
+
+FEWEST_LETTERS = 3  # a shorter name would hit half of all places
+_GLUED = 7  # letters from which on a name also counts when it is written as one word
+
+
+class Names:
+    """Some names, and whether a text holds one of them."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        rows = {tuple(_words(name)) for name in names}
+        self._rows = {f" {' '.join(row)} " for row in rows}
+        self._rows |= {f" {glued} " for row in rows if len(glued := "".join(row)) >= _GLUED}
+
+    def are_in(self, text: str) -> bool:
+        """Tell whether one of the names is in a text."""
+        if not self._rows:
+            return False
+        words = _words(text)
+        for reading in folding.other_readings(folding.chunks(folding.visible(text))):
+            words += ("", folding.fold(reading).letters)  # the empty word: no name reaches over it
+        row = f" {' '.join(words)} "
+        return any(name in row for name in self._rows)
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a text has enough letters to be looked for."""
+    return len("".join(_words(text))) >= FEWEST_LETTERS
+
+
+def _words(text: str) -> list[str]:
+    chunks = folding.chunks(folding.visible(text))
+    return [folding.fold(piece).letters for chunk in chunks for piece in chunk]
