@@ -1,12 +1,14 @@
-"""When the texts of one appointment go out: leads, quiet hours, and until when each is of use; no I/O.
+"""When the texts of one appointment go out: leads, quiet hours, a grid, and until when each is of use; no I/O.
 
-Whole days of a lead count on the wall clock of the appointment's zone, the rest is elapsed time.
+Whole days of a lead count on the wall clock of the appointment's zone, the rest is elapsed time. Due times stand in
+Redis in clear: on a grid they tell its operator, who may know the leads, in which cell an appointment lies and no more.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from reminder_worker.errors import Reason, Refused
 
@@ -15,7 +17,9 @@ MAX_LEAD = timedelta(days=30)
 MAX_LEADS = 8
 QUIET_MARGIN = timedelta(minutes=1)  # how long before quiet hours a moved text goes out
 QUIET_GRACE = timedelta(minutes=15)  # a text this little late is still sent when quiet hours have begun
+JITTER = 4  # which part of a cell the texts of that cell are spread over
 
+_MILLISECOND, _MINUTE, _HOUR = timedelta(milliseconds=1), timedelta(minutes=1), timedelta(hours=1)
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _LEAD = re.compile(r"([1-9]\d{0,7})([dhms])", re.ASCII)
 _CLOCK = r"((?:[01]\d|2[0-3]):[0-5]\d)"
@@ -109,6 +113,50 @@ class QuietHours:
 
 
 @dataclass(frozen=True, slots=True)
+class Grid:
+    """How coarse due times are: cells on the wall clock of the appointment, each an equal part of an hour."""
+
+    size: timedelta
+
+    @classmethod
+    def parse(cls, text: str) -> "Grid":
+        """Read ``15m`` or ``1h``. Raises ValueError."""
+        match = _LEAD.fullmatch(text)
+        size = timedelta(seconds=int(match[1]) * _UNITS[match[2]]) if match else timedelta()
+        if not _MINUTE <= size <= _HOUR or _HOUR % size or size % _MINUTE:
+            raise ValueError("write a part of an hour in whole minutes: 5m, 10m, 15m, 30m or 1h")
+        return cls(size)
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The grid of one appointment: its due times follow from its cell, leads, quiet hours and id, and nothing else."""
+
+    size: timedelta
+    id: bytes
+
+    @classmethod
+    def of(cls, grid: Grid | None, entry_id: bytes) -> "Cells | None":
+        """Return the grid as it holds for one appointment, where there is one."""
+        return None if grid is None else cls(grid.size, entry_id)
+
+    def start(self, appointment: datetime) -> datetime:
+        """Return where the appointment's cell begins on its wall clock; never after the appointment."""
+        local = appointment.astimezone(UTC).astimezone(appointment.tzinfo)  # of an hour that comes twice, the right one
+        past = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond) % self.size
+        return past_gap((local - past).replace(fold=local.fold)).astimezone(appointment.tzinfo)
+
+    def spread(self, due: datetime, lead: Lead, quiet: QuietHours | None, zone: tzinfo | None) -> datetime:
+        """Move a due time earlier by what follows from id and lead, so that a cell's texts do not go out at once."""
+        name = self.id + int(lead.length.total_seconds()).to_bytes(4, "big")
+        chance = int.from_bytes(hashlib.blake2b(name, digest_size=8, person=b"rw-jitter").digest(), "big")
+        span = self.size // JITTER // _MILLISECOND
+        moved = due - chance % span * _MILLISECOND
+        local = moved.astimezone(zone)
+        return min(quiet.after(local), due) if quiet and quiet.cover(local) else moved
+
+
+@dataclass(frozen=True, slots=True)
 class Slot:
     """One reminder's time: not before ``due``, not at or after ``expires``; both in UTC."""
 
@@ -117,25 +165,36 @@ class Slot:
     expires: datetime = field(repr=False)  # tells the appointment's time
 
 
-def slots(appointment: datetime, leads: Sequence[Lead], quiet: QuietHours | None) -> list[Slot]:
+def slots(
+    appointment: datetime, leads: Sequence[Lead], quiet: QuietHours | None, cells: Cells | None = None
+) -> list[Slot]:
     """Return a slot per lead, in the order in which they fall due.
 
-    That is the longest lead first, but for days that clocks made shorter. A slot may be empty where quiet hours
-    moved the next one onto it.
+    That is the longest lead first, but for days that clocks made shorter, and for leads closer than the grid. A slot
+    may be empty where quiet hours moved the next one onto it.
     """
-    timed = sorted((_due(appointment, lead, quiet), -lead.length) for lead in set(leads))
+    timed = sorted((_due(appointment, lead, quiet, cells), -lead.length) for lead in set(leads))
     last = appointment.astimezone(UTC) - EXPIRES_BEFORE
     ends = [*(due for due, _ in timed[1:]), last]
     return [Slot(Lead(-length), due, min(end, last)) for (due, length), end in zip(timed, ends, strict=True)]
 
 
-def _due(appointment: datetime, lead: Lead, quiet: QuietHours | None) -> datetime:
-    due = lead.before(appointment)
+def _due(appointment: datetime, lead: Lead, quiet: QuietHours | None, cells: Cells | None) -> datetime:
+    due = lead.before(cells.start(appointment) if cells else appointment)
+    if cells:
+        due = due.replace(second=0, microsecond=0)  # leads of seconds: not within the minute before quiet hours
     local = due.astimezone(appointment.tzinfo)
-    return quiet.before(local) if quiet and quiet.cover(local) else due
+    due = quiet.before(local) if quiet and quiet.cover(local) else due
+    return cells.spread(due, lead, quiet, appointment.tzinfo) if cells else due
 
 
-def plan(appointment: datetime, leads: Sequence[Lead], quiet: QuietHours | None, now: datetime) -> list[Slot]:
+def plan(
+    appointment: datetime,
+    leads: Sequence[Lead],
+    quiet: QuietHours | None,
+    now: datetime,
+    cells: Cells | None = None,
+) -> list[Slot]:
     """Return the slots still ahead at ``now``.
 
     A lead that has passed is left out while a later one is ahead; the last one goes out at once, as long as
@@ -146,7 +205,7 @@ def plan(appointment: datetime, leads: Sequence[Lead], quiet: QuietHours | None,
     now = now.astimezone(UTC)  # two times of one zone would be compared by their wall clocks
     if appointment <= now:
         raise Refused(Reason.TIME_PAST, "time", "the appointment is over")
-    useful = [slot for slot in slots(appointment, leads, quiet) if slot.due < slot.expires]
+    useful = [slot for slot in slots(appointment, leads, quiet, cells) if slot.due < slot.expires]
     ahead = [slot for slot in useful if slot.due > now]
     if ahead:
         return ahead

@@ -1,6 +1,7 @@
 # Any input may be read or refused; each test checks both.
 # ruff: noqa: PT017
 
+import hashlib
 import random
 from datetime import UTC, datetime, time, timedelta, timezone
 from functools import cache
@@ -14,8 +15,11 @@ from hypothesis import strategies as st
 from reminder_worker.errors import Reason, Refused
 from reminder_worker.plan import (
     EXPIRES_BEFORE,
+    JITTER,
     MAX_LEADS,
     QUIET_MARGIN,
+    Cells,
+    Grid,
     Lead,
     QuietHours,
     Slot,
@@ -67,6 +71,11 @@ CLOCKS = st.builds(time, st.integers(0, 23), st.sampled_from([0, 1, 15, 30, 59])
 QUIET = st.none() | st.builds(QuietHours, CLOCKS, CLOCKS).filter(lambda hours: hours.start != hours.end)
 LENGTHS = "24h 2h 48h 3d 7d 1h 26h 90m 30m 1410m 1425m 36h 720h 10m 45s 23h 12h"
 LEADS = st.sampled_from([Lead.parse(text) for text in LENGTHS.split()])
+SIZES = "1m 2m 3m 5m 6m 10m 12m 15m 20m 30m 60m 1h"
+GRIDS = st.sampled_from([Grid.parse(text) for text in SIZES.split()])
+CELLS = st.builds(Cells.of, GRIDS, st.binary(min_size=16, max_size=16))
+LORD_HOWE = ZoneInfo("Australia/Lord_Howe")  # its clocks change by half an hour
+HOURLY = Cells(HOUR, bytes(16))
 SOME_LEADS = st.lists(LEADS, min_size=1, max_size=MAX_LEADS)
 
 
@@ -223,14 +232,16 @@ def test_every_minute_around_every_change_of_clocks_is_the_first_valid_instant(n
 
 
 @settings(max_examples=400, deadline=None)
-@given(appointments(), SOME_LEADS, QUIET)
-@example(datetime(2011, 12, 31, 10, tzinfo=APIA), leads("24h", "12h"), None)
-@example(datetime(2011, 12, 31, 9, tzinfo=APIA), leads("24h", "2h"), NIGHT)
-@example(datetime(2027, 3, 29, 1, 50, tzinfo=PARIS), leads("1470m", "24h", "1425m"), None)
-@example(datetime(2027, 3, 28, 12, tzinfo=PARIS), leads("9h"), QuietHours.parse("03:00-02:00"))
-def test_slots_are_valid_ordered_before_the_appointment_and_wake_nobody(appointment, wanted, quiet):
+@given(appointments(), SOME_LEADS, QUIET, st.none() | CELLS)
+@example(datetime(2011, 12, 31, 10, tzinfo=APIA), leads("24h", "12h"), None, None)
+@example(datetime(2011, 12, 31, 9, tzinfo=APIA), leads("24h", "2h"), NIGHT, None)
+@example(datetime(2027, 3, 29, 1, 50, tzinfo=PARIS), leads("1470m", "24h", "1425m"), None, None)
+@example(datetime(2027, 3, 28, 12, tzinfo=PARIS), leads("9h"), QuietHours.parse("03:00-02:00"), None)
+@example(datetime(2027, 6, 2, 10, 5, tzinfo=PARIS), leads("2h"), NIGHT, HOURLY)
+@example(datetime(2027, 6, 2, 10, 5, tzinfo=PARIS), leads("12h", "45s"), NIGHT, HOURLY)
+def test_slots_are_valid_ordered_before_the_appointment_and_wake_nobody(appointment, wanted, quiet, cells):
     instant, zone = appointment.astimezone(UTC), appointment.tzinfo
-    all_slots = slots(appointment, wanted, quiet)
+    all_slots = slots(appointment, wanted, quiet, cells)
     assert sorted(slot.lead for slot in all_slots) == sorted(set(wanted))
     useful = [slot for slot in all_slots if slot.due < slot.expires]
     for slot in all_slots:
@@ -383,17 +394,17 @@ def test_the_number_of_leads_is_bounded():
 
 
 @settings(max_examples=300, deadline=None)
-@given(appointments(), SOME_LEADS, QUIET, st.integers(-60, 40 * 1440))
+@given(appointments(), SOME_LEADS, QUIET, st.integers(-60, 40 * 1440), st.none() | CELLS)
 def test_what_is_planned_is_ahead_of_now_of_use_and_found_again_from_its_leads_alone(
-    appointment, wanted, quiet, minutes
+    appointment, wanted, quiet, minutes, cells
 ):
     now = appointment.astimezone(UTC) - minutes * MINUTE
     try:
-        planned = plan(appointment, wanted, quiet, now)
+        planned = plan(appointment, wanted, quiet, now, cells)
     except Refused as error:
         assert error.reason is (Reason.NO_SLOT if minutes > 0 else Reason.TIME_PAST)
         return
-    again = slots(appointment, [slot.lead for slot in planned], quiet)
+    again = slots(appointment, [slot.lead for slot in planned], quiet, cells)
     assert [(slot.lead, slot.expires) for slot in again] == [(slot.lead, slot.expires) for slot in planned]
     for slot, signed in zip(planned, again, strict=True):
         assert now <= slot.due < slot.expires
@@ -404,3 +415,127 @@ def test_what_is_planned_is_ahead_of_now_of_use_and_found_again_from_its_leads_a
 def test_a_slot_does_not_tell_the_appointments_time():
     [slot] = slots(utc(2027, 6, 2, 12), leads("24h"), None)
     assert "expires" not in repr(slot)
+
+
+# On a grid.
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"), [("1m", 1), ("5m", 5), ("15m", 15), ("60m", 60), ("1h", 60), ("900s", 15)]
+)
+def test_a_grid_is_read(text, minutes):
+    assert Grid.parse(text).size == minutes * MINUTE
+
+
+@pytest.mark.parametrize("text", ["", "15", "0m", "-15m", "7m", "45m", "61m", "90m", "2h", "1d", "30s", "90s", "15m\n"])
+def test_what_is_no_equal_part_of_an_hour_is_no_grid(text):
+    with pytest.raises(ValueError) as caught:
+        Grid.parse(text)
+    assert str(caught.value) == "write a part of an hour in whole minutes: 5m, 10m, 15m, 30m or 1h"
+
+
+@st.composite
+def neighbours(draw):
+    """Two appointments of one cell, and that cell: the same hour of the same wall clock, the first or second time."""
+    one, cells = draw(appointments()), draw(CELLS)
+    start = cells.start(one).astimezone(UTC)
+    span = max(one.astimezone(UTC) - start, MINUTE) // MINUTE
+    other = (one.astimezone(UTC) - draw(st.integers(0, span)) * MINUTE).astimezone(one.tzinfo)
+    return one, other, cells
+
+
+@settings(max_examples=600, deadline=None)
+@given(neighbours(), SOME_LEADS, QUIET)
+def test_appointments_of_one_cell_fall_due_at_the_same_times(pair, wanted, quiet):
+    """So who knows cell, leads, quiet hours and id can tell no more of the appointment from when its texts are due."""
+    one, other, cells = pair
+    if cells.start(one) != cells.start(other):
+        return
+    assert [slot.due for slot in slots(one, wanted, quiet, cells)] == [
+        slot.due for slot in slots(other, wanted, quiet, cells)
+    ]
+
+
+@settings(max_examples=400, deadline=None)
+@given(appointments(), st.builds(Cells, GRIDS.map(lambda grid: grid.size), st.binary(min_size=16, max_size=16)))
+@example(datetime(2027, 4, 4, 1, 40, fold=1, tzinfo=LORD_HOWE), HOURLY)
+@example(datetime(2027, 10, 3, 2, 40, tzinfo=LORD_HOWE), HOURLY)
+@example(datetime(2027, 10, 3, 2, 31, tzinfo=LORD_HOWE), Cells(20 * MINUTE, bytes(16)))
+@example(datetime(2027, 10, 31, 2, 40, fold=1, tzinfo=PARIS), HOURLY)
+def test_a_cell_begins_on_the_wall_clock_and_not_after_its_appointment(appointment, cells):
+    start = cells.start(appointment)
+    instant = appointment.astimezone(UTC)
+    assert start.astimezone(UTC) <= instant < start.astimezone(UTC) + 2 * cells.size + HOUR
+    assert start.astimezone(UTC).astimezone(start.tzinfo) == start
+    assert cells.start(start) == start
+    wall = instant.astimezone(appointment.tzinfo).replace(tzinfo=None)
+    cut = timedelta(minutes=wall.minute, seconds=wall.second) % cells.size
+    if exists(wall - cut, appointment.tzinfo):
+        assert start.replace(tzinfo=None) == wall - cut
+        assert start.fold in {appointment.fold, 0}
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.datetimes(datetime(2026, 1, 1), datetime(2036, 1, 1)), LEADS, CELLS)  # noqa: DTZ001 - made aware below
+def test_a_text_is_early_by_less_than_a_cell_and_a_quarter(moment, lead, cells):
+    appointment = moment.replace(microsecond=0, tzinfo=UTC)
+    [exact], [coarse] = (slots(appointment, [lead], None, given) for given in (None, cells))
+    assert timedelta() <= exact.due - coarse.due < cells.size + cells.size / JITTER + MINUTE
+    assert cells.start(appointment) <= coarse.due + lead.length + cells.size / JITTER + MINUTE
+
+
+@settings(max_examples=400, deadline=None)
+@given(appointments(), LEADS, QUIET.filter(bool), CELLS)
+def test_only_a_text_whose_cell_begins_in_quiet_hours_goes_out_before_them(appointment, lead, quiet, cells):
+    [coarse] = slots(appointment, [lead], quiet, cells)
+    begins = lead.before(cells.start(appointment)).replace(second=0)
+    local = begins.astimezone(appointment.tzinfo)
+    if quiet.cover(local):
+        assert quiet.before(local) - cells.size / JITTER < coarse.due <= quiet.before(local) or (
+            quiet.cover((quiet.before(local) - cells.size / JITTER).astimezone(appointment.tzinfo))
+        )
+    else:
+        assert begins - cells.size / JITTER < coarse.due <= begins
+
+
+def test_a_grid_moves_no_text_of_the_morning_to_the_evening_before():
+    for number in range(50):
+        cells = Cells(HOUR, number.to_bytes(16, "big"))
+        [slot] = slots(datetime(2027, 6, 2, 10, 25, tzinfo=PARIS), leads("2h"), NIGHT, cells)
+        assert slot.due == datetime(2027, 6, 2, 8, tzinfo=PARIS)
+
+
+def test_texts_of_one_cell_are_spread_over_a_quarter_of_it_by_id_and_lead():
+    appointment, begins = utc(2027, 6, 2, 12, 40), utc(2027, 6, 2, 10)
+    grid = Grid.parse("1h")
+    every = [slots(appointment, leads("2h"), None, Cells.of(grid, n.to_bytes(16, "big")))[0].due for n in range(2000)]
+    shares = [
+        sum(begins - (part + 1) * 3 * MINUTE < due <= begins - part * 3 * MINUTE for due in every) for part in range(5)
+    ]
+    assert sum(shares) == len(every)
+    assert min(shares) > 300
+    far, near = slots(appointment, leads("3h", "2h"), None, HOURLY)
+    assert near.due - far.due != HOUR
+
+
+def test_the_jitter_is_what_the_format_says():
+    [slot] = slots(utc(2027, 6, 2, 12), leads("24h"), None, Cells(15 * MINUTE, bytes(range(16))))
+    digest = hashlib.blake2b(bytes(range(16)) + bytes([0, 1, 81, 128]), digest_size=8, person=b"rw-jitter").digest()
+    assert slot.due == utc(2027, 6, 1, 12) - int.from_bytes(digest, "big") % 225_000 * timedelta(milliseconds=1)
+
+
+def test_what_has_fallen_due_on_the_grid_goes_out_at_once_when_it_is_the_last():
+    appointment, cells = utc(2027, 6, 2, 12, 50), HOURLY
+    now = appointment - 2 * HOUR - 20 * MINUTE  # the text would be ahead without a grid
+    assert plan(appointment, leads("24h", "2h"), None, now, cells) == [
+        Slot(Lead.parse("2h"), now, appointment - EXPIRES_BEFORE)
+    ]
+    assert [
+        str(slot.lead) for slot in plan(appointment, leads("24h", "2h"), None, appointment - DAY - MINUTE, cells)
+    ] == ["2h"]
+
+
+def test_a_text_is_of_use_until_the_next_falls_due_on_the_grid_or_shortly_before_the_appointment():
+    appointment = utc(2027, 6, 2, 12, 50)
+    far, near = slots(appointment, leads("24h", "2h"), None, HOURLY)
+    assert (far.expires, near.expires) == (near.due, appointment - EXPIRES_BEFORE)
