@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,8 +63,10 @@ def worker(
     from reminder_worker import settings, store  # noqa: PLC0415
     from reminder_worker import worker as process  # noqa: PLC0415
 
+    from reminder_worker.confinement import confine  # noqa: PLC0415
     chosen = settings.read(config)
-    process.prepare(chosen, store.resolve_url(chosen.store_url))  # what is wrong is said here, once
+    confine()
+    process.prepare(chosen, store.url_of(chosen))  # what is wrong is said here, once
     if config is not None:
         os.environ[settings.CONFIG_VARIABLE] = str(config)
     counts = ["--processes", str(processes), "--threads", str(threads), "--skip-logging"]
@@ -79,13 +82,15 @@ def scheduler(config: Config = None) -> None:
     from reminder_worker import broker, doctor, logs, settings, store  # noqa: PLC0415
     from reminder_worker import scheduler as process  # noqa: PLC0415
     from reminder_worker.schedule import Schedule  # noqa: PLC0415
+    from reminder_worker.confinement import confine  # noqa: PLC0415
 
     logs.set_up()
+    confine()
     chosen = settings.read(config)
-    url = store.resolve_url(chosen.store_url)
+    url = store.url_of(chosen)
     client = store.connect(url)
-    doctor.warn(doctor.require(chosen, doctor.check_store(client)))
-    process.run(Schedule.of(chosen, client), broker.connect(store.queue_url(chosen.queue_url, url), []))
+    doctor.warn(doctor.require(chosen, chain(doctor.check_passwords(chosen), doctor.check_store(client))))
+    process.run(Schedule.of(chosen, client), broker.connect(store.queue_url_of(chosen, url), []))
 
 
 @app.command()
@@ -101,7 +106,9 @@ def web(
     from reminder_worker import settings  # noqa: PLC0415
     from reminder_worker import web as process  # noqa: PLC0415
 
+    from reminder_worker.confinement import confine  # noqa: PLC0415
     process.run(settings.read(config), host, port)
+    confine()
 
 
 @app.command()
@@ -117,7 +124,9 @@ def hooks(
     from reminder_worker import hooks as process  # noqa: PLC0415
     from reminder_worker import settings  # noqa: PLC0415
 
+    from reminder_worker.confinement import confine  # noqa: PLC0415
     process.run(settings.read(config), host, port)
+    confine()
 
 
 @app.command()
@@ -254,8 +263,9 @@ def doctor(config: Config = None) -> None:
     from reminder_worker.findings import Grade  # noqa: PLC0415
 
     chosen = settings.read(config)
-    client = store.connect(store.resolve_url(chosen.store_url))
-    found = [*checks.check_store(client), *checks.check_worker(chosen)]
+    client = store.connect(store.url_of(chosen))
+    found = [*checks.check_passwords(chosen), *checks.check_store(client), *checks.check_worker(chosen)]
+    found += checks.check_restored(chosen, client)
     if gateway.private_file(chosen.keys).exists():
         found += checks.check_gateway(chosen)
     screen.print_findings(found)
@@ -270,7 +280,7 @@ def _schedule(config: Path | None) -> Any:
     chosen = settings.read(config)
     if chosen.gateway is not None and chosen.store_url is None:
         raise SettingsError("store_url: this machine reaches a gateway only; run this where the worker is")
-    return Schedule.of(chosen, store.connect(store.resolve_url(chosen.store_url)))
+    return Schedule.of(chosen, store.connect(store.url_of(chosen)))
 
 
 def _client(platform: str | None, config: Path | None) -> Any:

@@ -74,7 +74,7 @@ def _open(config: Path | None) -> Any:
     from reminder_worker.schedule import Schedule  # noqa: PLC0415
 
     chosen = settings.read(config)
-    schedule = Schedule.of(chosen, store.connect(store.resolve_url(chosen.store_url)))
+    schedule = Schedule.of(chosen, store.connect(store.url_of(chosen)))
     return EventQueue(schedule), GatewayKeys.load(chosen.keys), chosen.platforms
 
 

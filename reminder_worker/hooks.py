@@ -7,6 +7,7 @@ settings, never against what a Host header says.
 
 import logging
 from collections.abc import Callable, Mapping
+from itertools import chain
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -119,6 +120,6 @@ def build(chosen: Settings, schedule: Schedule) -> Starlette:
 def run(chosen: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; what is under way is finished. Raises SettingsError."""
     logs.set_up()
-    client = store.connect(store.resolve_url(chosen.store_url))
-    doctor.warn(doctor.require(chosen, doctor.check_store(client)))
+    client = store.connect(store.url_of(chosen))
+    doctor.warn(doctor.require(chosen, chain(doctor.check_passwords(chosen), doctor.check_store(client))))
     serving.run(build(chosen, Schedule.of(chosen, client)), host, port)

@@ -66,8 +66,13 @@ def key_from_file(path: Path, text: str) -> bytes:
 
 
 def is_private(path: Path) -> bool:
-    """Tell whether nobody but its owner can use a file or folder."""
-    return path.stat().st_mode & 0o077 == 0
+    """Tell whether nobody but its owner can use a file or folder.
+
+    What systemd hands over as a credential is root's, with an ACL for the service; its mask shows as the group's bits.
+    """
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    handed_over = credentials is not None and path.resolve().is_relative_to(credentials)
+    return path.stat().st_mode & (0o007 if handed_over else 0o077) == 0
 
 
 def create_file(path: Path, text: str, mode: int) -> None:

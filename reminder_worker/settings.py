@@ -47,7 +47,9 @@ class Settings(BaseSettings):
 
     profile: Profile = Profile.DEV
     store_url: str | None = Field(default=None, repr=False)  # may hold a password
+    store_password_file: Path | None = None
     queue_url: str | None = Field(default=None, repr=False)
+    queue_password_file: Path | None = None
     keys: Path = Path("keys")
     templates: Path | None = None
     allow_numbers: list[Annotated[str, Field(pattern=r"^\+[1-9][0-9]{0,14}$")]] = Field(default=[], repr=False)

@@ -1,17 +1,24 @@
-"""Connections to Redis or Valkey by URL."""
+"""Connections to Redis or Valkey by URL.
+
+A password comes from a file of its own, so that no settings, no variable and no command line holds it; from here on
+it is in memory only, in a URL that nobody prints.
+"""
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from reminder_worker.errors import SettingsError
+from reminder_worker.settings import Settings
 
 Client = Any  # redis-py types its answers for sync and async, bytes and str at once
 
 SOCKET_TIMEOUT = 5.0  # seconds
+NO_URL = "store_url, queue_url: write them as redis://USER@HOST:PORT/0, rediss://… or unix://USER@/PATH"
 EMBEDDED_FOLDER = Path(".reminder-worker")
 
 
@@ -24,9 +31,7 @@ def connect(url: str, **options: Any) -> Client:
     try:
         return redis.Redis.from_url(url, **settings | options)
     except ValueError:
-        raise SettingsError(
-            "store_url, queue_url: write them as redis://HOST:PORT/0, rediss://… or unix:///PATH"
-        ) from None
+        raise SettingsError(NO_URL) from None
 
 
 def retrying(times: int) -> Retry:
@@ -43,8 +48,51 @@ def resolve_url(url: str | None) -> str:
     return embedded.shared(EMBEDDED_FOLDER.absolute())
 
 
+def url_of(settings: Settings) -> str:
+    """Return the URL of the settings' store, with the password of its file. Raises SettingsError."""
+    if settings.store_url is None and settings.store_password_file is not None:
+        raise SettingsError("store_password_file: needs a store_url")
+    return _with_password(resolve_url(settings.store_url), "store", settings.store_password_file)
+
+
+def queue_url_of(settings: Settings, store: str) -> str:
+    """Return the URL of the settings' queue; without one of its own it is on the store's server, as the same user."""
+    if settings.queue_url is None and settings.queue_password_file is not None:
+        raise SettingsError("queue_password_file: needs a queue_url")
+    return _with_password(queue_url(settings.queue_url, store), "queue", settings.queue_password_file)
+
+
+def has_password(url: str | None) -> bool:
+    """Tell whether a URL of the settings holds a password."""
+    return url is not None and (_split(url).password is not None or "password=" in _split(url).query)
+
+
+def _with_password(url: str, what: str, file: Path | None) -> str:
+    if file is None:
+        return url
+    if has_password(url):
+        raise SettingsError(f"{what}_url, {what}_password_file: one of them may hold the password")
+    try:
+        password = file.read_text("utf-8").strip()
+    except (OSError, ValueError):
+        password = ""
+    if not password:
+        raise SettingsError(f"{what}_password_file: {file} should hold a password")
+    parts = _split(url)
+    user, _, place = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}"))
+
+
+def _split(url: str) -> SplitResult:
+    """Take a URL apart. Raises SettingsError."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise SettingsError(NO_URL) from None
+
+
 def queue_url(queue: str | None, store: str) -> str:
-    """Return the queue's URL: by default the store's server, in a database of its own (dramatiq runs KEYS)."""
+    """Return the queue's URL: by default the store's server, in a database of its own."""
     if queue is not None:
         return queue
     if store.startswith("unix://"):

@@ -44,7 +44,8 @@ async def _telling(dispatcher: events.Dispatcher) -> AsyncIterator[None]:
 def run(chosen: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; what is under way is finished. Raises SettingsError."""
     logs.set_up()
-    client = store.connect(store.resolve_url(chosen.store_url), socket_timeout=STORE_TIMEOUT, retry=store.retrying(1))
+    client = store.connect(store.url_of(chosen), socket_timeout=STORE_TIMEOUT, retry=store.retrying(1))
     app = build(chosen, Schedule.of(chosen, client))
-    doctor.warn(doctor.require(chosen, chain(doctor.check_store(client), doctor.check_gateway(chosen))))
+    found = chain(doctor.check_passwords(chosen), doctor.check_store(client), doctor.check_gateway(chosen))
+    doctor.warn(doctor.require(chosen, found))
     serving.run(app, host, port)

@@ -12,7 +12,8 @@ from itertools import chain
 import dramatiq
 
 from reminder_worker import broker as queue
-from reminder_worker import disclosure, doctor, equipment, job, logs, magic, settings, store
+from reminder_worker import doctor, equipment, job, logs, magic, settings, store
+from reminder_worker.confinement import confine
 from reminder_worker.contacts import Contact
 from reminder_worker.delivery import Order, postponed, refused
 from reminder_worker.drafting import Draft
@@ -170,12 +171,12 @@ def setup() -> None:
 
 
 def _set_up(chosen: Settings) -> None:
-    url = store.resolve_url(chosen.store_url)
+    url = store.url_of(chosen)
     worker, found = prepare(chosen, url)
     doctor.warn(found)
     worker.listen(PublicKeys.load(chosen.keys / "worker.pub.json"))
     pulse = Pulse(worker.beat, [worker.answer, worker.forget], worker.close)
-    broker = queue.connect(store.queue_url(chosen.queue_url, url), [pulse])
+    broker = queue.connect(store.queue_url_of(chosen, url), [pulse])
 
     def remind(id: str, lead: int, version: int) -> None:  # noqa: A002 - the message's own names
         worker.remind(queue.read(id, lead, version))
@@ -184,9 +185,11 @@ def _set_up(chosen: Settings) -> None:
     dramatiq.set_broker(broker)
 
 
+    confine()
 def prepare(chosen: Settings, url: str) -> tuple[Worker, list[Finding]]:
     """Check everything and load what only a worker may hold. Raises SettingsError."""
     client = store.connect(url)
-    found = doctor.require(chosen, chain(doctor.check_store(client), doctor.check_worker(chosen)))
+    checks = doctor.check_passwords(chosen), doctor.check_store(client), doctor.check_worker(chosen)
+    found = doctor.require(chosen, chain(*checks))
     schedule = Schedule.of(chosen, client)
     return Worker(schedule, equipment.load(chosen, schedule)), found

@@ -125,6 +125,28 @@ def test_a_store_that_does_not_answer_is_one_finding_without_its_words():
 
 
 # What a worker holds.
+def test_a_password_in_a_url_is_unsafe_and_not_repeated(shop):
+    for what in ("store", "queue"):
+        [found] = doctor.check_passwords(read(shop, f'{what}_url = "redis://web:hunter2@store.example/0"'))
+        assert (found.grade, found.code) == (Grade.UNSAFE, "password_in_url")
+        assert f"{what}_password_file" in found.mend
+        assert "hunter2" not in f"{found}"
+
+
+def test_a_password_in_a_file_is_safe_where_nobody_else_reads_it(shop):
+    text = """
+    store_url = "redis://web@store.example/0"
+    store_password_file = "password"
+    queue_url = "redis://web@queue.example/0"
+    queue_password_file = "password"
+    """
+    (shop / "password").write_text("hunter2")
+    (shop / "password").chmod(0o600)
+    assert list(doctor.check_passwords(read(shop, text))) == []
+    (shop / "password").chmod(0o640)
+    assert codes(doctor.check_passwords(read(shop, text))) == ["readable_by_others"] * 2
+
+
 
 
 def test_a_safe_installation_is_found_safe(shop):

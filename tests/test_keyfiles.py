@@ -82,6 +82,25 @@ def test_any_right_of_others_is_too_much(tmp_path, mode):
     assert not is_private(path)
 
 
+def test_a_credential_of_systemd_is_private_though_its_acl_shows_as_the_group_s(tmp_path, monkeypatch):
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "keys").mkdir()
+    credential, link, elsewhere = (
+        tmp_path / "credentials" / "gateway.key",
+        tmp_path / "keys" / "gateway.key",
+        tmp_path / "keys" / "other.key",
+    )
+    for path in (credential, elsewhere):
+        path.touch()
+        path.chmod(0o440)
+    link.symlink_to(credential)
+    assert not any(map(is_private, (credential, link, elsewhere)))
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    assert [is_private(path) for path in (credential, link, elsewhere)] == [True, True, False]
+    credential.chmod(0o444)
+    assert not is_private(link)
+
+
 def test_a_replacement_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "a"
     replace_file(path, "old", PRIVATE)

@@ -30,8 +30,8 @@ LAYERS = [
         """sealing gateway apikeys opening ratchet keyfiles findings schedule store broker embedded optouts notes
         commits durability pressure eventqueue history""",
         """ledger job plan disclosure errors metrics settings tables logs numbers https encoding folding lifeline
-        stems words segments records dates clocks answers webhooks documents signatures addresses timeliness magic
-        background""",
+        stems names words segments records dates clocks answers webhooks documents signatures addresses timeliness magic
+        background confinement""",
     )
 ]
 LONGEST_MODULE, LONGEST_FUNCTION = 250, 30  # lines

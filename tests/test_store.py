@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+from redis.connection import parse_url
 
 from reminder_worker import embedded, store
+from reminder_worker.errors import SettingsError
+from reminder_worker.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -42,3 +45,80 @@ def test_a_client_tries_again_after_a_lost_connection_and_does_not_wait_forever(
         assert settings["retry"].get_retries() == 5
         assert settings["socket_timeout"] == store.SOCKET_TIMEOUT
         assert settings["client_name"] == "a-test"
+
+
+# Passwords are in files.
+
+PASSWORD = "p@ss:w/rd %?#é"
+
+
+@pytest.fixture
+def password(tmp_path: Path) -> Path:
+    file = tmp_path / "password"
+    file.write_text(f"{PASSWORD}\n")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("url", "user"),
+    [
+        ("redis://web@store.example:7000/3", "web"),
+        ("redis://store.example", None),
+        ("rediss://web@store.example/0?ssl_ca_certs=/a", "web"),
+        ("unix://web@/run/valkey.sock?db=0", "web"),
+        ("unix:///run/valkey.sock", None),
+    ],
+)
+def test_a_password_comes_from_its_file(url: str, user: str | None, password: Path) -> None:
+    settings = Settings(store_url=url, store_password_file=password)
+    store_url = store.url_of(settings)
+    for one, database in ((store_url, None), (store.queue_url_of(settings, store_url), 1)):
+        read = parse_url(one)
+        assert (read.pop("username", None) or None, read.pop("password")) == (user, PASSWORD)
+        wanted = parse_url(url) | ({} if database is None else {"db": 1})
+        wanted.pop("username", None)
+        wanted.pop("ssl_ca_certs", None) if database else None
+        assert read == wanted
+
+
+def test_a_queue_elsewhere_has_a_password_of_its_own_and_never_the_store_s(password: Path) -> None:
+    settings = Settings(
+        store_url="redis://a@one.example", store_password_file=password, queue_url="redis://b@two.example/4"
+    )
+    assert store.queue_url_of(settings, store.url_of(settings)) == "redis://b@two.example/4"
+    own = settings.model_copy(update={"queue_password_file": password})
+    read = parse_url(store.queue_url_of(own, store.url_of(own)))
+    assert (read["username"], read["password"], read["host"], read["db"]) == ("b", PASSWORD, "two.example", 4)
+
+
+@pytest.mark.parametrize("url", ["redis://a:hunter2@one.example", "redis://one.example?password=hunter2"])
+def test_a_password_in_two_places_is_refused_and_not_shown(url: str, password: Path) -> None:
+    for settings in (
+        Settings(store_url=url, store_password_file=password),
+        Settings(queue_url=url, queue_password_file=password),
+    ):
+        with pytest.raises(SettingsError, match="one of them may hold the password") as caught:
+            store.queue_url_of(settings, "redis://x") if settings.queue_url else store.url_of(settings)
+        assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff", None])
+def test_a_file_without_a_password_is_refused(content: bytes | None, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SettingsError, match=r"^store_password_file: .* should hold a password$"):
+        store.url_of(Settings(store_url="redis://one.example", store_password_file=file))
+
+
+def test_a_password_without_a_url_leads_nowhere(password: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^store_password_file: needs a store_url$"):
+        store.url_of(Settings(store_password_file=password))
+    with pytest.raises(SettingsError, match=r"^queue_password_file: needs a queue_url$"):
+        store.queue_url_of(Settings(queue_password_file=password), "redis://one.example")
+
+
+@pytest.mark.parametrize("url", ["redis://[one/0", "redis://a@[/0"])
+def test_what_is_no_url_is_refused_with_a_password_as_well(url: str, password: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^store_url, queue_url: "):
+        store.url_of(Settings(store_url=url, store_password_file=password))

@@ -27,7 +27,7 @@ def choose(chosen: Settings, platform: str | None) -> Client | HttpClient:
     name, tenant = chosen.platform(platform)
     own, worker_s = _keys(chosen, name), PublicKeys.load(chosen.keys / "worker.pub.json")
     return Client(
-        Schedule.of(chosen, store.connect(store.resolve_url(chosen.store_url))),
+        Schedule.of(chosen, store.connect(store.url_of(chosen))),
         own,
         worker_s,
         leads=tenant.leads,

@@ -1,4 +1,4 @@
-"""What the store does with what it confirmed, and what its clock says."""
+"""What the store does with what it confirmed, what its clock says, and where its passwords are."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -6,11 +6,30 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from reminder_worker.findings import Finding, unsafe
-from reminder_worker.store import Client
+from reminder_worker.findings import Finding, check_private, unsafe
+from reminder_worker.settings import Settings
+from reminder_worker.store import Client, has_password
 
 MOST_SKEW = 30.0  # seconds between this machine's clock and the store's
 OLDEST_SERVER = (7, 2)
+
+
+def check_passwords(settings: Settings) -> Iterator[Finding]:
+    """Look where the passwords of store and queue are."""
+    passwords = {
+        "store": (settings.store_url, settings.store_password_file),
+        "queue": (settings.queue_url, settings.queue_password_file),
+    }
+    for what, (url, file) in passwords.items():
+        if has_password(url):
+            yield unsafe(
+                "password_in_url",
+                f"{what}_url holds a password",
+                "settings and variables are seen by more people than a secret should be",
+                f"take it out, and name a file that holds it in {what}_password_file",
+            )
+        if file is not None:
+            yield from check_private(f"{what}_password_file: the file", file, "it opens the store in our name")
 
 
 def check_store(client: Client) -> Iterator[Finding]:
