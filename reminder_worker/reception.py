@@ -129,7 +129,12 @@ class Reception:
         if name not in clients:
             tenant = self._platforms[caller.platform]
             make = partial(Client, self.schedule, self.gateway.platform(caller.platform, caller.mode), self.public)
-            clients[name] = make(leads=tenant.leads, quiet_hours=tenant.quiet_hours, countries=tenant.countries)
+            clients[name] = make(
+                leads=tenant.leads,
+                quiet_hours=tenant.quiet_hours,
+                due_grid=tenant.due_grid,
+                countries=tenant.countries,
+            )
         return clients[name]
 
     def _add(self, entries: Sequence[Entry]) -> list[Answer]:

@@ -12,7 +12,7 @@ from reminder_worker import disclosure
 from reminder_worker.errors import Refused
 from reminder_worker.https import check_url
 from reminder_worker.job import Level
-from reminder_worker.plan import MAX_LEADS, Lead, QuietHours
+from reminder_worker.plan import MAX_LEADS, Grid, Lead, QuietHours
 
 
 def _leads(value: Any) -> Any:
@@ -24,6 +24,10 @@ def _leads(value: Any) -> Any:
 
 def _quiet(value: Any) -> Any:
     return value if value is None or isinstance(value, QuietHours) else QuietHours.parse(str(value))
+
+
+def _grid(value: Any) -> Any:
+    return value if value is None or isinstance(value, Grid) else Grid.parse(str(value))
 
 
 def _keep_url(value: str) -> str:
@@ -43,6 +47,7 @@ class Platform(_Table):
         Lead.parse("24h")
     ]
     quiet_hours: Annotated[QuietHours | None, BeforeValidator(_quiet)] = None
+    due_grid: Annotated[Grid | None, BeforeValidator(_grid)] = None  # how coarsely Redis may know when
     level: Level = Level.PLACE
     sender: str | None = Field(default=None, max_length=30)  # a neutral trade name, for level "sender"
     not_you: Annotated[str, Field(pattern=r"^(reply|\+[1-9]\d{6,14})$")] | None = None  # STOP, or a number to call

@@ -25,7 +25,7 @@ from reminder_worker.job import FailureClass, Job, Level, State
 from reminder_worker.ledger import Claim, OpenAttempt, Outcome, Wake
 from reminder_worker.lifeline import end_with_parent
 from reminder_worker.opening import OpenedJob, open_envelope, open_pointer
-from reminder_worker.plan import Lead, QuietHours, Slot, slots
+from reminder_worker.plan import Cells, Lead, QuietHours, Slot, slots
 from reminder_worker.providers import Line
 from reminder_worker.pulse import Pulse
 from reminder_worker.schedule import Schedule
@@ -84,7 +84,8 @@ class Worker:
         sealed = open_envelope(self._parts.keys, self._parts.signers, claim.envelope, entry_id=claim.wake.id)
         opened = Job(job.from_time(sealed.body.time), sealed.body.location, sealed.body.pointer)
         leads = [Lead.parse(text) for text in sealed.body.leads]
-        planned = slots(opened.time, leads, self._quiet_hours(sealed))
+        cells = Cells.of(self._parts.platforms[sealed.platform].due_grid, sealed.id)
+        planned = slots(opened.time, leads, self._quiet_hours(sealed), cells)
         if claim.wake.lead >= len(planned):
             raise Unopenable(Reason.MALFORMED)
         return sealed, opened, planned[claim.wake.lead]

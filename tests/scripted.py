@@ -16,12 +16,13 @@ from reminder_worker.client import Appointment, Client
 from reminder_worker.contacts import Contacts
 from reminder_worker.delivery import Delivery
 from reminder_worker.drafting import Templates
+from reminder_worker.epochs import Epochs
 from reminder_worker.equipment import Equipment
 from reminder_worker.gate import Gate
 from reminder_worker.ledger import Answer, Entry, Reminder, Wake
 from reminder_worker.opening import WorkerKeys, load_pointer_key, load_signers, pointer_files
 from reminder_worker.optouts import OptOuts, Tags
-from reminder_worker.plan import Lead
+from reminder_worker.plan import Grid, Lead
 from reminder_worker.providers import Capabilities, Limits, Provider, Sent, Text
 from reminder_worker.ratchet import Ratchet
 from reminder_worker.receipts import Receipts
@@ -151,13 +152,19 @@ class Practice:
         routes: Collection[Route] = (),
         allow: Collection[str] | None = None,
         platform: Mapping[str, Any] | None = None,
+        own_grid: str | None = None,
         **limits: Any,
     ) -> None:
         self.schedule, self.clock, self.keys = schedule, clock, made
         chosen = Platform(verify_key=made.folder / "clinic.pub", **platform or {})
         other = Platform(verify_key=made.folder / "other.pub")
         self.client = Client(
-            schedule, made.clinic, made.public, leads=[Lead.parse("2h")], quiet_hours=chosen.quiet_hours
+            schedule,
+            made.clinic,
+            made.public,
+            leads=[Lead.parse("2h")],
+            quiet_hours=chosen.quiet_hours,
+            due_grid=chosen.due_grid if own_grid is None else Grid.parse(own_grid),
         )
         self.private = made.private()
         self.office = Office(schedule, *carriers, routes=routes, allow=allow, **limits)
@@ -175,6 +182,7 @@ class Practice:
             self.office.rehearsal,
             self.office.reconciling,
             self.answering,
+            Epochs(schedule, made.folder),
         )
         self.worker = Worker(schedule, parts)
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,19 @@ def test_a_platform_s_own_keys_come_first(
     client = choose(settings(folder).model_copy(update={"store_url": "redis://127.0.0.1:1/0"}), "clinic")
     desk.put("A-1")
     assert client.show("A-1") == []
+
+
+def test_the_client_beside_the_ledger_plans_on_the_platform_s_grid(
+    schedule: Schedule, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reminder_worker.client.chosen.store.connect", lambda _: schedule.client)
+    coarse = settings(folder, due_grid="1h").model_copy(update={"store_url": "redis://127.0.0.1:1/0"})
+    client = choose(coarse, "clinic")
+    assert isinstance(client, Client)
+    when = (datetime.now(UTC) + timedelta(days=3)).replace(minute=50)
+    (due,) = client.seal(Appointment.parse(fields(time=when.isoformat(), leads=["24h"]))).dues
+    assert due is not None
+    assert due <= when - timedelta(hours=24, minutes=50)
 
 
 def test_a_gateway_table_is_a_way_over_http(desk: Desk, tmp_path: Path) -> None:

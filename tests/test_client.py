@@ -16,7 +16,7 @@ from reminder_worker.job import State
 from reminder_worker.keys import new_worker
 from reminder_worker.ledger import Answer
 from reminder_worker.opening import WorkerKeys, load_signers, open_envelope, open_pointer
-from reminder_worker.plan import Lead, QuietHours
+from reminder_worker.plan import Cells, Grid, Lead, QuietHours, slots
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import ENVELOPE_BYTES, PublicKeys, kid, seal_pointer, week
 
@@ -287,6 +287,15 @@ def test_quiet_hours_are_the_platform_s():
     quiet = QuietHours.parse("08:00-12:00")
     moved = datetime(2026, 11, 27, 7, 59, tzinfo=PARIS)
     assert seal(RECORD, quiet_hours=quiet).dues == (moved,)
+
+
+def test_due_times_on_a_grid_are_those_of_the_id_and_handing_in_again_does_not_change_them():
+    grid, appointment = Grid.parse("1h"), RECORD | {"leads": ["24h", "2h"]}
+    once, again = (seal(appointment, due_grid=grid) for _ in range(2))
+    planned = slots(WHEN_IN_UTC.astimezone(PARIS), [Lead.parse("24h"), Lead.parse("2h")], None, Cells.of(grid, once.id))
+    assert once.dues == again.dues == tuple(slot.due for slot in planned)
+    assert (once.id, once.tag) == (again.id, again.tag)
+    assert once.dues != seal(appointment).dues
 
 
 # The ledger behind it.

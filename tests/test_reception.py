@@ -15,6 +15,7 @@ from reminder_worker.apikeys import Caller, Scope
 from reminder_worker.errors import SettingsError
 from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.ledger import Entry
+from reminder_worker.plan import Cells, Lead, slots
 from reminder_worker.reception import Reception
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import pointer_to_text, seal_pointer
@@ -38,6 +39,20 @@ def test_keys_may_be_read_again_at_any_moment_of_a_call(schedule: Schedule, tmp_
     assert isinstance(reception.seal(caller, "A-1", fields), Entry)
     reception._clients = Interrupted(reception._clients)
     assert isinstance(reception.seal(caller, "A-1", fields), Entry)
+
+
+def test_the_gateway_plans_on_the_platform_s_grid(schedule: Schedule, tmp_path: Path) -> None:
+    desk.make_keys(tmp_path)
+    platforms = desk.settings(tmp_path, due_grid="1h").platforms
+    reception = Reception(schedule, GatewayKeys.load(tmp_path), tmp_path / "worker.pub.json", platforms, "web/1")
+    caller = Caller("clinic", Mode.LIVE, frozenset(Scope), datetime.now(UTC))
+    pointer = pointer_to_text(seal_pointer(reception.public, "clinic", "tel:+33612345678", "fr"))
+    when = (datetime.now(UTC) + timedelta(days=3)).replace(minute=40, second=0, microsecond=0)
+    fields = {"time": when.isoformat(), "location": "12 rue des Lilas", "pointer": pointer, "leads": ["24h"]}
+    entry = reception.seal(caller, "A-1", fields)
+    [slot] = slots(when, [Lead.parse("24h")], None, Cells.of(platforms["clinic"].due_grid, entry.id))
+    assert entry.dues == (slot.due,)
+    assert slot.due <= when - timedelta(hours=24, minutes=40)
 
 
 def test_no_two_days_calls_of_a_platform_have_one_name_in_the_store(

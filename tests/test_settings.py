@@ -326,6 +326,9 @@ def test_an_entry_of_allow_numbers_is_a_number_or_the_beginning_of_one(number):
         "quiet_hours = 21:00:00",
         'quiet_hours = { start = "21:00", end = "21:00" }',
         'quiet_hours = ["21:00-08:00"]',
+        'due_grid = "7m"',
+        'due_grid = "2h"',
+        "due_grid = 15",
         'level = "all"',
         'level = "sender"',  # and no sender
         'locations = "none"',

@@ -32,7 +32,7 @@ from reminder_worker.errors import Ambiguous, Reason, StoreUnavailable
 from reminder_worker.job import FailureClass, Level, State, to_time
 from reminder_worker.ledger import Answer, Entry, Wake
 from reminder_worker.opening import open_envelope
-from reminder_worker.plan import QuietHours
+from reminder_worker.plan import Cells, Grid, Lead, QuietHours, slots
 from reminder_worker.providers import Sent
 from reminder_worker.schedule import MOST_CLAIMS, WAKE_LEASE, Schedule
 
@@ -367,6 +367,55 @@ def test_a_text_that_is_of_no_use_after_quiet_hours_expires(
     practice.work()
     assert ending(practice) == (State.EXPIRED, Reason.TOO_LATE, FailureClass.TEMPORARY)
     assert not provider.texts
+
+
+# On a grid.
+
+
+def at(*parts: int) -> datetime:
+    return datetime(2027, 3, *parts, tzinfo=PARIS)
+
+
+def test_a_text_on_a_grid_goes_out_when_the_platform_planned_it(
+    practice_with: Callable[..., Practice], provider: Scripted
+) -> None:
+    practice = practice_with(due_grid="1h")
+    (due,) = practice.add(time=at(1, 14, 50), leads=["2h"]).dues
+    assert at(1, 11, 45) < due <= at(1, 12)
+    practice.clock.set(due)
+    practice.work()
+    assert ending(practice)[0] is State.SENT
+    assert len(provider.texts) == 1
+
+
+def test_whoever_can_wake_a_worker_makes_no_text_earlier_than_its_cell(
+    practice_with: Callable[..., Practice], provider: Scripted
+) -> None:
+    practice = practice_with(due_grid="1h")
+    entry = practice.add(time=at(1, 14, 50), leads=["2h"])
+    practice.schedule.client.zadd("rw:{0}:due", {entry.id + b"\0": 0})
+    practice.work()
+    assert ending(practice)[:2] == (State.SCHEDULED, Reason.TOO_EARLY)
+    assert [practice.show().due] == list(entry.dues)
+    assert not provider.texts
+
+
+@pytest.mark.parametrize(("own", "workers"), [("1h", None), ("1h", "15m"), ("1m", "1h"), ("15m", "1h")])
+def test_where_grids_differ_the_workers_counts_and_each_text_still_goes_out_once(
+    schedule: Schedule, clock: Clock, keys: Keys, provider: Scripted, own: str, workers: str | None
+) -> None:
+    practice = Practice(schedule, clock, keys, provider, platform={"due_grid": workers}, own_grid=own)
+    entry = practice.add(time=at(1, 17, 50), leads=["5h", "2h"])
+    grid = None if workers is None else Grid.parse(workers)
+    planned = slots(at(1, 17, 50), [Lead.parse("5h"), Lead.parse("2h")], None, Cells.of(grid, entry.id))
+    went_out = []
+    while clock.now < at(1, 17):
+        practice.forward(minutes=5)
+        went_out += [clock.now] * (len(provider.texts) - len(went_out))
+    assert [practice.show(lead).state for lead in (0, 1)] == [State.SENT, State.SENT]
+    for moment, slot, due in zip(went_out, planned, entry.dues, strict=True):
+        assert due is not None
+        assert timedelta() <= moment - max(slot.due, due) <= timedelta(minutes=5)
 
 
 # What must not reach a phone.

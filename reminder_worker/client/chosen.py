@@ -32,6 +32,7 @@ def choose(chosen: Settings, platform: str | None) -> Client | HttpClient:
         worker_s,
         leads=tenant.leads,
         quiet_hours=tenant.quiet_hours,
+        due_grid=tenant.due_grid,
         countries=tenant.countries,
     )
 

@@ -8,7 +8,7 @@ from reminder_worker.client.appointment import Appointment, uri_of
 from reminder_worker.encoding import Body
 from reminder_worker.errors import Reason, Refused
 from reminder_worker.ledger import Answer, Entry, Reminder
-from reminder_worker.plan import Lead, QuietHours, plan, slots
+from reminder_worker.plan import Cells, Grid, Lead, QuietHours, plan, slots
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys
 
@@ -29,6 +29,7 @@ class Client:
         *,
         leads: Sequence[Lead],
         quiet_hours: QuietHours | None = None,
+        due_grid: Grid | None = None,
         countries: Collection[str] = (),
     ) -> None:
         self._schedule = schedule
@@ -36,6 +37,7 @@ class Client:
         self._worker = worker
         self._leads = tuple(leads)
         self._quiet = quiet_hours
+        self._grid = due_grid
         self._countries = countries
 
     def seal(self, appointment: Appointment, now: datetime | None = None) -> Entry:
@@ -43,16 +45,16 @@ class Client:
         now = now or datetime.now(UTC)
         if disclosure.discloses(appointment.location):
             raise Refused(Reason.LOCATION_DISCLOSES, "location", "discloses a reason or a speciality")
-        wanted = appointment.leads or self._leads
-        ahead = {slot.lead: slot.due for slot in plan(appointment.time, wanted, self._quiet, now)}
+        id_ = sealing.make_id(self._platform, appointment.reference)
+        wanted, cells = appointment.leads or self._leads, Cells.of(self._grid, id_)
+        ahead = {slot.lead: slot.due for slot in plan(appointment.time, wanted, self._quiet, now, cells)}
         pointer, uri, language = self._point(appointment)
         when, leads = job.to_time(appointment.time), _texts(wanted)
         body = Body(when, appointment.location, pointer, leads, int(now.timestamp()))
-        id_ = sealing.make_id(self._platform, appointment.reference)
         tag = sealing.content_tag(self._platform, id_, body, uri=uri, language=language)
         envelope = sealing.seal_envelope(self._worker, self._platform, id_, body, max(ahead.values()))
         # Every lead has its number, also those that have passed: what is left to plan changes as time goes by.
-        every = slots(appointment.time, wanted, self._quiet)
+        every = slots(appointment.time, wanted, self._quiet, cells)
         return Entry(id_, tag, envelope, tuple(ahead.get(slot.lead) for slot in every))
 
     def _point(self, appointment: Appointment) -> tuple[bytes, str, str]:

@@ -32,6 +32,8 @@ def check_worker(settings: Settings) -> Iterator[Finding]:
     yield from check_keys(settings.keys)
     for name, platform in settings.platforms.items():
         yield from _check_platform(name, platform)
+        if settings.production and platform.due_grid is None:
+            yield _no_grid(name)
     yield from try_to_load("templates", lambda: drafting.Templates.load(settings.templates))
     for name, table in settings.provider_tables().items():
         yield from try_to_load(
@@ -54,6 +56,16 @@ def _check_platform(name: str, platform: Platform) -> Iterator[Finding]:
             "list the countries whose numbers may be texted",
         )
     yield from check_secret(f"{where}.resolver", platform.resolver_secret_file)
+
+
+def _no_grid(name: str) -> Finding:
+    return Finding(
+        Grade.NOTE,
+        "no_due_grid",
+        f"platforms.{name}.due_grid is not set",
+        "who reads the store and knows the leads knows to the minute when somebody, though not who, has an appointment",
+        "choose one: docs/traffic.md tells what each hides and how much earlier texts go out",
+    )
 
 
 def _check_amounts(settings: Settings) -> Iterator[Finding]:
