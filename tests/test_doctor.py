@@ -24,6 +24,7 @@ profile = "production"
 [platforms.clinic]
 verify_key = "keys/clinic.pub"
 countries = ["FR"]
+due_grid = "1h"
 [providers.twilio]
 account_sid = "AC00000000000000000000000000000000"
 auth_token_file = "token"
@@ -234,6 +235,13 @@ def test_a_damaged_key_is_found(shop):
 def test_a_platform_that_may_text_the_whole_world_is_found(shop):
     [found] = worker(shop, SAFE.replace('countries = ["FR"]', ""))
     assert (found.code, found.what) == ("no_countries", "platforms.clinic.countries is empty")
+
+
+def test_due_times_that_tell_the_appointments_are_a_note_in_production(shop):
+    exact = SAFE.replace('due_grid = "1h"', "")
+    [found] = worker(shop, exact)
+    assert (found.grade, found.code, found.what) == (Grade.NOTE, "no_due_grid", "platforms.clinic.due_grid is not set")
+    assert worker(shop, exact.replace("production", "dev")) == []
 
 
 def test_a_provider_that_keeps_texts_or_reports_to_nobody_is_a_note(shop):
