@@ -11,6 +11,7 @@ from reminder_worker.errors import SettingsError
 from reminder_worker.job import Level
 
 TOO_LONG = "more_than_one_segment"
+_SHAPES = frozenset({disclosure.ADDRESS_SIGN, disclosure.LINK, disclosure.LONG_NUMBER})  # a value may complete them
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def _labels(labels: Iterable[str]) -> Iterator[Checked]:
 
 
 def check_templates(templates: Templates) -> Iterator[Checked]:
-    """Check the words of every language, and that its short texts fit one segment with a usual place."""
+    """Check the words of every language, what a phone shows of them, and that short texts fit one segment."""
     checks = [
         (f"{language} {name}", disclosure.find(words))
         for language in templates.languages
@@ -58,6 +59,11 @@ def check_templates(templates: Templates) -> Iterator[Checked]:
     for line, (name, found) in enumerate(checks, 1):
         yield Checked(line, found.rule if found else None, found.severity if found else None, name)
     for language, level in product(templates.languages, (Level.TIME, Level.PLACE)):
+        shown = templates.preview(language, level)
         line += 1
-        if templates.preview(language, level)["short"].segments > 1:
+        if shown["short"].segments > 1:
             yield Checked(line, TOO_LONG, "warn", f"{language} {level} short")
+        for name in ("long", "short", "long, reply", "short, reply"):  # the others hold a number to call
+            found = disclosure.find(shown[name].body)
+            if found is not None and found.rule in _SHAPES:  # words are told already
+                yield Checked(line, found.rule, found.severity, f"{language} {level} {name}")

@@ -157,11 +157,8 @@ def list_places(
     from reminder_worker import screen  # noqa: PLC0415
     from reminder_worker.reviewing import state_of  # noqa: PLC0415
 
-    places = _open(platform, config).catalogue.places
-    if json:
-        screen.print_json([screen.plain(place) | {"state": state_of(place)} for place in places])
-    else:
-        screen.print_places(places)
+    places = [screen.plain(one) | {"state": state_of(one)} for one in _open(platform, config).catalogue.places]
+    screen.print_json(places) if json else screen.print_places(places)
 
 
 @app.command("remove")

@@ -12,12 +12,10 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
-from reminder_worker.catalogue import Place
 from reminder_worker.drafting import Draft
 from reminder_worker.findings import Finding, Grade
 from reminder_worker.ledger import Reminder
 from reminder_worker.lint import Checked
-from reminder_worker.reviewing import state_of
 from reminder_worker.status import Status
 
 console = Console(highlight=False, markup=False, emoji=False)  # labels are shown as they are
@@ -105,11 +103,12 @@ def print_lint(checked: Iterable[Checked]) -> None:
     console.print(table if table.row_count else "nothing found")
 
 
-def print_places(places: Iterable[Place]) -> None:
+def print_places(places: Iterable[Mapping[str, str]]) -> None:
     """Print one row per place of a catalogue."""
-    table = _table("place", "state", "reviewed by", "on", "although")
+    columns = "label", "state", "reviewer", "date", "although"
+    table = _table(*columns)
     for one in places:
-        table.add_row(one.label, state_of(one), one.reviewer, one.date, one.although)
+        table.add_row(*(one[name] for name in columns))
     console.print(table if table.row_count else "no places")
 
 

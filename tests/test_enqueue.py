@@ -281,12 +281,19 @@ def test_what_is_said_once_fills_what_a_record_lacks(clinic):
     assert run(clinic, bare) == {"refused": 1}
 
 
+def test_a_place_that_is_said_once_is_refused_once(clinic, tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(practice.lines(practice.fields("A", location=None)))
+    said = enqueue.defaults("jsonl", location="Fertility clinic", language=None, country=None, zone=None)
+    with pytest.raises(SettingsError, match="^--location: discloses a reason or a speciality$") as raised:
+        enqueue.hand_in(clinic, tmp_path / "a.jsonl", "jsonl", said)
+    assert raised.value.__suppress_context__
+
+
 @pytest.mark.parametrize(
     ("said", "message"),
     [
         ({"name": "xml"}, "--format: jsonl, csv, fhir, ics"),
         ({"location": "CANARY\n"}, "--location: location: must be one line without control characters"),
-        ({"location": "Fertility clinic"}, "--location: discloses a reason or a speciality"),
         ({"language": "CANARY"}, "--language: write a tag such as fr or pt-BR"),
         ({"country": "fr"}, "--country: write two letters such as FR"),
         ({"country": "001"}, "--country: write two letters such as FR"),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from reminder_worker import disclosure
+from reminder_worker.doctor.wording import check_sender
 from reminder_worker.findings import Finding, Grade, check_private, unsafe
 
 
@@ -38,14 +38,7 @@ def check_table(name: str, table: dict[str, Any]) -> Iterator[Finding]:
             "nobody would be reminded, and the file holds personal data",
             "use the outbox for development only",
         )
-    sender = str(table.get("from", ""))
-    if not sender.startswith("+") and disclosure.discloses(sender):
-        yield unsafe(
-            "sender_discloses",
-            f"providers.{name}.from discloses a reason or a speciality",
-            "it stands above every text",
-            "register a neutral name",
-        )
+    yield from check_sender(f"providers.{name}.from", str(table.get("from", "")))
     yield from _check_files(f"providers.{name}", table)
 
 

@@ -1,0 +1,134 @@
+"""What the words of an installation tell: texts, senders and the names that operators read, and places for review.
+
+A finding names the setting and the rule, never the words.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reminder_worker import disclosure
+from reminder_worker.disclosure import Severity
+from reminder_worker.errors import SettingsError
+from reminder_worker.findings import Finding, Grade, unsafe
+from reminder_worker.names import Names
+from reminder_worker.settings import Settings
+from reminder_worker.tables import Platform
+
+_NUMBER = re.compile(r"\+?[0-9]{3,15}", re.ASCII)
+
+
+def check_names(settings: Settings) -> Iterator[Finding]:
+    """Look at what stands above texts, and at names that operators read in settings, logs, metrics and the store."""
+    for name, platform in settings.platforms.items():
+        yield from _check_platform(f"platforms.{name}", platform)
+        if disclosure.discloses(name):
+            yield Finding(
+                Grade.NOTE,
+                "platform_name_discloses",
+                "the name of a platform discloses a reason or a speciality",
+                "it stands in names of files, in settings and in backups of them",
+                "give the next one a neutral name; of this one, pointers are sealed to it",
+            )
+    for name, table in settings.providers.items():
+        if disclosure.discloses(name):
+            yield unsafe(
+                "provider_name_discloses",
+                "the name of a provider's table discloses a reason or a speciality",
+                "it stands beside each reminder in the store, in logs and in metrics",
+                'give the table a neutral name, and say type = "…"',
+            )
+        yield from _check_body(table)
+
+
+def _check_platform(where: str, platform: Platform) -> Iterator[Finding]:
+    found = None if platform.sender is None else disclosure.find(platform.sender)
+    if platform.sender is not None and Names(platform.deny).are_in(platform.sender):
+        yield _sender(where, "is one of the platform's names that tell too much")
+    elif found is not None and found.severity is Severity.WARN:  # what is worse, the settings refuse
+        yield Finding(
+            Grade.NOTE,
+            "sender_ambiguous",
+            f"{where}.sender may tell where somebody goes ({found.rule})",
+            "it stands in front of texts",
+            "look whether a stranger would learn something",
+        )
+
+
+def check_sender(where: str, sender: str) -> Iterator[Finding]:
+    """Look at what a provider shows above each text."""
+    if not _NUMBER.fullmatch(sender) and disclosure.discloses(sender):
+        yield _sender(where, "discloses a reason or a speciality")
+
+
+def _sender(where: str, what: str) -> Finding:
+    return unsafe("sender_discloses", f"{where} {what}", "it stands above every text", "register a neutral name")
+
+
+def _check_body(table: Mapping[str, Any]) -> Iterator[Finding]:
+    """Look at the words that a described gateway is handed with each text, whatever else it does with them."""
+    for words in _texts(table.get("body")):
+        found = disclosure.find(re.sub(r"\{[^{}]*\}", " ", words))
+        if found is not None and found.severity is Severity.REFUSE and "/" in found.rule:  # no word: a URL, a number
+            yield unsafe(
+                "body_discloses",
+                f"a provider's body holds a word that discloses a reason or a speciality ({found.rule})",
+                "it goes to the provider with every text, and perhaps to the phone",
+                "take it out",
+            )
+
+
+def _texts(shape: object) -> Iterator[str]:
+    if isinstance(shape, str):
+        yield shape
+    elif isinstance(shape, dict | list):
+        for part in shape.values() if isinstance(shape, dict) else shape:
+            yield from _texts(part)
+
+
+def check_texts(templates: Any) -> Iterator[Finding]:
+    """Look at every text of every language, the short ones and those for wrong recipients too."""
+    from reminder_worker import lint  # noqa: PLC0415 - not for blind processes
+
+    for one in lint.check_templates(templates):
+        if one.severity == Severity.REFUSE:
+            yield unsafe(
+                "template_discloses",
+                f"templates: {one.name} discloses a reason or a speciality ({one.rule})",
+                "everybody who gets this text is told so, and who looks over their shoulder",
+                "write it without (docs/templates.md)",
+            )
+        elif one.rule:
+            yield Finding(
+                Grade.NOTE,
+                "template_wording",
+                f"templates: {one.name}: {one.rule}",
+                "it may tell something, or cost a second segment",
+                "read it with reminder-worker preview",
+            )
+
+
+def check_places(name: str, platform: Platform, key: bytes | None = None) -> Iterator[Finding]:
+    """Look whether a platform's catalogue can be used, and what in it waits for a person."""
+    if platform.locations != "catalogue" or platform.locations_file is None:
+        return
+    from reminder_worker import catalogue  # noqa: PLC0415 - not for blind processes
+
+    try:
+        known = catalogue.load(platform.locations_file, name, key or catalogue.verify_key(platform.verify_key))
+    except SettingsError as error:
+        yield unsafe(
+            "catalogue_unusable",
+            f"platforms.{name}.locations_file: {error}",
+            "nothing is taken in for this platform, and texts name no place",
+            "copy the file that reminder-worker locations wrote, and check verify_key",
+        )
+        return
+    if refused := sum(place.reviewer != "" and place.refused_by is not None for place in known.places):
+        yield Finding(
+            Grade.NOTE,
+            "places_refused",
+            f"platforms.{name}: the lint refuses {refused} places that were reviewed with an older one",
+            "texts leave them out",
+            "run reminder-worker locations review",
+        )
