@@ -102,7 +102,7 @@ def _markdown(held_out: list[Labels], gazetteers: list[Labels]) -> Iterator[str]
         yield "| language | labels | before | first try | and warned of | today, open half | today, closed half |"
         yield "|---|---|---|---|---|---|---|"
         for language, lists in _by_language(chosen):
-            yield _row(language, lists)
+            yield _row("all" if language == "names" else language, lists)
         if len({one.language for one in chosen}) > 1:
             yield _row("all", chosen)
         yield ""
@@ -149,11 +149,13 @@ def _older(lists: list[Labels]) -> Iterator[str]:
 def _wrong(gazetteers: list[Labels]) -> Iterator[str]:
     yield "**Names that disclose nothing**"
     yield ""
-    yield "| language | names | refused | warned |"
-    yield "|---|---|---|---|"
+    yield "| language | names | refused before | at the first try | today | warned of, today |"
+    yield "|---|---|---|---|---|---|"
     for language, lists in _by_language(gazetteers):
+        before, first = (total(one.past.get(when, Tally()) for one in lists) for when in ("before", "first try"))
         tally = total(one.tally() for one in lists)
-        yield f"| {language} | {tally.of:,} | {tally.refused} | {tally.warned} |"
+        tried = first.refused if first.of else "-"
+        yield f"| {language} | {tally.of:,} | {before.refused} | {tried} | {tally.refused} | {tally.warned} |"
     for severity, title in ((disclosure.Severity.REFUSE, "Refused"), (disclosure.Severity.WARN, "Warned of")):
         named = dict.fromkeys(name for one in gazetteers for name in one.named(severity))
         yield ""
@@ -161,14 +163,12 @@ def _wrong(gazetteers: list[Labels]) -> Iterator[str]:
 
 
 def _share(tally: Tally) -> str:
-    low, high = tally.interval()
-    return f"{tally.refused}/{tally.of} = {_percent(tally.refused, tally.of)} ({low:.0%} to {high:.0%})".replace(
-        "%", " %"
-    )
+    low, high = (round(100 * end) for end in tally.interval())
+    return f"{tally.refused}/{tally.of} = {_percent(tally.refused, tally.of)} ({low} to {high})"
 
 
 def _percent(part: int, whole: int) -> str:
-    return f"{part / whole:.0%}".replace("%", " %") if whole else "-"
+    return f"{round(100 * part / whole)} %" if whole else "-"
 
 
 def _times() -> Iterator[str]:
