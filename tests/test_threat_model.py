@@ -19,9 +19,9 @@ ADVERSARIES = PAGE.partition("## 2. ")[2].partition("## 3. ")[0]
 # What nobody may say of this program, in any of the words that people use for it.
 CLAIMS = {
     "end to end": r"end[- ]to[- ]end[- ](?:encr|secur|seal|protect|priva)|\bE2EE\b",
-    "lawful": r"\bcomplian(?:t|ce)\b|\b(?:compl(?:y|ies) with|meets?|satisf(?:y|ies)|fulfils?) (?:the )?(?:GDPR|HIPAA|law)|(?:GDPR|HIPAA|DSGVO|RGPD)[- ]?"
-    r"(?:ready|proof|certified|approved|safe|friendly|konform)",
-    "unseen": r"\b(?:nobody|no[- ]one|none|not even we) (?:else )?can (?:ever )?(?:see|read|learn|know|find out|tell)\b"
+    "lawful": r"\bcomplian(?:t|ce)\b|\b(?:compl(?:y|ies) with|meets?|satisf(?:y|ies)|fulfils?)"
+    r" (?:the )?(?:GDPR|HIPAA|law)|(?:GDPR|HIPAA|DSGVO|RGPD)[- ]?(?:ready|proof|certified|approved|safe|konform)",
+    "unseen": r"\b(?:nobody|no[- ]one|none|not even we) (?:else )?can (?:ever )?(?:see|read|learn|find out)\b"
     r"|\bimpossible to (?:read|see|intercept|trace)|\binvisible to (?:all|every)",
     "anonymous": r"\banonym(?:ous|ously|ise[ds]?|ize[ds]?|ity|isation|ization)\b|\buntraceable\b",
     "perfect": r"\b(?:military|bank|hospital)[- ]grade\b|\bun(?:breakable|hackable|crackable)\b|\bzero[- ]knowledge\b"
