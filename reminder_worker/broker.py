@@ -7,8 +7,10 @@ results and limits are left out; they would keep messages in worker memory or wr
 import base64
 import binascii
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
+from uuid import uuid4
 
 from dramatiq import Broker, DecodeError, Message, Middleware
 from dramatiq.brokers.redis import RedisBroker
@@ -20,6 +22,9 @@ from reminder_worker.ledger import ID_BYTES, Wake
 QUEUE = "reminders"
 ACTOR = "remind"
 NAMESPACE = "{rw-queue}"  # the braces keep all keys on one node of a Cluster
+SILENT = 60.0  # seconds after which a worker counts as dead; what it had fetched was woken again by then
+UPKEEP_EVERY = 30.0
+_VERSION_DIGITS = 5  # of 65535
 
 log = logging.getLogger(__name__)
 
@@ -31,30 +36,46 @@ def connect(queue_url: str, middleware: Sequence[Middleware]) -> Broker:
         client=client,
         middleware=list(middleware),
         namespace=NAMESPACE,
-        maintenance_chance=50_000,  # 5 % of commands: what a dead worker had fetched is freed soon
-        heartbeat_timeout=60_000,
+        maintenance_chance=0,  # dramatiq's own asks Redis for all of its keys, and brings back what was woken again
     )
     broker.declare_queue(QUEUE)
     return broker
 
 
 class WakeBroker(RedisBroker):
-    """A Redis broker whose neighbours survive a message that is no wake-up."""
+    """A Redis broker whose neighbours survive a message that is no wake-up, and which clears up after dead workers."""
+
+    client: store.Client
+    _next_upkeep = 0.0
 
     def do_fetch(self, queue_name: str, *arguments: Any) -> list[bytes]:
         """Fetch messages; what cannot be decoded is dropped here: dramatiq would lose its batch with it."""
+        if time.monotonic() >= self._next_upkeep:
+            self._next_upkeep = time.monotonic() + UPKEEP_EVERY
+            self._clear_up()
         fetched = self._dispatch("fetch")(queue_name, *arguments)
         good = [data for data in fetched if data is None or is_wake(data)]
         if len(good) < len(fetched):
             self._drop(queue_name)
         return good
 
+    def _clear_up(self) -> None:
+        """Delete what dead workers had fetched. Each step may be done twice, or by two at once."""
+        beats = f"{self.namespace}:__heartbeats__"
+        for worker in self.client.zrangebyscore(beats, 0, (time.time() - SILENT) * 1000):
+            acks, messages = self._fetched_by(worker.decode(), QUEUE)
+            if names := self.client.smembers(acks):
+                self.client.hdel(messages, *names)
+                self.client.delete(acks)
+            self.client.zrem(beats, worker)
+
+    def _fetched_by(self, worker: str, queue_name: str) -> tuple[str, str]:
+        """Return the keys of what a worker has fetched, and of the messages."""
+        return f"{self.namespace}:__acks__.{worker}.{queue_name}", f"{self.namespace}:{queue_name}.msgs"
+
     def _drop(self, queue_name: str) -> None:
         """Delete what this process fetched and cannot read."""
-        acks, messages = (
-            f"{self.namespace}:__acks__.{self.broker_id}.{queue_name}",
-            f"{self.namespace}:{queue_name}.msgs",
-        )
+        acks, messages = self._fetched_by(self.broker_id, queue_name)
         for name in self.client.smembers(acks):
             data = self.client.hget(messages, name)
             if data is not None and not is_wake(data):
@@ -77,10 +98,14 @@ def is_wake(data: Any) -> bool:
 
 
 def write(wake: Wake) -> Message[None]:
-    """Make the message that wakes a worker; nothing but an opaque id, a number and a version."""
+    """Make the message that wakes a worker; nothing but an opaque id, a number and a version.
+
+    All are of one length: the name of the message, which nobody reads, fills up what a version has too few digits for.
+    """
     name = base64.urlsafe_b64encode(wake.id).decode().rstrip("=")
     fields = {"id": name, "lead": wake.lead, "version": wake.version}
-    return Message(queue_name=QUEUE, actor_name=ACTOR, args=(), kwargs=fields, options={})
+    filled = f"{uuid4()}{'0' * (_VERSION_DIGITS - len(str(wake.version)))}"
+    return Message(queue_name=QUEUE, actor_name=ACTOR, args=(), kwargs=fields, options={}, message_id=filled)
 
 
 def read(id: str, lead: int, version: int) -> Wake:  # noqa: A002 - the message's own names

@@ -192,6 +192,26 @@ def test_wake_ups_that_a_worker_has_begun_outlive_a_foreign_neighbour(broker: dr
     assert broker.client.hlen("{rw-queue}:reminders.msgs") == 1
 
 
+def test_what_a_dead_worker_had_fetched_is_cleared_up_without_asking_for_all_keys(
+    server: EmbeddedServer, broker: dramatiq.Broker
+) -> None:
+    dead, idle = (queue.connect(server.url(1), []) for _ in range(2))
+    queue.wake(broker, [WAKE] * 3)
+    assert len(dead.do_fetch(queue.QUEUE, 2)) == 2
+    assert len(idle.do_fetch(queue.QUEUE, 8)) == 1
+    broker.client.zadd("{rw-queue}:__heartbeats__", {dead.broker_id: (time.time() - queue.SILENT - 1) * 1000})
+    broker.client.config_resetstat()
+    assert broker.do_fetch(queue.QUEUE, 8) == []
+    assert "cmdstat_keys" not in broker.client.info("commandstats")
+    assert set(broker.client.zrange("{rw-queue}:__heartbeats__", 0, -1)) == {
+        name.encode() for name in (broker.broker_id, idle.broker_id)
+    }
+    assert broker.client.hlen("{rw-queue}:reminders.msgs") == 1
+    assert broker.client.keys("{rw-queue}:__acks__*") == [f"{{rw-queue}}:__acks__.{idle.broker_id}.reminders".encode()]
+    for one in (dead, idle):
+        one.client.close()
+
+
 def test_a_queue_that_is_away_is_said_so_without_its_words(tmp_path: Any) -> None:
     broker = queue.connect(f"unix://{tmp_path}/nobody", [])
     broker.client.set_retry(None)
