@@ -1,6 +1,6 @@
 """Names that a platform knows to tell too much: found as whole words in a row, however they are written; no I/O.
 
-They are matched like the stems of the lint: without accents, capitals, hyphens and look-alike letters.
+They are matched like the stems of the lint: without accents, capitals and hyphens.
 """
 
 from collections.abc import Iterable

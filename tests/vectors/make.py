@@ -1,10 +1,11 @@
-"""Write good.json and bad.json again: ``python tests/vectors/make.py``."""
+"""Write good.json, bad.json and places.json again: ``python tests/vectors/make.py``."""
 
 import json
 from pathlib import Path
 
 from bad import bad
 from good import good
+from places import places
 
 HERE = Path(__file__).parent
 
@@ -13,7 +14,7 @@ def files():
     """Return what belongs into each file."""
     return {
         name: json.dumps(made(), indent=1, ensure_ascii=False) + "\n"
-        for name, made in (("good.json", good), ("bad.json", bad))
+        for name, made in (("good.json", good), ("bad.json", bad), ("places.json", places))
     }
 
 
