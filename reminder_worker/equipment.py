@@ -8,6 +8,7 @@ from reminder_worker.answering import Answering
 from reminder_worker.contacts import Contacts
 from reminder_worker.delivery import Delivery
 from reminder_worker.drafting import Templates
+from reminder_worker.epochs import Epochs
 from reminder_worker.gate import Gate
 from reminder_worker.opening import Signer, WorkerKeys, load_signers
 from reminder_worker.optouts import OptOuts, Tags
@@ -35,6 +36,7 @@ class Equipment:
     rehearsal: Delivery  # for jobs that a test key handed in
     reconciling: Reconciling
     answering: Answering
+    epochs: Epochs
 
 
 def load(chosen: Settings, schedule: Schedule) -> Equipment:
@@ -67,6 +69,7 @@ def assemble(
         Delivery(schedule, carriers, Routes([], [providers.REHEARSAL]), OpenGate(), optouts, receipts),
         Reconciling(schedule, carriers, gate, delivery, resend_unknown=chosen.on_unknown == "resend"),
         Answering(schedule, keys, tags, optouts, carriers, templates),
+        Epochs(schedule, chosen.keys),
     )
 
 

@@ -9,7 +9,7 @@ import typer
 from reminder_worker.errors import SettingsError
 
 app = typer.Typer(
-    no_args_is_help=True, help="Make, publish and rotate keys.\n\nExample: reminder-worker keys rotate keys"
+    no_args_is_help=True, help="Make, publish, sign and rotate keys.\n\nExample: reminder-worker keys rotate keys"
 )
 new_app = typer.Typer(
     no_args_is_help=True,
@@ -29,6 +29,30 @@ def new_worker(folder: Folder) -> None:
     from reminder_worker import keys  # noqa: PLC0415
 
     for path in keys.new_worker(folder, datetime.now(UTC)):
+        print(f"wrote {path}")
+
+
+@new_app.command("ratchet")
+def new_ratchet(folder: Folder) -> None:
+    """Make a worker's ratchet anew where it was lost, or is over a year old; what waits for the old one is lost.
+
+    Example: reminder-worker keys new ratchet keys
+    """
+    from reminder_worker import keys  # noqa: PLC0415
+
+    for path in keys.new_ratchet(folder, datetime.now(UTC)):
+        print(f"wrote {path}")
+
+
+@new_app.command("root")
+def new_root(folder: Folder) -> None:
+    """Make the root that signs the worker's public keys; on a machine that is not the worker's, best on no network.
+
+    Example: reminder-worker keys new root root
+    """
+    from reminder_worker import keys  # noqa: PLC0415
+
+    for path in keys.new_root(folder):
         print(f"wrote {path}")
 
 
@@ -131,4 +155,47 @@ def keys_rotate(folder: Annotated[Path | None, typer.Argument(help="Default: the
     done = keys.rotate(folder or settings.read().keys, datetime.now(UTC))
     print(f"wrote {done.pointer_file}; {done.pointer_keys} pointer keys are opened now")
     print(f"forgot the envelope keys of {done.weeks_forgotten} weeks")
-    print(f"wrote {done.public_file}: hand it to the platforms")
+    signing = "have the root sign it, then put it in worker.pub.json's place"
+    print(f"wrote {done.public_file}: {signing if done.unsigned else 'hand it to the platforms'}")
+
+
+@app.command("turn")
+def keys_turn(folder: Annotated[Path | None, typer.Argument(help="Default: the settings' keys.")] = None) -> None:
+    """Forget envelope keys of weeks that are over; a running worker does so by itself.
+
+    Example: reminder-worker keys turn keys
+    """
+    from reminder_worker import keys, settings  # noqa: PLC0415
+
+    weeks = keys.forget(folder or settings.read().keys, datetime.now(UTC))
+    print(f"forgot the envelope keys of {weeks} weeks")
+
+
+@app.command("sign")
+def keys_sign(
+    file: Annotated[Path, typer.Argument(help="What keys rotate wrote; signed in place.")],
+    root: Annotated[Path, typer.Option("--root", help="The root's private file.")],
+) -> None:
+    """Sign the worker's public keys, on the root's machine: platforms that pin the root seal to no others.
+
+    Example: reminder-worker keys sign worker.pub.json --root root/root.key
+    """
+    from reminder_worker import keys  # noqa: PLC0415
+    from reminder_worker.root import fingerprint  # noqa: PLC0415
+
+    signed, verify = keys.sign(file, root, datetime.now(UTC))
+    print(f"signed {file}; it holds until {signed.last_day}")
+    print(f"root: {fingerprint(verify)}")
+    print(f"newest pointer key: {fingerprint(signed.pointers[-1])}")
+
+
+@app.command("fingerprint")
+def keys_fingerprint(file: Annotated[Path, typer.Argument(help="root.pub, or worker.pub.json.")]) -> None:
+    """Print what to compare by voice, to know that two people have the same public key.
+
+    Example: reminder-worker keys fingerprint root/root.pub
+    """
+    from reminder_worker import keys  # noqa: PLC0415
+
+    for name, shown in keys.fingerprints(file).items():
+        print(f"{name}: {shown}")

@@ -7,6 +7,7 @@ import os
 import tempfile
 from enum import StrEnum
 from pathlib import Path
+from typing import BinaryIO
 
 from reminder_worker.encoding import from_text
 from reminder_worker.errors import SettingsError
@@ -26,6 +27,9 @@ class Kind(StrEnum):
     PEPPER = "key of the opt-out list"  # makes the tags that stand for phones
     GATEWAY = "gateway key"  # signs for platforms that use the HTTP API
     GATEWAY_VERIFY = "gateway verify key"  # public
+    ROOT = "root key"  # signs the worker's public keys, on another machine than the worker's
+    ROOT_VERIFY = "root verify key"  # public
+    EPOCH = "worker epoch"  # no secret: how far the ratchet beside it has got
 
 
 def key_file(kind: Kind, **fields: str) -> str:
@@ -94,7 +98,7 @@ def replace_file(path: Path, text: str, mode: int) -> None:
     """Replace a file in one step, or not at all; it keeps its owner. Raises OSError."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="ascii") as file:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
             if path.exists():
                 before = path.stat()
                 os.fchown(handle, before.st_uid, before.st_gid)
@@ -107,6 +111,33 @@ def replace_file(path: Path, text: str, mode: int) -> None:
         Path(temporary).unlink()
         raise
     _sync(path.parent)
+
+
+def replace_secret(path: Path, text: str) -> None:
+    """Replace a private file as ``replace_file`` does, then overwrite what the old one held. Raises OSError.
+
+    In this order, for a power cut in between must not cost the key. What a disk, a file system that copies on write,
+    or a snapshot keeps elsewhere is out of reach.
+    """
+    with path.open("r+b") as old:
+        replace_file(path, text, PRIVATE)
+        _overwrite(old)
+
+
+def overwrite_leftovers(path: Path) -> None:
+    """Overwrite and remove what replacements that were cut short have left beside a file. Raises OSError."""
+    for leftover in path.parent.glob(f".{path.name}.*"):
+        with leftover.open("r+b") as file:
+            _overwrite(file)
+        leftover.unlink()
+
+
+def _overwrite(file: BinaryIO) -> None:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    file.write(bytes(size))
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _sync(folder: Path) -> None:

@@ -11,10 +11,21 @@ from pathlib import Path
 
 from nacl.signing import SigningKey
 
-from reminder_worker import gateway, signatures
+from reminder_worker import gateway, root, signatures
 from reminder_worker.encoding import to_text
 from reminder_worker.errors import SettingsError
-from reminder_worker.keyfiles import KEY_BYTES, PRIVATE, PUBLIC, Kind, create_file, key_file, replace_file
+from reminder_worker.keyfiles import (
+    KEY_BYTES,
+    PRIVATE,
+    PUBLIC,
+    Kind,
+    create_file,
+    is_kind,
+    key_file,
+    key_from_file,
+    read_key_file,
+    replace_file,
+)
 from reminder_worker.opening import load_pointer_key, pointer_files
 from reminder_worker.optouts import pepper_file
 from reminder_worker.ratchet import GRACE_WEEKS, WEEKS_AHEAD, Ratchet, ratchet_file, save_ratchet, turn
@@ -30,6 +41,7 @@ class Rotation:
     pointer_keys: int  # how many now open pointers
     weeks_forgotten: int
     public_file: Path
+    unsigned: bool  # the published file has a root's signature, and stays in force until the root has signed this one
 
 
 def new_worker(folder: Path, now: datetime) -> list[Path]:
@@ -42,6 +54,49 @@ def new_worker(folder: Path, now: datetime) -> list[Path]:
     first = Ratchet(week(now) - GRACE_WEEKS, secrets.token_bytes(KEY_BYTES))
     create_file(ratchet, first.to_file(), PRIVATE)
     return [pointer, ratchet, _make_pepper(folder), _publish(folder, now)]
+
+
+def new_ratchet(folder: Path, now: datetime) -> tuple[Path, Path]:
+    """Make a ratchet where a worker's was lost or is too old, and publish anew; return both files.
+
+    What is sealed to the one before can never be opened; pointers can. Raises SettingsError.
+    """
+    pointer_files(folder)  # a folder without them is no worker's
+    path = ratchet_file(folder)
+    create_file(path, Ratchet(week(now) - GRACE_WEEKS, secrets.token_bytes(KEY_BYTES)).to_file(), PRIVATE)
+    return path, _publish(folder, now)
+
+
+def new_root(folder: Path) -> tuple[Path, Path]:
+    """Make the root that signs a worker's public keys; return its private file and the one that platforms pin.
+
+    Its machine is neither the worker's nor on a network. Raises SettingsError.
+    """
+    private, public = folder / "root.key", folder / "root.pub"
+    if public.exists():
+        raise SettingsError(f"{public}: is there already, and keys are never overwritten")
+    _make(folder)
+    key = SigningKey.generate()
+    create_file(private, key_file(Kind.ROOT, signing=to_text(bytes(key))), PRIVATE)
+    create_file(public, key_file(Kind.ROOT_VERIFY, verify=to_text(bytes(key.verify_key))), PUBLIC)
+    return private, public
+
+
+def sign(path: Path, root_file: Path, now: datetime) -> tuple[PublicKeys, bytes]:
+    """Sign a file of public keys in place; return what is signed, and the root's public key. Raises SettingsError."""
+    (text,) = read_key_file(root_file, Kind.ROOT, "signing")
+    key = SigningKey(key_from_file(root_file, text))
+    signed = root.sign(PublicKeys.load(path), key, now)
+    _write(path, signed.to_json())
+    return signed, bytes(key.verify_key)
+
+
+def fingerprints(path: Path) -> dict[str, str]:
+    """Return the fingerprint of each public key in a file, by what it is; the pointer keys newest last."""
+    if is_kind(path, Kind.ROOT_VERIFY):
+        (text,) = read_key_file(path, Kind.ROOT_VERIFY, "verify")
+        return {"root": root.fingerprint(key_from_file(path, text))}
+    return {f"pointer {to_text(kid(key))}": root.fingerprint(key) for key in PublicKeys.load(path).pointers}
 
 
 def new_platform(name: str, folder: Path) -> tuple[Path, Path]:
@@ -94,18 +149,28 @@ def public(folder: Path, now: datetime) -> str:
     return PublicKeys(pointers, envelopes).to_json()
 
 
-def rotate(folder: Path, now: datetime) -> Rotation:
-    """Add a pointer key beside the old ones, forget past weeks and publish anew. Raises SettingsError."""
+def forget(folder: Path, now: datetime) -> int:
+    """Forget the envelope keys of weeks that are over, as workers do by themselves; return of how many weeks.
+
+    Raises SettingsError.
+    """
     before = Ratchet.load(folder)
     after = turn(before, now)
     if not save_ratchet(folder, after):
         raise SettingsError(f"{ratchet_file(folder)}: cannot be replaced")
+    return after.week - before.week
+
+
+def rotate(folder: Path, now: datetime) -> Rotation:
+    """Add a pointer key beside the old ones, forget past weeks and publish anew. Raises SettingsError."""
+    forgotten = forget(folder, now)
     _make_pepper(folder)
     files = pointer_files(folder)
     path = _pointer_file(folder, int(files[-1].name.split(".")[2]) + 1)
     create_file(path, key_file(Kind.POINTER, private=_secret()), PRIVATE)
     name = to_text(kid(bytes(load_pointer_key(path).public_key)))
-    return Rotation(path, name, len(files) + 1, after.week - before.week, _publish(folder, now))
+    published = _publish(folder, now)
+    return Rotation(path, name, len(files) + 1, forgotten, published, published != public_file(folder))
 
 
 def _make_pepper(folder: Path) -> Path:
@@ -116,10 +181,22 @@ def _make_pepper(folder: Path) -> Path:
     return path
 
 
+def public_file(folder: Path) -> Path:
+    """Return what platforms are to fetch."""
+    return folder / "worker.pub.json"
+
+
 def _publish(folder: Path, now: datetime) -> Path:
-    path = folder / "worker.pub.json"
+    """Write the public keys anew; beside those that a root has signed, which go on until it signs these."""
+    path = public_file(folder)
+    if path.exists() and PublicKeys.load(path).signature is not None:
+        path = folder / "worker.pub.new.json"
+    return _write(path, public(folder, now))
+
+
+def _write(path: Path, text: str) -> Path:
     try:
-        replace_file(path, public(folder, now), PUBLIC)
+        replace_file(path, text, PUBLIC)
     except OSError:
         raise SettingsError(f"{path}: cannot be written") from None
     return path

@@ -4,7 +4,7 @@ Whatever is wrong with an envelope or a pointer, the error is Unopenable with a 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -66,7 +66,7 @@ class WorkerKeys:
     """The worker's private keys: pointer keys, and the envelope keys from last week on."""
 
     def __init__(self, pointers: Sequence[PrivateKey], ratchet: Ratchet, folder: Path | None = None) -> None:
-        self._pointers = {kid(bytes(key.public_key)): SealedBox(key) for key in pointers}
+        self._pointers = _boxes(pointers)
         self._ratchet = self._head = ratchet
         self._envelopes: dict[bytes, tuple[int, SealedBox[PrivateKey]]] = {}
         self._folder = folder
@@ -76,8 +76,12 @@ class WorkerKeys:
     @classmethod
     def load(cls, folder: Path) -> "WorkerKeys":
         """Read the keys in a folder; nothing is forgotten before ``advance``. Raises SettingsError."""
-        pointers = [load_pointer_key(path) for path in pointer_files(folder)]
-        return cls(pointers, Ratchet.load(folder), folder)
+        return cls(_load_pointers(folder), Ratchet.load(folder), folder)
+
+    @property
+    def week(self) -> int:
+        """The oldest week whose envelopes can be opened."""
+        return self._ratchet.week
 
     def advance(self, now: datetime) -> None:
         """Forget the keys of weeks that are over, here and on disk; cheap, and due at least once a week.
@@ -85,17 +89,20 @@ class WorkerKeys:
         What is forgotten never comes back: ``now`` must be a clock that can be trusted.
         Raises SettingsError when it jumps ahead of all published keys.
         """
-        oldest = week(now) - GRACE_WEEKS
-        if oldest <= self._ratchet.week:
+        if week(now) - GRACE_WEEKS <= self._ratchet.week and not self.behind:
             return
         with self._lock:
             self._ratchet = turn(self._ratchet, now)
+            oldest = self._ratchet.week
             self._head = self._head.at(max(oldest, self._head.week))
             self._envelopes = {name: entry for name, entry in self._envelopes.items() if entry[0] >= oldest}
             self.behind = self._folder is not None and not save_ratchet(self._folder, self._ratchet)
 
     def pointer_box(self, name: bytes) -> SealedBox[PrivateKey] | None:
-        """Return what opens pointers sealed to the key of this name."""
+        """Return what opens pointers sealed to the key of this name, which may have been made meanwhile."""
+        if name not in self._pointers and self._folder is not None:
+            with self._lock, suppress(SettingsError):
+                self._pointers |= _boxes(_load_pointers(self._folder))
         return self._pointers.get(name)
 
     def envelope_box(self, name: bytes) -> SealedBox[PrivateKey] | None:
@@ -225,6 +232,14 @@ def load_pointer_key(path: Path) -> PrivateKey:
     """Read a file with a private pointer key. Raises SettingsError."""
     (text,) = read_key_file(path, Kind.POINTER, "private")
     return PrivateKey(key_from_file(path, text))
+
+
+def _load_pointers(folder: Path) -> list[PrivateKey]:
+    return [load_pointer_key(path) for path in pointer_files(folder)]
+
+
+def _boxes(pointers: Iterable[PrivateKey]) -> dict[bytes, SealedBox[PrivateKey]]:
+    return {kid(bytes(key.public_key)): SealedBox(key) for key in pointers}
 
 
 def pointer_files(folder: Path) -> list[Path]:

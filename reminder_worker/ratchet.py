@@ -2,10 +2,16 @@
 
 state of week w + 1 = BLAKE2b-32(state of week w, person="rw-ratchet")
 private key of week w = BLAKE2b-32(state of week w, person="rw-envelope")
+
+Several processes of one machine share the file: who reads or replaces it holds the folder's lock.
 """
 
+import fcntl
 import hashlib
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +20,7 @@ from nacl.public import PrivateKey
 
 from reminder_worker.encoding import to_text
 from reminder_worker.errors import SettingsError
-from reminder_worker.keyfiles import PRIVATE, Kind, key_file, key_from_file, read_key_file, replace_file
+from reminder_worker.keyfiles import Kind, key_file, key_from_file, overwrite_leftovers, read_key_file, replace_secret
 from reminder_worker.sealing import week
 
 WEEKS_AHEAD = 53  # for which public keys are published
@@ -44,7 +50,15 @@ class Ratchet:
     @classmethod
     def load(cls, folder: Path) -> "Ratchet":
         """Read the ratchet's file. Raises SettingsError."""
-        path = ratchet_file(folder)
+        try:
+            with _alone(folder):
+                return cls.read(ratchet_file(folder))
+        except OSError:
+            raise SettingsError(f"{ratchet_file(folder)}: cannot be read; it should be a {Kind.RATCHET}") from None
+
+    @classmethod
+    def read(cls, path: Path) -> "Ratchet":
+        """Read a ratchet's file that nobody replaces meanwhile. Raises SettingsError."""
         number, state = read_key_file(path, Kind.RATCHET, "week", "state")
         if not re.fullmatch(r"[1-9][0-9]{0,5}", number, re.ASCII):
             raise SettingsError(f"{path}: is damaged")
@@ -67,15 +81,39 @@ def turn(ratchet: Ratchet, now: datetime) -> Ratchet:
     """
     oldest = week(now) - GRACE_WEEKS
     if oldest > ratchet.week + WEEKS_AHEAD:
-        raise SettingsError("worker.ratchet: is more than a year old, or the clock is wrong; else make new keys")
+        raise SettingsError(
+            "worker.ratchet: is more than a year old, or the clock is wrong; "
+            "where the clock is right, delete it and run reminder-worker keys new ratchet"
+        )
     return ratchet.at(max(oldest, ratchet.week))
 
 
 def save_ratchet(folder: Path, ratchet: Ratchet) -> bool:
-    """Replace the ratchet's file, unless another process got further; tell whether no older state is left in it."""
+    """Replace the ratchet's file, unless another process got further; tell whether no older state is left in it.
+
+    What it held is overwritten, as far as the file system lets anybody overwrite. Another worker's stays as it is.
+    """
+    path = ratchet_file(folder)
     try:
-        if Ratchet.load(folder).week < ratchet.week:
-            replace_file(ratchet_file(folder), ratchet.to_file(), PRIVATE)
+        with _alone(folder):
+            overwrite_leftovers(path)
+            held = Ratchet.read(path)
+            if held.week >= ratchet.week:
+                return True
+            if held.at(ratchet.week) != ratchet:
+                return False
+            replace_secret(path, ratchet.to_file())
     except (OSError, SettingsError):
         return False
     return True
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from reading a file that is being overwritten. Raises OSError."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -31,6 +31,7 @@ from reminder_worker.ledger import (
     Taken,
     Wake,
 )
+from reminder_worker.plan import MAX_LEADS
 from reminder_worker.settings import Settings
 from reminder_worker.store import Client
 
@@ -213,8 +214,9 @@ def script(name: str) -> tuple[str, str]:
 
 
 def _flatten(entry: Entry) -> Iterable[Any]:
-    dues = (-1 if due is None else to_ms(due) for due in entry.dues)
-    return entry.id, entry.tag, entry.ticket, entry.envelope, len(entry.dues), *dues
+    """Write an appointment for add.lua; all that have a ticket of one length, or none, are equally long."""
+    dues = [-1 if due is None else to_ms(due) for due in entry.dues] + [-1] * (MAX_LEADS - len(entry.dues))
+    return entry.id, entry.tag, entry.ticket, entry.envelope, len(entry.dues), *(f"{due:013d}" for due in dues)
 
 
 def _wakes(flat: Sequence[Any]) -> list[Wake]:

@@ -13,8 +13,9 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 from nacl.public import PublicKey, SealedBox
@@ -29,6 +30,7 @@ KID_BYTES = 8
 POINTER_CONTENT = 96
 ENVELOPE_CONTENT = 368
 ENVELOPE_BYTES = 425
+SIGNATURE_BYTES = 64
 POINTER_CONTEXT = b"reminder-worker/pointer/v1"
 JOB_CONTEXT = b"reminder-worker/job/v1"
 
@@ -41,11 +43,20 @@ _MAX_REFERENCE = 200
 
 
 @dataclass(frozen=True, slots=True)
+class Signature:
+    """What an offline root says of public keys; ``root.py`` verifies it."""
+
+    issued: int  # seconds since 1970: the later one counts
+    value: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class PublicKeys:
     """The worker's public keys, as platforms hold them."""
 
     pointers: tuple[bytes, ...]  # newest last; all of them are still opened
     envelopes: Mapping[int, bytes] = field(repr=False)  # by week
+    signature: Signature | None = None
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "PublicKeys":
@@ -54,11 +65,12 @@ class PublicKeys:
             document = msgspec.json.decode(text, type=_Document)
             pointers = tuple(key.checked() for key in document.pointer)
             envelopes = {key.week: key.checked() for key in document.envelope}
+            signature = document.root.checked() if document.root else None
         except (ValueError, msgspec.DecodeError):
             raise SettingsError("public keys: not the JSON that `reminder-worker keys public` prints") from None
-        if document.version != 1 or not pointers:
-            raise SettingsError("public keys: of a version that this program does not know, or without a pointer key")
-        return cls(pointers, envelopes)
+        if document.version != 1 or not pointers or len(envelopes) < len(document.envelope):
+            raise SettingsError("public keys: of an unknown version, without a pointer key, or with a week twice")
+        return cls(pointers, envelopes, signature)
 
     @classmethod
     def load(cls, path: Path) -> "PublicKeys":
@@ -72,15 +84,28 @@ class PublicKeys:
         """Write the document that platforms fetch."""
         pointers = [_Key(to_text(kid(key)), to_text(key)) for key in self.pointers]
         envelopes = [_WeekKey(to_text(kid(key)), to_text(key), week) for week, key in sorted(self.envelopes.items())]
-        document = msgspec.json.encode(_Document(1, pointers, envelopes))
+        said = _Signature(self.signature.issued, to_text(self.signature.value)) if self.signature else None
+        document = msgspec.json.encode(_Document(1, pointers, envelopes, said))
         return msgspec.json.format(document, indent=1).decode()
 
     def envelope_key(self, due: datetime) -> bytes:
         """Return the key of the week in which the last text of an appointment falls due. Raises Refused."""
         key = self.envelopes.get(week(due))
         if key is None:
-            raise Refused(Reason.TIME_TOO_FAR, "time", "no public key is published for that week; fetch them again")
+            said = (
+                f"the published keys end on {self.last_day}; fetch them again, or hand it in when they reach that far"
+            )
+            raise Refused(Reason.TIME_TOO_FAR, "time", said)
         return key
+
+    @property
+    def last_day(self) -> str:
+        """Until when there are envelope keys."""
+        after = _MONDAY + (max(self.envelopes, default=-1) + 1) * _WEEK
+        return f"{datetime.fromtimestamp(after - 1, UTC):%Y-%m-%d}"
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]  # 4 bytes where it is signed
 
 
 class _Key(msgspec.Struct, frozen=True):
@@ -95,13 +120,22 @@ class _Key(msgspec.Struct, frozen=True):
 
 
 class _WeekKey(_Key, frozen=True):
-    week: int
+    week: _Count
 
 
-class _Document(msgspec.Struct, frozen=True):
+class _Signature(msgspec.Struct, frozen=True):
+    issued: _Count
+    signature: str
+
+    def checked(self) -> Signature:
+        return Signature(self.issued, from_text(self.signature, SIGNATURE_BYTES))
+
+
+class _Document(msgspec.Struct, frozen=True, omit_defaults=True):
     version: int
     pointer: list[_Key]
     envelope: list[_WeekKey]
+    root: _Signature | None = None
 
 
 @dataclass(frozen=True, slots=True)

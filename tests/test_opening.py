@@ -11,7 +11,7 @@ from reminder_worker.encoding import Body, pad, pae
 from reminder_worker.errors import Reason, SettingsError, Unopenable
 from reminder_worker.opening import WorkerKeys, load_signers, open_envelope, open_pointer
 from reminder_worker.ratchet import Ratchet
-from reminder_worker.sealing import kid, seal_envelope, signed_part
+from reminder_worker.sealing import PublicKeys, kid, seal_envelope, seal_pointer, signed_part, week
 
 PLAIN = GOOD["envelopes"][0]
 ID = h(PLAIN["id"])
@@ -203,10 +203,39 @@ def test_the_file_forgets_what_the_worker_forgets(tmp_path):
 def test_a_worker_goes_on_when_the_file_cannot_be_replaced_and_says_so(tmp_path, monkeypatch):
     folder = tmp_path / "keys"
     key_files.new_worker(folder, NOW)
-    monkeypatch.setattr("reminder_worker.ratchet.replace_file", refuse)
+    with monkeypatch.context() as full:
+        full.setattr("reminder_worker.ratchet.replace_secret", refuse)
+        keys = WorkerKeys.load(folder)
+        keys.advance(NOW + timedelta(weeks=3))
+    assert keys.behind
+    assert Ratchet.load(folder).week == week(NOW) - 1
+    keys.advance(NOW + timedelta(weeks=3))  # the next time it may go better
+    assert not keys.behind
+    assert Ratchet.load(folder).week == week(NOW) + 2
+
+
+def test_another_worker_s_ratchet_is_not_replaced(tmp_path):
+    """A running worker does not put its own in the place of one that was made anew meanwhile."""
+    folder = tmp_path / "keys"
+    key_files.new_worker(folder, NOW)
     keys = WorkerKeys.load(folder)
+    (folder / "worker.ratchet").unlink()
+    key_files.new_ratchet(folder, NOW)
+    new = Ratchet.load(folder)
     keys.advance(NOW + timedelta(weeks=3))
     assert keys.behind
+    assert Ratchet.load(folder) == new
+
+
+def test_a_pointer_key_that_was_made_meanwhile_opens_in_a_running_worker(tmp_path):
+    folder = tmp_path / "keys"
+    key_files.new_worker(folder, NOW)
+    keys = WorkerKeys.load(folder)
+    key_files.rotate(folder, NOW)
+    pointer = seal_pointer(PublicKeys.load(folder / "worker.pub.json"), "clinic", "tel:+33639981234", "fr")
+    assert open_pointer(keys, "clinic", pointer).language == "fr"
+    (folder / "worker.pointer.3.key").write_text("damaged")
+    assert reason_of(open_pointer, keys, "clinic", pointer[:1] + bytes(8) + pointer[9:]) == Reason.KEY_UNKNOWN
 
 
 def refuse(*_):

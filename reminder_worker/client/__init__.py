@@ -1,7 +1,8 @@
 """What a booking platform imports: numbers are sealed on its own machine, whatever the way to the worker.
 
-    client = HttpClient("https://reminders.example", key, platform="clinic")          # through the gateway
-    client = Client(schedule, PlatformKeys.load(…), PublicKeys.load(…), leads=[…])    # with keys of its own, to Redis
+    client = HttpClient("https://reminders.example", key, platform="clinic", root="m4ZBu…")   # through the gateway
+    public = Root("m4ZBu…").check(PublicKeys.load(…))                                # signed by the root that you pin
+    client = Client(schedule, PlatformKeys.load(…), public, leads=[…])                # with keys of its own, to Redis
     client.add([Appointment.parse({"reference": "A-1", "time": …, "location": …, "pointer": …})])
 
     await AsyncClient(client).add([…])                                                # either of them
@@ -13,5 +14,6 @@ from reminder_worker.client.appointment import Appointment
 from reminder_worker.client.direct import Client
 from reminder_worker.client.over_http import HttpClient
 from reminder_worker.client.threads import AsyncClient
+from reminder_worker.root import Root
 
-__all__ = ["Appointment", "AsyncClient", "Client", "HttpClient"]
+__all__ = ["Appointment", "AsyncClient", "Client", "HttpClient", "Root"]

@@ -25,6 +25,7 @@ from reminder_worker.https import Answer as Said
 from reminder_worker.https import Site
 from reminder_worker.job import State
 from reminder_worker.ledger import Answer, Reminder
+from reminder_worker.root import Root
 from reminder_worker.sealing import PublicKeys
 
 CALL = 15.0  # seconds for one answer
@@ -38,13 +39,23 @@ _WORDS = {answer.value for answer in Answer}
 class HttpClient:
     """One booking platform at a gateway; safe to use from many threads.
 
-    ``pinned`` is the pointer key that the operator told you: what the gateway publishes is not sealed to unless its
-    newest one is that. ``patience``: seconds for which a call is repeated.
+    Nothing is sealed to what the gateway publishes unless it is as the operator told you: signed by ``root``, or with
+    ``pinned`` as its newest pointer key. ``patience``: seconds for which a call is repeated.
     """
 
     def __init__(
-        self, url: str, key: str, *, platform: str, pinned: str, countries: Collection[str] = (), patience: float = 120
+        self,
+        url: str,
+        key: str,
+        *,
+        platform: str,
+        pinned: str | None = None,
+        root: str | None = None,
+        countries: Collection[str] = (),
+        patience: float = 120,
     ) -> None:
+        if pinned is None and root is None:
+            raise SettingsError("root, pinned: pin one of them, or whoever runs the gateway could read what is sealed")
         try:
             self._site = Site(url, answer_limit=ANSWER_LIMIT)
         except ValueError as error:  # it says what is wrong, and not with which URL
@@ -52,6 +63,7 @@ class HttpClient:
         self._key = key
         self._platform = platform
         self._pinned = pinned
+        self._root = None if root is None else Root(root)
         self._countries = countries
         self._patience = patience
         self._is_ours = False
@@ -88,12 +100,14 @@ class HttpClient:
             return [_reminder(lead) for lead in document["reminders"]]
 
     def public_keys(self) -> PublicKeys:
-        """Fetch the worker's public keys; refuse what is not the key that was pinned. Raises as ``add``."""
+        """Fetch the worker's public keys; refuse what is not as it was pinned. Raises as ``add``."""
         said, document = self._call("GET", "/v1/keys")
         if said.status != http.HTTPStatus.OK:
             raise SettingsError("url: there is no gateway there")
         public = PublicKeys.from_json(json.dumps(document))
-        if to_text(public.pointers[-1]) != self._pinned:
+        if self._root is not None:
+            self._root.check(public)
+        if self._pinned is not None and to_text(public.pointers[-1]) != self._pinned:
             raise SettingsError("pinned: the gateway publishes another pointer key; ask the worker's operator")
         return public
 

@@ -1,13 +1,20 @@
 """The key files of a worker, and the public ones that platforms seal to; nothing is changed and nothing shown."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from reminder_worker.errors import SettingsError
+from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.findings import Finding, Grade, check_private, try_to_load, unsafe
+from reminder_worker.settings import Settings
 from reminder_worker.signatures import Secret
+from reminder_worker.store import Client
+
+if TYPE_CHECKING:
+    from reminder_worker.sealing import PublicKeys
 
 FEWEST_WEEKS = 13  # of public keys ahead
 
@@ -23,6 +30,19 @@ def check_keys(folder: Path) -> Iterator[Finding]:
         yield from _check_public(public)
 
 
+def check_restored(settings: Settings, client: Client) -> Iterator[Finding]:
+    """Look whether the ratchet is older than the store remembers; a store that is away is found elsewhere."""
+    from reminder_worker.epochs import Epochs  # noqa: PLC0415 - not for blind processes
+    from reminder_worker.ratchet import ratchet_file  # noqa: PLC0415
+    from reminder_worker.schedule import Schedule  # noqa: PLC0415
+
+    if not ratchet_file(settings.keys).is_file():
+        return  # which is found elsewhere
+    epochs = Epochs(Schedule.of(settings, client), settings.keys)
+    with suppress(StoreUnavailable):
+        yield from try_to_load("the ratchet", partial(epochs.check, datetime.now(UTC)))
+
+
 def _load_keys(folder: Path) -> None:
     from reminder_worker import opening, optouts, ratchet  # noqa: PLC0415 - not for blind processes
 
@@ -36,11 +56,12 @@ def _check_public(path: Path) -> Iterator[Finding]:
     from reminder_worker import sealing  # noqa: PLC0415 - not for blind processes
 
     try:
-        last = max(sealing.PublicKeys.load(path).envelopes, default=0)
+        public = sealing.PublicKeys.load(path)
     except SettingsError as error:
         yield unsafe("unusable", str(error), "platforms cannot seal with it", "run reminder-worker keys rotate")
         return
-    left = last - sealing.week(datetime.now(UTC))
+    yield from _check_opened(path, public)
+    left = max(public.envelopes, default=0) - sealing.week(datetime.now(UTC))
     if left < FEWEST_WEEKS:
         yield Finding(
             Grade.NOTE,
@@ -48,6 +69,25 @@ def _check_public(path: Path) -> Iterator[Finding]:
             f"{path} ends in {left} weeks",
             "appointments after that are refused",
             "run reminder-worker keys rotate, and hand the file to the platforms",
+        )
+
+
+def _check_opened(path: Path, public: "PublicKeys") -> Iterator[Finding]:
+    """Look whether this worker opens what is sealed to its public keys."""
+    from reminder_worker import opening, sealing  # noqa: PLC0415 - not for blind processes
+
+    try:
+        keys = opening.WorkerKeys.load(path.parent)
+    except SettingsError:  # which is found elsewhere
+        return
+    last = public.envelopes.get(max(public.envelopes, default=0))
+    envelope = last is None or keys.envelope_box(sealing.kid(last)) is not None
+    if not envelope or not all(keys.pointer_box(sealing.kid(key)) for key in public.pointers):
+        yield unsafe(
+            "keys_differ",
+            f"{path} has keys that are not in this folder",
+            "what is sealed to them is rejected here",
+            "bring all worker.* keys from the machine where they were made, or run reminder-worker keys rotate here",
         )
 
 

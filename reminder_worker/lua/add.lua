@@ -1,9 +1,11 @@
 #!lua
 -- Adds appointments, or moves them. No allow-oom: a full store refuses before anything is written.
--- ARGV: keep_ms, then per appointment: id, tag, ticket (or ''), envelope, leads, due ms of each lead (-1: it has passed)
+-- ARGV: keep_ms, then per appointment: id, tag, ticket (or ''), envelope, leads, due ms of each lead (-1: it has passed),
+--   always of 8 and of one width, so that each is as long as any other
 -- Returns per appointment: what happened, version.
 
 local keep_ms, i, answers = ARGV[1], 2, {}
+local MOST_LEADS = 8
 
 local OUT = {sent = true, delivered = true, undelivered = true, unknown = true}
 
@@ -67,6 +69,6 @@ while i <= #ARGV do
   end
   answers[#answers + 1] = answer
   answers[#answers + 1] = version or 0
-  i = i + 5 + leads
+  i = i + 5 + MOST_LEADS
 end
 return answers

@@ -16,6 +16,7 @@
 --   events     ZSET    member, then "version|when, ms|what|reason|since, ms" -> when to tell the platform next, ms
 --   events.dropped  STRING  how many were given up, or not wanted
 --   muted      SET     whom not to tell, by the gateway's tags; shard 0 only
+--   epochs     HASH    a copy of the ratchet, by a random name -> the week that it has got to; shard 0 only
 --
 -- head = version (2 bytes), leads (1), one bit per lead that is not final (1), content tags (8 and 4), ticket's length (2)
 -- ticket = whose appointment it is, sealed to the gateway; empty where nobody wants to be told of events
