@@ -37,11 +37,9 @@ def test_without_names_nothing_is_found() -> None:
     assert not Names().are_in("Villa Sonnenschein")
 
 
-@pytest.mark.parametrize(
-    ("text", "enough"), [("", False), ("a", False), ("- , -", False), ("bpa", True), ("a 1 b", True)]
-)
-def test_a_name_has_letters_enough(text: str, enough: bool) -> None:
-    assert is_name(text) is enough
+def test_a_name_has_letters_enough() -> None:
+    assert not any(map(is_name, ["", "a", "- , -", "ab"]))
+    assert all(map(is_name, ["bpa", "a 1 b"]))
 
 
 @given(st.text(min_size=3, max_size=40), st.text(max_size=20), st.text(max_size=20))
