@@ -18,7 +18,7 @@ from pydantic_settings.exceptions import SettingsError as VariableError
 from reminder_worker.errors import SettingsError
 from reminder_worker.https import check_url
 from reminder_worker.ledger import Durability
-from reminder_worker.tables import Gateway, Platform, Route
+from reminder_worker.tables import Gateway, Platform, PublicKey, Route
 
 DEFAULT_FILE = Path("reminder-worker.toml")
 PREFIX = "REMINDER_"
@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     queue_url: str | None = Field(default=None, repr=False)
     queue_password_file: Path | None = None
     keys: Path = Path("keys")
+    root: PublicKey | None = None  # who seals beside the ledger seals only to keys that it signed
     templates: Path | None = None
     allow_numbers: list[Annotated[str, Field(pattern=r"^\+[1-9][0-9]{0,14}$")]] = Field(default=[], repr=False)
     durability: Durability | None = None

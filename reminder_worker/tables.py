@@ -35,6 +35,9 @@ def _keep_url(value: str) -> str:
     return value  # with its last slash: it is asked for as it is written
 
 
+PublicKey = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{43}$")]
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
 
@@ -108,5 +111,12 @@ class Gateway(_Table):
     url: Annotated[str, AfterValidator(check_url)]
     key_file: Path  # what ``keys new api`` wrote
     platform: str = Field(pattern="^[a-z0-9-]{1,20}$")
-    pinned: str = Field(pattern="^[A-Za-z0-9_-]{43}$")  # the pointer key that the operator told you
+    root: PublicKey | None = None  # the root that the operator told you: the keys must be signed by it
+    pinned: PublicKey | None = None  # the pointer key that the operator told you: the newest must be that
     countries: list[Annotated[str, Field(pattern="^[A-Z]{2}$")]] = []
+
+    @model_validator(mode="after")
+    def _something_is_pinned(self) -> "Gateway":
+        if self.root is None and self.pinned is None:
+            raise ValueError("pin the worker's root, or its pointer key: root or pinned")
+        return self

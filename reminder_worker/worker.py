@@ -5,7 +5,8 @@
 
 import logging
 import sys
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
 
@@ -17,8 +18,9 @@ from reminder_worker.confinement import confine
 from reminder_worker.contacts import Contact
 from reminder_worker.delivery import Order, postponed, refused
 from reminder_worker.drafting import Draft
+from reminder_worker.epochs import Epochs
 from reminder_worker.equipment import Equipment
-from reminder_worker.errors import NotSent, Reason, Refused, SettingsError, Unopenable
+from reminder_worker.errors import NotSent, Reason, Refused, SettingsError, StoreUnavailable, Unopenable
 from reminder_worker.findings import Finding
 from reminder_worker.inbox import Inbox
 from reminder_worker.job import FailureClass, Job, Level, State
@@ -35,6 +37,7 @@ from reminder_worker.timeliness import wrong_moment
 
 WRONG_USE = 2  # exit code
 FALLBACK_LANGUAGE = "en"  # better than no text, where a pointer asks for a language without a template
+FURTHEST_BEHIND = timedelta(days=1)  # of the store's clock: a false one would have keys kept for longer
 
 log = logging.getLogger(__name__)
 
@@ -125,11 +128,18 @@ class Worker:
 
         What is forgotten never comes back, so the earlier of two clocks decides when a week is over.
         """
-        now = min(self._schedule.beat(name), datetime.now(UTC))
+        told, own = self._schedule.beat(name), datetime.now(UTC)
+        if own - told > FURTHEST_BEHIND:
+            log.error("clocks_differ")
+        keys = self._parts.keys
         try:
-            self._parts.keys.advance(now)
-        except SettingsError:
-            log.error("keys_behind")  # noqa: TRY400 - there is nothing to trace
+            keys.advance(min(told, own))
+            if not keys.behind:  # what is remembered is how far the file has got
+                self._parts.epochs.reach(keys.week)
+        except (SettingsError, OSError):
+            keys.behind = True
+        if keys.behind:
+            log.error("keys_behind")
 
     def listen(self, public: PublicKeys) -> None:
         """Hear providers whose receipts come over the line that sends."""
@@ -194,3 +204,5 @@ def prepare(chosen: Settings, url: str) -> tuple[Worker, list[Finding]]:
     found = doctor.require(chosen, chain(*checks))
     schedule = Schedule.of(chosen, client)
     return Worker(schedule, equipment.load(chosen, schedule)), found
+    with suppress(StoreUnavailable):  # production would not have come here
+        Epochs(schedule, chosen.keys).check(datetime.now(UTC))

@@ -27,8 +27,8 @@ LAYERS = [
         "delivery reconciling answering inbox receipts replies events client doctor lint",
         "rehearsal",
         "endpoint routes gate circuit wire sending drafting templates contacts providers keys status",
-        """sealing gateway apikeys opening ratchet keyfiles findings schedule store broker embedded optouts notes
-        commits durability pressure eventqueue history""",
+        """sealing gateway apikeys opening ratchet epochs root keyfiles findings schedule store broker embedded optouts notes
+        catalogue places commits durability pressure eventqueue history""",
         """ledger job plan disclosure errors metrics settings tables logs numbers https encoding folding lifeline
         stems names words segments records dates clocks answers webhooks documents signatures addresses timeliness magic
         background confinement""",

@@ -7,6 +7,8 @@ from reminder_worker.apikeys import read_key
 from reminder_worker.client.direct import Client
 from reminder_worker.client.over_http import HttpClient
 from reminder_worker.gateway import GatewayKeys, Mode
+from reminder_worker.places import Places
+from reminder_worker.root import Root
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys
 from reminder_worker.settings import Settings
@@ -22,10 +24,12 @@ def choose(chosen: Settings, platform: str | None) -> Client | HttpClient:
     if chosen.gateway is not None:
         way = chosen.gateway
         key = read_key(way.key_file)
-        options: dict[str, Any] = {"platform": way.platform, "pinned": way.pinned, "countries": way.countries}
-        return HttpClient(way.url, key, patience=PATIENCE, **options)
+        options: dict[str, Any] = {"platform": way.platform, "root": way.root, "pinned": way.pinned}
+        return HttpClient(way.url, key, countries=way.countries, patience=PATIENCE, **options)
     name, tenant = chosen.platform(platform)
-    own, worker_s = _keys(chosen, name), PublicKeys.load(chosen.keys / "worker.pub.json")
+    own, worker_s = keys_of(chosen, name), PublicKeys.load(chosen.keys / "worker.pub.json")
+    if chosen.root is not None:
+        Root(chosen.root).check(worker_s)
     return Client(
         Schedule.of(chosen, store.connect(store.url_of(chosen))),
         own,
