@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reminder_worker import eventcommands, keycommands
+from reminder_worker import eventcommands, keycommands, locationcommands
 from reminder_worker.errors import Refused, SettingsError, StoreUnavailable
 from reminder_worker.logs import raised
 
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(keycommands.app, name="keys")
 app.add_typer(eventcommands.app, name="events")
+app.add_typer(locationcommands.app, name="locations")
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default reminder-worker.toml here.")]
 PlatformName = Annotated[str | None, typer.Option("--platform", help="Which booking platform of the settings.")]
@@ -62,10 +63,10 @@ def worker(
 
     from reminder_worker import settings, store  # noqa: PLC0415
     from reminder_worker import worker as process  # noqa: PLC0415
-
     from reminder_worker.confinement import confine  # noqa: PLC0415
-    chosen = settings.read(config)
+
     confine()
+    chosen = settings.read(config)
     process.prepare(chosen, store.url_of(chosen))  # what is wrong is said here, once
     if config is not None:
         os.environ[settings.CONFIG_VARIABLE] = str(config)
@@ -81,11 +82,11 @@ def scheduler(config: Config = None) -> None:
     """
     from reminder_worker import broker, doctor, logs, settings, store  # noqa: PLC0415
     from reminder_worker import scheduler as process  # noqa: PLC0415
-    from reminder_worker.schedule import Schedule  # noqa: PLC0415
     from reminder_worker.confinement import confine  # noqa: PLC0415
+    from reminder_worker.schedule import Schedule  # noqa: PLC0415
 
-    logs.set_up()
     confine()
+    logs.set_up()
     chosen = settings.read(config)
     url = store.url_of(chosen)
     client = store.connect(url)
@@ -105,10 +106,10 @@ def web(
     """
     from reminder_worker import settings  # noqa: PLC0415
     from reminder_worker import web as process  # noqa: PLC0415
-
     from reminder_worker.confinement import confine  # noqa: PLC0415
-    process.run(settings.read(config), host, port)
+
     confine()
+    process.run(settings.read(config), host, port)
 
 
 @app.command()
@@ -123,10 +124,10 @@ def hooks(
     """
     from reminder_worker import hooks as process  # noqa: PLC0415
     from reminder_worker import settings  # noqa: PLC0415
-
     from reminder_worker.confinement import confine  # noqa: PLC0415
-    process.run(settings.read(config), host, port)
+
     confine()
+    process.run(settings.read(config), host, port)
 
 
 @app.command()

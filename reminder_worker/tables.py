@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from reminder_worker import disclosure
+from reminder_worker import disclosure, names
 from reminder_worker.errors import Refused
 from reminder_worker.https import check_url
 from reminder_worker.job import Level
@@ -54,7 +54,9 @@ class Platform(_Table):
     level: Level = Level.PLACE
     sender: str | None = Field(default=None, max_length=30)  # a neutral trade name, for level "sender"
     not_you: Annotated[str, Field(pattern=r"^(reply|\+[1-9]\d{6,14})$")] | None = None  # STOP, or a number to call
-    locations: Literal["lint"] = "lint"
+    locations: Literal["lint", "catalogue"] = "lint"  # "catalogue": only what a person has reviewed
+    locations_file: Path | None = None  # that catalogue, signed by the platform
+    deny: list[str] = Field(default=[], max_length=1000, repr=False)  # names that tell too much, beside the lint's
     countries: list[Annotated[str, Field(pattern="^[A-Z]{2}$")]] = []
     daily_cap: int = Field(default=10_000, ge=1)  # texts a day, so that a stolen key is no fortune
     resolver_url: Annotated[str, AfterValidator(_keep_url)] | None = None  # where contact: pointers are resolved
@@ -72,10 +74,19 @@ class Platform(_Table):
             raise ValueError("discloses a reason or a speciality; choose a neutral name")
         return value
 
+    @field_validator("deny")
+    @classmethod
+    def _long_enough(cls, value: list[str]) -> list[str]:
+        if not all(map(names.is_name, value)):
+            raise ValueError(f"a name has at least {names.FEWEST_LETTERS} letters: else it is in half of all places")
+        return value
+
     @model_validator(mode="after")
     def _complete(self) -> "Platform":
         if self.level is Level.SENDER and not self.sender:
             raise ValueError('level "sender" needs a sender')
+        if self.locations == "catalogue" and self.locations_file is None:
+            raise ValueError('locations "catalogue" needs a locations_file')
         for name in ("resolver", "events"):
             if (getattr(self, f"{name}_url") is None) != (getattr(self, f"{name}_secret_file") is None):
                 raise ValueError(f"{name}_url and {name}_secret_file need each other")

@@ -27,6 +27,7 @@ from reminder_worker.job import FailureClass, Job, Level, State
 from reminder_worker.ledger import Claim, OpenAttempt, Outcome, Wake
 from reminder_worker.lifeline import end_with_parent
 from reminder_worker.opening import OpenedJob, open_envelope, open_pointer
+from reminder_worker.places import Places
 from reminder_worker.plan import Cells, Lead, QuietHours, Slot, slots
 from reminder_worker.providers import Line
 from reminder_worker.pulse import Pulse
@@ -36,8 +37,8 @@ from reminder_worker.settings import Settings
 from reminder_worker.timeliness import wrong_moment
 
 WRONG_USE = 2  # exit code
-FALLBACK_LANGUAGE = "en"  # better than no text, where a pointer asks for a language without a template
 FURTHEST_BEHIND = timedelta(days=1)  # of the store's clock: a false one would have keys kept for longer
+FALLBACK_LANGUAGE = "en"  # better than no text, where a pointer asks for a language without a template
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Worker:
     def __init__(self, schedule: Schedule, parts: Equipment) -> None:
         self._schedule = schedule
         self._parts = parts
+        self._places = {name: Places.of(name, tenant) for name, tenant in parts.platforms.items()}
 
     def remind(self, wake: Wake) -> None:
         """Tell the story of one reminder, from a wake-up to a text."""
@@ -105,18 +107,28 @@ class Worker:
         return self._parts.contacts.find(sealed.platform, address.uri, address.language, catch_up=catch_up)
 
     def _draft(self, sealed: OpenedJob, opened: Job, contact: Contact) -> Draft:
-        """Write the text; a place that discloses is left out."""
+        """Write the text; a place that may not be shown is left out."""
         tenant = self._parts.platforms[sealed.platform]
-        level = Level.TIME if disclosure.discloses(opened.location) else tenant.level
+        level, place = self._place(sealed.platform, tenant.level, opened.location)
         language = contact.language if self._parts.templates.speaks(contact.language) else FALLBACK_LANGUAGE
         return self._parts.templates.draft(
             language=language,
             when=opened.time,
-            location=opened.location,
+            location=place,
             level=level,
             sender=tenant.sender,
             not_you=tenant.not_you,
         )
+
+    def _place(self, platform: str, level: Level, location: str) -> tuple[Level, str]:
+        """Say how much a text may tell, and the place as it may be shown."""
+        if level is Level.TIME:
+            return level, ""
+        try:
+            return level, self._places[platform].check(location)
+        except Refused as refusal:
+            log.warning("place_withheld", extra={"reason": refusal.reason})
+            return Level.TIME, ""
 
     def _settle(self, claim: Claim, outcome: Outcome) -> None:
         """Write down how a claim ended before any provider was asked."""
@@ -173,6 +185,7 @@ def ending(error: Unopenable | Refused) -> Outcome:
 def setup() -> None:
     """Set up the worker of one process: ``dramatiq reminder_worker.worker:setup``."""
     end_with_parent()  # dramatiq's own processes would go on without it, and pile up with each restart
+    confine()
     logs.set_up()
     try:
         _set_up(settings.read())
@@ -196,13 +209,12 @@ def _set_up(chosen: Settings) -> None:
     dramatiq.set_broker(broker)
 
 
-    confine()
 def prepare(chosen: Settings, url: str) -> tuple[Worker, list[Finding]]:
     """Check everything and load what only a worker may hold. Raises SettingsError."""
     client = store.connect(url)
     checks = doctor.check_passwords(chosen), doctor.check_store(client), doctor.check_worker(chosen)
     found = doctor.require(chosen, chain(*checks))
     schedule = Schedule.of(chosen, client)
-    return Worker(schedule, equipment.load(chosen, schedule)), found
     with suppress(StoreUnavailable):  # production would not have come here
         Epochs(schedule, chosen.keys).check(datetime.now(UTC))
+    return Worker(schedule, equipment.load(chosen, schedule)), found

@@ -38,11 +38,12 @@ def choose(chosen: Settings, platform: str | None) -> Client | HttpClient:
         quiet_hours=tenant.quiet_hours,
         due_grid=tenant.due_grid,
         countries=tenant.countries,
+        places=Places.of(name, tenant, bytes(own.signing.verify_key)),
     )
 
 
-def _keys(chosen: Settings, name: str) -> PlatformKeys:
-    """Read a platform's own keys; the gateway's stand for one that has none."""
+def keys_of(chosen: Settings, name: str) -> PlatformKeys:
+    """Read a platform's own keys; the gateway's stand for one that has none. Raises SettingsError."""
     own = chosen.keys / f"{name}.key"
     if own.exists() or not (chosen.keys / "gateway.key").exists():
         return PlatformKeys.load(own)

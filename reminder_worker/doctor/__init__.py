@@ -34,12 +34,14 @@ def check_worker(settings: Settings) -> Iterator[Finding]:
         yield from _check_platform(name, platform)
         if settings.production and platform.due_grid is None:
             yield _no_grid(name)
-    yield from try_to_load("templates", lambda: drafting.Templates.load(settings.templates))
+        yield from check_places(name, platform)
+    yield from try_to_load("templates", lambda: drafting.Templates.load(settings.templates), check_texts)
     for name, table in settings.provider_tables().items():
         yield from try_to_load(
             f"providers.{name}", partial(providers.load, name, table), partial(check_capabilities, name)
         )
         yield from check_table(name, table)
+    yield from check_names(settings)
     yield from _check_amounts(settings)
 
 
@@ -81,8 +83,17 @@ def check_gateway(settings: Settings) -> Iterator[Finding]:
 
     yield from check_private("the gateway's key", gateway.private_file(settings.keys), "it signs for all platforms")
     yield from try_to_load("the API keys", partial(apikeys.listed, settings.keys), _check_api_keys)
+    load = partial(gateway.GatewayKeys.load, settings.keys)
+    yield from try_to_load("the gateway's key", load, partial(_served, settings))
     for name, platform in settings.platforms.items():
         yield from check_secret(f"platforms.{name}.events", platform.events_secret_file)
+
+
+def _served(settings: Settings, own: Any) -> Iterator[Finding]:
+    """Look at the catalogues of those for whom the gateway signs: who has keys of its own does not call it."""
+    for name, platform in settings.platforms.items():
+        if not platform.verify_key.is_file() or own.signs_for(platform.verify_key):
+            yield from check_places(name, platform, bytes(own.live.verify_key))
 
 
 def _check_api_keys(keys: list[Any]) -> Iterator[Finding]:
