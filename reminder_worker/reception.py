@@ -22,6 +22,7 @@ from reminder_worker.errors import Reason, Refused, SettingsError
 from reminder_worker.gateway import GatewayKeys, Ticket
 from reminder_worker.history import in_utc, record_of
 from reminder_worker.ledger import Answer, Entry, Reminder
+from reminder_worker.places import Places
 from reminder_worker.schedule import BATCH, Schedule
 from reminder_worker.sealing import PublicKeys
 from reminder_worker.tables import Platform
@@ -47,6 +48,8 @@ class Reception:
         self.added: Commits[Entry, Answer] = Commits(self._add, most=BATCH)
         self.cancelled: Commits[bytes, Answer] = Commits(self._cancel, most=CANCELS)
         self._clients: dict[tuple[str, str], Client] = {}
+        own = bytes(gateway.live.verify_key)  # it stands for platforms that hold no keys
+        self._places = {name: Places.of(name, platform, own) for name, platform in platforms.items()}
         self.refresh()
 
     def refresh(self) -> None:
@@ -134,6 +137,7 @@ class Reception:
                 quiet_hours=tenant.quiet_hours,
                 due_grid=tenant.due_grid,
                 countries=tenant.countries,
+                places=self._places[caller.platform],
             )
         return clients[name]
 

@@ -3,11 +3,12 @@
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
-from reminder_worker import disclosure, job, sealing
+from reminder_worker import job, sealing
 from reminder_worker.client.appointment import Appointment, uri_of
 from reminder_worker.encoding import Body
-from reminder_worker.errors import Reason, Refused
+from reminder_worker.errors import Refused
 from reminder_worker.ledger import Answer, Entry, Reminder
+from reminder_worker.places import Places
 from reminder_worker.plan import Cells, Grid, Lead, QuietHours, plan, slots
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys
@@ -31,6 +32,7 @@ class Client:
         quiet_hours: QuietHours | None = None,
         due_grid: Grid | None = None,
         countries: Collection[str] = (),
+        places: Places | None = None,
     ) -> None:
         self._schedule = schedule
         self._platform = platform
@@ -39,23 +41,27 @@ class Client:
         self._quiet = quiet_hours
         self._grid = due_grid
         self._countries = countries
+        self._places = places or Places()
 
     def seal(self, appointment: Appointment, now: datetime | None = None) -> Entry:
         """Plan, sign and seal one appointment. Raises Refused."""
         now = now or datetime.now(UTC)
-        if disclosure.discloses(appointment.location):
-            raise Refused(Reason.LOCATION_DISCLOSES, "location", "discloses a reason or a speciality")
+        place = self._places.check(appointment.location)
         id_ = sealing.make_id(self._platform, appointment.reference)
         wanted, cells = appointment.leads or self._leads, Cells.of(self._grid, id_)
         ahead = {slot.lead: slot.due for slot in plan(appointment.time, wanted, self._quiet, now, cells)}
         pointer, uri, language = self._point(appointment)
         when, leads = job.to_time(appointment.time), _texts(wanted)
-        body = Body(when, appointment.location, pointer, leads, int(now.timestamp()))
+        body = Body(when, place, pointer, leads, int(now.timestamp()))
         tag = sealing.content_tag(self._platform, id_, body, uri=uri, language=language)
         envelope = sealing.seal_envelope(self._worker, self._platform, id_, body, max(ahead.values()))
         # Every lead has its number, also those that have passed: what is left to plan changes as time goes by.
         every = slots(appointment.time, wanted, self._quiet, cells)
         return Entry(id_, tag, envelope, tuple(ahead.get(slot.lead) for slot in every))
+
+    def check_place(self, location: str) -> None:
+        """Refuse a place that no appointment could be handed in with. Raises Refused."""
+        self._places.check(location)
 
     def _point(self, appointment: Appointment) -> tuple[bytes, str, str]:
         """Return the pointer, and what it was sealed from where that was here."""
