@@ -1,4 +1,4 @@
-"""Write good.json, bad.json and places.json again: ``python tests/vectors/make.py``."""
+"""Write the vectors again: ``python tests/vectors/make.py``."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from bad import bad
 from good import good
 from places import places
+from publickeys import public_keys
 
 HERE = Path(__file__).parent
 
@@ -14,7 +15,12 @@ def files():
     """Return what belongs into each file."""
     return {
         name: json.dumps(made(), indent=1, ensure_ascii=False) + "\n"
-        for name, made in (("good.json", good), ("bad.json", bad), ("places.json", places))
+        for name, made in (
+            ("good.json", good),
+            ("bad.json", bad),
+            ("places.json", places),
+            ("public_keys.json", public_keys),
+        )
     }
 
 
