@@ -99,7 +99,7 @@ def test_of_a_catalogue_exactly_what_was_reviewed_is_shown(listed: Places, text:
     try:
         assert listed.check(text) == shown
     except Refused as refusal:
-        assert refusal.reason == shown  # noqa: PT017
+        assert refusal.reason == shown
 
 
 def test_a_word_that_somebody_accepted_is_shown_and_no_other(path: Path) -> None:

@@ -69,13 +69,18 @@ def _check_body(table: Mapping[str, Any]) -> Iterator[Finding]:
     """Look at the words that a described gateway is handed with each text, whatever else it does with them."""
     for words in _texts(table.get("body")):
         found = disclosure.find(re.sub(r"\{[^{}]*\}", " ", words))
-        if found is not None and found.severity is Severity.REFUSE and "/" in found.rule:  # no word: a URL, a number
+        if found is not None and found.severity is Severity.REFUSE and _is_word(found.rule):
             yield unsafe(
                 "body_discloses",
                 f"a provider's body holds a word that discloses a reason or a speciality ({found.rule})",
                 "it goes to the provider with every text, and perhaps to the phone",
                 "take it out",
             )
+
+
+def _is_word(rule: str) -> bool:
+    """Tell a stem or an ending from what has the shape of a URL or a number, which a body may hold."""
+    return "/" in rule or rule == disclosure.SPECIALITY_ENDING
 
 
 def _texts(shape: object) -> Iterator[str]:
