@@ -37,6 +37,8 @@ from reminder_worker.serving import Budget
 BODY_LIMIT, BATCH_LIMIT = 16 * 1024, 1024 * 1024  # bytes
 MOST_REMINDERS = 500  # of one batch
 AT_ONCE = {"add": 256, "batch": 16, "cancel": 64, "read": 64}  # calls under way, of all platforms
+ANSWER = {"add": 512, "batch": 512, "cancel": 512, "read": 4096}  # bytes at the least, head included
+ANSWER_OF_BATCH = 256  # of each item: the longest refusal
 SHARE = 4  # what one platform may take of that: a quarter
 ROUTE = "/v1/reminders"
 
@@ -105,7 +107,8 @@ class Api:
         sealed = await run_in_threadpool(self._reception.seal_each, caller, items)
         answers = iter(await self._reception.add([one for one in sealed if isinstance(one, Entry)]))
         said = [next(answers) if isinstance(one, Entry) else one for one in sealed]
-        return verdicts.document({"results": [verdicts.of_batch(one) for one in said]})
+        results = verdicts.document({"results": [verdicts.of_batch(one) for one in said]})
+        return verdicts.even(results, ANSWER_OF_BATCH * len(items))
 
     async def cancel(self, request: Request, caller: Caller) -> Response:
         """Take an appointment back."""
@@ -161,7 +164,10 @@ class Api:
                     return verdicts.busy()
                 return await self._try(request, caller, kind, handler)
 
-        return handle
+        async def answer(request: Request) -> Response:
+            return verdicts.even(await handle(request), ANSWER[kind])
+
+        return answer
 
     async def _try(self, request: Request, caller: Caller, kind: str, handler: Handler) -> Response:
         try:  # a batch is counted when it is known how large it is

@@ -20,8 +20,10 @@ from reminder_worker.eventqueue import GIVEN_UP, TOLD, Event, EventQueue
 from reminder_worker.gateway import GatewayKeys, Mode, Ticket
 from reminder_worker.history import in_utc, record_of
 from reminder_worker.https import Answer, Site
+from reminder_worker.padding import fill
 from reminder_worker.signatures import Secret, sign
 
+LENGTH = 2048  # bytes of an event, at the least
 DEADLINE = 10.0  # seconds for a whole call
 GONE = 410
 SHORTEST, LONGEST, OVER = timedelta(seconds=5), timedelta(hours=4), timedelta(hours=24)  # between tries; in all
@@ -51,7 +53,7 @@ class Letter:
     ticket: Ticket = field(repr=False)
 
     def body(self, record: str | None) -> bytes:
-        """Write what is sent, all but the signature."""
+        """Write what is sent, all but the signature; its length tells nothing, up to four leads or so."""
         event, test = self.event, {"test": True} if self.ticket.mode is Mode.TEST else {}
         answered = event.what in {"confirmed", "cancel_requested"}
         data = {
@@ -61,7 +63,7 @@ class Letter:
             "record": record,
         }
         message = {"type": f"reminder.{event.what}", "timestamp": in_utc(event.at), "data": data | test}
-        return json.dumps(message).encode()
+        return fill(json.dumps(message).encode(), LENGTH)
 
 
 def delay(event: Event, shortest: timedelta = SHORTEST) -> timedelta:

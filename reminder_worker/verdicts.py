@@ -1,5 +1,6 @@
 """What the HTTP API answers: a status and a document for each answer of the ledger, and for each refusal."""
 
+import http
 import json
 
 from starlette.responses import Response
@@ -9,6 +10,7 @@ from reminder_worker.errors import Reason, Refused
 from reminder_worker.gateway import Mode
 from reminder_worker.history import in_utc
 from reminder_worker.ledger import Answer
+from reminder_worker.padding import step
 from reminder_worker.serving import LATER, problem, problem_document
 
 AGAIN = {"Retry-After": "15"}  # seconds; an attempt in flight is known by then
@@ -86,6 +88,15 @@ def too_fast(wait: float) -> Response:
 def store_full() -> Response:
     """Tell that nothing more is taken for now."""
     return problem(503, "store_full", "the store is nearly full; what is there can still be taken back", **LATER)
+
+
+def even(response: Response, least: int) -> Response:
+    """Fill an answer up, so that neither its length nor that of its head tells which it is."""
+    told = [pair for pair in response.raw_headers if pair[0] != b"content-length"]
+    head = len(http.HTTPStatus(response.status_code).phrase) + sum(len(name) + len(value) + 4 for name, value in told)
+    response.body = bytes(response.body).ljust(step(max(len(response.body) + head, least)) - head)
+    response.headers["Content-Length"] = str(len(response.body))
+    return response
 
 
 def document(content: object, status: int = 200) -> Response:

@@ -9,6 +9,7 @@ from desk import opened
 from javascript import MODULE, Node, document
 from practice import ahead
 
+from reminder_worker.padding import UNIT
 from reminder_worker.testing.peer import Peer, Response
 
 KEY = "rwk_test_00000000_" + "k" * 43
@@ -62,6 +63,20 @@ def test_a_put_carries_the_four_fields_and_the_key(gateway, call):
     assert request.headers["authorization"] == f"Bearer {KEY}"
     assert request.headers["content-type"] == "application/json"
     assert request.json == RECORD
+
+
+@pytest.mark.parametrize("record", [{}, {"location": "вул. Липова 12, Львів"}, {"leads": [f"{n}h" for n in range(8)]}])
+def test_the_length_of_a_body_tells_nothing(gateway, call, record):
+    call(f"put(given.reference, {{ ...given.record, ...{json.dumps(record)} }})")
+    assert len(gateway.requests[0].body) == UNIT
+
+
+@pytest.mark.parametrize(("items", "size"), [(0, 1), (1, 1), (2, 2), (3, 4), (5, 8), (8, 8), (500, 512)])
+def test_the_length_of_a_batch_tells_a_step(gateway, call, items, size):
+    gateway.answer = lambda *_: Response.of({"results": []})
+    call(f"batch(Array({items}).fill({{ reference: given.reference, ...given.record }}))")
+    assert len(gateway.requests[0].body) == size * UNIT
+    assert len(gateway.requests[0].json["reminders"]) == items
 
 
 @pytest.mark.parametrize("url", ["/", "/behind/a/proxy", "/behind/a/proxy/"])

@@ -30,7 +30,7 @@ LAYERS = [
         """sealing gateway apikeys opening ratchet epochs root keyfiles findings schedule store broker embedded optouts notes
         catalogue places commits durability pressure eventqueue history""",
         """ledger job plan disclosure errors metrics settings tables logs numbers https encoding folding lifeline
-        stems names words segments records dates clocks answers webhooks documents signatures addresses timeliness magic
+        stems names words segments records dates clocks answers webhooks documents signatures addresses timeliness padding magic
         background confinement""",
     )
 ]

@@ -25,6 +25,7 @@ from reminder_worker.https import Answer as Said
 from reminder_worker.https import Site
 from reminder_worker.job import State
 from reminder_worker.ledger import Answer, Reminder
+from reminder_worker.padding import UNIT, fill
 from reminder_worker.root import Root
 from reminder_worker.sealing import PublicKeys
 
@@ -138,13 +139,14 @@ class HttpClient:
         return sealing.pointer_to_text(sealing.seal_pointer(public, self._platform, uri, language))
 
     def _add(self, items: Sequence[dict[str, Any]]) -> list[Answer | Refused]:
-        said, document = self._call("POST", f"{_ROUTE}:batch", {"reminders": items})
+        content = json.dumps({"reminders": items}, ensure_ascii=False).encode()
+        said, document = self._call("POST", f"{_ROUTE}:batch", fill(content, UNIT * len(items)))
         if said.status != http.HTTPStatus.OK:
             raise _refusal(document)
         with _as_a_gateway_writes():
             return [_answer(result) for _, result in zip(items, document["results"], strict=True)]
 
-    def _call(self, method: str, path: str, content: Any = None) -> tuple[Said, dict[str, Any]]:
+    def _call(self, method: str, path: str, body: bytes | None = None) -> tuple[Said, dict[str, Any]]:
         again = Retrying(
             retry=retry_if_exception_type((NotSent, Ambiguous)),
             wait=_pause,
@@ -152,12 +154,11 @@ class HttpClient:
             reraise=True,
         )
         try:
-            return again(self._ask, method, path, content)
+            return again(self._ask, method, path, body)
         except (NotSent, Ambiguous):
             raise StoreUnavailable("the gateway does not answer, or is too busy.") from None
 
-    def _ask(self, method: str, path: str, content: Any) -> tuple[Said, dict[str, Any]]:
-        body = None if content is None else json.dumps(content).encode()
+    def _ask(self, method: str, path: str, body: bytes | None) -> tuple[Said, dict[str, Any]]:
         headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"

@@ -39,7 +39,7 @@ class Bench:
 
     def ask(self, token: str, *, secret: Secret | None = None, ago: int = 0) -> Answer:
         """Ask for a token, by default as a worker does."""
-        body = msgspec.json.encode({"contact": token})
+        body = msgspec.json.encode({"contact": token}).ljust(http.LENGTH)
         return self.post(body, sign(secret or self.secret, _new_id(), int(time.time()) - ago, body))
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
