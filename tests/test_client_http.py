@@ -108,6 +108,12 @@ def test_refusals_stand_among_answers_in_their_order(client_: HttpClient) -> Non
     ]
 
 
+def test_a_reference_with_half_a_character_is_refused_and_the_others_are_added(client_: HttpClient) -> None:
+    answers = client_.add([appointment("A-\ud800"), appointment("A-2", location="вул. Липова 12")])
+    assert (answers[0].reason, answers[0].field) == (Reason.REFERENCE_INVALID, "reference")
+    assert answers[1] is Answer.ADDED
+
+
 def test_many_go_in_batches(client_: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(over_http, "BATCH", 3)
     assert client_.add([appointment(f"A-{number}") for number in range(10)]) == [Answer.ADDED] * 10

@@ -139,7 +139,8 @@ class HttpClient:
         return sealing.pointer_to_text(sealing.seal_pointer(public, self._platform, uri, language))
 
     def _add(self, items: Sequence[dict[str, Any]]) -> list[Answer | Refused]:
-        content = json.dumps({"reminders": items}, ensure_ascii=False).encode()
+        text = json.dumps({"reminders": items}, ensure_ascii=False)  # else a place's length told its alphabet
+        content = text.encode(errors="backslashreplace")  # JSON's way too: half a character is the gateway's to refuse
         said, document = self._call("POST", f"{_ROUTE}:batch", fill(content, UNIT * len(items)))
         if said.status != http.HTTPStatus.OK:
             raise _refusal(document)
