@@ -1,0 +1,264 @@
+"""The store's users: each has what its process needs, and nothing else."""
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import grants
+import pytest
+import redis
+from grants import ACL, Grant, needs
+from guarded import USERS, Guarded
+
+from reminder_worker import store
+
+QUEUE = "{rw-queue}:"
+
+# What each process runs and asks for; how complete this is, test_hardening.py sees in a day's work.
+
+SCRIPTS = {
+    "web": "add cancel rate beat tell told",
+    "hooks": "beat receipt match",
+    "scheduler": "take sweep beat",
+    "worker": """beat claim intend settle receipt match admit report circuit oldest note reply forget forgotten
+        epoch""",
+    "platform": "add cancel",
+    "events": "retell",
+    "operator": "epoch",
+}
+
+
+def each(**keys: str) -> set[Grant]:
+    """Write grants as key="commands"; __ stands for a dot, and a capital letter for the star behind it."""
+    return {
+        (command, f"{key.lower()}:*" if key.isupper() else key.replace("__", "."))
+        for key, commands in keys.items()
+        for command in commands.split()
+    }
+
+
+def bare(commands: str) -> set[Grant]:
+    return {(command, "") for command in commands.split()}
+
+
+SHOW = each(A="getrange", R="hgetall", due="zscore")
+EVERYBODY = bare("ping time client|setinfo")
+DIRECT = {
+    "web": SHOW | each(muted="smembers sadd") | bare("info waitaof"),
+    "hooks": each(notes="llen rpush") | bare("info"),
+    "scheduler": bare("info select script|load")
+    | {("zadd", f"{QUEUE}__heartbeats__"), ("rpush", f"{QUEUE}reminders"), ("hset", f"{QUEUE}reminders.msgs")},
+    "worker": each(L="lrange", H="set", stops="xrange xadd", notes="llen rpush")
+    | bare("info waitaof select script|load")
+    | {
+        (command, f"{QUEUE}*")
+        for command in (
+            *("zadd", "zrangebyscore", "zrem", "rpush", "lpop", "sadd", "srem", "smembers"),
+            *("hexists", "hget", "hmget", "hdel", "del"),
+        )
+    },
+    "platform": SHOW,
+    "events": each(A="mget", events="zcard", events__dropped="get", muted="smembers srem") | bare("scan dbsize"),
+    "operator": each(processes="zrange", notes="llen", notes__unread="llen", C="hmget", N="hgetall")
+    | each(due="zcard zcount zrange", live="zcard", open="zcard", dead="zcard")
+    | bare("info"),
+}
+
+# What no run of a script can get to: it is in a part that it shares with others.
+NEVER = {
+    ("cancel", "zadd", "unknown"),  # only settle ends as unknown
+    ("receipt", "zadd", "unknown"),
+    ("sweep", "zadd", "unknown"),
+    ("cancel", "zadd", "events"),  # who took it back knows that
+}
+HALVES = {
+    "hooks": each(E="lrange", M="set"),  # of match: what an attempt does
+    "operator": each(epochs="hset hdel"),  # of epoch: only a worker notes anything
+}
+
+
+def wanted(user: str) -> set[Grant]:
+    """Return what a user has to be granted, but for the keys of scripts themselves."""
+    scripts = {(name, *need) for name in SCRIPTS[user].split() for need in needs(name)}
+    return (
+        ({(command, key) for _, command, key in scripts - NEVER} - HALVES.get(user, set())) | DIRECT[user] | EVERYBODY
+    )
+
+
+def keys_of_scripts(user: str) -> set[Grant]:
+    queue = {("evalsha", "{rw-queue}")} if user in {"scheduler", "worker"} else set()
+    return {("eval", ""), ("evalsha", "")} | queue
+
+
+def test_there_is_a_file_for_each_user() -> None:
+    assert set(USERS) == set(SCRIPTS) == set(DIRECT)
+
+
+def test_every_script_is_somebody_s() -> None:
+    known = {path.stem for path in grants.LUA.glob("*.lua")} - {"ledger"}
+    assert known == {name for scripts in SCRIPTS.values() for name in scripts.split()}
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_user_is_granted_exactly_what_its_process_needs(user: str) -> None:
+    found = grants.grants(user)
+    assert sorted(wanted(user) - found) == [], "missing"
+    assert sorted(found - wanted(user) - keys_of_scripts(user)) == [], "too many"
+    assert keys_of_scripts(user) <= found
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_no_file_holds_a_password_or_grants_by_category(user: str) -> None:
+    words = grants.rules(user).replace("(", " ").replace(")", " ").split()
+    assert words[:6] == ["user", user, "reset", "on", "#SHA256", "-@all"]
+    assert not [word for word in words[6:] if not word.startswith(("+", "~", "%R~", "%W~")) or word.startswith("+@")]
+
+
+# On a real server.
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    running = Guarded(tmp_path_factory.mktemp("guarded"))
+    yield running
+    running.stop()
+
+
+def may(guarded: Guarded, user: str, *words: str) -> bool:
+    """Ask the server whether a user may say this."""
+    return guarded.admin.execute_command("ACL", "DRYRUN", user, *words) == b"OK"
+
+
+def test_nobody_gets_in_without_a_password(guarded: Guarded) -> None:
+    for url in (f"redis://127.0.0.1:{guarded.port}/0", f"redis://web:wrong@127.0.0.1:{guarded.port}/0"):
+        with contextlib.closing(redis.Redis.from_url(url)) as stranger, pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+
+
+def test_a_user_without_a_password_file_is_left_out(guarded: Guarded, tmp_path: Path) -> None:
+    (tmp_path / "web.password").write_text("secret")
+    joined = subprocess.run([ACL / "join", tmp_path], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [line.split()[:2] for line in joined] == [["user", "default"], ["user", "web"]]
+    assert "secret" not in joined[1]
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_the_server_reads_of_a_file_what_we_read(guarded: Guarded, user: str) -> None:
+    found = guarded.admin.execute_command("ACL", "GETUSER", user)
+    facts = dict(zip(found[::2], found[1::2], strict=True)) if isinstance(found, list) else found
+    assert set(facts[b"commands"].decode().split()) == {"-@all"} | {f"+{name}" for name, key in bare_of(user)}
+    assert facts[b"keys"] == b""
+    assert facts[b"channels"] == b""
+    assert len(facts[b"selectors"]) == len({key for _, key in grants.grants(user) if key}) + 1
+
+
+def bare_of(user: str) -> set[Grant]:
+    return {(name, key) for name, key in grants.grants(user) if not key and name not in {"eval", "evalsha"}}
+
+
+MARKS = {"R": "%R", "W": "%W", "RW": "", "": "%R"}  # how long something is may be asked by whoever may do either
+FLAGS = {"access": "R", "insert": "W", "update": "W", "delete": "W"}
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_key_that_is_only_read_or_only_written_is_granted_as_such(guarded: Guarded, user: str) -> None:
+    selectors, _ = grants.selectors(grants.rules(user))
+    for selector in selectors:
+        names = [word[1:] for word in selector.split() if word.startswith("+")]
+        needed = {right for name in names for right in rights(guarded, name)}
+        (key,) = [word for word in selector.split() if "~" in word]
+        assert key.partition("~")[0] == MARKS["".join(sorted(needed))], selector
+
+
+def rights(guarded: Guarded, command: str) -> set[str]:
+    """Return what the server says that a command does with its keys."""
+    if command == "set":
+        return {"W"}  # it reads where it is asked to: ours are not
+    (facts,) = guarded.admin.execute_command("COMMAND", "INFO", command).values()
+    flags = {flag.decode() for spec in facts["key_specifications"] for flag in spec[b"flags"]}
+    return {FLAGS[flag] for flag in flags & FLAGS.keys()}
+
+
+DANGEROUS = [
+    *("KEYS *", "CONFIG GET *", "CONFIG SET maxmemory 1", "MONITOR", "DEBUG JMAP", "FLUSHALL", "FLUSHDB", "ACL LIST"),
+    *("ACL WHOAMI", "SHUTDOWN", "SAVE", "BGSAVE", "REPLICAOF NO ONE", "CLIENT LIST", "CLIENT KILL x", "SLOWLOG GET"),
+    *("MODULE LIST", "SUBSCRIBE x", "PUBLISH x y", "FUNCTION LIST", "SCRIPT FLUSH", "RANDOMKEY", "SWAPDB 0 1", "SYNC"),
+    *("DUMP rw:{0}:due", "RESTORE rw:{0}:due 0 x", "RENAME rw:{0}:due rw:{0}:x", "OBJECT FREQ rw:{0}:due"),
+    *(
+        "MIGRATE h 1 rw:{0}:due 0 1",
+        "SORT rw:{0}:due",
+        "COPY rw:{0}:due x",
+        "TYPE rw:{0}:due",
+        "GET other",
+        "SET other 1",
+    ),
+]
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_what_is_dangerous_is_nobody_s(guarded: Guarded, user: str) -> None:
+    assert [words for words in DANGEROUS if may(guarded, user, *words.split())] == []
+    assert [words for words in ("SCAN 0", "DBSIZE") if may(guarded, user, *words.split())] == (
+        ["SCAN 0", "DBSIZE"] if user == "events" else []
+    )
+
+
+# Each line of "Who holds what", as far as the store can keep it.
+
+PHONES = {  # what has to do with them
+    "rw:{0}:stops": ["XRANGE", "-", "+"],
+    "rw:{0}:notes": ["LRANGE", "0", "-1"],
+    "rw:{0}:l:x": ["LRANGE", "0", "-1"],
+    "rw:{0}:p:x": ["SMEMBERS"],
+    "rw:{0}:h:x": ["GET"],
+}
+REFUSED = {
+    "web": ["XADD rw:{0}:stops * tag x on 1", "LPUSH rw:{0}:notes x", "ZRANGE rw:{0}:due 0 -1",
+            "RPUSH {rw-queue}:reminders x"],
+    "hooks": ["ZRANGE rw:{0}:due 0 -1", "ZADD rw:{0}:due 1 x", "LPOP rw:{0}:notes", "XADD rw:{0}:stops * tag x on 1",
+              "SMEMBERS rw:{0}:muted", "ZRANGE rw:{0}:events 0 -1", "RPUSH {rw-queue}:reminders x"],
+    "scheduler": ["ZADD rw:{0}:due 1 x", "LPUSH rw:{0}:notes x", "ZRANGE rw:{0}:events 0 -1", "SMEMBERS rw:{0}:muted",
+                  "LPOP {rw-queue}:reminders", "HGETALL {rw-queue}:reminders.msgs", "HGETALL rw:{0}:r:x"],
+    "worker": ["ZRANGE rw:{0}:due 0 -1", "ZRANGE rw:{0}:events 0 -1", "SMEMBERS rw:{0}:muted", "GET rw:{0}:k:x"],
+    "platform": ["ZRANGE rw:{0}:due 0 -1", "INFO", "LPUSH rw:{0}:notes x", "RPUSH {rw-queue}:reminders x",
+                 "GET rw:{0}:k:x"],
+    "events": ["SET rw:{0}:a:x x", "DEL rw:{0}:a:x", "ZRANGE rw:{0}:events 0 -1", "HSET rw:{0}:r:x state sent"],
+    "operator": ["GET rw:{0}:a:x", "HGETALL rw:{0}:r:x", "ZADD rw:{0}:due 1 x", "HSET rw:{0}:c:x until 1",
+                 "SET rw:{0}:a:x x"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_another_process_s_keys_are_refused(guarded: Guarded, user: str) -> None:
+    assert [words for words in REFUSED[user] if may(guarded, user, *words.split())] == []
+
+
+@pytest.mark.parametrize("user", sorted(set(USERS) - {"worker"}))
+def test_what_has_to_do_with_phones_is_the_worker_s_alone(guarded: Guarded, user: str) -> None:
+    found = [key for key, (command, *rest) in PHONES.items() if may(guarded, user, command, key, *rest)]
+    assert found == []
+    assert may(guarded, "worker", "XRANGE", "rw:{0}:stops", "-", "+")
+
+
+# Wider than the claim, because a script needs it; as docs/hardening.md says.
+
+WIDER = {
+    "web": ["GETRANGE rw:{0}:a:x 0 -1", "SET rw:{0}:a:x y", "HGETALL rw:{0}:r:x"],
+    "hooks": ["GETRANGE rw:{0}:a:x 0 -1", "SET rw:{0}:a:x y", "HSET rw:{0}:r:x state sent"],
+    "scheduler": ["GETRANGE rw:{0}:a:x 0 -1", "SET rw:{0}:a:x y", "HMGET rw:{0}:r:x provider ref"],
+    "events": ["MGET rw:{0}:a:x", "SCAN 0"],
+    "platform": ["GETRANGE rw:{0}:a:x 0 -1", "DEL rw:{0}:r:x"],
+}
+
+
+@pytest.mark.parametrize("user", sorted(WIDER))
+def test_what_is_wider_than_the_claim_is_known(guarded: Guarded, user: str) -> None:
+    assert [words for words in WIDER[user] if not may(guarded, user, *words.split())] == []
+
+
+def test_a_script_of_somebody_s_own_can_do_no_more_than_its_user(guarded: Guarded) -> None:
+    with contextlib.closing(store.connect(guarded.url("scheduler"))) as client:
+        for script in ("return redis.call('LRANGE', 'rw:{0}:notes', 0, -1)", "return redis.call('KEYS', '*')"):
+            with pytest.raises(redis.ResponseError, match=r"(?i)ACL failure|permission"):
+                client.eval(script, 1, "rw:{0}:")
