@@ -1,0 +1,89 @@
+"""The commands for the root, the ratchet and fingerprints, as people type them."""
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import time_machine
+
+from reminder_worker import cli
+from reminder_worker.ratchet import Ratchet
+from reminder_worker.root import Root, fingerprint
+from reminder_worker.sealing import PublicKeys, week
+
+Run = Callable[..., SimpleNamespace]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process and an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_one(*words: object) -> SimpleNamespace:
+        monkeypatch.setattr(sys, "argv", ["reminder-worker", "keys", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return SimpleNamespace(code=ended.value.code or 0, **capfd.readouterr()._asdict())
+
+    return run_one
+
+
+@pytest.fixture
+def made(run: Run, tmp_path: Path) -> Path:
+    assert run("new", "worker", "keys").code == 0
+    assert run("new", "root", "root").out == "wrote root/root.key\nwrote root/root.pub\n"
+    return tmp_path
+
+
+def test_the_root_signs_and_says_what_to_compare(run: Run, made: Path) -> None:
+    done = run("sign", "keys/worker.pub.json", "--root", "root/root.key")
+    assert (done.code, done.err) == (0, "")
+    public = PublicKeys.load(made / "keys" / "worker.pub.json")
+    shown = run("fingerprint", "root/root.pub").out
+    assert done.out.splitlines() == [
+        f"signed keys/worker.pub.json; it holds until {public.last_day}",
+        shown.rstrip(),
+        f"newest pointer key: {fingerprint(public.pointers[-1])}",
+    ]
+    assert shown.startswith("root: ")
+    assert Root((made / "root" / "root.pub").read_text().split()[-1]).check(public)
+    assert (made / "root" / "root.key").read_text().split()[-1] not in done.out
+
+
+def test_a_rotation_of_signed_keys_says_what_comes_next(run: Run, made: Path) -> None:
+    assert "wrote keys/worker.pub.json: hand it to the platforms" in run("rotate", "keys").out
+    run("sign", "keys/worker.pub.json", "--root", "root/root.key")
+    out = run("rotate", "keys").out
+    assert "wrote keys/worker.pub.new.json: have the root sign it, then put it in worker.pub.json's place" in out
+    names = run("fingerprint", "keys/worker.pub.new.json").out
+    assert [line.partition(" ")[0] for line in names.splitlines()] == ["pointer"] * 3
+
+
+def test_fingerprints_are_of_public_keys_only(run: Run, made: Path) -> None:
+    for name in ("root/root.key", "keys/worker.ratchet", "keys/worker.pointer.1.key"):
+        done = run("fingerprint", name)
+        assert (done.code, done.out) == (2, "")
+        assert (made / name).read_text().split()[-1] not in done.err
+
+
+def test_the_ratchet_is_turned_by_hand(run: Run, made: Path) -> None:
+    later = datetime.now(UTC) + timedelta(weeks=7)
+    with time_machine.travel(later):
+        assert run("turn", "keys").out == "forgot the envelope keys of 7 weeks\n"
+        assert run("turn", "keys").out == "forgot the envelope keys of 0 weeks\n"
+    assert Ratchet.load(made / "keys").week == week(later) - 1
+    assert sorted(path.name for path in (made / "keys").glob("worker.pointer.*")) == ["worker.pointer.1.key"]
+
+
+def test_what_is_over_a_year_old_is_made_anew_as_the_error_says(run: Run, made: Path) -> None:
+    with time_machine.travel(datetime.now(UTC) + timedelta(weeks=60)):
+        done = run("turn", "keys")
+        assert done.code == 2
+        assert "delete it and run reminder-worker keys new ratchet" in done.err
+        assert run("new", "ratchet", "keys").code == 2
+        (made / "keys" / "worker.ratchet").unlink()
+        assert run("new", "ratchet", "keys").out == "wrote keys/worker.ratchet\nwrote keys/worker.pub.json\n"
+        assert run("turn", "keys").out == "forgot the envelope keys of 0 weeks\n"
