@@ -5,7 +5,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 
-.PHONY: install demo test lint faults lock clean
+.PHONY: install demo audit test lint faults lock clean
 
 install: .venv/installed
 
@@ -19,6 +19,10 @@ install: .venv/installed
 
 demo: install
 	@$(BIN)/reminder-worker demo
+
+# Who learns what of a reminder, measured: the whole system with planted facts, and everything searched.
+audit: install
+	@$(BIN)/reminder-worker audit
 
 lint: install
 	$(BIN)/ruff check

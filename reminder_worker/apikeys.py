@@ -46,6 +46,10 @@ class ApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     created: datetime
     expires: datetime
 
+    def __repr__(self) -> str:
+        """Show which key it is, and not its hash."""
+        return f"ApiKey(name={self.name!r})"
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

@@ -50,6 +50,19 @@ def demo(
 
 
 @app.command()
+def audit(json: Json = False) -> None:
+    """Play everything through with planted facts, search all that anybody could hold, and show who learns what.
+
+    Example: reminder-worker audit
+
+    Exit code 1 where somebody learns more than docs/threat-model.md says.
+    """
+    from reminder_worker import audit as proof  # noqa: PLC0415
+
+    raise typer.Exit(proof.run(json=json))
+
+
+@app.command()
 def worker(
     config: Config = None,
     processes: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,

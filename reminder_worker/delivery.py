@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 class Order:
     """One text to be delivered; lives in memory for one reminder."""
 
-    platform: str
+    platform: str = field(repr=False)
     contact: Contact = field(repr=False)
     draft: Draft = field(repr=False)
     expires: datetime = field(repr=False)

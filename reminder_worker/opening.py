@@ -39,7 +39,7 @@ _POINTER_FILE = re.compile(r"worker\.pointer\.([1-9][0-9]{0,5})\.key", re.ASCII)
 class OpenedJob:
     """What a platform asked for, proven to come from it."""
 
-    platform: str
+    platform: str = field(repr=False)
     id: bytes
     body: Body = field(repr=False)
     test: bool = False  # nobody is to be reached

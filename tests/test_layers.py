@@ -21,10 +21,10 @@ MODULES = {
 LAYERS = [
     set(names.split())
     for names in (
-        "cli keycommands eventcommands demo testing",
+        "cli keycommands eventcommands locationcommands demo audit testing",
         "scheduler worker pulse web api verdicts hooks serving reception ops enqueue screen",
         "equipment",
-        "delivery reconciling answering inbox receipts replies events client doctor lint",
+        "delivery reconciling answering inbox receipts replies events client doctor lint reviewing",
         "rehearsal",
         "endpoint routes gate circuit wire sending drafting templates contacts providers keys status",
         """sealing gateway apikeys opening ratchet epochs root keyfiles findings schedule store broker embedded optouts notes

@@ -20,24 +20,14 @@ from typing import Any
 
 import dramatiq
 import pytest
-from canaries import (
-    found,
-    in_exception,
-    in_folder,
-    in_objects,
-    in_records,
-    in_store,
-    phone_writings,
-    time_writings,
-    windows,
-    writings,
-)
+from canaries import found, in_exception, in_folder, in_objects, in_records, in_store
 from clock import START, Clock
 from fake_twilio import FakeTwilio
 from scripted import PARIS, Keys, Practice, appointment
 
 from reminder_worker import broker as queue
 from reminder_worker import enqueue, job, providers, pulse, records, store, worker
+from reminder_worker.audit.writings import phone_writings, time_writings, windows, writings
 from reminder_worker.client import Appointment
 from reminder_worker.contacts import Contact
 from reminder_worker.delivery import Order

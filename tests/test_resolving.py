@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from booking import Booking
-from canaries import found, in_folder, in_records, in_store, phone_writings, writings
+from canaries import found, in_folder, in_records, in_store
 from clock import Clock
 from scripted import Keys, Practice, Scripted
 
 from reminder_worker import sealing, store
+from reminder_worker.audit.writings import phone_writings, writings
 from reminder_worker.contacts import http
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import Ambiguous, Reason

@@ -1,6 +1,5 @@
 """An installation whose platforms use the HTTP API: keys, settings, a Valkey, and real processes that can be killed."""
 
-import base64
 import contextlib
 import http.client
 import itertools
@@ -240,13 +239,6 @@ def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
-
-
-def writings(text: str) -> set[bytes]:
-    """Return a word as it may stand in bytes."""
-    raw = text.encode()
-    coded = (base64.b64encode(bytes(before) + raw)[(0, 2, 3)[before] : -4] for before in range(3))
-    return {raw, raw.lower(), raw.upper(), raw.hex().encode(), text.encode("utf-16-le"), *coded}
 
 
 def in_store(installation: Installation) -> Iterator[bytes]:

@@ -27,7 +27,9 @@ from schemathesis import Case, GenerationMode
 from schemathesis.checks import CHECKS
 from schemathesis.core.failures import FailureGroup
 
-from .installation import PLACE, Installation, ahead, in_store, writings
+from reminder_worker.audit.writings import writings
+
+from .installation import PLACE, Installation, ahead, in_store
 
 CANARY = "Zvqxwkjh"
 PHONE = "+33612987654"

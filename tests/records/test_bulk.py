@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from canaries import Place, found, in_folder, in_store, phone_writings, writings
+from canaries import Place, found, in_folder, in_store
 
 from records.reading import PARIS, calendar, event, ndjson, stamp
+from reminder_worker.audit.writings import phone_writings, writings
 from reminder_worker.embedded import EmbeddedServer
 
 APPOINTMENTS, EVENTS, ROWS = 2_000, 100, 100

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 from canaries import found as leaks
-from canaries import in_exception, in_objects, writings
+from canaries import in_exception, in_objects
 from hypothesis import given
 from hypothesis import strategies as st
 
 from records.reading import FIELDS, Once, appointment, bundle, day, left, location, ndjson, only, patient, read, reader
 from reminder_worker import records
+from reminder_worker.audit.writings import writings
 from reminder_worker.errors import Refused, SettingsError
 from reminder_worker.records import Defaults, fhir
 

@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from canaries import found as leaks
-from canaries import in_exception, in_objects, writings
+from canaries import in_exception, in_objects
 from hypothesis import given
 from hypothesis import strategies as st
 
 from records.reading import FIELDS, PARIS, calendar, day, event, left, only, read, reader, stamp
 from reminder_worker import records
+from reminder_worker.audit.writings import writings
 from reminder_worker.errors import Refused
 from reminder_worker.records import Defaults, ics, rules, series
 

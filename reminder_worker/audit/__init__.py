@@ -1,0 +1,44 @@
+"""The audit: the whole system played through with planted facts, and everything searched that anybody could hold.
+
+``matrix`` is what is documented, ``story`` what happens, ``parties`` what each party then holds, ``search`` looks for
+the facts there, ``checks`` holds what must be so whoever looks. It needs the embedded server and Twilio's library.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+
+from reminder_worker.audit import checks, report
+from reminder_worker.audit.case import Case
+from reminder_worker.audit.parties import Holdings
+from reminder_worker.audit.report import Result
+from reminder_worker.audit.search import Search, forms
+from reminder_worker.audit.story import played
+from reminder_worker.errors import SettingsError
+
+
+def run(*, json: bool) -> int:
+    """Run the audit and print its result; return 0 where nobody learns more than documented."""
+    if find_spec("twilio") is None:
+        raise SettingsError("audit: it plays a provider that is called through Twilio's library; pip install twilio")
+    result = measure(lambda step: print(f"{step} …", file=sys.stderr))
+    if json:
+        from reminder_worker.screen import print_json  # noqa: PLC0415
+
+        print_json(report.as_document(result))
+    else:
+        report.show(result)
+    return 0 if result.ok else 1
+
+
+def measure(say: Callable[[str], None]) -> Result:
+    """Play the story, and look at everything that everybody then holds."""
+    began = time.monotonic()
+    with played(say) as story:
+        say("Search everything that anybody could hold")
+        texts = [one.form["Body"] for one in story.world.texts if "Body" in one.form]
+        search = Search(forms(story.people.values(), texts))
+        cells = list(search.measure(Holdings(story).of))
+        done = list(checks.run(Case(story, search)))
+    return Result(cells, done, time.monotonic() - began, sorted(story.hidden))

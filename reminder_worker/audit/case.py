@@ -1,0 +1,60 @@
+"""What the named checks look at, and how they answer."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from reminder_worker.audit.counterparts import TOKEN
+from reminder_worker.audit.evidence import Piece, in_folder, keys_among
+from reminder_worker.audit.installation import PROCESSES
+from reminder_worker.audit.matrix import Fact
+from reminder_worker.audit.search import Search
+from reminder_worker.audit.story import Story
+from reminder_worker.audit.writings import writings
+from reminder_worker.encoding import to_text
+
+PUBLIC = ".pub", ".pub.json"  # how the names of files end that are no secret
+OPEN = {Fact.PRACTICE, Fact.OUTCOME, Fact.DUE}  # may be shown where it is nobody's in particular
+
+
+@dataclass(frozen=True)
+class Case:
+    """The story as it was played, and the search for everybody's facts."""
+
+    story: Story
+    search: Search
+
+    def silent(self, content: bytes) -> bool:
+        """Tell whether nothing of anybody stands in some bytes."""
+        return not self.search.facts(content) - OPEN
+
+    @cached_property
+    def secrets(self) -> set[bytes]:
+        """All private keys and credentials, as they may be written."""
+        here = self.story.here
+        everywhere = [piece for name in PROCESSES for piece in in_folder(here.folder / name)]
+        public = keys_among(piece for piece in everywhere if piece.where.endswith(PUBLIC))
+        keys = keys_among(everywhere) - public
+        found = {to_text(key).encode() for key in keys} | keys
+        found |= {form for word in (TOKEN, here.api_key) for form in writings(word)}
+        return found | {path.read_bytes().strip() for path in here.folder.rglob("*.whsec")}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was looked for, and where it was found; a ``note`` is no failure."""
+
+    name: str
+    what: str
+    found: tuple[str, ...] = field(default=())
+    note: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether it holds."""
+        return self.note or not self.found
+
+
+def where(pieces: Iterable[Piece], forms: set[bytes]) -> Iterator[str]:
+    """Return the places where any of these stands."""
+    return (piece.where for piece in pieces if any(form in piece.content for form in forms))

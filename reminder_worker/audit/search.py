@@ -1,0 +1,60 @@
+"""Searches what each party holds for every fact, and says in which grade it is there."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from reminder_worker.audit.evidence import Piece
+from reminder_worker.audit.matrix import Cell, Fact, Grade, Party
+from reminder_worker.audit.people import Person
+from reminder_worker.audit.writings import SHORTEST, writings
+
+Forms = dict[Fact, set[bytes]]
+
+BLOCK = 1 << 20  # bytes that are looked at at once
+OPENING = 45  # characters by which a text is known again
+
+
+def forms(people: Iterable[Person], texts: Iterable[str] = ()) -> Forms:
+    """Return everything that would give a fact of anybody away."""
+    found: Forms = {fact: set() for fact in Fact}
+    for person in people:
+        for fact, ways in person.facts().items():
+            found[fact] |= ways
+    for text in texts:
+        for fact in (Fact.TEXT, Fact.LANGUAGE, Fact.EXISTENCE):  # who reads it knows all three
+            found[fact] |= writings(text[:OPENING])
+    return found
+
+
+class Search:
+    """Looks for all forms of all facts; the same content is looked through once."""
+
+    def __init__(self, wanted: Forms) -> None:
+        self._wanted = {fact: [(form[:SHORTEST], form) for form in forms] for fact, forms in wanted.items()}
+        self._overlap = max((len(form) for forms in wanted.values() for form in forms), default=0)
+        self._known: dict[bytes, set[Fact]] = {}
+
+    def facts(self, content: bytes) -> set[Fact]:
+        """Return which facts stand somewhere in some bytes."""
+        if content not in self._known:
+            starts = range(0, max(1, len(content)), BLOCK)
+            blocks = (content[start : start + BLOCK + self._overlap] for start in starts)
+            self._known[content] = set().union(*map(self._look, blocks))
+        return self._known[content]
+
+    def _look(self, block: bytes) -> set[Fact]:
+        """Most forms fall out by their first bytes, all of which are collected once."""
+        here = {block[start : start + SHORTEST] for start in range(len(block))}
+        return {
+            fact for fact, ways in self._wanted.items() if any(first in here and form in block for first, form in ways)
+        }
+
+    def measure(self, holdings: Callable[[Party], list[Piece]]) -> Iterator[Cell]:
+        """Fill the matrix in, party by party."""
+        for party in Party:
+            pieces = holdings(party)
+            found = [(piece, self.facts(piece.content)) for piece in pieces]
+            looked_at = tuple(dict.fromkeys(piece.where for piece in pieces))
+            for fact in Fact:
+                hits = [piece for piece, facts in found if fact in facts]
+                grade = max((Grade.READABLE if hit.kept else Grade.PASSING for hit in hits), default=Grade.NEVER)
+                yield Cell(fact, party, grade, looked_at, tuple(dict.fromkeys(hit.where for hit in hits)))

@@ -1,0 +1,164 @@
+"""The stage of the audit: real processes, a store that can be broken, and what is kept of all that can be seen."""
+
+import http.client
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+from urllib.parse import urlencode
+
+from reminder_worker import store
+from reminder_worker.audit import counterparts as outside
+from reminder_worker.audit.booking import Call, Platform, refusal
+from reminder_worker.audit.counterparts import Counterparts
+from reminder_worker.audit.evidence import Piece, in_memory, in_store
+from reminder_worker.audit.installation import Installation, wait_for
+from reminder_worker.audit.people import PRACTICE, Person, cast, in_any_memory
+from reminder_worker.audit.taps import Tap
+from reminder_worker.errors import SettingsError
+from reminder_worker.gateway import GatewayKeys, Mode
+from reminder_worker.sealing import ENVELOPE_BYTES, PublicKeys, make_id
+
+BLIND = "web", "hooks", "scheduler"
+LEASES = b"live", b"open"
+BAD = 400  # an answer from there on
+
+
+class Stage:
+    """An installation, the world outside, and all that was seen and kept of them."""
+
+    def __init__(self, here: Installation, world: Counterparts, commands: Tap, writes: Tap) -> None:
+        self.here, self.world, self.commands, self.writes = here, world, commands, writes
+        self.people = cast()
+        public = here.folder / "web" / "keys" / "worker.pub.json"
+        self.platform = Platform(here.ports["web"], here.api_key, public)
+        self.public = PublicKeys.load(public)
+        self.stored: list[Piece] = []
+        self.last_store: list[Piece] = []
+        self.backups: list[bytes] = []
+        self.webhooks: list[Call] = []
+        self.printed: list[bytes] = []
+        self.measured: list[bytes] = []  # what is there for those who read metrics
+        self.waiting: dict[str, bytes] = {}  # envelopes, as long as they wait
+        self.ended: set[str] = set()
+        self.memory: dict[str, list[bytes]] = {}
+        self.hidden: set[str] = set()  # whose memory may not be looked into here
+        self.gateway = GatewayKeys.load(here.folder / "web" / "keys").platform(PRACTICE, Mode.LIVE)
+
+    @cached_property
+    def client(self) -> store.Client:
+        """A connection to the store, as its operator has it."""
+        return store.connect(self.here.server.url())
+
+    def id(self, person: Person) -> bytes:
+        """Return what the store calls a person's appointment."""
+        return make_id(self.gateway, person.reference)
+
+    def put(self, part: str, due: datetime | None = None, **more: str) -> None:
+        """Have the platform hand somebody's appointment in, and keep what now waits for the worker."""
+        person = self.people[part]
+        call = self.platform.put(person, due, **more)
+        if call.status >= BAD:
+            raise SettingsError(f"audit: {part}: was refused ({refusal(call)})")
+        self.waiting[part] = self.client.get(b"rw:{0}:a:" + self.id(person))
+
+    def sealed(self, part: str) -> bytes:
+        """Return the envelope of somebody's appointment, as it waited."""
+        return self.waiting[part][-ENVELOPE_BYTES:]
+
+    def wait(self, part: str, state: str | None) -> None:
+        """Wait until a reminder is in a state; None: until the provider has heard of it."""
+        person = self.people[part]
+        if state is None:
+            wait_for(lambda: any(one.form.get("To") == person.phone for one in self.world.texts) or None, part)
+            return
+        wait_for(lambda: True if self.platform.state(person) == state else None, f"{part}: is not {state}")
+        self.ended.add(part)
+
+    def end_leases(self) -> None:
+        """End all leases at once, as hours would."""
+        for name in LEASES:
+            for member in self.client.zrange(b"rw:{0}:" + name, 0, -1):
+                self.client.zadd(b"rw:{0}:" + name, {member: 1}, xx=True)
+
+    def is_dead(self, person: Person) -> bool:
+        """Tell whether a reminder is a dead letter."""
+        return self.client.zscore(b"rw:{0}:dead", self.id(person) + b"\0") is not None
+
+    def wait_for_claim(self, person: Person) -> None:
+        """Wait until a worker has claimed a reminder, or nobody will any more."""
+        row = b"rw:{0}:r:" + self.id(person) + b"\0"
+        before = int(self.client.hget(row, "claims") or 0)
+
+        def look() -> bool | None:
+            claims = int(self.client.hget(row, "claims") or 0)
+            return True if claims > before or self.is_dead(person) else None
+
+        wait_for(look, "nobody claims")
+
+    @contextmanager
+    def broken(self) -> Iterator[None]:
+        """Break the store where texts are admitted, so that a worker raises with everything in its hands."""
+        circuit = b"rw:{0}:c:twilio"
+        self.client.delete(circuit)
+        self.client.set(circuit, b"broken")
+        try:
+            yield
+        finally:
+            self.client.delete(circuit)
+
+    def call_hooks(self, path: str, form: dict[str, str], signature: str = "") -> None:
+        """Call as the provider does."""
+        head = {"Content-Type": "application/x-www-form-urlencoded"}
+        head["X-Twilio-Signature"] = signature or outside.sign(path, form)
+        body = urlencode(form).encode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.here.ports["hooks"], timeout=20)
+        try:
+            connection.request("POST", path, body, head)
+            answer = connection.getresponse()
+            self.webhooks.append(Call(answer.status, f"{path}\n".encode() + body, answer.read()))
+        finally:
+            connection.close()
+
+    def reply(self, person: Person, words: str, signature: str = "") -> None:
+        """Answer a text."""
+        form = {"MessageSid": next(self.world.names), "From": person.phone, "To": "+15005550006", "Body": words}
+        self.call_hooks("/v1/replies/twilio", form, signature)
+
+    def keep_store(self) -> None:
+        """Keep everything that the store holds now."""
+        self.last_store = list(in_store(self.here.server.url()))
+        self.stored += self.last_store
+
+    def look_into_memory(self) -> None:
+        """Keep what the memory of the processes that hold no key shows of anybody."""
+        stems = in_any_memory(self.people.values())
+        for name in BLIND:
+            for pid in self.here.pids(name):
+                around = in_memory(pid, stems)
+                self.memory.setdefault(name, []).append(around or b"")
+                self.hidden |= {name} if around is None else set()
+
+    def backup(self) -> None:
+        """Keep what a backup of this moment holds."""
+        self.client.save()
+        folder = self.here.server.folder
+        self.backups.append(b"\n".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()))
+
+    def wait_for_web(self) -> None:
+        """Wait until web and hooks answer."""
+        for port in self.here.ports.values():
+            wait_for(lambda port=port: fetch(port, "/readyz") or None, "web and hooks do not start")  # type: ignore[misc]
+
+
+def fetch(port: int, path: str) -> bytes:
+    """Fetch a page; nothing where nobody answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return f"{answer.status} {answer.headers}".encode() + answer.read()
+    except (OSError, http.client.HTTPException):
+        return b""
+    finally:
+        connection.close()
