@@ -48,8 +48,7 @@ def test_a_hit_says_where_it_begins_and_by_which_entry() -> None:
 
 
 def every_stem() -> list[Stem]:
-    files = [file for file in stems.files(stems.__name__).iterdir() if file.name.endswith(".txt")]
-    return [stem for file in files for stem in stems._read(file.name[:-4], file.read_text(encoding="utf-8"))]
+    return [stem for name, text in stems.texts() for stem in stems._read(name, text)]
 
 
 def test_every_file_is_well_formed() -> None:

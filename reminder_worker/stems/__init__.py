@@ -1,5 +1,7 @@
 """Word stems that tell a reason or a speciality, one file per language, and how they match.
 
+Institutions whose name alone tells it stand in ``institutions/``, one file per country. All files count everywhere.
+
 A file holds sections ``[A]`` (stigmatising) and ``[B]`` (speciality, examination), which refuse, ``[C]`` (generic,
 ambiguous), which warns, and ``[spared]``: streets that truly hold the word, where a refusal becomes a warning. Entries:
 
@@ -17,6 +19,7 @@ from itertools import chain
 from reminder_worker.folding import Word, fold, visible
 
 SPARED = "spared"
+INSTITUTIONS = "institutions"  # the folder of names that tell it all, one file per country
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 _INSIDE = 4  # letters by which stems that match anywhere are found
 _GLUED = 7  # letters from which on a phrase also counts when written as one word
@@ -103,11 +106,18 @@ class Stems:
 def load() -> Stems:
     """Read all files once."""
     stems = Stems()
-    for file in sorted(files(__name__).iterdir(), key=lambda file: file.name):
-        if file.name.endswith(".txt"):
-            for stem in _read(file.name.removesuffix(".txt"), file.read_text(encoding="utf-8")):
-                stems.add(stem)
+    for name, text in texts():
+        for stem in _read(name, text):
+            stems.add(stem)
     return stems
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Yield each file's name, ``fr`` or ``institutions/FR``, and what it holds."""
+    for folder, prefix in ((files(__name__), ""), (files(__name__) / INSTITUTIONS, f"{INSTITUTIONS}/")):
+        for file in sorted(folder.iterdir(), key=lambda file: file.name):
+            if file.name.endswith(".txt"):
+                yield prefix + file.name.removesuffix(".txt"), file.read_text(encoding="utf-8")
 
 
 def _read(language: str, text: str) -> Iterator[Stem]:
