@@ -8,7 +8,7 @@ def test_no_request_meets_a_fault_and_no_refusal_or_log_or_store_repeats_a_value
     assert (result.faults, result.leaks) == ([], [])
     assert result.requests > 300
     assert result.statuses["PUT 201"] + result.statuses["PUT 200"] > 50  # all depths were reached
-    assert result.statuses["POST 200"] > 5 < result.statuses["DELETE 200"]
+    assert result.statuses["POST 200"] > 0 < result.statuses["DELETE 200"]
     assert {
         "missing",
         "time_invalid",

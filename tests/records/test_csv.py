@@ -110,9 +110,12 @@ def test_no_bytes_are_anything_but_records_and_refusals(data, header):
         assert isinstance(one, Refused) or set(one) <= COLUMNS
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=9), max_size=6))
+HEADER = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='"'), min_size=1, max_size=9)
+
+
+@given(st.lists(HEADER, max_size=6))
 def test_no_header_is_repeated_unless_it_is_a_plain_word(names):
-    header = ",".join(["reference", "time", *(f'"CANARY {name}"'.replace('"' + '"', "") for name in names)])
+    header = ",".join(["reference", "time", *(f'"CANARY {name}"' for name in names)])
     used = records.read("csv", io.BytesIO(f"{header}\nA,t,{','.join('x' * len(names))}\n".encode()))
     list(used)
     assert "CANARY" not in str(used.left)
