@@ -53,7 +53,7 @@ class Letter:
     ticket: Ticket = field(repr=False)
 
     def body(self, record: str | None) -> bytes:
-        """Write what is sent, all but the signature; its length tells nothing, up to four leads or so."""
+        """Write what is sent, all but the signature; up to six leads, its length tells nothing."""
         event, test = self.event, {"test": True} if self.ticket.mode is Mode.TEST else {}
         answered = event.what in {"confirmed", "cancel_requested"}
         data = {
