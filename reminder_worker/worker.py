@@ -18,7 +18,6 @@ from reminder_worker.confinement import confine
 from reminder_worker.contacts import Contact
 from reminder_worker.delivery import Order, postponed, refused
 from reminder_worker.drafting import Draft
-from reminder_worker.epochs import Epochs
 from reminder_worker.equipment import Equipment
 from reminder_worker.errors import NotSent, Reason, Refused, SettingsError, StoreUnavailable, Unopenable
 from reminder_worker.findings import Finding
@@ -215,6 +214,7 @@ def prepare(chosen: Settings, url: str) -> tuple[Worker, list[Finding]]:
     checks = doctor.check_passwords(chosen), doctor.check_store(client), doctor.check_worker(chosen)
     found = doctor.require(chosen, chain(*checks))
     schedule = Schedule.of(chosen, client)
+    parts = equipment.load(chosen, schedule)
     with suppress(StoreUnavailable):  # production would not have come here
-        Epochs(schedule, chosen.keys).check(datetime.now(UTC))
-    return Worker(schedule, equipment.load(chosen, schedule)), found
+        parts.epochs.check(datetime.now(UTC))
+    return Worker(schedule, parts), found
