@@ -123,7 +123,7 @@ class Grid:
         """Read ``15m`` or ``1h``. Raises ValueError."""
         match = _LEAD.fullmatch(text)
         size = timedelta(seconds=int(match[1]) * _UNITS[match[2]]) if match else timedelta()
-        if not _MINUTE <= size <= _HOUR or _HOUR % size or size % _MINUTE:
+        if not size or _HOUR % size or size % _MINUTE:
             raise ValueError("write a part of an hour in whole minutes: 5m, 10m, 15m, 30m or 1h")
         return cls(size)
 
