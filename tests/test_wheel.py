@@ -13,7 +13,7 @@ def test_the_wheel_holds_words_scripts_templates_and_examples(tmp_path: Path) ->
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=60)
     (wheel,) = tmp_path.glob("*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())
-    inside = [path for folder in ("lua", "stems") for path in (ROOT / "reminder_worker" / folder).glob("*.[lt]*")]
+    inside = [path for folder in ("lua", "stems") for path in (ROOT / "reminder_worker" / folder).rglob("*.[lt]*")]
     needed = {str(path.relative_to(ROOT)) for path in inside}
     needed |= {f"reminder_worker/{path.relative_to(ROOT)}" for path in (ROOT / "templates").glob("*/reminder.txt")}
     needed |= {"reminder_worker/examples/appointments.jsonl", "reminder_worker/py.typed"}
