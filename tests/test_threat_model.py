@@ -37,6 +37,7 @@ DENIED = (
     '"anonymous". What is sealed stays personal data',
     "where anonymity is protected: abortion, anonymous birth, HIV, violence",  # the Garante's words
     "a base URL whose traffic nobody can read on the way",  # TLS
+    "so nobody can find out more than the cell from them",  # due times on a grid, as a test shows
 )
 VOCABULARIES = {"stems", "words"}  # other people's words, to be recognised
 BUILT = {"node_modules", "__pycache__", ".venv", "dist", "build"}
