@@ -1,13 +1,18 @@
-"""A store that knows the users of ``ops/redis`` only, and one who administers it."""
+"""A store that knows the users of ``ops/redis`` only, and one who administers it; and somebody who watches them."""
 
 import contextlib
+import re
 import socket
 import subprocess
+import threading
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Self
 from urllib.parse import quote
 
 import redis
-from grants import ACL
+from grants import ACL, Grant
 
 from reminder_worker import store
 from reminder_worker.embedded import EmbeddedServer
@@ -51,3 +56,58 @@ class Guarded:
     def stop(self) -> None:
         self.admin.close()
         self.server.stop()
+
+
+class Monitor:
+    """Watches which commands the store is given, and by whom; those of scripts too."""
+
+    _LINE = re.compile(rb"[\d.]+ \[\d+ (\S+)\] (.*)", re.DOTALL)
+    _WORD = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+    _PAIRS = "client", "script"
+
+    def __init__(self, store: Guarded) -> None:
+        self._admin = store.admin
+        self._line = redis.Connection("127.0.0.1", store.port, username="admin", password="admin", socket_timeout=None)
+        self._said: list[tuple[bytes, str, str]] = []  # address, command, key
+        self._users: dict[bytes, str] = {}
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._line.connect()
+        self._line.send_command("MONITOR")
+        self._line.read_response()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._line.disconnect()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+    def _listen(self) -> None:
+        caller = b""
+        with contextlib.suppress(redis.ConnectionError, OSError):
+            while True:
+                match = self._LINE.match(self._line.read_response(disable_decoding=True))
+                if match is None:
+                    continue
+                words = [word.decode("latin-1") for word in self._WORD.findall(match[2])]
+                name = words[0].lower()
+                caller = caller if match[1] == b"lua" else match[1]
+                key = "" if len(words) == 1 else words[1]
+                if name in self._PAIRS:
+                    name, key = f"{name}|{key.lower()}", ""
+                self._said.append((caller, name, key))
+
+    def learn_who_is_who(self) -> None:
+        """Ask who is connected: to be called while they are."""
+        self._users |= {one["addr"].encode(): one["user"] for one in self._admin.client_list()}
+
+    def unused(self, user: str, granted: Iterable[Grant]) -> set[Grant]:
+        """Return what a user never did."""
+        theirs = {(name, key.removeprefix("rw:{0}:")) for at, name, key in self._said if self._users.get(at) == user}
+        return {
+            (command, pattern)
+            for command, pattern in granted
+            if not any(name == command and (not pattern or fnmatchcase(key, pattern)) for name, key in theirs)
+        }

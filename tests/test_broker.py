@@ -201,7 +201,8 @@ def test_what_a_dead_worker_had_fetched_is_cleared_up_without_asking_for_all_key
     assert len(idle.do_fetch(queue.QUEUE, 8)) == 1
     broker.client.zadd("{rw-queue}:__heartbeats__", {dead.broker_id: (time.time() - queue.SILENT - 1) * 1000})
     broker.client.config_resetstat()
-    assert broker.do_fetch(queue.QUEUE, 8) == []
+    for _ in range(200):  # dramatiq's own upkeep is a matter of chance
+        assert broker.do_fetch(queue.QUEUE, 8) == []
     assert "cmdstat_keys" not in broker.client.info("commandstats")
     assert set(broker.client.zrange("{rw-queue}:__heartbeats__", 0, -1)) == {
         name.encode() for name in (broker.broker_id, idle.broker_id)
