@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reminder_worker import opening, ratchet, schedule, sealing
-from reminder_worker.audit.matrix import Fact, Party
+from reminder_worker.audit.matrix import DOCUMENTED, Fact, Grade, Party
 from reminder_worker.job import LOCATION_LENGTH
 from reminder_worker.settings import Settings
 
@@ -172,8 +172,14 @@ def test_every_party_of_the_matrix_has_a_row_with_a_check_of_its_own() -> None:
         assert f"`{party.name.lower()}." in rows[party.value], party.value
 
 
-def test_the_matrix_has_its_place() -> None:
-    assert re.findall(r"<!-- /?matrix -->", PAGE) == ["<!-- matrix -->", "<!-- /matrix -->"]
+def test_the_matrix_is_the_one_that_the_audit_measures_against() -> None:
+    table = re.search(r"<!-- matrix -->\n(.*)<!-- /matrix -->", PAGE, re.DOTALL)
+    assert table is not None
+    signs = dict(zip(Grade, "-○●", strict=True))
+    shown = [line.strip("| ").split(" | ") for line in table[1].splitlines() if line.startswith("|")]
+    head, _, *rows = shown
+    assert head == list(Party)
+    assert rows == [[fact, *(signs[DOCUMENTED[fact, party]] for party in Party)] for fact in Fact]
 
 
 def test_its_figures_are_the_program_s() -> None:
