@@ -142,9 +142,9 @@ class Cells:
 
     def start(self, appointment: datetime) -> datetime:
         """Return where the appointment's cell begins on its wall clock; never after the appointment."""
-        local = appointment.astimezone(UTC).astimezone(appointment.tzinfo)  # of an hour that comes twice, the right one
-        past = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond) % self.size
-        return past_gap((local - past).replace(fold=local.fold)).astimezone(appointment.tzinfo)
+        clock = timedelta(minutes=appointment.minute, seconds=appointment.second, microseconds=appointment.microsecond)
+        wall = (appointment - clock % self.size).replace(fold=appointment.fold)  # arithmetic forgets which of two hours
+        return past_gap(wall).astimezone(appointment.tzinfo)
 
     def spread(self, due: datetime, lead: Lead, quiet: QuietHours | None, zone: tzinfo | None) -> datetime:
         """Move a due time earlier by what follows from id and lead, so that a cell's texts do not go out at once."""
@@ -153,6 +153,7 @@ class Cells:
         span = self.size // JITTER // _MILLISECOND
         moved = due - chance % span * _MILLISECOND
         local = moved.astimezone(zone)
+        # Quiet hours that clocks put back have cut in two may end after a moment that is awake.
         return min(quiet.after(local), due) if quiet and quiet.cover(local) else moved
 
 

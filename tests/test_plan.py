@@ -239,6 +239,12 @@ def test_every_minute_around_every_change_of_clocks_is_the_first_valid_instant(n
 @example(datetime(2027, 3, 28, 12, tzinfo=PARIS), leads("9h"), QuietHours.parse("03:00-02:00"), None)
 @example(datetime(2027, 6, 2, 10, 5, tzinfo=PARIS), leads("2h"), NIGHT, HOURLY)
 @example(datetime(2027, 6, 2, 10, 5, tzinfo=PARIS), leads("12h", "45s"), NIGHT, HOURLY)
+@example(
+    datetime(2036, 11, 2, 3, 9, tzinfo=ZoneInfo("America/Toronto")),
+    leads("2h"),
+    QuietHours.parse("01:30-04:30"),
+    Cells(HOUR / 4, bytes(16)),
+)
 def test_slots_are_valid_ordered_before_the_appointment_and_wake_nobody(appointment, wanted, quiet, cells):
     instant, zone = appointment.astimezone(UTC), appointment.tzinfo
     all_slots = slots(appointment, wanted, quiet, cells)
@@ -473,6 +479,12 @@ def test_a_cell_begins_on_the_wall_clock_and_not_after_its_appointment(appointme
     if exists(wall - cut, appointment.tzinfo):
         assert start.replace(tzinfo=None) == wall - cut
         assert start.fold in {appointment.fold, 0}
+
+
+def test_of_an_hour_that_comes_twice_each_has_cells_of_its_own():
+    for fold, hour in ((0, 0), (1, 1)):
+        appointment = datetime(2027, 10, 31, 2, 40, fold=fold, tzinfo=PARIS)
+        assert HOURLY.start(appointment).astimezone(UTC) == utc(2027, 10, 31, hour)
 
 
 @settings(max_examples=400, deadline=None)
