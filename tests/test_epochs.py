@@ -183,6 +183,19 @@ def test_a_ratchet_is_never_made_over_another(machine: Machine, tmp_path: Path) 
     assert ratchet_file(one.folder).read_bytes() == before
     with pytest.raises(SettingsError, match=r"holds no worker\.pointer\.1\.key"):
         keys.new_ratchet(tmp_path, START)
+    assert not ratchet_file(tmp_path).exists()
+
+
+def test_a_week_of_the_future_beside_the_ratchet_stops_nobody_for_good(machine: Machine, clock: Clock) -> None:
+    """The clock was wrong once, say."""
+    one = machine("a").work()
+    mark_file(one.folder).write_text(Mark("0" * 16, year_3000()).to_file())
+    one.start()
+    clock.forward(weeks=1)
+    with pytest.raises(SettingsError, match=RESTORED):
+        one.start()
+    keys.forget(one.folder, clock.now)
+    one.start()
 
 
 # Whoever can write to the store.
@@ -291,9 +304,10 @@ def test_the_doctor_finds_a_restored_ratchet_with_the_store_or_without(
     clock.forward(weeks=3)
     with time_machine.travel(clock.now, tick=False):
         one.beat()
-        assert list(check_restored(chosen, client)) == []
+        away = store.connect(f"unix://{tmp_path}/none", retry=store.retrying(0))
+        assert [*check_restored(chosen, client), *check_restored(chosen, away)] == []
         restore(kept)
-        for where in (client, store.connect(f"unix://{tmp_path}/none", retry=store.retrying(0))):
+        for where in (client, away):
             (found,) = check_restored(chosen, where)
             assert RESTORED in found.what
         mark_file(one.folder).unlink()
@@ -375,6 +389,17 @@ def test_a_worker_remembers_what_its_file_has_got_to_and_not_what_it_could_not_w
 
 def refuse(*_: object) -> None:
     raise PermissionError
+
+
+def test_a_worker_whose_disk_is_full_says_so_and_goes_on(
+    process: Callable[[], Worker], clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    process().beat("worker/1")
+    clock.forward(weeks=2)
+    started = process()
+    monkeypatch.setattr("reminder_worker.epochs.replace_file", refuse)
+    started.beat("worker/1")
+    assert said(caplog) == ["keys_behind"]
 
 
 def test_a_worker_that_cannot_remember_says_so_and_goes_on(

@@ -90,6 +90,18 @@ def test_more_keys_than_can_be_signed_are_not_signed_by_anybody():
         pinned().check(many, NOW)
 
 
+@pytest.mark.parametrize("number", [-1, 2**32, 0.5, "5", None])
+def test_what_could_not_be_signed_is_not_read(number):
+    """Whoever signs would fail on it in a worse way."""
+    made = json.loads(GOOD["a year"])
+    for change in (
+        {"root": made["root"] | {"issued": number}},
+        {"envelope": [made["envelope"][0] | {"week": number}]},
+    ):
+        with pytest.raises(SettingsError, match=r"^public keys: not the JSON"):
+            PublicKeys.from_json(json.dumps(made | change))
+
+
 def test_who_has_seen_newer_keys_takes_no_older_ones():
     """They may name a pointer key that was stolen, and is withdrawn."""
     older, newer = (sign(PublicKeys(YEAR.pointers, YEAR.envelopes), KEY, NOW - timedelta(days=at)) for at in (2, 1))

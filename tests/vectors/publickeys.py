@@ -73,6 +73,10 @@ def bad():
     half, scalar = signature[:32], int.from_bytes(signature[32:], "little")
     twice = copy.deepcopy(made)
     twice["envelope"].append(entry(STRANGER.public) | {"week": WEEK})
+    first = copy.deepcopy(made)
+    first["envelope"].insert(0, entry(STRANGER.public) | {"week": WEEK})
+    newest = POINTERS[1].public
+    moved = {"kid": text(kid(newest) + newest[:1]), "key": text(newest[1:])}
     bare = {name: value for name, value in made.items() if name != "root"}
     return {
         "no signature": bare,
@@ -89,6 +93,8 @@ def bad():
         "a week moved": changed(made, "envelope", 5, "week", to=WEEK + 5),
         "one week less": changed(made, "envelope", to=made["envelope"][:-1]),
         "a week twice": twice,
+        "a week twice, with the right key last": first,
+        "a byte moved from a key to its name": changed(made, "pointer", 1, to=moved),
         "a name of another key": changed(made, "pointer", 1, "kid", to=text(kid(STRANGER.public))),
         "another time": changed(made, "root", "issued", to=NOW + 1),
         "a time that does not fit": changed(made, "root", "issued", to=NOW + 2**32),
