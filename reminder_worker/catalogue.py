@@ -28,7 +28,7 @@ from reminder_worker.errors import Refused, SettingsError
 from reminder_worker.keyfiles import PRIVATE, Kind, is_kind, key_from_file, read_key_file, replace_file
 
 MOST_LABELS = 10_000
-MOST_BYTES = 4 * 1024 * 1024
+MOST_BYTES = 8 * 1024 * 1024  # of a file; as many labels as there may be always fit
 CONTEXT = b"reminder-worker/places/v1"
 _SIGNATURE_BYTES = 64
 _FIELDS = 4  # of a line
@@ -97,7 +97,7 @@ class Catalogue:
         Raises ValueError, which may hold data and must not be passed on.
         """
         head = _HEAD.match(data)
-        if head is None or head[1] != platform.encode() or len(data) > MOST_BYTES:
+        if head is None or head[1] != platform.encode():
             raise ValueError("not this platform's")
         rows = [line.split(b"\t") for line in _lines(data[head.end() :])]
         if len(rows) > MOST_LABELS or any(len(row) != _FIELDS for row in rows):

@@ -77,6 +77,7 @@ def bad():
         "no signature": "\n".join(line for line in whole.splitlines() if not line.startswith("signature")) + "\n",
         "cut off in the last line": whole[:-1],
         "without its last line": whole[: -len(lines(ROWS[-1:]))],
+        "more, and no line feed behind it": whole + "4 rue Neuve",
         "one more line": whole + "4 rue Neuve, Lyon\tm.durand\t2026-11-24\t\n",
         "another label": whole.replace("12 rue des Lilas", "14 rue des Lilas"),
         "two lines that changed places": whole.replace(first + second, second + first),
