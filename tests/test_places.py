@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,16 @@ from nacl.signing import SigningKey
 from scripted import PLACE, Keys, Practice, Scripted
 
 from reminder_worker import catalogue, disclosure
+from reminder_worker.apikeys import Caller, Scope
 from reminder_worker.catalogue import Catalogue, LiveCatalogue, Place
 from reminder_worker.client import Appointment
 from reminder_worker.errors import Reason, Refused
-from reminder_worker.gateway import GatewayKeys
-from reminder_worker.ledger import Answer
+from reminder_worker.gateway import GatewayKeys, Mode
+from reminder_worker.ledger import Answer, Entry
 from reminder_worker.places import Places
+from reminder_worker.reception import Reception
 from reminder_worker.schedule import Schedule
-from reminder_worker.sealing import PlatformKeys
+from reminder_worker.sealing import PlatformKeys, pointer_to_text, seal_pointer
 from reminder_worker.tables import Platform
 
 DAY = "2027-03-01"
@@ -166,6 +169,25 @@ def test_a_gateway_refuses_what_nobody_reviewed_and_follows_the_file(schedule: S
         assert [said["status"] for said in answers.body["results"]] == [422, 201]
         write(places, SigningKey.generate(), reviewed("1 High Street"), sequence=3)
         assert told("1 High Street", "F") == (422, "catalogue_unusable", "location")
+
+
+def test_a_gateway_that_reads_its_keys_again_remembers_how_new_the_catalogue_was(
+    schedule: Schedule, tmp_path: Path
+) -> None:
+    folder, places = tmp_path / "keys", tmp_path / "places"
+    desk.make_keys(folder)
+    gateway = GatewayKeys.load(folder)
+    tenants = desk.settings(folder, locations="catalogue", locations_file=places).platforms
+    reception = Reception(schedule, gateway, folder / "worker.pub.json", tenants, "web/1")
+    caller = Caller("clinic", Mode.LIVE, frozenset(Scope), datetime.now(UTC))
+    pointer = pointer_to_text(seal_pointer(reception.public, "clinic", "tel:+33612345678", "fr"))
+    fields = {"time": own.ahead(days=3), "location": PLACE, "pointer": pointer}
+    write(places, gateway.live, reviewed(), sequence=2)
+    assert isinstance(reception.seal(caller, "A-1", fields), Entry)
+    write(places, gateway.live, reviewed(), sequence=1)
+    reception.refresh()
+    with pytest.raises(Refused, match="the list of reviewed places cannot be used"):
+        reception.seal(caller, "A-1", fields)
 
 
 # The worker, which believes nobody.
