@@ -105,7 +105,7 @@ def test_a_replacement_that_fails_leaves_the_old_file_and_nothing_else(tmp_path)
     path = tmp_path / "a"
     replace_file(path, "old", PRIVATE)
     with pytest.raises(UnicodeEncodeError):
-        replace_file(path, "é", PRIVATE)
+        replace_file(path, "\ud800", PRIVATE)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
