@@ -27,6 +27,11 @@ class Call:
     sent: bytes = field(repr=False)
     answered: bytes = field(repr=False)
 
+    @property
+    def method(self) -> str:
+        """GET, PUT or DELETE."""
+        return self.sent.partition(b" ")[0].decode()
+
 
 class Platform:
     """One platform at the gateway on ``port``."""
@@ -34,6 +39,7 @@ class Platform:
     def __init__(self, port: int, key: str, public: Path) -> None:
         self.port, self._key, self._public = port, key, public
         self.calls: list[Call] = []
+        self.pointers: list[str] = []
         self.refused: list[Call] = []
         self.own: list[bytes] = []  # what its server was given to seal
 
@@ -55,7 +61,8 @@ class Platform:
         now = datetime.now(UTC)
         due = due or (now + PENDING if person.waits else now + timedelta(seconds=1))
         when, leads = person.times(due)
-        fields = {"time": when, "location": person.place, "pointer": self.seal(person, uri), "leads": leads} | more
+        self.pointers.append(self.seal(person, uri))
+        fields = {"time": when, "location": person.place, "pointer": self.pointers[-1], "leads": leads} | more
         call = self.ask("PUT", _path(person), json.dumps(fields).encode())
         self.calls.append(call)
         return call

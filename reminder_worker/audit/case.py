@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from reminder_worker.audit.counterparts import TOKEN
-from reminder_worker.audit.evidence import Piece, in_folder, keys_among
+from reminder_worker.audit.evidence import Piece, in_folder, keys_among, keys_in
 from reminder_worker.audit.installation import PROCESSES
 from reminder_worker.audit.matrix import Fact
 from reminder_worker.audit.search import Search
@@ -32,10 +32,10 @@ class Case:
     def secrets(self) -> set[bytes]:
         """All private keys and credentials, as they may be written."""
         here = self.story.here
-        everywhere = [piece for name in PROCESSES for piece in in_folder(here.folder / name)]
-        public = keys_among(piece for piece in everywhere if piece.where.endswith(PUBLIC))
-        keys = keys_among(everywhere) - public
-        found = {to_text(key).encode() for key in keys} | keys
+        folders = [here.folder / name for name in PROCESSES]
+        public = keys_among(piece for one in folders for piece in in_folder(one) if piece.where.endswith(PUBLIC))
+        keys = set().union(*map(keys_in, folders)) - public
+        found = {form for key in keys for form in (key, to_text(key).encode(), key.hex().encode())}
         found |= {form for word in (TOKEN, here.api_key) for form in writings(word)}
         return found | {path.read_bytes().strip() for path in here.folder.rglob("*.whsec")}
 

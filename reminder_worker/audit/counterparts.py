@@ -21,6 +21,7 @@ from reminder_worker.audit.people import NAME, REASON
 ACCOUNT = "AC" + "5e" * 16
 TOKEN = "a-token-of-the-audit-1f2e3d4c5b6a"  # noqa: S105 - of an account that is not there
 PUBLIC = "https://hooks.example"
+SENDER_NUMBER = "+15005550006"
 _MESSAGES = f"/2010-04-01/Accounts/{ACCOUNT}/Messages"
 
 
@@ -52,6 +53,7 @@ class Counterparts:
         handler = type("Handler", (Request,), {"world": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
+        self.address = "127.0.0.1", self._server.server_port
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
 

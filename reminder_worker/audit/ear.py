@@ -1,10 +1,13 @@
 """What the audit has its own child processes tell of themselves, whatever they are made to keep quiet about.
 
 Loaded as ``sitecustomize`` of the processes that the audit starts, never by anything else. It writes down all that any
-logger says at DEBUG, with tracebacks, every file that is opened for writing, every connection, and, when told to
-look, how each object of this program shows itself.
+logger says at DEBUG, with tracebacks, every file that is opened for writing, every connection, and how each object of
+this program shows itself, errors with all that they were raised from: when it is over, or when told to look.
 """
 
+import builtins
+import contextlib
+import ctypes
 import enum
 import gc
 import logging
@@ -18,7 +21,12 @@ from typing import Any
 FOLDER = os.environ["AUDIT_EAR"]
 EVERY = 0.1  # seconds between looks at whether to look
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+_DOINGS = {"socket.getaddrinfo", "socket.sendto", "os.putenv", "os.mkdir", "os.link", "os.symlink"}
+_DOINGS |= {"subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "os.system"}
+_GET_DUMPABLE = 3  # prctl
 _handle = logging.Logger.handle
+_build = builtins.__build_class__
+_said: set[int] = set()
 
 
 def note(kind: str, text: str) -> None:
@@ -47,10 +55,13 @@ def watch(event: str, arguments: tuple[Any, ...]) -> None:
     """Write down what the process does to the world outside."""
     if event == "open":
         path, _, flags = arguments
+        path = os.fsdecode(path) if isinstance(path, bytes) else path
         if isinstance(path, str) and flags & _WRITING and not path.startswith(FOLDER):
             note("doings", f"write {path}")
-    elif event in {"socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.exec", "os.putenv"}:
-        note("doings", f"{event} {arguments[-1] if event == 'socket.connect' else arguments!r}")
+    elif event == "socket.connect":
+        note("doings", f"{event} {arguments[-1]!r}")
+    elif event in _DOINGS:
+        note("doings", f"{event} {arguments!r}")
 
 
 def look() -> None:
@@ -59,10 +70,40 @@ def look() -> None:
     for frame in sys._current_frames().values():  # noqa: SLF001 - there is no other way in
         running = (each for each, _ in traceback.walk_stack(frame))
         found |= {id(one): one for each in running for one in each.f_locals.values() if _is_ours(one)}
-    for text in {f"{type(one).__qualname__} {one!r} {one}" for one in found.values()}:
-        note("reprs", text)
+    for one in found.values():
+        show(one)
     middleware = {type(one).__name__ for one in gc.get_objects() if _is_middleware(one)}
     note("middleware", " ".join(sorted(middleware)))
+    if "reminder_worker.logs" in sys.modules:  # a process of ours, and not what starts and stops them
+        hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
+        note("crashes", " ".join(hook.__module__ for hook in hooks))
+        note("dumpable", str(ctypes.CDLL(None).prctl(_GET_DUMPABLE, 0, 0, 0, 0) if sys.platform == "linux" else 0))
+
+
+def show(one: object) -> None:
+    """Write down once how something shows itself."""
+    text = f"{type(one).__qualname__} {one!r} {one}"
+    if isinstance(one, BaseException):
+        text += " " + "".join(traceback.format_exception(one))
+    if hash(text) not in _said:
+        _said.add(hash(text))
+        note("reprs", text.replace("\n", " "))
+
+
+def part(self: object) -> None:
+    """Show an object of this program when it is over."""
+    with contextlib.suppress(Exception):  # the process ends as well, perhaps
+        show(self)
+
+
+def build(*arguments: Any, **words: Any) -> Any:
+    """Make a class; those of this program's objects that show more than their kind will do so once more at the end."""
+    made = _build(*arguments, **words)
+    ours = isinstance(made, type) and made.__module__.startswith("reminder_worker.") and not issubclass(made, enum.Enum)
+    if ours and made.__module__ != "reminder_worker.stems" and not getattr(made, "_is_protocol", False):
+        with contextlib.suppress(TypeError, AttributeError):
+            made.__del__ = part
+    return made
 
 
 def _is_ours(one: object) -> bool:
@@ -92,6 +133,7 @@ def listen() -> None:
     threading.Thread(target=wait, daemon=True, name="audit").start()
 
 
+builtins.__build_class__ = build
 logging.Logger.handle = hear  # type: ignore[method-assign]
 logging.Logger.isEnabledFor = lambda _self, level: bool(level)  # type: ignore[assignment,method-assign]
 sys.addaudithook(watch)

@@ -1,5 +1,6 @@
 """What somebody could hold: everything in the store and its files, files, logs, command lines, memory."""
 
+import codecs
 import contextlib
 import re
 from collections.abc import Collection, Iterable, Iterator
@@ -41,6 +42,7 @@ def in_store(url: str) -> Iterator[Piece]:
                 yield Piece(f"key in database {database}", key)
                 yield Piece(f"value in database {database}", flat(_value(client, key)))
                 yield Piece(f"dump in database {database}", client.dump(key) or b"")
+                yield Piece(f"end of a key in database {database}", flat(client.pexpiretime(key)))
     with store.connect(url) as client:
         yield Piece("slow log", flat(client.slowlog_get(-1)))
         for command in QUESTIONS:
@@ -71,6 +73,11 @@ def flat(value: Any) -> bytes:
     return f"{value:.0f} {value}".encode() if isinstance(value, float) else str(value).encode()
 
 
+def unescaped(shown: bytes) -> bytes:
+    """Undo how MONITOR writes what is no ASCII."""
+    return codecs.escape_decode(shown)[0]
+
+
 def in_folder(folder: Path, but: Collection[str] = ()) -> Iterator[Piece]:
     """Return the names and contents of all files, except those of these names."""
     for path in sorted(folder.rglob("*")):
@@ -85,6 +92,18 @@ def of_process(name: str, pids: Iterable[int]) -> Iterator[Piece]:
         for part in ("cmdline", "environ"):
             with contextlib.suppress(OSError):
                 yield Piece(f"{part} of {name}", Path(f"/proc/{pid}/{part}").read_bytes().replace(b"\0", b"\n"))
+        for thread in Path(f"/proc/{pid}/task").glob("*/comm"):
+            with contextlib.suppress(OSError):
+                yield Piece(f"thread of {name}", thread.read_bytes())
+
+
+def mask_of_files(pid: int) -> int:
+    """Return the bits that a process denies on each file that it makes; all of them where that cannot be told."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"^Umask:\s+(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        if found is not None:
+            return int(found[1], 8)
+    return 0o777
 
 
 def limit_of_core(pid: int) -> int | None:

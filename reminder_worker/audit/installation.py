@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from reminder_worker import apikeys, keys, lifeline
-from reminder_worker.audit.counterparts import ACCOUNT, PUBLIC, TOKEN, Counterparts
+from reminder_worker.audit.counterparts import ACCOUNT, PUBLIC, SENDER_NUMBER, TOKEN, Counterparts
 from reminder_worker.audit.people import NUMBERS, PRACTICE, SENDER
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import SettingsError
@@ -23,7 +23,7 @@ from reminder_worker.settings import CONFIG_VARIABLE
 
 PACKAGE = Path(__file__).parents[1]
 PROCESSES = "web", "hooks", "scheduler", "worker"
-STARTS_WITHIN = 20.0  # seconds
+PATIENCE = 60.0  # seconds: on a busy machine all of this takes its time
 T = TypeVar("T")
 
 _STORE = 'store_url = "{store}"\n'
@@ -37,7 +37,7 @@ _PROVIDER = """\
 [providers.twilio]
 account_sid = "{account}"
 auth_token_file = "twilio.token"
-from = "+15005550006"
+from = "{number}"
 base_url = "{outside}"
 """
 _EVENTS = """\
@@ -72,21 +72,30 @@ class Installation:
         self._outside = outside.url
 
     def __enter__(self) -> Self:
+        self._mask = os.umask(0o022)  # as usual: what is private has to be made so
+        try:
+            self._build()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _build(self) -> None:
         for path in (self.ear, self.logs, self.temporary, *(self.folder / name for name in PROCESSES)):
             path.mkdir(mode=0o700)
         shutil.copy(Path(__file__).parent / "ear.py", self.ear / "sitecustomize.py")
         self.server.start()
         self._make_keys()
         words = {"store": self.server.url(), "outside": self._outside, "account": ACCOUNT, "public": PUBLIC}
-        words |= {"practice": PRACTICE, "sender": SENDER, "numbers": NUMBERS}
+        words |= {"practice": PRACTICE, "sender": SENDER, "numbers": NUMBERS, "number": SENDER_NUMBER}
         for name, text in SETTINGS.items():
             (self.folder / name / "reminder-worker.toml").write_text(text.format(**words))
-        return self
 
     def __exit__(self, *_: object) -> None:
         for name in list(self.running):
-            self.stop(name)
-        self.server.stop()
+            self.stop(name, signal.SIGKILL)
+        self.server.kill()
+        os.umask(self._mask)
 
     @property
     def keys(self) -> Path:
@@ -172,12 +181,12 @@ class Installation:
         wait_for(lambda: wanted <= {path.name for path in self.ear.iterdir()} or None, "the processes do not answer")
 
 
-def wait_for(look: Callable[[], T | None], what: str, seconds: float = STARTS_WITHIN) -> T:
+def wait_for(look: Callable[[], T | None], what: str, seconds: float = PATIENCE) -> T:
     """Wait until a look finds something, and return it. Raises SettingsError."""
     deadline = time.monotonic() + seconds
     while (found := look()) is None:
         if time.monotonic() > deadline:
-            raise SettingsError(f"audit: {what}")
+            raise SettingsError(f"audit: after {seconds:.0f} seconds {what}; run it again on a quieter machine")
         time.sleep(0.05)
     return found
 

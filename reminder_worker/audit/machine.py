@@ -1,17 +1,58 @@
 """What the machine shows of the processes, to whoever has an account there or takes its disk."""
 
 import re
+import ssl
 import stat
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 from reminder_worker.audit.case import Case, where
-from reminder_worker.audit.evidence import in_folder, limit_of_core, of_process
+from reminder_worker.audit.evidence import in_folder, limit_of_core, mask_of_files, of_process
 from reminder_worker.audit.installation import PROCESSES
+from reminder_worker.https import Site, check_url
 
+ELSEWHERE = "http://api.example.com", "http://10.0.0.1", "ftp://127.0.0.1"
+LOOPBACK = "'127.0.0.1'"
 REWRITTEN = re.compile(r"/\.?worker\.(ratchet|epoch)[^/]*$")  # what a worker forgets, and that it did
 PRIVATE = {".key", ".ratchet", ".pepper", ".whsec", ".token"}
 OTHERS = 0o077  # what a private file grants nobody
+
+
+def tls(_: Case) -> Iterator[str]:
+    """No setting lets a number leave this machine without TLS, or to anybody but who the certificate names."""
+    for url in ELSEWHERE:
+        with suppress(ValueError):
+            check_url(url)
+            yield "a URL without TLS"
+    with closing(Site("https://api.example.com")) as site:
+        context = site._tls  # noqa: SLF001 - what it would connect with
+        strict = context is not None and context.check_hostname and context.verify_mode is ssl.CERT_REQUIRED
+        yield from [] if strict else ["a certificate that is not verified"]
+
+
+def connections(case: Case) -> Iterator[str]:
+    """No process connects to anybody but the store, the provider and the platforms."""
+    known = {repr(str(case.story.here.server.socket)), repr(case.story.world.address)}
+    doings = [line for line in _doings(case) if line.startswith("socket.")]
+    for line in doings:
+        action, _, target = line.partition(" ")
+        if action == "socket.getaddrinfo" and not target.startswith(f"({LOOPBACK},"):
+            yield "a name that is looked up"
+        elif action != "socket.getaddrinfo" and (action != "socket.connect" or target not in known):
+            yield action
+    yield from [] if doings else ["nobody connected"]
+
+
+def doings(case: Case) -> Iterator[str]:
+    """No name of a file, no environment, connection or child's command line holds anything of anybody."""
+    yield from (line.partition(" ")[0] for line in _doings(case) if not case.silent(line.encode()))
+
+
+def _doings(case: Case) -> Iterator[str]:
+    """Return what processes did to the world outside, as they told it."""
+    for path in sorted(case.story.here.ear.glob("*.doings")):
+        yield from path.read_text(errors="replace").splitlines()
 
 
 def command_lines(case: Case) -> Iterator[str]:
@@ -24,13 +65,12 @@ def command_lines(case: Case) -> Iterator[str]:
 
 def files_written(case: Case) -> Iterator[str]:
     """No process writes a file but the worker, which forgets a key, and what Python and the system need."""
-    for path in case.story.here.ear.glob("*.doings"):
-        for line in path.read_text(errors="replace").splitlines():
-            action, _, target = line.partition(" ")
-            if action == "write" and not target.startswith("/dev/") and not REWRITTEN.search(target):
-                yield Path(target).name
-            elif action in {"subprocess.Popen", "os.exec"} and "dramatiq" not in target:
-                yield f"a process {action}"
+    for line in _doings(case):
+        action, _, target = line.partition(" ")
+        if action == "write" and not target.startswith("/dev/") and not REWRITTEN.search(target):
+            yield f"write {Path(target).suffix}"  # a name could be anybody's
+        elif action.startswith(("os.", "subprocess.")) and action != "os.putenv" and "dramatiq" not in target:
+            yield action
 
 
 def temporary_files(case: Case) -> Iterator[str]:
@@ -39,16 +79,27 @@ def temporary_files(case: Case) -> Iterator[str]:
 
 
 def key_files(case: Case) -> Iterator[str]:
-    """Private files can be read by their owner alone."""
+    """Private files can be read by their owner alone, and so could any that a process makes."""
     for folder in PROCESSES:
         for path in (case.story.here.folder / folder).rglob("*"):
             private = path.suffix in PRIVATE or path.name == "api-keys.json"
             if private and stat.S_IMODE(path.stat().st_mode) & OTHERS:
                 yield f"{folder}/{path.name}"
+        masks = {mask_of_files(pid) for pid in case.story.here.pids(folder)}
+        yield from (f"files that {folder} makes" for mask in masks if mask & OTHERS != OTHERS)
+
+
+def crashes(case: Case) -> Iterator[str]:
+    """Our log writes what nobody catches, and withholds what it says."""
+    lines = {line for path in case.story.here.ear.glob("*.crashes") for line in path.read_text().splitlines()}
+    yield from sorted(name for name in set(" ".join(lines).split()) if not name.startswith("reminder_worker"))
+    yield from [] if lines else ["no process was looked into"]
 
 
 def core_dumps(case: Case) -> Iterator[str]:
-    """No crash writes a process's memory to a disk."""
+    """No crash writes a process's memory to a disk, and nobody but root may look into it."""
+    lines = {line for path in case.story.here.ear.glob("*.dumpable") for line in path.read_text().splitlines()}
+    yield from [] if lines == {"0"} else ["a process that others of its user may look into"]
     limits = {name: limit_of_core(pid) for name in PROCESSES for pid in case.story.here.pids(name)}
     yield from (f"{name} may write {limit} bytes" for name, limit in limits.items() if limit not in {0, None})
 

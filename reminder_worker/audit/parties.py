@@ -11,7 +11,7 @@ from reminder_worker.audit.evidence import Piece, in_folder, keys_in, of_process
 from reminder_worker.audit.matrix import Party
 from reminder_worker.audit.story import Story
 from reminder_worker.opening import WorkerKeys
-from reminder_worker.sealing import PublicKeys, make_id
+from reminder_worker.sealing import make_id
 
 MONTH = timedelta(weeks=4)
 
@@ -80,17 +80,13 @@ class Holdings:
 
     def _opened(self, keys: set[bytes], what: str, *contents: bytes) -> Iterator[Piece]:
         held = b"\n".join(contents or [piece.content for piece in self._store])
-        for public in self._published():
+        for public in self._story.published():
             yield from opened(held, public, keys, what)
-
-    def _published(self) -> list[PublicKeys]:
-        now = PublicKeys.load(self._story.here.keys / "worker.pub.json")
-        return [self._story.public, now]
 
     def _operator(self) -> Iterator[Piece]:
         yield from self._store
         yield from in_folder(self._story.here.server.folder)
-        yield Piece("MONITOR", self._story.commands.heard, kept=False)
+        yield self._story.monitored
         yield Piece("replication stream", self._story.writes.heard)
 
     def _backup(self) -> Iterator[Piece]:
@@ -100,12 +96,8 @@ class Holdings:
     def _month(self) -> Iterator[Piece]:
         """Look at the backups again, with all keys as they are a month later."""
         yield from self._backup()
-        with tempfile.TemporaryDirectory() as name:
-            later = Path(name) / "keys"
-            shutil.copytree(self._story.here.keys, later)
-            WorkerKeys.load(later).advance(datetime.now(UTC) + MONTH)
-            what = "backups, opened with the worker's keys of a month later"
-            yield from self._opened(keys_in(later), what, *self._story.backups)
+        what = "backups, opened with the worker's keys of a month later"
+        yield from self._opened(keys_a_month_later(self._story.here.keys), what, *self._story.backups)
 
     def _logs(self) -> Iterator[Piece]:
         here = self._story.here
@@ -126,7 +118,7 @@ class Holdings:
         yield Piece("texts while they are sent", b"\n".join(_texts(self._story)))
 
     def _network(self) -> Iterator[Piece]:
-        yield Piece("between processes and store, without TLS", self._story.commands.heard)
+        yield Piece("between processes and store, without TLS", self._story.monitored.content)
         yield Piece("between store and replica, without TLS", self._story.writes.heard)
         yield Piece("times of calls to the provider", _seconds(one.at for one in self._story.world.texts))
 
@@ -140,6 +132,15 @@ class Holdings:
         yield from (Piece("texts", text) for text in _texts(self._story))
         yield Piece("times of texts", _seconds(one.at for one in self._story.world.texts))
         yield Piece("that it is there", b"delivered")
+
+
+def keys_a_month_later(folder: Path) -> set[bytes]:
+    """Return everything that the worker's folder will hold and give in a month."""
+    with tempfile.TemporaryDirectory() as name:
+        later = Path(name) / "keys"
+        shutil.copytree(folder, later)
+        WorkerKeys.load(later).advance(datetime.now(UTC) + MONTH)
+        return keys_in(later)
 
 
 def _texts(story: Story) -> list[bytes]:

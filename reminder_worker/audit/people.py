@@ -46,7 +46,12 @@ class Person:
     @property
     def reference(self) -> str:
         """The platform's own name for the appointment."""
-        return f"Patient/8675309-{self.number:02d}-ÉK"
+        return f"Patient/8675309-{self.number:02d}-ÉK{'/suite' * (self.leads - 1)}"
+
+    @property
+    def token(self) -> str:
+        """What stands for them in a pointer that the platform resolves."""
+        return f"schlehe-{self.number}{'-und-weiter' * (self.number % 3)}"
 
     @cached_property
     def first_lead(self) -> timedelta:
@@ -68,7 +73,7 @@ class Person:
             Fact.PLACE: writings(self.place) | writings(self.street) | unkeyed(self.place),
             Fact.REASON: writings(REASON) | writings("chimioth") | writings(NAME) | writings("Quastenflosser"),
             Fact.PRACTICE: writings(PRACTICE) | unkeyed(PRACTICE) | writings(SENDER),
-            Fact.EXISTENCE: writings(self.reference) | unkeyed(self.reference),
+            Fact.EXISTENCE: writings(self.reference) | unkeyed(self.reference) | writings(self.token),
             Fact.OUTCOME: {b"delivered", b"unknown", b"cancelled"},
         }
         found[Fact.EXISTENCE] |= found[Fact.NUMBER]

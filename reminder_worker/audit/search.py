@@ -1,5 +1,6 @@
 """Searches what each party holds for every fact, and says in which grade it is there."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
 from reminder_worker.audit.evidence import Piece
@@ -29,7 +30,10 @@ class Search:
     """Looks for all forms of all facts; the same content is looked through once."""
 
     def __init__(self, wanted: Forms) -> None:
-        self._wanted = {fact: [(form[:SHORTEST], form) for form in forms] for fact, forms in wanted.items()}
+        self._wanted: dict[bytes, list[tuple[Fact, bytes]]] = defaultdict(list)
+        for fact, forms in wanted.items():
+            for form in forms:
+                self._wanted[form[:SHORTEST]].append((fact, form))
         self._overlap = max((len(form) for forms in wanted.values() for form in forms), default=0)
         self._known: dict[bytes, set[Fact]] = {}
 
@@ -44,9 +48,7 @@ class Search:
     def _look(self, block: bytes) -> set[Fact]:
         """Most forms fall out by their first bytes, all of which are collected once."""
         here = {block[start : start + SHORTEST] for start in range(len(block))}
-        return {
-            fact for fact, ways in self._wanted.items() if any(first in here and form in block for first, form in ways)
-        }
+        return {fact for first in here & self._wanted.keys() for fact, form in self._wanted[first] if form in block}
 
     def measure(self, holdings: Callable[[Party], list[Piece]]) -> Iterator[Cell]:
         """Fill the matrix in, party by party."""

@@ -11,7 +11,7 @@ from reminder_worker import store
 from reminder_worker.audit import counterparts as outside
 from reminder_worker.audit.booking import Call, Platform, refusal
 from reminder_worker.audit.counterparts import Counterparts
-from reminder_worker.audit.evidence import Piece, in_memory, in_store
+from reminder_worker.audit.evidence import Piece, in_memory, in_store, unescaped
 from reminder_worker.audit.installation import Installation, wait_for
 from reminder_worker.audit.people import PRACTICE, Person, cast, in_any_memory
 from reminder_worker.audit.taps import Tap
@@ -50,9 +50,24 @@ class Stage:
         """A connection to the store, as its operator has it."""
         return store.connect(self.here.server.url())
 
+    @cached_property
+    def monitored(self) -> Piece:
+        """What MONITOR showed; to be looked at in the end."""
+        return Piece("MONITOR", unescaped(self.commands.heard), kept=False)
+
+    def published(self) -> list[PublicKeys]:
+        """Return what everybody sealed to: at first, and since the keys were rotated."""
+        return [self.public, PublicKeys.load(self.here.keys / "worker.pub.json")]
+
     def id(self, person: Person) -> bytes:
         """Return what the store calls a person's appointment."""
         return make_id(self.gateway, person.reference)
+
+    def put_by_token(self, part: str) -> None:
+        """Have an appointment handed in whose phone the platform tells when it is due."""
+        person = self.people[part]
+        self.world.contacts[person.token] = {"phone": person.phone, "language": person.language}
+        self.put(part, uri=f"contact:{person.token}")
 
     def put(self, part: str, due: datetime | None = None, **more: str) -> None:
         """Have the platform hand somebody's appointment in, and keep what now waits for the worker."""
@@ -122,7 +137,7 @@ class Stage:
 
     def reply(self, person: Person, words: str, signature: str = "") -> None:
         """Answer a text."""
-        form = {"MessageSid": next(self.world.names), "From": person.phone, "To": "+15005550006", "Body": words}
+        form = {"MessageSid": next(self.world.names), "From": person.phone, "To": outside.SENDER_NUMBER, "Body": words}
         self.call_hooks("/v1/replies/twilio", form, signature)
 
     def keep_store(self) -> None:

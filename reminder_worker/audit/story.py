@@ -5,7 +5,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from reminder_worker import keys, store
@@ -16,6 +16,7 @@ from reminder_worker.audit.people import NAME, PENDING, PRACTICE, REASON, REPLY
 from reminder_worker.audit.stage import Stage, fetch
 from reminder_worker.audit.taps import MONITOR, REPLICA, Tap
 
+MOVES = 9  # so that a version has two digits
 MOST_DEATHS = 8  # of a worker over one reminder, before it counts as a dead letter
 
 Say = Callable[[str], None]
@@ -37,6 +38,8 @@ class Story(Stage):
         self.wait_for_web()
         for part in ("pending", "far and long", "moved", "cancelled"):
             self.put(part, datetime.now(UTC) + PENDING)
+        for hours in range(MOVES):
+            self.put("moved", datetime.now(UTC) + PENDING + timedelta(hours=hours + 1))
         self.backup()
         self.platform.cancel(self.people["cancelled"])
         self.ended.add("cancelled")
@@ -47,9 +50,7 @@ class Story(Stage):
         plan |= {"unreadable": [outside.chatter]}
         for part, answers in plan.items():
             self.world.provider[self.people[part].phone] = list(answers)
-        token = self.people["resolved"]
-        self.world.contacts["tok-1"] = {"phone": token.phone, "language": token.language}
-        self.put("resolved", uri="contact:tok-1")
+        self.put_by_token("resolved")
         self.platform.put_itself(self.people["platform seals"])
         ends = {"sent": "sent", "refused": "failed", "doubtful": None, "throttled": None, "opted out": "sent"}
         for part in (*ends, "moved", "unreadable"):
@@ -61,7 +62,7 @@ class Story(Stage):
         """Hear receipts and replies, forged ones too; somebody says STOP."""
         sent, gone = self.people["sent"], self.people["opted out"]
         path, name = self.world.attempt(sent.phone)
-        form = {"MessageSid": name, "MessageStatus": "delivered", "To": sent.phone, "From": "+15005550006"}
+        form = {"MessageSid": name, "MessageStatus": "delivered", "To": sent.phone, "From": outside.SENDER_NUMBER}
         self.call_hooks(path, form)
         self.call_hooks(path, form, signature="AAAA")
         self.reply(sent, REPLY)
@@ -115,7 +116,7 @@ class Story(Stage):
             self.here.stop(name)
             self.here.start(name)
         self.wait_for_web()
-        self.put("rotated")
+        self.put_by_token("rotated")
         self.wait("rotated", "sent")
         self.look_into_memory()
 
@@ -128,6 +129,7 @@ class Story(Stage):
         records.write_text(json.dumps(bad) + "\n" + f'{{"name": "{NAME}", "reason": "{REASON}\n')
         self.printed.append(self.here.command("worker", "enqueue", str(records), "--platform", PRACTICE))
         records.unlink()
+        self.printed.append(self.here.command("worker", "show", f"{NAME}, {REASON}", person.phone))
 
     def look_around(self) -> None:
         """Look at everything that operators can look at."""

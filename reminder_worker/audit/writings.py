@@ -14,6 +14,7 @@ from urllib.parse import quote, quote_plus
 SHORTEST = 5  # bytes; what is shorter turns up by chance
 WINDOW = 16  # bytes; a piece of ciphertext this long is there by no chance
 _SIZES = 8, 12, 16, 20, 32, 64  # of digests, bytes
+_BEGINNING = 8  # bytes by which a digest is known again, however it was cut
 
 
 def writings(text: str) -> set[bytes]:
@@ -28,11 +29,15 @@ def writings(text: str) -> set[bytes]:
         ascii(text)[1:-1].encode(),
     }
     encoded = {raw.hex().encode(), raw.hex().upper().encode(), *_base64(raw)}
-    digests = {
-        hash_(raw, usedforsecurity=False).digest()
-        for hash_ in (hashlib.md5, hashlib.sha1, hashlib.sha256, hashlib.blake2b)
-    }
-    return plain | encoded | digests | {digest.hex().encode() for digest in digests}
+    kinds = hashlib.md5, hashlib.sha1, hashlib.sha256, hashlib.sha512, hashlib.sha3_256, hashlib.blake2s
+    return plain | encoded | _digests({kind(raw, usedforsecurity=False).digest() for kind in kinds})
+
+
+def _digests(found: set[bytes]) -> set[bytes]:
+    """Return how digests begin: as bytes, in hexadecimal digits of either case, in base64."""
+    begin = {digest[:_BEGINNING] for digest in found}
+    texts = {form for one in begin for form in (one.hex(), one.hex().upper(), base64.b64encode(one)[:10].decode())}
+    return begin | {text.encode() for text in texts} | {base64.urlsafe_b64encode(one)[:10] for one in begin}
 
 
 def _base64(raw: bytes) -> Iterator[bytes]:
@@ -46,8 +51,8 @@ def _base64(raw: bytes) -> Iterator[bytes]:
 def unkeyed(text: str) -> set[bytes]:
     """Return the digests of a text under this program's own names of hashes, as if somebody had forgotten the key."""
     raw = text.encode()
-    found = {hashlib.blake2b(raw, digest_size=size, person=person).digest() for person in _persons() for size in _SIZES}
-    return found | {digest.hex().encode() for digest in found} | {base64.urlsafe_b64encode(one)[:10] for one in found}
+    persons = _persons() | {b""}
+    return _digests({hashlib.blake2b(raw, digest_size=size, person=one).digest() for one in persons for size in _SIZES})
 
 
 @cache
