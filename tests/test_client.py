@@ -298,6 +298,21 @@ def test_due_times_on_a_grid_are_those_of_the_id_and_handing_in_again_does_not_c
     assert once.dues != seal(appointment).dues
 
 
+def test_leads_closer_than_the_grid_are_numbered_as_they_fall_due():
+    """As the worker counts them, which has to find the same one by its number."""
+    turned = 0
+    for number in range(40):
+        record = RECORD | {"reference": f"A-{number}", "leads": ["24h", "1435m"]}
+        entry = seal(record, due_grid=Grid.parse("1h"))
+        far, near = (
+            slots(WHEN_IN_UTC.astimezone(PARIS), [Lead.parse(one)], None, Cells.of(Grid.parse("1h"), entry.id))[0]
+            for one in record["leads"]
+        )
+        turned += far.due > near.due
+        assert list(entry.dues) == sorted([far.due, near.due])
+    assert turned > 0
+
+
 # The ledger behind it.
 
 
