@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from reminder_worker import folding, stems
+from reminder_worker import folding, pairs, stems, streets
 
 
 class Severity(StrEnum):
@@ -79,13 +79,15 @@ def _wording(plain: str) -> Finding | None:
 def _worst(words: list[folding.Word]) -> Finding | None:
     hits = stems.load().hits(words)
     spared = {start + offset for start, stem in hits if stem.tier == stems.SPARED for offset in range(len(stem.parts))}
+    spared |= streets.named(words)
     warning = None
     for start, stem in hits:
         if stem.tier in _REFUSED and start not in spared:
             return Finding(stem.name, Severity.REFUSE)
         if stem.tier != stems.SPARED:
             warning = warning or Finding(stem.name, Severity.WARN)
-    return warning
+    beside = pairs.find(words, spared)
+    return Finding(beside, Severity.REFUSE) if beside else warning
 
 
 _REFUSED = frozenset("AB")
@@ -104,15 +106,21 @@ def _is_control(char: str) -> bool:
 
 
 # The net behind the stems: words built like a branch of medicine, in any language that takes them from Greek.
-_CORES = ("olog", "oloj", "oloo", "iatr", "kunde", "hirurg", "surg", "tom", "oscop", "oskop", "erap")
+# fmt: off
+_CORES = (
+    "olog", "oloj", "oloo", "iatr", "kunde", "hirurg", "surg", "ciru", "tom", "oscop", "oskop", "erap", "plast", "pat",
+    "medizin", "sprechst", "ambulan",
+)
+# fmt: on
 _SPECIALITY = r"""
     (?P<root> \w{2,}? )
     (?: olog (?: y | ies? | ien | ias? | i | as? | os? | ues? | in | innen | en | iches? | iques?
                | ic | ical | ic[aio]s? | iczn\w* | isch\w* | ist\w* )
       | oloji\w* | oloog
       | iatr (?: y | ie | ia | i | es? | as? | os? | ics? | ic[aio]s? | iques? | isch\w* | yczn\w* )
-      | heilkunde | geneeskunde | heelkunde
-      | [ck]hirurg\w* | surgery | surgical
+      | heilkunde | geneeskunde | heelkunde | medizin | sprechstunden? | ambulanz(?: en )?
+      | [ck]hirurg\w* | surgery | surgical | cirur?g\w*
+      | plast (?: y | ie | ia | ias ) | path (?: y | ies? | ien ) | patias?
       | e[ck]tom (?: y | ie | i | ia )
       | os[ck]op (?: y | ie | i | ia )
       | th?erap (?: y | ies? | ien | ia | i | eut\w* | ist\w* )
@@ -121,10 +129,13 @@ _SPECIALITY = r"""
 # Sciences, crafts and plain words that end so too: whole roots, and roots that take anything in front.
 # fmt: off
 _OTHER_ROOTS = frozenset({
-    "aer", "agr", "ant", "anth", "ap", "arch", "astr", "bi", "chron", "crim", "ec", "en", "et", "eth", "ethn",
-    "etn", "fil", "fon", "ge", "hom", "icon", "ikon", "islam", "japan", "kok", "kron", "micr", "mikr", "mon",
+    "aer", "agr", "ant", "anth", "ap", "arch", "astr", "bi", "chron", "crim", "ec", "ek", "en", "et", "eth", "ethn",
+    "etn", "fil", "fon", "ge", "hom", "icon", "ikon", "islam", "japan", "kok", "kron", "metr", "micr", "mikr", "mon",
     "myc", "nan", "oek", "oen", "ok", "on", "or", "phil", "phon", "pom", "pr", "sin", "soci", "sozi", "te",
     "the", "tip", "top", "tr", "turk", "typ", "zo",
+    "allgemein", "bio", "buerger", "burger", "car", "chefarzt", "dier", "eltern", "em", "familien", "hausarzt",
+    "hochschul", "huisarts", "human", "kar", "lehrer", "notfall", "privat", "sim", "spezial", "sym", "tele", "telefon",
+    "tier", "universitaets", "universitats", "veterinaer", "veterinar", "video",
 })
 _OTHER_ENDINGS = (
     "aegypt", "agypt", "anthrop", "antrop", "archa", "archae", "arche", "arque", "bibli", "caleid", "clim",
@@ -142,6 +153,8 @@ def _names_a_speciality(words: list[folding.Word]) -> bool:
     row = " ".join(word.letters for word in words)
     if not any(core in row for core in _CORES):  # spares most texts the expression
         return False
-    matches = (re.fullmatch(_SPECIALITY, word.letters, re.VERBOSE) for word in words)
+    names = streets.named(words)
+    others = [word for place, word in enumerate(words) if place not in names]
+    matches = (re.fullmatch(_SPECIALITY, word.letters, re.VERBOSE) for word in others)
     roots = [match["root"] for match in matches if match]
     return any(root not in _OTHER_ROOTS and not root.endswith(_OTHER_ENDINGS) for root in roots)

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, zip_longest
 
 _BLANKS = "\u115f\u1160\u3164\uffa0\u0640"  # letters without ink; the Arabic stretcher
 _UNSEEN = frozenset({"Mn", "Me", "Cf"})  # marks on letters; zero-width and direction marks
@@ -19,6 +19,7 @@ _LETTERS = str.maketrans(
     | {"ة": "ه", "ى": "ي"}  # noqa: RUF001
 )
 _DIGITS = (str.maketrans("0134578", "oieastb"), str.maketrans("0134578", "oleastb"))
+_POSTCODE = r"[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}"  # British: CB7 5AA is no CBT
 _ALPHABETS = (
     r"[A-Za-z\u00c0-\u02af\u1d00-\u1dbf\u1e00-\u1eff]",  # Latin
     r"[\u0370-\u03ff\u1f00-\u1fff]",  # Greek
@@ -76,8 +77,8 @@ def other_readings(chunks: list[list[str]]) -> Iterator[str]:
     for single, run in groupby(pieces, key=lambda piece: len(piece) == 1 and piece.isalpha()):
         if single and len(letters := "".join(run)) > 1:
             yield letters
-    for piece in pieces:
-        if not piece.isalpha() or not piece.isascii():
+    for piece, following in zip_longest(pieces, pieces[1:], fillvalue=""):
+        if (not piece.isalpha() or not piece.isascii()) and not re.fullmatch(_POSTCODE, f"{piece} {following}"):
             yield from _respelled(piece)
 
 

@@ -50,6 +50,12 @@ def test_a_number_with_a_short_ending_stays_a_number() -> None:
     assert readings("1st 22bis 10A") == {"1st", "22bis", "10a"}
 
 
+def test_a_british_postcode_stays_one_and_hides_nothing_else() -> None:
+    assert "cbt" not in readings("Flat 3, CB7 5AA")
+    assert "cbt" in readings("CB7 room")
+    assert "hiv" in readings("H1V 5 AA")
+
+
 @pytest.mark.parametrize("word", ["Нospital", "ΗIV", "оncology", "Օncology", "Ꮋiv"])
 def test_one_word_in_two_alphabets_is_noticed(word: str) -> None:
     assert folding.mixes_scripts(word)

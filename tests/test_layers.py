@@ -31,7 +31,7 @@ LAYERS = [
         catalogue places commits durability pressure eventqueue history""",
         """ledger job plan disclosure errors metrics settings tables logs numbers https encoding folding lifeline
         stems names words segments records dates clocks answers webhooks documents signatures addresses timeliness padding magic
-        background confinement""",
+        background confinement pairs streets""",
     )
 ]
 LONGEST_MODULE, LONGEST_FUNCTION = 250, 30  # lines

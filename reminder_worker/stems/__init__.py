@@ -7,6 +7,8 @@ ambiguous), which warns, and ``[spared]``: streets that truly hold the word, whe
 
 ``abc`` start of a word · ``=abc`` whole word · ``*abc`` anywhere in a word, four letters or more · ``ABC`` only where
 the text has capitals too · ``a+b`` words in a row · ``a+`` followed by any word
+
+Organs and illnesses that tell something only beside a facility stand in the same files; `pairs` reads those sections.
 """
 
 from collections import defaultdict
@@ -19,6 +21,7 @@ from itertools import chain
 from reminder_worker.folding import Word, fold, visible
 
 SPARED = "spared"
+TIERS = ("A", "B", "C", SPARED)
 INSTITUTIONS = "institutions"  # the folder of names that tell it all, one file per country
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 _INSIDE = 4  # letters by which stems that match anywhere are found
@@ -120,18 +123,25 @@ def texts() -> Iterator[tuple[str, str]]:
                 yield prefix + file.name.removesuffix(".txt"), file.read_text(encoding="utf-8")
 
 
-def _read(language: str, text: str) -> Iterator[Stem]:
-    tier = ""
+def entries(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the entries of a file's text, each with its section."""
+    section = ""
     for line in text.splitlines():
         if line.startswith("["):
-            tier = line.strip("[] ")
+            section = line.strip("[] ")
         elif not line.startswith("#"):
             for entry in line.split():
-                for parts in _spellings(entry):
-                    yield Stem(f"{language}/{tier}/{entry}", tier, parts)
+                yield section, entry
 
 
-def _spellings(entry: str) -> Iterator[tuple[Part, ...]]:
+def _read(language: str, text: str) -> Iterator[Stem]:
+    for tier, entry in entries(text):
+        if tier in TIERS:
+            for parts in spellings(entry):
+                yield Stem(f"{language}/{tier}/{entry}", tier, parts)
+
+
+def spellings(entry: str) -> Iterator[tuple[Part, ...]]:
     """Yield an entry with its umlauts as ä and as ae, and a phrase as one word too."""
     for form in dict.fromkeys((entry, entry.translate(_UMLAUTS))):
         parts = tuple(_part(text) for text in form.split("+"))
