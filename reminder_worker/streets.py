@@ -1,7 +1,7 @@
 """Which words of a text are the name of a street: Hebammensteig, Rue de la Maternité, Hospice Road; no I/O.
 
-A word that tells a reason elsewhere is only a name there, so `disclosure` warns instead of refusing. Not all that streets
-are called by counts: a Therapieplatz is a bed, and "via Oncology" is the way to the entrance.
+A word that tells a reason elsewhere is only a name there, so `disclosure` warns instead of refusing. Some words
+that streets begin or end with are left out: a Therapieplatz is a bed, and "via Oncology" is the way to the entrance.
 """
 
 from reminder_worker.folding import Word
