@@ -16,8 +16,10 @@ import practice
 import pytest
 from rich.console import Console
 
-from reminder_worker import catalogue, cli, disclosure, keys, screen
+from reminder_worker import catalogue, cli, disclosure, keys, screen, settings
+from reminder_worker.client.chosen import choose
 from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.errors import Refused
 from reminder_worker.gateway import GatewayKeys
 from reminder_worker.sealing import PlatformKeys
 
@@ -156,6 +158,7 @@ def test_what_breaks_the_shape_is_not_let_in_although_it_was_proposed_elsewhere(
     catalogue.save(made, here / "clinic.places", signing)
     done = run("review", "--accept", "www.clinic.example", "--although", "link", "--by", "m.durand")
     assert (done.code, kept(here)) == (1, {"www.clinic.example": ("", "")})
+    assert "breaks link, which nobody can accept" in done.err
 
 
 @pytest.mark.parametrize("words", [["--accept", "4 rue Neuve"], ["--reject", "4 rue Neuve"]])
@@ -245,6 +248,18 @@ def test_a_platform_without_a_file_is_told_which_setting_to_write(run: Run, here
     done = run("list")
     assert done.code == 2
     assert "platforms.clinic.locations_file: say where the catalogue is kept" in done.err
+
+
+def test_what_the_command_line_hands_in_is_looked_up(
+    run: Run, here: Path, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("add", LILAS, "4 rue Neuve")
+    run("review", "--accept", LILAS, "--by", "m.durand")
+    monkeypatch.setenv("REMINDER_STORE_URL", server.url())
+    client = choose(settings.read(), None)
+    client.check_place(LILAS)
+    with pytest.raises(Refused, match="is not on the list of reviewed places"):
+        client.check_place("4 rue Neuve")
 
 
 # From the review to the phone, by real processes.

@@ -332,6 +332,10 @@ def test_an_entry_of_allow_numbers_is_a_number_or_the_beginning_of_one(number):
         'level = "all"',
         'level = "sender"',  # and no sender
         'locations = "none"',
+        'locations = "catalogue"',  # and no file
+        'deny = ["ab"]',
+        'deny = ["Villa Sonnenschein", "- -"]',
+        'deny = "Villa Sonnenschein"',
         'countries = ["France"]',
         'countries = ["fr"]',
         'countries = "FR"',
