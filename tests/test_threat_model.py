@@ -34,6 +34,7 @@ DENIED = (
     '"end-to-end encrypted SMS".',
     '"compliant", with the GDPR, HIPAA or anything else.',
     '"nobody can see".',
+    "Never write that something is end-to-end encrypted, compliant, anonymous or that nobody can see it",
     '"anonymous". What is sealed stays personal data',
     "where anonymity is protected: abortion, anonymous birth, HIV, violence",  # the Garante's words
     "a base URL whose traffic nobody can read on the way",  # TLS
