@@ -485,6 +485,10 @@ def test_a_cell_begins_on_the_wall_clock_and_not_after_its_appointment(appointme
         assert start.fold in {appointment.fold, 0}
 
 
+def test_a_cell_begins_on_the_minute():
+    assert HOURLY.start(utc(2027, 6, 2, 12, 59, 59, 999_999)) == utc(2027, 6, 2, 12)
+
+
 def test_of_an_hour_that_comes_twice_each_has_cells_of_its_own():
     for fold, hour in ((0, 0), (1, 1)):
         appointment = datetime(2027, 10, 31, 2, 40, fold=fold, tzinfo=PARIS)
