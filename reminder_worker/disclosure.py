@@ -82,12 +82,18 @@ def _worst(words: list[folding.Word]) -> Finding | None:
     spared |= streets.named(words)
     warning = None
     for start, stem in hits:
-        if stem.tier in _REFUSED and start not in spared:
+        if stem.tier in _REFUSED and not _is_spared(stem, start, spared):
             return Finding(stem.name, Severity.REFUSE)
         if stem.tier != stems.SPARED:
             warning = warning or Finding(stem.name, Severity.WARN)
     beside = pairs.find(words, spared)
     return Finding(beside, Severity.REFUSE) if beside else warning
+
+
+def _is_spared(stem: stems.Stem, start: int, spared: set[int]) -> bool:
+    """Tell whether a hit is the name of a street; an institution that is called after its street has more words."""
+    length = len(stem.parts) if stem.name.startswith(stems.INSTITUTIONS) else 1
+    return spared.issuperset(range(start, start + length))
 
 
 _REFUSED = frozenset("AB")

@@ -19,10 +19,10 @@ NAMES = {
     "CH": """Burghölzli|UPK Basel|Klinik Littenheid|Clienia Schlössli|Sanatorium Kilchberg|Klinik Meiringen|Hôpital de Cery|Clinique de Belle-Idée
         |Checkpoint Zürich|Hôpital ophtalmique Jules-Gonin|Schulthess Klinik""",
     "GB": """The Royal Marsden|Clatterbridge Hospital|Velindre University NHS Trust|Maggie's Centre|Maudsley Hospital|Priory Hospital Roehampton
-        |Bethlem Royal|56 Dean Street|Mortimer Market Centre|Jefferiss Wing|Sandyford Central|bpas Leamington|MSI Reproductive Choices|Moorfields
+        |Bethlem Royal|56 Dean Street|Dean Street Express|Burrell Street Clinic|Mortimer Market Centre|Jefferiss Wing|Sandyford Central|bpas Leamington|MSI Reproductive Choices|Moorfields
         |Alder Hey Children's|Evelina London Children's|Great Ormond Street Hospital|Royal Papworth|Children's Hospital""",
     "IE": """Rotunda Hospital|The Coombe Hospital|Holles Street Hospital|St Patrick's University Hospital|St John of God Hospital|Rutland Centre
-        |Well Woman Centre|Temple Street Children's|Cappagh Hospital|St Luke's Hospital Rathgar""",
+        |Well Woman Centre|Temple Street Children's|Temple Street Hospital|Cappagh Hospital|St Luke's Hospital Rathgar""",
     "US": """Memorial Sloan Kettering|MD Anderson|Dana-Farber|Fred Hutch|McLean Hospital|Sheppard Pratt|Betty Ford Center|Planned Parenthood
         |Whitman-Walker|Carafem|St. Jude Children's|Boston Children's|Shriners Hospital|Bascom Palmer|Joslin Clinic""",
     "ES": """MD Anderson Madrid|Hospital Duran i Reynals|Institut Pere Mata|Hospital Dr. Rodríguez Lafora|Centro Benito Menni|Proyecto Hombre
