@@ -21,7 +21,8 @@ from reminder_worker import disclosure
 HERE = Path(__file__).resolve().parent
 LANGUAGES = ("en", "fr", "de", "es", "it", "pt", "nl", "pl")
 KINDS = {  # what a table is about, and the lists that it counts
-    "Names of specialities, departments and practices": ("official", "map"),
+    "What a map calls specialities and practices": ("map",),
+    "Official names of specialities and units": ("official",),
     "Words that people search them with": ("searched",),
     "Names of chains": ("chains",),
 }
