@@ -17,7 +17,7 @@ from reminder_worker.folding import Word
 SECTIONS = ("part", "facility", "filler")
 _LINKS = "(?:s|n|en|e)?"  # between the two halves of a German or Dutch word
 _LIST = 3  # parts in a row that tell a speciality without a facility: nose, throat and ear
-_SHORTEST = 3  # letters of a part that a longer word may begin with
+_SHORTEST = 3  # letters of a part that a longer word may begin with, and of a facility that is a whole word
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +108,8 @@ def _read(language: str, text: str) -> Pairs:
 def _stands(facility: tuple[str, ...], words: list[Word], start: int) -> bool:
     if start < 0 or start + len(facility) > len(words):
         return False
-    return all(words[start + offset].letters.startswith(stem) for offset, stem in enumerate(facility))
+    return all(_begins(words[start + offset].letters, stem) for offset, stem in enumerate(facility))
+
+
+def _begins(letters: str, stem: str) -> bool:
+    return letters.startswith(stem) if len(stem) > _SHORTEST else letters == stem  # irm is no Irmandade

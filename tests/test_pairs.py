@@ -47,6 +47,12 @@ def test_a_part_without_its_facility_is_clean(text: str) -> None:
     assert found(KNEE, text) is None
 
 
+def test_a_short_facility_is_a_whole_word() -> None:
+    scans = "[part]\ngenou\n[facility]\nirm+\n[filler]\ndu\n"
+    assert found(scans, "irm du genou") is not None
+    assert found(scans, "irmandade du genou") is None
+
+
 def test_the_part_is_named_with_its_language() -> None:
     assert found(KNEE, "the knee clinic") == "xx/part/knee"
     assert find("Clinique du genou").rule == "fr/part/genou"
