@@ -215,8 +215,9 @@ def script(name: str) -> tuple[str, str]:
 
 def _flatten(entry: Entry) -> Iterable[Any]:
     """Write an appointment for add.lua; all that have a ticket of one length, or none, are equally long."""
-    dues = [-1 if due is None else to_ms(due) for due in entry.dues] + [-1] * (MAX_LEADS - len(entry.dues))
-    return entry.id, entry.tag, entry.ticket, entry.envelope, len(entry.dues), *(f"{due:013d}" for due in dues)
+    dues = (-1 if due is None else to_ms(due) for due in entry.dues)
+    written = "".join(f"{due:013d}" for due in dues).ljust(13 * MAX_LEADS, "0")
+    return entry.id, entry.tag, entry.ticket, entry.envelope, len(entry.dues), written
 
 
 def _wakes(flat: Sequence[Any]) -> list[Wake]:

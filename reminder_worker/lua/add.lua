@@ -1,11 +1,11 @@
 #!lua
 -- Adds appointments, or moves them. No allow-oom: a full store refuses before anything is written.
--- ARGV: keep_ms, then per appointment: id, tag, ticket (or ''), envelope, leads, due ms of each lead (-1: it has passed),
---   always of 8 and of one width, so that each is as long as any other
+-- ARGV: keep_ms, then per appointment: id, tag, ticket (or ''), envelope, leads, dues
+--   dues: due ms of each lead (-1: it has passed) in 13 digits, always of 8 leads: each is as long as any other
 -- Returns per appointment: what happened, version.
 
 local keep_ms, i, answers = ARGV[1], 2, {}
-local MOST_LEADS = 8
+local DIGITS = 13
 
 local OUT = {sent = true, delivered = true, undelivered = true, unknown = true}
 
@@ -28,7 +28,8 @@ local function put(id, version, leads, left, tag, ticket, envelope, ...)
 end
 
 while i <= #ARGV do
-  local id, tag, ticket, envelope, leads = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4])
+  local id, tag, ticket, envelope, leads, dues = unpack(ARGV, i, i + 5)
+  leads = tonumber(leads)
   local version, old_leads, left, old_tag, old_ticket = head_of(id)
   local same_times = version and string.sub(old_tag, 9) == string.sub(tag, 9) and old_leads == leads
 
@@ -36,7 +37,7 @@ while i <= #ARGV do
   -- one that waits still goes out, though it has fallen due since this was planned.
   local due, planned = {}, 0
   for lead = 0, leads - 1 do
-    local at = tonumber(ARGV[i + 5 + lead])
+    local at = tonumber(string.sub(dues, lead * DIGITS + 1, lead * DIGITS + DIGITS))
     if same_times and at < 0 and has(left, 2 ^ lead) then at = now end
     if at >= 0 and not (same_times and OUT[state_of(id, lead)]) then
       due[lead], planned = at, planned + 2 ^ lead
@@ -69,6 +70,6 @@ while i <= #ARGV do
   end
   answers[#answers + 1] = answer
   answers[#answers + 1] = version or 0
-  i = i + 5 + MOST_LEADS
+  i = i + 6
 end
 return answers
