@@ -9,6 +9,7 @@ which are not ours to pass on, are read from folders that are named. Nothing is 
 import argparse
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import groupby
@@ -157,10 +158,14 @@ def _wrong(gazetteers: list[Labels]) -> Iterator[str]:
         tally = total(one.tally() for one in lists)
         tried = first.refused if first.of else "-"
         yield f"| {language} | {tally.of:,} | {before.refused} | {tried} | {tally.refused} | {tally.warned} |"
-    for severity, title in ((disclosure.Severity.REFUSE, "Refused"), (disclosure.Severity.WARN, "Warned of")):
-        named = dict.fromkeys(name for one in gazetteers for name in one.named(severity))
-        yield ""
-        yield f"{title}: {' · '.join(sorted(named)) or 'none'}."
+    refused = {name for one in gazetteers for name in one.named(disclosure.Severity.REFUSE)}
+    warned = Counter(
+        name.rpartition(" (")[2][:-1] for one in gazetteers for name in one.named(disclosure.Severity.WARN)
+    )
+    yield ""
+    yield f"Refused: {' · '.join(sorted(refused)) or 'none'}."
+    yield ""
+    yield f"Warned of, by rule: {' · '.join(f'`{rule}` {number}' for rule, number in warned.most_common()) or 'none'}."
 
 
 def _share(tally: Tally) -> str:
