@@ -66,6 +66,7 @@ def test_three_parts_in_a_row_need_no_facility() -> None:
 
 def test_a_pair_does_not_reach_over_the_end_of_a_reading() -> None:
     assert book(KNEE).find([fold("knee"), GAP, fold("clinic")], ()) is None
+    assert book(KNEE).find([GAP, fold("knee")], ()) is None
 
 
 def test_a_spared_word_is_no_part() -> None:

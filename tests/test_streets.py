@@ -38,6 +38,11 @@ def test_a_street_with_such_a_name_is_a_warning(label: str) -> None:
     assert find(label).severity is Severity.WARN
 
 
+def test_an_ending_of_a_speciality_in_the_name_of_a_street_is_no_refusal() -> None:
+    assert discloses("Xylopsologie 3")
+    assert not discloses("Rue de la Xylopsologie 3")
+
+
 @pytest.mark.parametrize(
     "label",
     [
