@@ -125,7 +125,6 @@ def test_a_store_that_does_not_answer_is_one_finding_without_its_words():
     assert (found.code, found.what) == ("store_away", "the store does not answer (ConnectionError)")
 
 
-# What a worker holds.
 def test_a_password_in_a_url_is_unsafe_and_not_repeated(shop):
     for what in ("store", "queue"):
         [found] = doctor.check_passwords(read(shop, f'{what}_url = "redis://web:hunter2@store.example/0"'))
@@ -148,6 +147,7 @@ def test_a_password_in_a_file_is_safe_where_nobody_else_reads_it(shop):
     assert codes(doctor.check_passwords(read(shop, text))) == ["readable_by_others"] * 2
 
 
+# What a worker holds.
 
 
 def test_a_safe_installation_is_found_safe(shop):

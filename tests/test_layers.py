@@ -27,11 +27,11 @@ LAYERS = [
         "delivery reconciling answering inbox receipts replies events client doctor lint reviewing",
         "rehearsal",
         "endpoint routes gate circuit wire sending drafting templates contacts providers keys status",
-        """sealing gateway apikeys opening ratchet epochs root keyfiles findings schedule store broker embedded optouts notes
-        catalogue places commits durability pressure eventqueue history""",
-        """ledger job plan disclosure errors metrics settings tables logs numbers https encoding folding lifeline
-        stems names words segments records dates clocks answers webhooks documents signatures addresses timeliness padding magic
-        background confinement pairs streets""",
+        """sealing gateway apikeys opening ratchet epochs root keyfiles findings schedule store broker embedded
+        optouts notes catalogue places commits durability pressure eventqueue history""",
+        """ledger job plan disclosure pairs streets stems folding names errors metrics settings tables logs numbers
+        https encoding lifeline confinement words segments records dates clocks answers webhooks documents signatures
+        addresses timeliness padding magic background""",
     )
 ]
 LONGEST_MODULE, LONGEST_FUNCTION = 250, 30  # lines
