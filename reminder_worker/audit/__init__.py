@@ -4,6 +4,7 @@
 the facts there, ``checks`` holds what must be so whoever looks. It needs the embedded server and Twilio's library.
 """
 
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -17,12 +18,19 @@ from reminder_worker.audit.search import Search, forms
 from reminder_worker.audit.story import played
 from reminder_worker.errors import SettingsError
 
+INTERRUPTED = 130  # exit code
+
 
 def run(*, json: bool) -> int:
     """Run the audit and print its result; return 0 where nobody learns more than documented."""
     if find_spec("twilio") is None:
         raise SettingsError("audit: it plays a provider that is called through Twilio's library; pip install twilio")
-    result = measure(lambda step: print(f"{step} …", file=sys.stderr))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clears up as Ctrl-C does
+    try:
+        result = measure(lambda step: print(f"{step} …", file=sys.stderr))
+    except KeyboardInterrupt:
+        print("audit: interrupted; what it had started is ended and removed", file=sys.stderr)
+        return INTERRUPTED
     if json:
         from reminder_worker.screen import print_json  # noqa: PLC0415
 
@@ -37,8 +45,7 @@ def measure(say: Callable[[str], None]) -> Result:
     began = time.monotonic()
     with played(say) as story:
         say("Search everything that anybody could hold")
-        texts = [one.form["Body"] for one in story.world.texts if "Body" in one.form]
-        search = Search(forms(story.people.values(), texts))
+        search = Search(forms(story.people.values(), story.world.reminders))
         cells = list(search.measure(Holdings(story).of))
         done = list(checks.run(Case(story, search)))
     return Result(cells, done, time.monotonic() - began, sorted(story.hidden))

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from reminder_worker.audit.counterparts import TOKEN
 from reminder_worker.audit.evidence import Piece, in_folder, keys_among, keys_in
-from reminder_worker.audit.installation import PROCESSES
+from reminder_worker.audit.installation import SETTINGS
 from reminder_worker.audit.matrix import Fact
 from reminder_worker.audit.search import Search
 from reminder_worker.audit.story import Story
@@ -32,10 +32,12 @@ class Case:
     def secrets(self) -> set[bytes]:
         """All private keys and credentials, as they may be written."""
         here = self.story.here
-        folders = [here.folder / name for name in PROCESSES]
+        folders = [here.folder / name for name in SETTINGS]
         public = keys_among(piece for one in folders for piece in in_folder(one) if piece.where.endswith(PUBLIC))
         keys = set().union(*map(keys_in, folders)) - public
-        found = {form for key in keys for form in (key, to_text(key).encode(), key.hex().encode())}
+        found = {
+            form for key in keys for form in (key, to_text(key).encode(), key.hex().encode(), repr(key)[2:-1].encode())
+        }
         found |= {form for word in (TOKEN, here.api_key) for form in writings(word)}
         return found | {path.read_bytes().strip() for path in here.folder.rglob("*.whsec")}
 

@@ -6,7 +6,6 @@ from functools import partial
 from reminder_worker.audit import ledgers, machine, speech
 from reminder_worker.audit.case import Case, Check
 
-MOST_SHOWN = 5
 ALL = (
     ledgers.equal_lengths,
     ledgers.messages,
@@ -43,4 +42,4 @@ def run(case: Case) -> Iterator[Check]:
 
 def _do(case: Case, look: Callable[[Case], Iterator[str]]) -> Check:
     what = (look.__doc__ or "").strip().partition("\n")[0].rstrip(".")
-    return Check(look.__name__, what, tuple(dict.fromkeys(look(case)))[:MOST_SHOWN], note=look is machine.swap)
+    return Check(look.__name__, what, tuple(dict.fromkeys(look(case))), note=look is machine.swap)

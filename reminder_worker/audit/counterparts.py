@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import itertools
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -66,6 +67,11 @@ class Counterparts:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    @property
+    def reminders(self) -> list[str]:
+        """What it was given to text of somebody's appointment; who asks what this is gets the same as everybody."""
+        return [body for one in self.texts if re.search(r"\d:\d\d", body := one.form.get("Body", ""))]
 
     def attempt(self, phone: str) -> tuple[str, str]:
         """Return path and id of the last text to a number: what its receipt is about."""

@@ -47,7 +47,7 @@ def hear(self: logging.Logger, record: logging.LogRecord) -> None:
         message = record.getMessage()
     except Exception:  # noqa: BLE001 - a record that cannot be written is still looked at
         message = ""
-    note("records", f"{record.name} {message} {fields!r} {trace}")
+    note("records", f"RECORD {record.name} {message} {fields!r} {trace}")
     _handle(self, record)
 
 

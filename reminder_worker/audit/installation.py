@@ -55,6 +55,7 @@ SETTINGS = {  # what each process is told
     "web": _STORE + _PLATFORM + _EVENTS,
     "hooks": _STORE + _HOOKS + _PROVIDER,
     "scheduler": _STORE,
+    "desk": _STORE + _PLATFORM,  # a platform with keys of its own, where somebody types commands
     "worker": _STORE + _HOOKS + 'allow_numbers = ["{numbers}"]\n' + _PLATFORM + _RESOLVER + _PROVIDER,
 }
 
@@ -81,7 +82,7 @@ class Installation:
         return self
 
     def _build(self) -> None:
-        for path in (self.ear, self.logs, self.temporary, *(self.folder / name for name in PROCESSES)):
+        for path in (self.ear, self.logs, self.temporary, *(self.folder / name for name in SETTINGS)):
             path.mkdir(mode=0o700)
         shutil.copy(Path(__file__).parent / "ear.py", self.ear / "sitecustomize.py")
         self.server.start()
@@ -112,6 +113,7 @@ class Installation:
         self.api_key = made.read_text().strip()
         made.unlink()
         shutil.copy(gateway / "gateway.pub", self.keys)
+        keys.new_platform(PRACTICE, self.folder / "desk" / "keys")
         self.publish()
         for process, name in (("web", "events"), ("worker", "resolver")):
             keys.new_events(PRACTICE, self.folder).rename(self.folder / process / f"{name}.whsec")
@@ -122,7 +124,7 @@ class Installation:
 
     def publish(self) -> None:
         """Hand the worker's public keys to those who seal to them."""
-        for process in ("web", "hooks"):
+        for process in ("web", "hooks", "desk"):
             (self.folder / process / "keys").mkdir(exist_ok=True)
             shutil.copy(self.keys / "worker.pub.json", self.folder / process / "keys")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reminder_worker.audit.case import Case, where
 from reminder_worker.audit.evidence import in_folder, limit_of_core, mask_of_files, of_process
-from reminder_worker.audit.installation import PROCESSES
+from reminder_worker.audit.installation import PROCESSES, SETTINGS
 from reminder_worker.https import Site, check_url
 
 ELSEWHERE = "http://api.example.com", "http://10.0.0.1", "ftp://127.0.0.1"
@@ -80,13 +80,14 @@ def temporary_files(case: Case) -> Iterator[str]:
 
 def key_files(case: Case) -> Iterator[str]:
     """Private files can be read by their owner alone, and so could any that a process makes."""
-    for folder in PROCESSES:
+    for folder in SETTINGS:
         for path in (case.story.here.folder / folder).rglob("*"):
             private = path.suffix in PRIVATE or path.name == "api-keys.json"
             if private and stat.S_IMODE(path.stat().st_mode) & OTHERS:
                 yield f"{folder}/{path.name}"
-        masks = {mask_of_files(pid) for pid in case.story.here.pids(folder)}
-        yield from (f"files that {folder} makes" for mask in masks if mask & OTHERS != OTHERS)
+    for name in PROCESSES:
+        masks = {mask_of_files(pid) for pid in case.story.here.pids(name)}
+        yield from (f"files that {name} makes" for mask in masks if mask & OTHERS != OTHERS)
 
 
 def crashes(case: Case) -> Iterator[str]:

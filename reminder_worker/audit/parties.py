@@ -103,7 +103,7 @@ class Holdings:
         here = self._story.here
         yield from in_folder(here.logs)
         yield Piece("log of the store", (here.server.folder / "valkey.log").read_bytes())
-        yield from (Piece("log records", path.read_bytes()) for path in sorted(here.ear.glob("*.records")))
+        yield from _records(b"\n".join(path.read_bytes() for path in sorted(here.ear.glob("*.records"))))
         lines = b"\n".join(path.read_bytes() for path in here.logs.glob("*.log"))
         stamps = re.findall(rb'"at": "([^"]+)"', lines)
         yield Piece("times of log lines", _seconds(datetime.fromisoformat(one.decode()).timestamp() for one in stamps))
@@ -141,6 +141,16 @@ def keys_a_month_later(folder: Path) -> set[bytes]:
         shutil.copytree(folder, later)
         WorkerKeys.load(later).advance(datetime.now(UTC) + MONTH)
         return keys_in(later)
+
+
+def _records(heard: bytes) -> Iterator[Piece]:
+    """Return what loggers were given, by their names; lines of a traceback belong to the record before."""
+    logger, records = "", dict[str, list[bytes]]()
+    for line in heard.split(b"\n"):
+        if begin := re.match(rb"RECORD ([\w.]{1,60})", line):
+            logger = begin[1].decode()
+        records.setdefault(logger, []).append(line)
+    return (Piece(f"records of {name}", b"\n".join(lines)) for name, lines in records.items())
 
 
 def _texts(story: Story) -> list[bytes]:

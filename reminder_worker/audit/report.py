@@ -12,6 +12,7 @@ from reminder_worker.audit.case import Check
 from reminder_worker.audit.matrix import Cell, Fact, Party
 
 WIDTH = 112  # of the table
+MOST_SHOWN = 5  # places
 HEADS = {
     Party.PLATFORM: "plat-\nform\nserver",
     Party.SCHEDULER: "sche-\nduler",
@@ -77,13 +78,19 @@ def show(result: Result) -> None:
     console.print("- never   ○ in passing, not kept   ● readable   ! more than docs/threat-model.md says\n")
     for check in result.checks:
         sign = "ok  " if not check.found else "note" if check.note else "LEAK"
-        console.print(f"{sign} {check.name}: {check.what}", f"({'; '.join(check.found)})" if check.found else "")
+        console.print(f"{sign} {check.name}: {check.what}{_places(check.found)}")
     for cell in result.cells:
         if cell.worse:
-            console.print(f"LEAK {cell.check}: {cell.measured}, not {cell.documented}: {'; '.join(cell.found_in)}")
+            console.print(f"LEAK {cell.check}: {cell.measured}, not {cell.documented}{_places(cell.found_in)}")
     for name in result.hidden:
         console.print(f"note memory of {name}: could not be looked into; run this as root to include it")
     console.print(f"\n{_sum(result)} in {result.seconds:.0f} seconds.")
+
+
+def _places(found: Sequence[str]) -> str:
+    """Name where something was found, the first few of many."""
+    more = f"; and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
+    return f" ({'; '.join(found[:MOST_SHOWN])}{more})" if found else ""
 
 
 def _sum(result: Result) -> str:

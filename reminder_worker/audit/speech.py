@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 
+from reminder_worker.audit.booking import refusal
 from reminder_worker.audit.case import Case, where
 from reminder_worker.audit.evidence import Piece, in_folder
 from reminder_worker.audit.matrix import Fact
@@ -40,8 +41,10 @@ def answers(case: Case) -> Iterator[str]:
     taken = [call for call in case.story.platform.refused if call.status < 400]  # noqa: PLR2004
     yield from ["something was accepted"] if taken or not case.story.platform.refused else []
     calls = [*case.story.platform.refused, *case.story.webhooks]
-    yield from ["an answer"] if not all(case.silent(call.answered) for call in calls) else []
-    yield from ["a command"] if not all(map(case.silent, case.story.printed)) else []
+    yield from (f"an answer: {refusal(call)}" for call in calls if not case.silent(call.answered))
+    yield from (piece.where for piece in case.story.printed if not case.silent(piece.content))
+    said = b"".join(piece.content for piece in case.story.printed)
+    yield from [] if b"number_invalid" in said else ["no command was given anything bad"]
     told = [call.answered for call in case.story.platform.calls]
     yield from ["what became of it"] if any(case.search.facts(one) - TOLD for one in told) else []
     sealed = case.story.platform.pointers + [to_text(case.story.sealed(part)) for part in case.story.waiting]
@@ -58,7 +61,7 @@ def secrets(case: Case) -> Iterator[str]:
         *in_folder(here.logs),
         *in_folder(here.ear),
     ]
-    pieces += [Piece("what commands print", said) for said in case.story.printed]
+    pieces += case.story.printed
     pieces += [Piece("pages", page) for page in case.story.measured]
     pieces += [Piece("answers", call.answered) for call in case.story.platform.calls]
     yield from where(pieces, case.secrets)

@@ -37,7 +37,7 @@ class Stage:
         self.last_store: list[Piece] = []
         self.backups: list[bytes] = []
         self.webhooks: list[Call] = []
-        self.printed: list[bytes] = []
+        self.printed: list[Piece] = []
         self.measured: list[bytes] = []  # what is there for those who read metrics
         self.waiting: dict[str, bytes] = {}  # envelopes, as long as they wait
         self.ended: set[str] = set()
@@ -144,6 +144,10 @@ class Stage:
         """Keep everything that the store holds now."""
         self.last_store = list(in_store(self.here.server.url()))
         self.stored += self.last_store
+
+    def type(self, folder: str, *words: str) -> None:
+        """Run a command, and keep what is then on the screen."""
+        self.printed.append(Piece(f"what {words[0]} prints", self.here.command(folder, *words)))
 
     def look_into_memory(self) -> None:
         """Keep what the memory of the processes that hold no key shows of anybody."""

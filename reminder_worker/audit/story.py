@@ -68,6 +68,7 @@ class Story(Stage):
         self.reply(sent, REPLY)
         self.reply(gone, "STOP")
         self.reply(self.people["misplaced"], REPLY, signature="forged")
+        self.reply(self.people["platform seals"], "Wer ist das, Gwenaëlle?")
         self.wait("sent", "delivered")
         wait_for(lambda: None if self.client.llen(b"rw:{0}:notes") else True, "nobody reads the replies")
         self.put("opted out", datetime.now(UTC))
@@ -125,16 +126,24 @@ class Story(Stage):
         person = self.people["misplaced"]
         self.platform.blunder(person)
         records = self.here.temporary.parent / "records.jsonl"
-        bad = {"reference": person.reference, "reason": REASON, "phone": person.phone, "location": person.place}
-        records.write_text(json.dumps(bad) + "\n" + f'{{"name": "{NAME}", "reason": "{REASON}\n')
-        self.printed.append(self.here.command("worker", "enqueue", str(records), "--platform", PRACTICE))
+        when, leads = person.times(datetime.now(UTC) + PENDING)
+        good = {"reference": person.reference, "time": when, "location": person.place, "leads": leads}
+        good |= {"phone": person.phone, "language": person.language}
+        bad = {"reason": REASON}, {"phone": f"{person.phone}77"}, {"time": when[:-7]}, {"location": REASON}
+        lines = [json.dumps(good | one) for one in bad]
+        records.write_text("\n".join([*lines, f'{{"name": "{NAME}", "reason": "{REASON}']))
+        self.type("desk", "enqueue", str(records), "--platform", PRACTICE)
+        columns = {name: value for name, value in good.items() if name != "leads"} | {"reason": REASON, NAME: REASON}
+        table = "\n".join(",".join(f'"{word}"' for word in row) for row in (columns, columns.values()))
+        records.write_text(table)
+        self.type("desk", "enqueue", str(records), "--format", "csv", "--platform", PRACTICE)
         records.unlink()
-        self.printed.append(self.here.command("worker", "show", f"{NAME}, {REASON}", person.phone))
+        self.type("desk", "show", f"{NAME}, {REASON}", person.phone)
 
     def look_around(self) -> None:
         """Look at everything that operators can look at."""
         for words in (["status"], ["doctor"]):
-            self.printed.append(self.here.command("worker", *words))
+            self.type("worker", *words)
         self.measured.append(self.here.command("worker", "status", "--json"))
         for port in self.here.ports.values():
             for path in ("/metrics", "/ops", "/livez", "/readyz", "/openapi.json", "/v1/keys"):
