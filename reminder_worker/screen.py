@@ -69,7 +69,9 @@ def _status(now: Status) -> RenderableType:
     pending.add_row("overdue", str(now.overdue), f"of these{oldest}" if oldest else "of these")
     pending.add_row("queued", str(now.queued))
     pending.add_row("sending", str(now.sending))
-    pending.add_row("dead letters", str(now.dead_letters))
+    decide = "decide: reminder-worker dead list" if now.dead_letters or now.unknown else ""
+    pending.add_row("dead letters", str(now.dead_letters), decide)
+    pending.add_row("unknown", str(now.unknown))
     if now.replies_waiting or now.replies_unread:
         unread = f"and {now.replies_unread} set aside: they do not open" if now.replies_unread else ""
         pending.add_row("replies", str(now.replies_waiting), unread)

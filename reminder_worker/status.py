@@ -31,6 +31,7 @@ class Status:
     circuits: dict[str, str] = field(default_factory=dict)  # provider -> closed, open, half-open, throttled or slowed
     replies_waiting: int = 0  # for a worker to act on
     replies_unread: int = 0  # set aside, for they do not open
+    unknown: int = 0  # nobody could find out, and nobody has decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class _Part:
     queued: int
     sending: int
     dead_letters: int
+    unknown: int
     first_due: float | None
     ended: "Counter[str]"  # by "state|provider"
 
@@ -74,6 +76,7 @@ def read(schedule: Schedule, providers: Collection[str] = ()) -> Status:
         circuits=circuits,
         replies_waiting=notes[0],
         replies_unread=notes[1],
+        unknown=sum(part.unknown for part in parts),
     )
 
 
@@ -95,14 +98,16 @@ def _count(schedule: Schedule, shard: int, now: int) -> _Part:
     with schedule.client.pipeline(transaction=False) as pipe:
         pipe.zcard(prefix + b"due").zcount(prefix + b"due", "-inf", now)
         pipe.zcard(prefix + b"live").zcard(prefix + b"open").zcard(prefix + b"dead")
+        pipe.zcard(prefix + b"unknown")
         pipe.zrange(prefix + b"due", 0, 0, withscores=True)
         for day in days:
             pipe.hgetall(prefix + b"n:%d" % day)
-        scheduled, overdue, queued, sending, dead, first, *counted = pipe.execute()
+        scheduled, overdue, queued, sending, dead, unknown, first, *counted = pipe.execute()
     ended: Counter[str] = Counter()
     for fields in counted:
         ended.update({name.decode(): int(number) for name, number in fields.items()})
-    return _Part(scheduled, overdue, queued, sending, dead, first[0][1] if first else None, ended)
+    due = first[0][1] if first else None
+    return _Part(scheduled, overdue, queued, sending, dead, unknown, due, ended)
 
 
 def _group(ended: "Counter[str]") -> tuple[dict[str, int], dict[str, dict[str, int]]]:

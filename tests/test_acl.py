@@ -61,7 +61,7 @@ DIRECT = {
     "platform": SHOW,
     "events": each(A="mget", events="zcard", events__dropped="get", muted="smembers srem") | bare("scan dbsize"),
     "operator": each(processes="zrange", notes="llen", notes__unread="llen", C="hmget", N="hgetall")
-    | each(due="zcard zcount zrange", live="zcard", open="zcard", dead="zcard")
+    | each(due="zcard zcount zrange", live="zcard", open="zcard", dead="zcard", unknown="zcard")
     | bare("info"),
 }
 

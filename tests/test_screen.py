@@ -30,6 +30,7 @@ BUSY = Status(
     circuits={"twilio": "half-open", "outbox": "closed"},
     replies_waiting=4,
     replies_unread=1,
+    unknown=2,
 )
 SENT = Reminder(0, State.SENT, NOW, NOW, "twilio", 2, None, None)
 WAITS = Reminder(1, State.SCHEDULED, NOW, None, None, 0, "not_sent", "temporary")
@@ -90,7 +91,14 @@ def test_status_shows_every_number(capsys):
     shown = rows(capsys.readouterr().out)
     assert "scheduled 1204 next due 2027-03-01 09:00:00Z" in shown
     assert "overdue 3 of these, the oldest for 0:01:01" in shown
-    assert {"queued 5", "sending 2", "dead letters 1", "expired 4", "worker/1-ab 2 s ago"} <= set(shown)
+    assert {
+        "queued 5",
+        "sending 2",
+        "dead letters 1 decide: reminder-worker dead list",
+        "unknown 2",
+        "expired 4",
+        "worker/1-ab 2 s ago",
+    } <= set(shown)
     assert "sent 40 twilio 30, outbox 10" in shown
 
 

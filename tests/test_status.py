@@ -107,6 +107,17 @@ def test_what_ended_is_counted_for_as_long_as_it_is_kept(ledger, clock):
     assert status.read(ledger).ended == {}
 
 
+def test_what_waits_for_a_decision_is_counted(ledger):
+    for number in (1, 2):
+        add(ledger, number, START)
+    doubted, _ = claims(ledger)
+    ledger.intend(doubted, "twilio", "r1", lease=timedelta(seconds=15))
+    nobody_knows = Outcome.final(State.UNKNOWN, Reason.AMBIGUOUS, FailureClass.TECHNICAL)
+    ledger.settle(doubted.wake, nobody_knows, reference="r1")
+    now = status.read(ledger)
+    assert (now.unknown, now.dead_letters, now.ended) == (1, 0, {"unknown": 1})
+
+
 def test_processes_show_when_they_were_last_alive(ledger, clock):
     ledger.beat("scheduler/1-a")
     clock.forward(seconds=7)
