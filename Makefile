@@ -33,7 +33,8 @@ test: lint
 	$(BIN)/pytest
 
 # Slow: thousands of reminders within a minute, while their processes and then the store too are killed, and through
-# providers that lie, die and contradict themselves; then the HTTP API, in bad hands and with bad luck.
+# providers that lie, die and contradict themselves; then the HTTP API, in bad hands and with bad luck; then a hundred
+# leaks, each planted into a copy of its own, for the audit to find.
 faults: install
 	$(BIN)/python -m tests.faults.kills --reminders 20000 --kills 10
 	$(BIN)/python -m tests.faults.kills --reminders 5000 --kills 12 --window 40 --store
@@ -44,6 +45,7 @@ faults: install
 	$(BIN)/python -m tests.faults.gateway --rounds 20
 	$(BIN)/python -m tests.faults.races --appointments 2000
 	$(BIN)/python -m tests.faults.events --events 2000 --kills 12
+	$(BIN)/python -m tests.faults.leaks --jobs 2
 
 # Renews the locked versions.
 lock: install

@@ -5,6 +5,7 @@ it has to find it: other leaks of a group may be found by the same name elsewher
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -804,12 +805,12 @@ def plant(folder: Path, leaks: Iterable[Leak]) -> Path:
     return folder
 
 
-def audit(folder: Path) -> "subprocess.Popen[str]":
+def audit(folder: Path, **environment: str) -> "subprocess.Popen[str]":
     """Begin the audit of a copy."""
     return subprocess.Popen(
         [sys.executable, "-m", "reminder_worker.cli", "audit", "--json"],
         cwd=folder,
-        env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin", "HOME": str(folder)},
+        env={**os.environ, **environment, "PYTHONPATH": str(folder)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
