@@ -104,7 +104,9 @@ _LINK = (
     r"|\w{3}\.(?:de|es|it|nl|pl|pt|io|me|ly|co)(?=[?:;,)]|\s*$)"  # "Avda.de la Paz" is a street
 )
 _DATE = r"\d[./-]\d\d[./-]20\d\d"
-_NUMBER = rf"\d{{7}}|(?:\+|\b0(?!{_DATE})|\(0)(?:[ ./()-]{{0,2}}\d){{8}}"  # the second: a phone number in groups
+_NO_CEP = r"(?<!CEP )(?<!CEP: )(?<!CEP:)"  # a Brazilian postcode is as long as a phone number, unless it is called one
+_GROUPS = rf"(?:\+|\b0(?!{_DATE})|\(0)(?:[ ./()-]{{0,2}}\d){{8}}"
+_NUMBER = rf"(?i)\d{{9}}|(?<!\d){_NO_CEP}\d{{7}}|{_GROUPS}"
 
 
 def _is_control(char: str) -> bool:
@@ -120,13 +122,13 @@ _CORES = (
 # fmt: on
 _SPECIALITY = r"""
     (?P<root> \w{2,}? )
-    (?: olog (?: y | ies? | ien | ias? | i | as? | os? | ues? | in | innen | en | iches? | iques?
+    (?: olog (?: | y | ies? | ien | ias? | i | as? | os? | ues? | in | innen | en | iches? | iques?
                | ic | ical | ic[aio]s? | iczn\w* | isch\w* | ist\w* )
       | oloji\w* | oloog
       | iatr (?: y | ie | ia | i | es? | as? | os? | ics? | ic[aio]s? | iques? | isch\w* | yczn\w* )
       | heilkunde | geneeskunde | heelkunde | medizin | sprechstunden? | ambulanz(?: en )?
       | [ck]hirurg\w* | surgery | surgical | cirur?g\w*
-      | plast (?: y | ie | ia | ias ) | path (?: y | ies? | ien ) | patias?
+      | plast (?: y | ie | ia | ias ) | path (?: y | ies? | ien ) | (?<= [ao] ) patias?
       | e[ck]tom (?: y | ie | i | ia )
       | os[ck]op (?: y | ie | i | ia )
       | th?erap (?: y | ies? | ien | ia | i | eut\w* | ist\w* )
@@ -137,15 +139,15 @@ _SPECIALITY = r"""
 _OTHER_ROOTS = frozenset({
     "aer", "agr", "ant", "anth", "ap", "arch", "astr", "bi", "chron", "crim", "ec", "ek", "en", "et", "eth", "ethn",
     "etn", "fil", "fon", "ge", "hom", "icon", "ikon", "islam", "japan", "kok", "kron", "metr", "micr", "mikr", "mon",
-    "myc", "nan", "oek", "oen", "ok", "on", "or", "phil", "phon", "pom", "pr", "sin", "soci", "sozi", "te",
-    "the", "tip", "top", "tr", "turk", "typ", "zo",
+    "myc", "nan", "necr", "nekr", "oek", "oen", "ok", "on", "or", "phil", "phon", "pie", "pom", "pr", "sin", "soci",
+    "sof", "sozi", "te", "the", "tip", "top", "tr", "turk", "typ", "zo", "dip", "escap", "mete",
     "allgemein", "bio", "buerger", "burger", "car", "chefarzt", "dier", "eltern", "em", "familien", "hausarzt",
     "hochschul", "huisarts", "human", "kar", "lehrer", "notfall", "privat", "sim", "spezial", "sym", "tele", "telefon",
     "tier", "universitaets", "universitats", "veterinaer", "veterinar", "video",
 })
 _OTHER_ENDINGS = (
     "aegypt", "agypt", "anthrop", "antrop", "archa", "archae", "arche", "arque", "bibli", "caleid", "clim",
-    "climat", "cosm", "crimin", "crypt", "dendr", "egipt", "egypt", "entom", "epistem", "escat", "eschat",
+    "climat", "cosm", "crimin", "crypt", "dendr", "egipt", "egypt", "entom", "epidemi", "epistem", "escat", "eschat",
     "etym", "fras", "futur", "gemm", "glaci", "graf", "graph", "herpet", "hidr", "hydr", "kaleid", "klim",
     "klimat", "kosm", "krimin", "kript", "limn", "meteor", "method", "metod", "mitol", "morf", "morph",
     "muse", "music", "musik", "myth", "numer", "ornit", "ornith", "palaeont", "palaont", "paleont", "phras",

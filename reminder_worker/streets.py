@@ -21,7 +21,7 @@ _BEFORE = frozenset({
 })
 _BEFORE_ARTICLE = frozenset({
     "place", "square", "pont", "passage", "plaza", "praca", "largo", "alameda", "via", "corso", "ponte", "puente",
-    "clos", "cours",
+    "clos", "cours", "r", "av", "trav", "tv", "lgo", "estrada", "estr", "beco", "camino", "cno", "strada",
 })
 _ARTICLES = frozenset({
     "de", "du", "des", "d", "la", "le", "les", "l", "del", "los", "las", "da", "do", "dos", "das", "di", "dell",
