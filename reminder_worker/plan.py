@@ -174,19 +174,33 @@ def slots(
     That is the longest lead first, but for days that clocks made shorter, and for leads closer than the grid. A slot
     may be empty where quiet hours moved the next one onto it.
     """
-    timed = sorted((_due(appointment, lead, quiet, cells), -lead.length) for lead in set(leads))
+    timed = _timed(appointment, leads, quiet, cells)
     last = appointment.astimezone(UTC) - EXPIRES_BEFORE
     ends = [*(due for due, _ in timed[1:]), last]
     return [Slot(Lead(-length), due, min(end, last)) for (due, length), end in zip(timed, ends, strict=True)]
 
 
-def _due(appointment: datetime, lead: Lead, quiet: QuietHours | None, cells: Cells | None) -> datetime:
+def _timed(
+    appointment: datetime, leads: Sequence[Lead], quiet: QuietHours | None, cells: Cells | None
+) -> list[tuple[datetime, timedelta]]:
+    """Return when each lead falls due, and its length below zero, in order.
+
+    Leads that quiet hours moved to one moment are spread together, or each would go out as a text of its own.
+    """
+    awake = {lead: _awake(appointment, lead, quiet, cells) for lead in sorted(leads, reverse=True)}
+    shortest = {moment: lead for lead, moment in awake.items()}
+    if cells:
+        zone = appointment.tzinfo
+        awake = {lead: cells.spread(moment, shortest[moment], quiet, zone) for lead, moment in awake.items()}
+    return sorted((due, -lead.length) for lead, due in awake.items())
+
+
+def _awake(appointment: datetime, lead: Lead, quiet: QuietHours | None, cells: Cells | None) -> datetime:
     due = lead.before(cells.start(appointment) if cells else appointment)
     if cells:
         due = due.replace(second=0, microsecond=0)  # leads of seconds: not within the minute before quiet hours
     local = due.astimezone(appointment.tzinfo)
-    due = quiet.before(local) if quiet and quiet.cover(local) else due
-    return cells.spread(due, lead, quiet, appointment.tzinfo) if cells else due
+    return quiet.before(local) if quiet and quiet.cover(local) else due
 
 
 def plan(

@@ -525,6 +525,15 @@ def test_a_grid_moves_no_text_of_the_morning_to_the_evening_before():
         assert slot.due == datetime(2027, 6, 2, 8, tzinfo=PARIS)
 
 
+def test_leads_that_quiet_hours_move_to_one_evening_are_one_text_on_a_grid_too():
+    appointment = datetime(2027, 6, 2, 9, 30, tzinfo=PARIS)
+    for grid in (None, Grid.parse("5m"), Grid.parse("1h")):
+        for number in range(20):
+            cells = Cells.of(grid, number.to_bytes(16, "big"))
+            planned = plan(appointment, leads("24h", "12h", "2h"), NIGHT, appointment - 3 * DAY, cells)
+            assert [str(slot.lead) for slot in planned] == ["24h", "2h"]
+
+
 def test_texts_of_one_cell_are_spread_over_a_quarter_of_it_by_id_and_lead():
     appointment, begins = utc(2027, 6, 2, 12, 40), utc(2027, 6, 2, 10)
     grid = Grid.parse("1h")
