@@ -181,12 +181,13 @@ def keys_sign(
     Example: reminder-worker keys sign worker.pub.json --root root/root.key
     """
     from reminder_worker import keys  # noqa: PLC0415
-    from reminder_worker.root import fingerprint  # noqa: PLC0415
+    from reminder_worker.root import fingerprint, fingerprint_of_all  # noqa: PLC0415
 
     signed, verify = keys.sign(file, root, datetime.now(UTC))
     print(f"signed {file}; it holds until {signed.last_day}")
     print(f"root: {fingerprint(verify)}")
     print(f"newest pointer key: {fingerprint(signed.pointers[-1])}")
+    print(f"all keys: {fingerprint_of_all(signed)}")
 
 
 @app.command("fingerprint")

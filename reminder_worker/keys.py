@@ -92,11 +92,13 @@ def sign(path: Path, root_file: Path, now: datetime) -> tuple[PublicKeys, bytes]
 
 
 def fingerprints(path: Path) -> dict[str, str]:
-    """Return the fingerprint of each public key in a file, by what it is; the pointer keys newest last."""
+    """Return fingerprints of what is in a public file: pointer keys, the newest last, and all keys together."""
     if is_kind(path, Kind.ROOT_VERIFY):
         (text,) = read_key_file(path, Kind.ROOT_VERIFY, "verify")
         return {"root": root.fingerprint(key_from_file(path, text))}
-    return {f"pointer {to_text(kid(key))}": root.fingerprint(key) for key in PublicKeys.load(path).pointers}
+    public = PublicKeys.load(path)
+    pointers = {f"pointer {to_text(kid(key))}": root.fingerprint(key) for key in public.pointers}
+    return pointers | {"all keys": root.fingerprint_of_all(public)}
 
 
 def new_platform(name: str, folder: Path) -> tuple[Path, Path]:

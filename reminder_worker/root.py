@@ -1,7 +1,7 @@
 """What the offline root says of the worker's public keys: that these are they, and since when (docs/format.md).
 
     signed      = PAE("reminder-worker/public-keys/v1", issued, pointers, envelopes)
-    fingerprint = base32(BLAKE2b-15(public key, person="rw-fingerprint"))
+    fingerprint = base32(BLAKE2b-15(public key, person="rw-fingerprint")); of all keys: of what is signed, issued at 0
 
 Whoever publishes the keys, a gateway say, could publish their own: a platform that pins the root seals to no others.
 A private key is only ever handed in by the command line, on the root's own machine; no process loads one.
@@ -76,6 +76,11 @@ def signed_part(public: PublicKeys, issued: int) -> bytes:
     weeks = sorted(public.envelopes.items())
     envelopes = b"".join(number.to_bytes(4, "big") + kid(key) + key for number, key in weeks)
     return pae(CONTEXT, issued.to_bytes(4, "big"), pointers, envelopes)
+
+
+def fingerprint_of_all(public: PublicKeys) -> str:
+    """Return the fingerprint of a whole document, signed or not: keys of single weeks might be swapped on the way."""
+    return fingerprint(signed_part(public, 0))
 
 
 def fingerprint(key: bytes) -> str:

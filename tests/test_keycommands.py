@@ -11,7 +11,7 @@ import time_machine
 
 from reminder_worker import cli
 from reminder_worker.ratchet import Ratchet
-from reminder_worker.root import Root, fingerprint
+from reminder_worker.root import Root, fingerprint, fingerprint_of_all
 from reminder_worker.sealing import PublicKeys, week
 
 Run = Callable[..., SimpleNamespace]
@@ -47,6 +47,7 @@ def test_the_root_signs_and_says_what_to_compare(run: Run, made: Path) -> None:
         f"signed keys/worker.pub.json; it holds until {public.last_day}",
         shown.rstrip(),
         f"newest pointer key: {fingerprint(public.pointers[-1])}",
+        f"all keys: {fingerprint_of_all(public)}",
     ]
     assert shown.startswith("root: ")
     assert Root((made / "root" / "root.pub").read_text().split()[-1]).check(public)
@@ -59,7 +60,18 @@ def test_a_rotation_of_signed_keys_says_what_comes_next(run: Run, made: Path) ->
     out = run("rotate", "keys").out
     assert "wrote keys/worker.pub.new.json: have the root sign it, then put it in worker.pub.json's place" in out
     names = run("fingerprint", "keys/worker.pub.new.json").out
-    assert [line.partition(" ")[0] for line in names.splitlines()] == ["pointer"] * 3
+    assert [line.partition(" ")[0] for line in names.splitlines()] == ["pointer"] * 3 + ["all"]
+
+
+def test_a_week_that_is_swapped_on_the_way_to_the_root_is_seen(run: Run, made: Path) -> None:
+    before = run("fingerprint", "keys/worker.pub.json").out.splitlines()
+    path = made / "keys" / "worker.pub.json"
+    public = PublicKeys.load(path)
+    path.write_text(PublicKeys(public.pointers, dict(public.envelopes) | {2_967: bytes(32)}).to_json())
+    after = run("sign", "keys/worker.pub.json", "--root", "root/root.key").out.splitlines()
+    assert before[0].partition(": ")[2] == after[2].partition(": ")[2]  # the pointer key is the same
+    assert before[-1].startswith("all keys: ")
+    assert before[-1] != after[-1]
 
 
 def test_fingerprints_are_of_public_keys_only(run: Run, made: Path) -> None:

@@ -45,6 +45,14 @@ def test_published_weeks_of_another_ratchet_are_found(folder: Path) -> None:
     assert codes(check_keys(folder)) == ["keys_differ"]
 
 
+def test_a_single_published_week_that_is_not_of_this_ratchet_is_found(folder: Path) -> None:
+    path = folder / "worker.pub.json"
+    public = PublicKeys.load(path)
+    swapped = dict(public.envelopes) | {max(public.envelopes) - 20: bytes(range(32))}
+    path.write_text(PublicKeys(public.pointers, swapped).to_json())
+    assert codes(check_keys(folder)) == ["keys_differ"]
+
+
 def test_keys_that_cannot_be_read_are_found_once(folder: Path) -> None:
     (folder / "worker.ratchet").unlink()
     assert codes(check_keys(folder)) == ["unusable"]

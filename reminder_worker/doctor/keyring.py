@@ -80,9 +80,9 @@ def _check_opened(path: Path, public: "PublicKeys") -> Iterator[Finding]:
         keys = opening.WorkerKeys.load(path.parent)
     except SettingsError:  # which is found elsewhere
         return
-    last = public.envelopes.get(max(public.envelopes, default=0))
-    envelope = last is None or keys.envelope_box(sealing.kid(last)) is not None
-    if not envelope or not all(keys.pointer_box(sealing.kid(key)) for key in public.pointers):
+    ahead = (key for week, key in public.envelopes.items() if week >= keys.week)
+    envelopes = all(keys.envelope_box(sealing.kid(key)) for key in ahead)
+    if not envelopes or not all(keys.pointer_box(sealing.kid(key)) for key in public.pointers):
         yield unsafe(
             "keys_differ",
             f"{path} has keys that are not in this folder",
