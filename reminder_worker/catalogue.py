@@ -225,7 +225,8 @@ class LiveCatalogue:
             changed = None
         if changed is None or changed != self._read_at:
             self._places = self._load()
-            self._read_at = changed
+            usable = not isinstance(self._places, SettingsError)  # else its key may be what was missing
+            self._read_at = changed if usable else None
 
     def _load(self) -> dict[str, Place] | SettingsError:
         try:

@@ -33,6 +33,7 @@ class Desk:
     path: Path
     keys: PlatformKeys
     catalogue: Catalogue
+    held: int = 0  # the sequence of what the file held when it was read, or written here
 
     @classmethod
     def open(cls, chosen: Settings, platform: str | None) -> "Desk":
@@ -43,7 +44,8 @@ class Desk:
         keys, path = keys_of(chosen, name), tenant.locations_file
         if not path.exists():
             return cls(path, keys, Catalogue(name, 0, ()))
-        return cls(path, keys, catalogue.load(path, name, bytes(keys.signing.verify_key)))
+        found = catalogue.load(path, name, bytes(keys.signing.verify_key))
+        return cls(path, keys, found, found.sequence)
 
     @property
     def waiting(self) -> list[Place]:
@@ -82,8 +84,16 @@ class Desk:
         self._change(place for place in self.catalogue.places if place.label not in gone)
 
     def save(self) -> None:
-        """Sign and write what was changed. Raises SettingsError."""
+        """Sign and write what was changed, unless somebody else did so meanwhile. Raises SettingsError."""
+        if self._in_the_file() != self.held:  # a review takes its time, and would bring back what was taken out
+            raise SettingsError(f"{self.path}: was changed by somebody else meanwhile; run this again")
         catalogue.save(self.catalogue, self.path, self.keys.signing)
+        self.held = self.catalogue.sequence
+
+    def _in_the_file(self) -> int:
+        if not self.path.exists():
+            return 0
+        return catalogue.load(self.path, self.catalogue.platform, bytes(self.keys.signing.verify_key)).sequence
 
     def _known(self, text: str) -> str:
         label = job.parse_location(text)

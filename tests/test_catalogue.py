@@ -15,6 +15,7 @@ from nacl.signing import SigningKey
 from reminder_worker import catalogue, disclosure, keys
 from reminder_worker.catalogue import Catalogue, LiveCatalogue, Place, is_label, is_reviewer, may_be_accepted
 from reminder_worker.errors import SettingsError
+from reminder_worker.keyfiles import Kind, key_file
 
 VECTORS = json.loads((FOLDER / "places.json").read_text("utf-8"))
 KEY = SigningKey(bytes(range(32)))
@@ -261,7 +262,10 @@ def test_a_file_that_has_not_changed_is_not_read_again(live: LiveCatalogue, path
 
 def test_a_verify_key_that_cannot_be_read_lets_nothing_in(path: Path, tmp_path: Path) -> None:
     write(path, 5, LILAS)
-    assert knows(LiveCatalogue(path, "clinic", lambda: catalogue.verify_key(tmp_path / "none.pub"))) is None
+    live = LiveCatalogue(path, "clinic", lambda: catalogue.verify_key(tmp_path / "clinic.pub"))
+    assert knows(live) is None
+    (tmp_path / "clinic.pub").write_text(key_file(Kind.VERIFY, verify=catalogue.to_text(VERIFY)))
+    assert knows(live) is True
 
 
 def test_the_key_is_the_platform_s_or_that_of_its_gateway(tmp_path: Path) -> None:

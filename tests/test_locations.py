@@ -19,8 +19,9 @@ from rich.console import Console
 from reminder_worker import catalogue, cli, disclosure, keys, screen, settings
 from reminder_worker.client.chosen import choose
 from reminder_worker.embedded import EmbeddedServer
-from reminder_worker.errors import Refused
+from reminder_worker.errors import Refused, SettingsError
 from reminder_worker.gateway import GatewayKeys
+from reminder_worker.reviewing import Desk
 from reminder_worker.sealing import PlatformKeys
 
 SETTINGS = """
@@ -211,6 +212,25 @@ def test_places_are_taken_out_all_or_none(run: Run, here: Path) -> None:
     assert list(kept(here)) == [LILAS, "4 rue Neuve"]
     assert run("remove", LILAS).out == "1 taken out\n"
     assert list(kept(here)) == ["4 rue Neuve"]
+
+
+def test_what_somebody_took_out_during_a_review_does_not_come_back(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("add", LILAS, "4 rue Neuve")
+
+    def answer(*_: object) -> str:
+        with contextlib.suppress(SettingsError):
+            desk = Desk.open(settings.read(), "clinic")
+            desk.remove(["4 rue Neuve"])
+            desk.save()
+        return "y"
+
+    monkeypatch.setattr("builtins.input", answer)
+    done = run("review", "--by", "m.durand")
+    assert done.code == 2
+    assert "was changed by somebody else meanwhile" in done.err
+    assert kept(here) == {LILAS: ("", "")}
 
 
 def test_each_change_is_newer_than_the_one_before(run: Run, here: Path) -> None:
