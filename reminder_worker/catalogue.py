@@ -224,13 +224,17 @@ class LiveCatalogue:
         except OSError:
             changed = None
         if changed is None or changed != self._read_at:
+            self._read_at = changed
             self._places = self._load()
-            usable = not isinstance(self._places, SettingsError)  # else its key may be what was missing
-            self._read_at = changed if usable else None
 
     def _load(self) -> dict[str, Place] | SettingsError:
         try:
-            catalogue = load(self._path, self._platform, self._key())
+            key = self._key()
+        except SettingsError as error:
+            self._read_at = None  # it may be there the next time, and the file as it was
+            return error
+        try:
+            catalogue = load(self._path, self._platform, key)
         except SettingsError as error:
             return error
         if catalogue.sequence < self._newest:
