@@ -27,6 +27,7 @@ class Leak:
     new: str
     caught_by: tuple[str, ...]  # beginnings of "name" or "name place", one of which must be there
     also: tuple[tuple[str, str, str], ...] = ()
+    beside: tuple[str, ...] = ()  # what else it is found by, or spoils: others that need it are planted elsewhere
 
     @property
     def edits(self) -> list[tuple[str, str, str]]:
@@ -34,9 +35,12 @@ class Leak:
         return [(self.file, self.old, self.new), *self.also]
 
 
-def leak(name: str, file: str, old: str, new: str, caught_by: str, *also: tuple[str, str, str]) -> Leak:
+def leak(
+    name: str, file: str, old: str, new: str, caught_by: str, *also: tuple[str, str, str], beside: str = ""
+) -> Leak:
     """Write a leak down; several ways to be caught stand between bars."""
-    return Leak(name, file, old, new, tuple(way.strip() for way in caught_by.split("|")), also)
+    ways, others = (tuple(filter(None, map(str.strip, text.split("|")))) for text in (caught_by, beside))
+    return Leak(name, file, old, new, ways, also, others)
 
 
 def after(line: str, *lines: str) -> tuple[str, str]:
@@ -133,6 +137,7 @@ LOGS = [
             'log.info("resolving", extra={"job": {"uri": uri, "language": language}})',
         ),
         "logs.language records of reminder_worker.contacts",
+        beside="logs.number records of reminder_worker.contacts",
     ),
     leak(
         "the number printed",
@@ -169,6 +174,7 @@ LOGS = [
             'sys.stderr.write("".join(told.format()))',
         ),
         "logs.text file logs/worker.log",
+        beside="logs.number file logs/worker.log",
     ),
     leak(
         "a format of log lines that believes libraries",
@@ -230,6 +236,7 @@ ERRORS = [
         'raise Refused(Reason.TIME_INVALID, "time", "write RFC 3339 with an offset, such as',
         'raise Refused(Reason.TIME_INVALID, "time", f"{text} is not RFC 3339 with an offset, such as',
         "answers an answer: time_invalid",
+        beside="reprs Refused | answers what enqueue prints",
     ),
     leak(
         "an error that repeats a field's name",
@@ -237,6 +244,7 @@ ERRORS = [
         'return name if isinstance(name, str) and _NAME.fullmatch(name) else "a field"',
         "return str(name)",
         "answers an answer: unknown_field",
+        beside="reprs Refused | answers what enqueue prints",
     ),
     leak(
         "an error that repeats a place",
@@ -244,6 +252,7 @@ ERRORS = [
         'raise _disclosing("discloses a reason or a speciality")',
         'raise _disclosing(f"{location} discloses a reason or a speciality")',
         "answers an answer: location_discloses",
+        beside="reprs Refused | answers what enqueue prints",
     ),
     leak(
         "an error that repeats a path",
@@ -258,6 +267,7 @@ ERRORS = [
         'raise Refused(Reason.NUMBER_INVALID, "phone", "there is no such number")',
         'raise Refused(Reason.NUMBER_INVALID, "phone", f"there is no number {text}")',
         "reprs Refused",
+        beside="answers what enqueue prints",
     ),
     leak(
         "a command that repeats what it cannot read",
@@ -342,12 +352,14 @@ ANSWERS = [
         '    process = serving.Process("web", schedule)',
         '    process = serving.Process("-".join(["web", *chosen.platforms]), schedule)',
         "metrics.practice",
+        beside="store.practice value in database 0",
     ),
     leak(
         "the last number shown among the processes",
         "worker.py",
         *after(_NUMBER, 'self._schedule.beat(f"worker/last-{number}")'),
         "metrics.number",
+        beside="store.number | store.existence",
     ),
 ]
 
@@ -358,6 +370,7 @@ QUEUE = [
         "queue.connect(store.queue_url_of(chosen, url), [pulse])",
         "queue.connect(store.queue_url_of(chosen, url), [pulse, dramatiq.middleware.Retries(max_retries=1)])",
         "middleware Retries",
+        beside="equal_lengths queue messages",
     ),
     leak(
         "a middleware that calls back with exceptions",
@@ -458,6 +471,7 @@ STORE = [
         "edition=self.edition)",
         "edition=language)",
         "store.language value in database 0",
+        beside="answers what became of it | events",
     ),
     leak(
         "which language's template was used",
@@ -465,13 +479,15 @@ STORE = [
         "edition=self.edition)",
         'edition=language.partition("-")[0])',
         "languages value in database 0",
+        beside="answers what became of it",
     ),
     leak(
         "references that are not sealed",
         "gateway.py",
         "return self._box().encrypt(pad(content, size), _nonce(id_)).ciphertext",
         "return pad(content, size)",
-        "store.existence value in database 0 | events",
+        "store.existence value in database 0",
+        beside="events | store.practice value in database 0",
     ),
     leak(
         "tickets as long as a reference",
@@ -492,6 +508,7 @@ STORE = [
         "inbox.py",
         *after(_NOTE, 'self._schedule.client.rpush(b"rw:{0}:heard", f"{reply.sender} {reading.meaning}")'),
         "store.number value in database 0",
+        beside="store.existence",
     ),
     leak(
         "what people write in the store",
@@ -505,19 +522,19 @@ STORE = [
         "return Receipt(check_path(request), status, message_id,",
         """return Receipt(check_path(request), status, f"{message_id}|{form['To']}",""",
         "store.number",
+        beside="store.existence",
     ),
     leak(
         "a provider's words in the row",
         "providers/twilio.py",
-        "            return self._judge(call, error.code if isinstance(error.code, int) else None)",
-        "            failure = self._judge(call, error.code if isinstance(error.code, int) else None)\n"
-        "            failure.words = str(error)\n            return failure",
+        *after("        except (TwilioRestException, TwilioServiceException) as error:", "    self.words = str(error)"),
         "store.reason value in database 0",
         (
             "delivery.py",
             "        outcome = refused(error.reason) if final else Outcome.closed(error.reason)",
-            '        outcome = (refused if final else Outcome.closed)(getattr(error, "words", error.reason))',
+            '        outcome = (refused if final else Outcome.closed)(getattr(provider, "words", error.reason))',
         ),
+        beside="store.number | store.place | store.text | store.existence",
     ),
 ]
 
@@ -528,6 +545,7 @@ KEYS = [
         'hashlib.blake2b(reference.encode(), digest_size=16, key=platform.index, person=b"rw-id")',
         'hashlib.blake2b(reference.encode(), digest_size=16, person=b"rw-id")',
         "keyed id | store.existence key in database 0",
+        beside="store.existence",
     ),
     leak(
         "an opt-out list without a pepper",
@@ -570,12 +588,13 @@ KEYS = [
         "return VERSION + kid(key) + SealedBox(PublicKey(key)).encrypt(pad(content, size))",
         "length = len(content) + 1 if size == ENVELOPE_CONTENT else size\n"
         "    return VERSION + kid(key) + SealedBox(PublicKey(key)).encrypt(pad(content, length))",
-        "equal_lengths appointments | forward_secrecy",
+        "equal_lengths appointments",
         (
             "opening.py",
             "content = _unseal(box, envelope, ENVELOPE_BYTES)",
             "content = _unseal(box, envelope, len(envelope))",
         ),
+        beside="forward_secrecy",
     ),
     leak(
         "notes as long as what is in them",
@@ -831,8 +850,8 @@ def ways(one: Leak, found: Iterable[str]) -> list[str]:
 
 def groups(leaks: Iterable[Leak]) -> list[list[Leak]]:
     """Put leaks together that change other texts, and are caught by other names."""
-    made: list[list[Leak]] = []
-    for one in leaks:
+    known, made = list(leaks), list[list[Leak]]()
+    for one in sorted(known, key=lambda one: -sum(_collide(one, other) for other in known)):
         free = (group for group in made if not any(_collide(one, other) for other in group))
         group = next(free, None)
         if group is None:
@@ -842,10 +861,19 @@ def groups(leaks: Iterable[Leak]) -> list[list[Leak]]:
     return made
 
 
+def _mix(one: Leak, other: Leak) -> bool:
+    """Tell whether what catches one leak could be the other's doing."""
+    doings = other.caught_by + other.beside
+    return any(way.startswith(its) or its.startswith(way) for way in one.caught_by for its in doings)
+
+
 def _collide(one: Leak, other: Leak) -> bool:
-    names = any(mine.startswith(its) or its.startswith(mine) for mine in one.caught_by for its in other.caught_by)
-    return names or any(
-        file == its_file and (old in its_old or its_old in old) and not (old in its_new and its_old in new)
-        for file, old, new in one.edits
-        for its_file, its_old, its_new in other.edits
+    return (
+        _mix(one, other)
+        or _mix(other, one)
+        or any(
+            file == its_file and (old in its_old or its_old in old) and not (old in its_new and its_old in new)
+            for file, old, new in one.edits
+            for its_file, its_old, its_new in other.edits
+        )
     )
