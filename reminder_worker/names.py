@@ -1,28 +1,31 @@
 """Names that a platform knows to tell too much: found as whole words in a row, however they are written; no I/O.
 
-They are matched like the stems of the lint: without accents, capitals and hyphens.
+They are matched like the stems of the lint: without accents, capitals and hyphens; an umlaut is also its two letters.
 """
 
+import unicodedata
 from collections.abc import Iterable
 
 from reminder_worker import folding
 
 FEWEST_LETTERS = 3  # a shorter name would hit half of all places
 _GLUED = 7  # letters from which on a name also counts when it is written as one word
+_IN_FULL = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
 
 
 class Names:
     """Some names, and whether a text holds one of them."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:
-        rows = {tuple(_words(name)) for name in names}
+        rows = {tuple(_words(spelling)) for name in names for spelling in _spellings(name)}
         self._rows = {f" {' '.join(row)} " for row in rows}
         self._rows |= {f" {glued} " for row in rows if len(glued := "".join(row)) >= _GLUED}
 
     def are_in(self, text: str) -> bool:
         """Tell whether one of the names is in a text."""
-        if not self._rows:
-            return False
+        return bool(self._rows) and any(map(self._is_in, _spellings(text)))
+
+    def _is_in(self, text: str) -> bool:
         words = _words(text)
         for reading in folding.other_readings(folding.chunks(folding.visible(text))):
             words += ("", folding.fold(reading).letters)  # the empty word: no name reaches over it
@@ -33,6 +36,12 @@ class Names:
 def is_name(text: str) -> bool:
     """Tell whether a text has enough letters to be looked for."""
     return len("".join(_words(text))) >= FEWEST_LETTERS
+
+
+def _spellings(text: str) -> set[str]:
+    """Return a text as it is, and with its umlauts written out: whose name it is spells it either way."""
+    plain = unicodedata.normalize("NFC", text)
+    return {plain, plain.translate(_IN_FULL)}
 
 
 def _words(text: str) -> list[str]:

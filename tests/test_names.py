@@ -28,6 +28,12 @@ def test_a_part_of_a_name_is_another_name(text: str) -> None:
     assert not Names(["Villa Sonnenschein"]).are_in(text)
 
 
+@pytest.mark.parametrize("name", ["Haus Müller", "Haus Mueller"])
+def test_an_umlaut_may_be_written_out(name: str) -> None:
+    assert all(map(Names([name]).are_in, ["Haus Müller", "HAUS MU\u0308LLER", "haus mueller 3"]))
+    assert not Names([name]).are_in("Haus Miller")
+
+
 def test_a_name_does_not_reach_over_the_end_of_a_reading() -> None:
     assert not Names(["Anne Roux"]).are_in("4 rue Sainte-Anne")
     assert not Names(["rue roux"]).are_in("R.o.u.x rue")
