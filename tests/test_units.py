@@ -148,6 +148,15 @@ def test_each_has_a_user_of_its_own() -> None:
     assert made == [f"reminder-{kind}" for kind in KINDS]
 
 
+@pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="systemd-sysusers is not here")
+def test_systemd_makes_the_users() -> None:
+    command = ["systemd-sysusers", "--dry-run", str(UNITS / "sysusers.conf")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if "unrecognized option" in done.stderr:
+        pytest.skip("this systemd-sysusers makes them at once")
+    assert done.returncode == 0, done.stderr
+
+
 def test_there_is_time_to_finish_what_is_under_way() -> None:
     patience = {kind: int(values(kind, "TimeoutStopSec")[0]) for kind in KINDS}
     graceful = serving.server(None, "127.0.0.1", 1).config.timeout_graceful_shutdown  # type: ignore[arg-type]
