@@ -53,6 +53,20 @@ def test_a_single_published_week_that_is_not_of_this_ratchet_is_found(folder: Pa
     assert codes(check_keys(folder)) == ["keys_differ"]
 
 
+@pytest.mark.parametrize("name", ["worker.ratchet~", "worker.ratchet.bak", "#worker.ratchet#", "old.ratchet"])
+def test_a_copy_of_the_ratchet_is_found(folder: Path, name: str) -> None:
+    """Nothing turns it, so it opens what today's keys do not."""
+    (folder / name).write_bytes((folder / "worker.ratchet").read_bytes())
+    (folder / name).chmod(0o600)
+    (found,) = check_keys(folder)
+    assert (found.code, found.grade) == ("ratchet_copied", "unsafe")
+
+
+def test_a_ratchet_that_is_being_replaced_is_no_copy(folder: Path) -> None:
+    (folder / ".worker.ratchet.x1").write_bytes((folder / "worker.ratchet").read_bytes())
+    assert codes(check_keys(folder)) == []
+
+
 def test_keys_that_cannot_be_read_are_found_once(folder: Path) -> None:
     (folder / "worker.ratchet").unlink()
     assert codes(check_keys(folder)) == ["unusable"]

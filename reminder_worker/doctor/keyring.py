@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.findings import Finding, Grade, check_private, try_to_load, unsafe
+from reminder_worker.keyfiles import Kind, is_kind
 from reminder_worker.settings import Settings
 from reminder_worker.signatures import Secret
 from reminder_worker.store import Client
@@ -25,9 +26,21 @@ def check_keys(folder: Path) -> Iterator[Finding]:
     for path in sorted(folder.glob("*")) if folder.is_dir() else ():
         if path.name.endswith((".key", ".ratchet", ".pepper", ".apikey", ".whsec")):
             yield from check_private(str(path), path, "it opens or signs jobs")
+        yield from _check_copy(path)
     public = folder / "worker.pub.json"
     if public.is_file():
         yield from _check_public(public)
+
+
+def _check_copy(path: Path) -> Iterator[Finding]:
+    """Find what an editor or a careful person has left beside the ratchet; while that is replaced, there may be two."""
+    if path.name != "worker.ratchet" and not path.name.startswith(".worker.ratchet.") and is_kind(path, Kind.RATCHET):
+        yield unsafe(
+            "ratchet_copied",
+            f"{path} is a copy of the ratchet",
+            "no worker turns it: with an old backup of the store it opens what was sent since",
+            f"run: shred -u {path}",
+        )
 
 
 def check_restored(settings: Settings, client: Client) -> Iterator[Finding]:
