@@ -141,6 +141,28 @@ def test_a_house_number_a_postcode_and_a_date_are_no_phone_number_and_no_link(la
     assert find(label) is None
 
 
+@pytest.mark.parametrize("label", ["CEP 01310100", "CEP: 01310100", "cep 01310-100, São Paulo", "01310-100"])
+def test_a_brazilian_postcode_that_is_called_one_is_no_phone_number(label: str) -> None:
+    assert find(label) is None
+
+
+@pytest.mark.parametrize("label", ["01310100", "33334444", "CEP 551133334444", "CEP 01310100 1133334444"])
+def test_eight_digits_that_are_called_nothing_and_longer_numbers_stay_phone_numbers(label: str) -> None:
+    assert find(label).rule == disclosure.LONG_NUMBER
+
+
+@pytest.mark.parametrize(
+    "label", ["Insomnia Cookies", "TCC, Room 4", "STI House", "Optiker Bode", "Óptica", "Brillen Nord"]
+)
+def test_a_shop_with_an_ambiguous_name_is_a_warning(label: str) -> None:
+    assert find(label).severity is Severity.WARN
+
+
+@pytest.mark.parametrize("label", ["Onkolog", "Patolog", "Xylopsolog", "Xylopatia"])
+def test_a_doctor_and_an_illness_are_known_by_their_ending(label: str) -> None:
+    assert discloses(label)
+
+
 def test_the_rule_says_language_tier_and_entry() -> None:
     assert find("Planning familial").rule == "fr/A/planning+fam"
     assert find("Tandarts").rule == "nl/B/*tandarts"

@@ -22,13 +22,17 @@ def named(text: str) -> set[str]:
         ("via della Maternità", "maternità"),
         ("place des Hospices", "hospices"),
         ("ulica Dziecięca", "dziecięca"),
+        ("r da Maternidade", "maternidade"),
+        ("estrada do Parto", "parto"),
     ],
 )
 def test_the_name_of_a_street_is_found(text: str, name: str) -> None:
     assert named(text) == {name}
 
 
-@pytest.mark.parametrize("text", ["via Oncology", "place Psychiatrie", "Therapieplatz 3", "Straße 4", "der weg"])
+@pytest.mark.parametrize(
+    "text", ["via Oncology", "R Oncologia", "place Psychiatrie", "Therapieplatz 3", "Straße 4", "der weg"]
+)
 def test_what_may_be_the_way_to_a_department_is_no_street(text: str) -> None:
     assert named(text) <= {"der"}
 
