@@ -75,6 +75,27 @@ LOGS = [
         "logs.number records of reminder_worker.delivery",
     ),
     leak(
+        "the last four digits in the log",
+        "delivery.py",
+        *after(_TEXT, 'log.info("sent", extra={"code": text.to[-4:]})'),
+        "masked",
+    ),
+    leak(
+        "a number with stars in the log",
+        "gate.py",
+        *after("        day = claim.now.date()", 'log.info("asked", extra={"code": f"{phone[:8]}****"})'),
+        "logs.number records of reminder_worker.gate",
+    ),
+    leak(
+        "the beginning of a place in the log",
+        "drafting.py",
+        *after(
+            "        found = self._find(language)\n        locale = find_locale(language, found.name)",
+            'import logging; logging.getLogger("reminder_worker.texts").info("to %s", location[:18])',
+        ),
+        "logs.place records of reminder_worker.texts",
+    ),
+    leak(
         "the place in an f-string at DEBUG",
         "worker.py",
         *after(_LEVEL, 'log.debug(f"drafting for {opened.location}")'),
@@ -426,6 +447,17 @@ STORE = [
         "client/direct.py",
         *after(_WHEN, 'self._schedule.client.hset(self._schedule.prefix(0) + b"places", id_, place)'),
         "store.place value in database 0",
+    ),
+    leak(
+        "the language beside the envelope, compressed",
+        "worker.py",
+        *after(
+            _LEVEL,
+            "import zlib",
+            "packed = zlib.compress(contact.language.encode())",
+            'self._schedule.client.hset(b"rw:{0}:packed", sealed.id, packed)',
+        ),
+        "store.language value in database 0",
     ),
     leak(
         "a counter for each place",

@@ -5,12 +5,14 @@ a copy of its own, they are planted by ``python -m tests.faults.leaks``.
 """
 
 import base64
+import gzip
 import hashlib
 import json
 import os
 import random
 import signal
 import subprocess
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,7 +29,7 @@ from reminder_worker import audit, keys
 from reminder_worker.audit import parties, report, search
 from reminder_worker.audit.case import Check
 from reminder_worker.audit.counterparts import Counterparts
-from reminder_worker.audit.evidence import Piece, unescaped
+from reminder_worker.audit.evidence import Piece, flat, unescaped
 from reminder_worker.audit.installation import Installation, wait_for
 from reminder_worker.audit.matrix import DOCUMENTED, Cell, Fact, Grade, Party, cells
 from reminder_worker.audit.people import REASON, Person, cast
@@ -42,7 +44,17 @@ pytestmark = pytest.mark.timeout(600)  # several audits, each of which starts a 
 AT_ONCE = 3
 CHECKS = {"equal_lengths", "messages", "middleware", "nothing_left", "sealed_afresh", "forward_secrecy", "keyed"}
 CHECKS |= {"spans", "languages", "reprs", "log_lines", "answers", "secrets", "events", "replies", "tls", "connections"}
-CHECKS |= {"doings", "command_lines", "files_written", "temporary_files", "key_files", "core_dumps", "crashes", "swap"}
+CHECKS |= {
+    "masked",
+    "doings",
+    "command_lines",
+    "files_written",
+    "temporary_files",
+    "key_files",
+    "core_dumps",
+    "crashes",
+    "swap",
+}
 
 
 @dataclass(frozen=True)
@@ -222,6 +234,12 @@ def shown(content: bytes) -> bytes:
 @given(st.binary(max_size=60))
 def test_what_monitor_shows_is_read_as_it_was_sent(content: bytes) -> None:
     assert unescaped(shown(content)) == content
+
+
+@pytest.mark.parametrize("packed", [zlib.compress(b"a place"), gzip.compress(b"a place")])
+def test_what_is_compressed_is_looked_into(packed: bytes) -> None:
+    assert flat({b"field": [packed]}).endswith(b"\na place")
+    assert flat(b"a place") == b"a place"
 
 
 def test_a_cell_is_as_bad_as_the_worst_that_was_found() -> None:

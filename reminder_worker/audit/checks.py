@@ -17,6 +17,7 @@ ALL = (
     ledgers.spans,
     ledgers.languages,
     speech.reprs,
+    speech.masked,
     speech.log_lines,
     speech.answers,
     speech.secrets,

@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import re
+import zlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,14 +64,22 @@ def _value(client: store.Client, key: bytes) -> Any:
 
 
 def flat(value: Any) -> bytes:
-    """Write anything that a server answers as bytes, one piece behind the other."""
+    """Write anything that a server answers as bytes, one piece behind the other; what is compressed, unpacked too."""
     if isinstance(value, bytes):
-        return value
+        return value + unpacked(value)
     if isinstance(value, dict):
         value = [part for pair in value.items() for part in pair]
     if isinstance(value, list | tuple | set):
         return b"\n".join(map(flat, value))
     return f"{value:.0f} {value}".encode() if isinstance(value, float) else str(value).encode()
+
+
+def unpacked(value: bytes) -> bytes:
+    """Return what was compressed, with a line break before it; nothing where it was not."""
+    for form in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):  # zlib or gzip; bare
+        with contextlib.suppress(zlib.error):
+            return b"\n" + zlib.decompress(value, form)
+    return b""
 
 
 def unescaped(shown: bytes) -> bytes:

@@ -30,7 +30,7 @@ COMMAND = re.compile(rb"^\+(\d+)\.\d+ \[.*$", re.MULTILINE)  # as MONITOR shows 
 SPAN = re.compile(rb'"(\d{3,12}(?:\.\d+)?)"')
 NEAR = 3  # seconds between reckoning how long it is until something, and saying it
 LANGUAGES = re.compile(rb"^(?:fr|de|pt)(?:[-_][A-Za-z]{2})?$", re.MULTILINE)
-SAMPLE = "+33612349399", "A-1", date(2027, 3, 16)
+SAMPLE = "+33612349398", "A-1", date(2027, 3, 16)
 
 
 def equal_lengths(case: Case) -> Iterator[str]:

@@ -12,7 +12,7 @@ from reminder_worker.plan import EXPIRES_BEFORE
 
 PRACTICE = "zz-grauwacke"  # the platform's name in the settings
 SENDER = "Haus Rotdorn"
-NUMBERS = "+336123493"  # how all their numbers begin
+NUMBERS = "+33612349"  # how all their numbers begin
 REASON = "chimiothérapie, 3e cycle"
 NAME = "Öyvind Quastenflosser"
 REPLY = "Oui, je viendrai avec ma sœur Gwenaëlle"
@@ -36,7 +36,7 @@ class Person:
     @property
     def phone(self) -> str:
         """Their number, E.164."""
-        return f"{self.numbers}{self.number:02d}"
+        return f"{self.numbers}{37 * self.number:03d}"  # apart, for process numbers follow each other
 
     @property
     def place(self) -> str:
@@ -70,13 +70,14 @@ class Person:
         found = {
             Fact.NUMBER: phone_writings(self.phone) | unkeyed(self.phone) | unkeyed(f"tel:{self.phone}"),
             Fact.LANGUAGE: writings(self.language),
-            Fact.PLACE: writings(self.place) | writings(self.street) | unkeyed(self.place),
+            Fact.PLACE: unkeyed(self.place).union(*map(writings, (self.place, *self.street.split(", ")))),
             Fact.REASON: writings(REASON) | writings("chimioth") | writings(NAME) | writings("Quastenflosser"),
             Fact.PRACTICE: writings(PRACTICE) | unkeyed(PRACTICE) | writings(SENDER),
             Fact.EXISTENCE: writings(self.reference) | unkeyed(self.reference) | writings(self.token),
             Fact.OUTCOME: {b"delivered", b"unknown", b"cancelled"},
         }
-        found[Fact.EXISTENCE] |= found[Fact.NUMBER]
+        found[Fact.NUMBER] |= writings(self.numbers[:8])  # the rest made unreadable, as it is often done
+        found[Fact.EXISTENCE] |= found[Fact.NUMBER] | writings(self.reference[8:18])
         if "time" in self.seen:
             moment, due = self.seen["time"], int(self.seen["due"].timestamp())
             found[Fact.TIME] = time_writings(moment) | time_writings(moment - EXPIRES_BEFORE)
@@ -105,7 +106,7 @@ def cast() -> dict[str, Person]:
         Person("cancelled", 23),
         Person("moved", 24),
         Person("rotated", 25),
-        Person("misplaced", 26, numbers="+336987654", street="impasse du Silence, Étretat"),
+        Person("misplaced", 26, numbers="+33698765", street="impasse du Silence, Étretat"),
         Person("unreadable", 27),
     ]
     return {person.part: person for person in people}

@@ -1,6 +1,7 @@
 """Checks of what is written, shown, answered and told, beside the facts of the matrix."""
 
 import logging
+import re
 from collections.abc import Iterator
 
 from reminder_worker.audit.booking import refusal
@@ -12,6 +13,8 @@ from reminder_worker.audit.writings import writings
 from reminder_worker.encoding import to_text
 from reminder_worker.logs import FIELDS, Formatter
 
+FOUR_DIGITS = re.compile(rb"(?<!\d)\d{4}(?!\d)")
+SEVERAL = 6  # people: that four digits are somebody's happens
 TOLD = {Fact.EXISTENCE, Fact.PRACTICE, Fact.DUE, Fact.OUTCOME}  # to the platform, of its own appointments
 
 
@@ -22,6 +25,16 @@ def reprs(case: Case) -> Iterator[str]:
         lines = [] if case.silent(content) else content.split(b"\n")
         yield from (line.partition(b" ")[0].decode("ascii", "replace") for line in lines if not case.silent(line))
     yield from [] if any(b"Order" in path.read_bytes() for path in files) else ["no text was looked at on its way"]
+
+
+def masked(case: Case) -> Iterator[str]:
+    """Nobody's last four digits are shown, as it is done where a number is thought to be hidden."""
+    ends = {person.phone[-4:].encode() for person in case.story.people.values()}
+    here = case.story.here
+    pieces = [*case.story.stored, case.story.monitored, *in_folder(here.logs), *in_folder(here.ear)]
+    shown = [(piece, ends & set(FOUR_DIGITS.findall(piece.content))) for piece in (*pieces, *case.story.printed)]
+    if len(set[bytes]().union(*(some for _, some in shown))) >= SEVERAL:
+        yield from (piece.where for piece, some in shown if some)
 
 
 def log_lines(case: Case) -> Iterator[str]:
