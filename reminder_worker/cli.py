@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reminder_worker import eventcommands, keycommands, locationcommands
+from reminder_worker import deadcommands, eventcommands, keycommands, locationcommands, supportcommands
 from reminder_worker.errors import Refused, SettingsError, StoreUnavailable
 from reminder_worker.logs import raised
 
@@ -28,6 +28,9 @@ app = typer.Typer(
 app.add_typer(keycommands.app, name="keys")
 app.add_typer(eventcommands.app, name="events")
 app.add_typer(locationcommands.app, name="locations")
+app.add_typer(deadcommands.app, name="dead")
+app.command()(supportcommands.find)
+app.command()(supportcommands.acts)
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default reminder-worker.toml here.")]
 PlatformName = Annotated[str | None, typer.Option("--platform", help="Which booking platform of the settings.")]
@@ -213,7 +216,7 @@ def status(
     from reminder_worker import screen, settings  # noqa: PLC0415
     from reminder_worker import status as numbers  # noqa: PLC0415
 
-    schedule, providers = _schedule(config), settings.read(config).providers
+    schedule, providers = supportcommands.open_ledger(config), settings.read(config).providers
     if watch:
         screen.watch_status(lambda: numbers.read(schedule, providers))
     now = numbers.read(schedule, providers)
@@ -284,17 +287,6 @@ def doctor(config: Config = None) -> None:
         found += checks.check_gateway(chosen)
     screen.print_findings(found)
     raise typer.Exit(REFUSED if any(one.grade is Grade.UNSAFE for one in found) else 0)
-
-
-def _schedule(config: Path | None) -> Any:
-    """Connect to the ledger of the settings."""
-    from reminder_worker import settings, store  # noqa: PLC0415
-    from reminder_worker.schedule import Schedule  # noqa: PLC0415
-
-    chosen = settings.read(config)
-    if chosen.gateway is not None and chosen.store_url is None:
-        raise SettingsError("store_url: this machine reaches a gateway only; run this where the worker is")
-    return Schedule.of(chosen, store.connect(store.url_of(chosen)))
 
 
 def _client(platform: str | None, config: Path | None) -> Any:

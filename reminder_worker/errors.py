@@ -86,6 +86,8 @@ class Reason(StrEnum):
     POISON = "poison"  # its worker died again and again
     NOT_CONFIRMED = "not_confirmed"  # the store did not confirm the intent: nothing was sent
     CANCELLED = "cancelled"
+    DROPPED = "dropped"  # an operator gave it up
+    RESOLVED = "resolved"  # an operator found out what became of it
 
 
 class ReminderError(Exception):

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-FIELDS = ("provider", "state", "reason", "error", "count", "status", "code")
+FIELDS = ("provider", "state", "reason", "error", "count", "status", "code", "act", "user", "sudo_user", "reminder")
 OURS = "reminder_worker"
 WITHHELD = "withheld"
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}

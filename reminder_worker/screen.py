@@ -5,20 +5,29 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 
+from reminder_worker.acts import Act
+from reminder_worker.decisions import MEANING, Waiting
 from reminder_worker.drafting import Draft
 from reminder_worker.findings import Finding, Grade
 from reminder_worker.ledger import Reminder
 from reminder_worker.lint import Checked
 from reminder_worker.status import Status
 
+if TYPE_CHECKING:  # who shows anything does not load what looks for numbers
+    from reminder_worker.enquiry import Found
+
 console = Console(highlight=False, markup=False, emoji=False)  # labels are shown as they are
+UNSEEN = (
+    "not known: what still waits, for its number is sealed; what ended before a provider was to be asked; more than "
+    "the last four tries of a day; what test keys sent"
+)
 
 
 def plain(value: Any) -> dict[str, Any]:
@@ -94,6 +103,48 @@ def watch_status(read: Callable[[], Status]) -> None:
         while True:
             time.sleep(1)
             live.update(_status(read()), refresh=True)
+
+
+def plain_waiting(one: Waiting) -> dict[str, Any]:
+    """Turn what waits for a decision into what JSON can hold: its name, and not what stands for it in the store."""
+    fields = plain(one)
+    return {"id": fields.pop("name")} | {name: fields[name] for name in fields if name not in {"member", "score"}}
+
+
+def print_waiting(found: Iterable[Waiting]) -> None:
+    """Print one row for each reminder that waits for a decision."""
+    table = _table("id", "waits as", "reason", "since", "provider", "tries", "can be sent")
+    for one in found:
+        row = one.name, one.kind, one.reason, _short(one.since), one.provider or "", str(one.tries)
+        table.add_row(*row, "yes" if one.can_retry else "no")
+    console.print(table if table.row_count else "nothing waits for a decision")
+
+
+def print_decidable(one: Waiting) -> None:
+    """Print all that is known of a reminder that waits, and what can be done."""
+    print_waiting([one])
+    last = f", {one.provider} last at {_short(one.asked)}" if one.asked else ""
+    console.print(f"providers were asked {one.attempts} times{last}")
+    console.print(MEANING[one.kind])
+
+
+def print_found(found: "Found") -> None:
+    """Print what became of a number's reminders; the number is not here to be printed."""
+    console.print(f"opted out: {f'since {_short(found.opted_out)}' if found.opted_out else 'no'}")
+    table = _table("day (UTC)", "state", "provider", "asked", "ended", "reason")
+    for one in found.traces:
+        row = one.provider or "", _short(one.asked), _short(one.ended), one.reason or ""
+        table.add_row(f"{one.day}", one.state, *row)
+    console.print(table if table.row_count else f"no reminder was about to be sent in the last {found.days} days")
+    console.print(UNSEEN)
+
+
+def print_acts(acts: Iterable[Act]) -> None:
+    """Print one row for each thing that operators did."""
+    table = _table("when", "what", "of what", "reminder", "user", "sudo user")
+    for one in acts:
+        table.add_row(_short(one.at), one.what, one.result, one.reminder, one.user, one.sudo_user)
+    console.print(table if table.row_count else "nothing was done by hand")
 
 
 def print_lint(checked: Iterable[Checked]) -> None:

@@ -33,6 +33,7 @@ class Row:
     reply: str = ""
     replied: int = 0
     answered: int = 0
+    act: bytes = b""  # the last decision about it
     earlier: dict[str, str] = field(default_factory=dict)  # provider of each attempt before the last, by reference
 
     @property
@@ -70,6 +71,7 @@ class Model:
         self.forget: dict[tuple[int, str], int] = {}  # texts to be removed by their providers, and when, by shard
         self.events: dict[bytes, int] = {}  # what platforms are still to be told, and when
         self.dropped = 0
+        self.acts: Counter[tuple[str, str, bytes]] = Counter()  # decisions: what, of what, about which reminder
         self._lease, self._most_claims, self._keep_dead = lease, most_claims, keep_dead
 
     def rows(self, shard: int, shards: int) -> dict[bytes, Row]:
@@ -221,6 +223,32 @@ class Model:
             self._finish(row, "failed", "poison")
         return wake
 
+    def decide(self, row: Row | None, since: int, act: bytes, decision: str) -> str:
+        if row is not None and row.act == act:
+            return "done"
+        waits = row is not None and row.state in {"dead", "unknown"}
+        if row is None or not waits or since != (row.ended if row.state == "unknown" else row.until):
+            return "settled"
+        if row.state == "unknown" and decision == "retry":
+            return "in_doubt"
+        if row.state == "dead" and decision in {"sent", "failed"}:
+            return "certain"
+        was = row.state
+        if decision in {"retry", "resend"}:
+            if not self.appointments[row.member[:16]].open:
+                return "gone"
+            if row.ended is not None:
+                self.counts[row.ended // DAY, row.state, row.provider] -= 1
+            row.state, row.reason, row.ended, row.token, row.due = "scheduled", "", None, None, self.now
+            row.wakes = row.claims = row.looks = 0
+        elif decision == "drop":
+            self._finish(row, "failed", "dropped")
+        else:
+            self._finish(row, decision, "resolved")
+        row.act = act
+        self.acts[decision, {"dead": "dead_letter"}.get(was, was), row.member] += 1
+        return "done"
+
     def reply(self, row: Row | None, version: int, word: str, number: int) -> int:
         awaits = {"sending", "unknown", "sent"} | ARRIVED
         if row is None or row.version != version or row.state not in awaits:
@@ -247,10 +275,10 @@ class Model:
         if reason != "cancelled":
             self._announce(row, state, reason)
 
-    def _announce(self, row: Row, what: str, reason: str, at: int | None = None) -> None:
+    def _announce(self, row: Row, what: str, reason: str, at: int | None = None, version: int | None = None) -> None:
         found = self.appointments[row.member[:16]]
         if found.ticket:
-            name = f"{found.version}|{at or self.now}|{what}|{reason}|{self.now}"
+            name = f"{version or found.version}|{at or self.now}|{what}|{reason}|{self.now}"
             self.events[row.member + name.encode()] = self.now
 
     def tell(self, shard: int, most: int, lease: int) -> list[bytes]:
@@ -269,6 +297,6 @@ class Model:
         for found in self.appointments.values():
             for row in found.rows:
                 if row.ended is not None and row.ended >= self.now - span:
-                    self._announce(row, row.state, row.reason, row.ended)
+                    self._announce(row, row.state, row.reason, row.ended, row.version)
                 if row.reply and row.answered >= self.now - span:
-                    self._announce(row, row.reply, "", row.answered)
+                    self._announce(row, row.reply, "", row.answered, row.version)

@@ -25,7 +25,8 @@ SCRIPTS = {
         epoch""",
     "platform": "add cancel",
     "events": "retell",
-    "operator": "epoch",
+    "operator": "epoch decide",
+    "support": "act",
 }
 
 
@@ -61,8 +62,10 @@ DIRECT = {
     "platform": SHOW,
     "events": each(A="mget", events="zcard", events__dropped="get", muted="smembers srem") | bare("scan dbsize"),
     "operator": each(processes="zrange", notes="llen", notes__unread="llen", C="hmget", N="hgetall")
-    | each(due="zcard zcount zrange", live="zcard", open="zcard", dead="zcard", unknown="zcard")
+    | each(due="zcard zcount zrange", live="zcard", open="zcard", dead="zcard zrange")
+    | each(unknown="zcard zrange", A="getrange", R="hmget", acts="lrange")
     | bare("info"),
+    "support": each(stops="xrange", L="lrange", R="hmget", find="set"),
 }
 
 # What no run of a script can get to: it is in a part that it shares with others.
@@ -70,6 +73,7 @@ NEVER = {
     ("cancel", "zadd", "unknown"),  # only settle ends as unknown
     ("receipt", "zadd", "unknown"),
     ("sweep", "zadd", "unknown"),
+    ("decide", "zadd", "unknown"),  # nobody decides that nobody knows
     ("cancel", "zadd", "events"),  # who took it back knows that
 }
 HALVES = {
@@ -206,6 +210,7 @@ def test_what_is_dangerous_is_nobody_s(guarded: Guarded, user: str) -> None:
 
 # Each line of "Who holds what", as far as the store can keep it.
 
+ACTS = "rw:{0}:acts"
 PHONES = {  # what has to do with them
     "rw:{0}:stops": ["XRANGE", "-", "+"],
     "rw:{0}:notes": ["LRANGE", "0", "-1"],
@@ -224,8 +229,10 @@ REFUSED = {
     "platform": ["ZRANGE rw:{0}:due 0 -1", "INFO", "LPUSH rw:{0}:notes x", "RPUSH {rw-queue}:reminders x",
                  "GET rw:{0}:k:x"],
     "events": ["SET rw:{0}:a:x x", "DEL rw:{0}:a:x", "ZRANGE rw:{0}:events 0 -1", "HSET rw:{0}:r:x state sent"],
-    "operator": ["GET rw:{0}:a:x", "HGETALL rw:{0}:r:x", "ZADD rw:{0}:due 1 x", "HSET rw:{0}:c:x until 1",
-                 "SET rw:{0}:a:x x"],
+    "operator": ["GET rw:{0}:a:x", "HGETALL rw:{0}:r:x", "ZADD rw:{0}:dead 1 x", "HSET rw:{0}:c:x until 1",
+                 "DEL rw:{0}:r:x", "SET rw:{0}:find 1"],
+    "support": ["HSET rw:{0}:r:x state sent", "GETRANGE rw:{0}:a:x 0 -1", "ZRANGE rw:{0}:due 0 -1",
+                "XADD rw:{0}:stops * tag x on 1", "RPUSH rw:{0}:l:x y", "LRANGE rw:{0}:acts 0 -1"],
 }  # fmt: skip
 
 
@@ -235,10 +242,21 @@ def test_another_process_s_keys_are_refused(guarded: Guarded, user: str) -> None
 
 
 @pytest.mark.parametrize("user", sorted(set(USERS) - {"worker"}))
-def test_what_has_to_do_with_phones_is_the_worker_s_alone(guarded: Guarded, user: str) -> None:
+def test_what_has_to_do_with_phones_is_the_worker_s_and_two_of_them_are_read_for_support(
+    guarded: Guarded, user: str
+) -> None:
     found = [key for key, (command, *rest) in PHONES.items() if may(guarded, user, command, key, *rest)]
-    assert found == []
+    assert found == (["rw:{0}:stops", "rw:{0}:l:x"] if user == "support" else [])
     assert may(guarded, "worker", "XRANGE", "rw:{0}:stops", "-", "+")
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_no_user_takes_away_what_operators_did(guarded: Guarded, user: str) -> None:
+    ways = ("DEL", "UNLINK", "LPOP", "RPOP", "LREM 0 x", "LSET 0 x", "SET x", "LPUSH x")
+    cases = [(command, ACTS, *rest) for command, *rest in map(str.split, ways)]
+    assert [case for case in cases if may(guarded, user, *case)] == []
+    writes, cuts = (may(guarded, user, *words) for words in (("RPUSH", ACTS, "x"), ("LTRIM", ACTS, "0", "1")))
+    assert (writes, cuts) == (user in {"operator", "support"}, user == "scheduler")
 
 
 # Wider than the claim, because a script needs it; as docs/hardening.md says.
@@ -249,6 +267,7 @@ WIDER = {
     "scheduler": ["GETRANGE rw:{0}:a:x 0 -1", "SET rw:{0}:a:x y", "HMGET rw:{0}:r:x provider ref"],
     "events": ["MGET rw:{0}:a:x", "SCAN 0"],
     "platform": ["GETRANGE rw:{0}:a:x 0 -1", "DEL rw:{0}:r:x"],
+    "operator": ["GETRANGE rw:{0}:a:x 0 -1", "SET rw:{0}:a:x y", "HSET rw:{0}:r:x state sent", "ZADD rw:{0}:due 1 x"],
 }
 
 

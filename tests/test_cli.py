@@ -418,6 +418,7 @@ STATUS = {
     "circuits",
     "replies_waiting",
     "replies_unread",
+    "unknown",
 }
 
 

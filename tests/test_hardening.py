@@ -22,12 +22,13 @@ from office import Receiver
 from test_acl import DIRECT
 from test_end_to_end import call
 
+from reminder_worker import acts, decisions, doctor, enquiry, status, store
 from reminder_worker import broker as queue
-from reminder_worker import doctor, status, store
 from reminder_worker.client import Appointment, Client
 from reminder_worker.eventqueue import EventQueue
 from reminder_worker.ledger import Answer, Wake
 from reminder_worker.notes import NOTE_BYTES, Notes
+from reminder_worker.optouts import Tags
 from reminder_worker.plan import Lead
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys
@@ -228,7 +229,7 @@ def test_in_a_day_nothing_is_refused_and_nothing_was_granted_in_vain(day: Day, r
         day.hand_in("+33612340000")
         day.becomes("+33612340000", state="queued")  # the scheduler's is the first wake-up of all
         with estate.running("worker"):
-            for part in (texts, answers, plans, a_platform_with_keys, operators, the_queue_after_a_crash):
+            for part in (texts, answers, plans, a_platform_with_keys, operators, support, the_queue_after_a_crash):
                 part(day)
             events(day, receiver)
             monitor.learn_who_is_who()
@@ -305,6 +306,22 @@ def operators(day: Day) -> None:
     assert set(KINDS) <= {name.partition("/")[0] for name in now.processes}
     assert list(doctor.check_store(schedule.client)) == []
     list(doctor.check_restored(day.estate.settings("worker"), schedule.client))
+    admin, nobody = day.schedule("admin"), bytes(17)
+    admin.client.zadd(admin.prefix(0) + b"dead", {nobody: 4e12})  # so that there is something to decide
+    admin.client.hset(admin.prefix(0) + b"r:" + nobody, mapping={"state": "failed", "reason": "poison"})
+    (one,) = decisions.waiting(schedule)
+    assert one.member == nobody
+    assert decisions.decide(schedule, one, decisions.Decision.DROP, acts.Who("bob", "carol")) == "done"
+
+
+def support(day: Day) -> None:
+    """Somebody calls and says their number."""
+    chosen = day.estate.settings("worker")
+    schedule, tags = day.schedule("support"), Tags.load(chosen.keys)
+    found = enquiry.ask(schedule, tags, chosen.platforms, "+33612340000", acts.Who("alice"))
+    assert [(one.state, one.provider) for one in found.traces] == [("delivered", "twilio")]
+    done = [(one.what, one.result, one.user) for one in acts.read(day.schedule("operator"))]
+    assert done == [("find", found.result, "alice"), ("drop", "dead_letter", "bob")]
 
 
 def the_queue_after_a_crash(day: Day) -> None:

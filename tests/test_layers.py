@@ -21,12 +21,13 @@ MODULES = {
 LAYERS = [
     set(names.split())
     for names in (
-        "cli keycommands eventcommands locationcommands demo audit testing",
+        "cli keycommands eventcommands locationcommands deadcommands supportcommands demo audit testing",
         "scheduler worker pulse web api verdicts hooks serving reception ops enqueue screen",
         "equipment",
         "delivery reconciling answering inbox receipts replies events client doctor lint reviewing",
         "rehearsal",
-        "endpoint routes gate circuit wire sending drafting templates contacts providers keys status",
+        """endpoint routes gate circuit wire sending drafting templates contacts providers keys status
+        decisions enquiry acts""",
         """sealing gateway apikeys opening ratchet epochs root keyfiles findings schedule store broker embedded
         optouts notes catalogue places commits durability pressure eventqueue history""",
         """ledger job plan disclosure pairs streets stems folding names errors metrics settings tables logs numbers
@@ -148,14 +149,19 @@ def seen(modules, forbidden, packages):
 
 
 def command(name):
-    """What a command of the command line imports, as statements."""
-    if f"{PACKAGE.name}.cli" not in MODULES:
-        pytest.skip("there is no cli yet")
-    for node in tree(PACKAGE / "cli.py").body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            found = [part for part in ast.walk(node) if isinstance(part, ast.Import | ast.ImportFrom)]
-            return f"import {PACKAGE.name}.cli\n" + "\n".join(map(ast.unparse, found))
-    pytest.skip(f"there is no command {name} yet")
+    """What a command of the command line imports, as statements; of a command with others below it, all of them do."""
+    group = PACKAGE / f"{name}commands.py"
+    if group.exists():
+        return imported(tree(group))
+    modules = [tree(PACKAGE / module) for module in ("cli.py", "supportcommands.py")]
+    (found,) = [node for one in modules for node in one.body if isinstance(node, ast.FunctionDef) and node.name == name]
+    return imported(found)
+
+
+def imported(where):
+    """Write down what is imported somewhere, inside functions as well, but for types."""
+    found = [part for part in ast.walk(where) if isinstance(part, ast.Import | ast.ImportFrom)]
+    return f"import {PACKAGE.name}.cli\n" + "\n".join(map(ast.unparse, found))
 
 
 def test_the_scheduler_loads_nothing_that_opens_resolves_or_sends():
@@ -173,9 +179,16 @@ def test_the_hooks_process_loads_nothing_that_opens_resolves_or_texts():
     assert seen(load("hooks"), forbidden, (OPENERS | {"dramatiq"}) - {"nacl"}) == []
 
 
-@pytest.mark.parametrize("name", ["status", "dead"])
+@pytest.mark.parametrize("name", ["status", "dead", "acts"])
 def test_commands_for_operators_load_nothing_that_opens(name):
-    assert seen(loaded(command(name)), SECRETS - {"drafting"}, {"twilio", "nacl"}) == []
+    forbidden = SECRETS - {"drafting"} | {"numbers", "optouts", "sealing"}
+    assert seen(loaded(command(name)), forbidden, {"twilio", "nacl", "phonenumbers"}) == []
+
+
+def test_the_command_for_support_knows_numbers_and_opens_nothing():
+    known = loaded(command("find"))
+    assert seen(known, SECRETS - {"drafting"} | {"sealing"}, {"twilio", "nacl"}) == []
+    assert {"reminder_worker.numbers", "reminder_worker.optouts"} <= known
 
 
 def test_a_booking_platform_loads_nothing_that_opens_or_sends():

@@ -22,7 +22,10 @@ from hypothesis.stateful import (
 from model import Model, Row
 
 from reminder_worker import clocks, store
+from reminder_worker.acts import Who
 from reminder_worker.clocks import milliseconds
+from reminder_worker.decisions import Answer as Answered
+from reminder_worker.decisions import Decision, Waiting, decide, name_of, waiting
 from reminder_worker.errors import Reason
 from reminder_worker.eventqueue import GIVEN_UP, LEASE, TOLD, Event, EventQueue
 from reminder_worker.job import FailureClass, State
@@ -119,7 +122,9 @@ class Stored:
         self.forget: dict[str, int] = {}
         self.events: dict[bytes, int] = {}
         self.lives_on: set[bytes] = set()  # rows and heads without an end of their own
-        keys = [key for key in client.scan_iter(prefix + b"*", count=1000) if not key.endswith(b".dropped")]
+        found = client.scan_iter(prefix + b"*", count=1000)
+        keys = [key for key in found if not key.endswith((b".dropped", b":acts"))]
+        self.acts: list[bytes] = client.lrange(prefix + b"acts", 0, -1)
         with client.pipeline(transaction=False) as pipe:
             for key in keys:
                 name = key.removeprefix(prefix)
@@ -194,6 +199,7 @@ class Ledger(RuleBasedStateMachine):
         self.withdrawn: set[tuple[bytes, int]] = set()  # versions that were moved, or that we said are cancelled
         self.accepted: set[tuple[bytes, int]] = set()  # reminders whose "sent" was taken
         self.attempt = 0
+        self.seen: list[Waiting] = []  # what waited for a decision at some time
 
     def call(self, ours: Any, models: Any, *, twice: bool) -> tuple[Any, Any]:
         """Make a call, perhaps twice; a repeat leaves the model as it was unless it says so itself."""
@@ -386,6 +392,50 @@ class Ledger(RuleBasedStateMachine):
         )
         assert taken == expected
 
+    # What operators decide.
+
+    @rule(
+        which=st.integers(0, 9),
+        late=st.sampled_from([False, False, False, True]),
+        decision=st.sampled_from(list(Decision)),
+        twice=TWICE,
+    )
+    def somebody_decides(self, *, which: int, late: bool, decision: Decision, twice: bool) -> None:
+        """Decide about what waits, or about what waited when somebody looked."""
+        self.seen += [one for one in waiting(self.schedule) if one not in self.seen]
+        some = self.seen if late else waiting(self.schedule)
+        if not some:
+            return
+        one = some[which % len(some)]
+        self.sender.twice = twice
+        answer = decide(self.schedule, one, decision, Who("alice", "bob"))
+        call = self.sender.calls[-1]
+
+        def model() -> str:
+            return self.model.decide(self.row(one.member), one.score, call[5], decision)
+
+        self.past.append((call, model))
+        expected = model()
+        assert answer == (model() if twice else expected)
+        if answer is Answered.DONE and decision in {Decision.RETRY, Decision.RESEND}:
+            version = self.model.appointments[one.member[:16]].version
+            assert (one.member[:16], version) not in self.withdrawn  # what was taken back stays so
+
+    @rule(target=wakes, decision=st.sampled_from([Decision.RETRY, Decision.DROP]), shard=st.integers(0, 2))
+    def workers_die_until_somebody_decides(self, *, decision: Decision, shard: int) -> Any:
+        wakes = self.workers_die(times=MOST_CLAIMS, shard=shard).values
+        self.somebody_decides(which=0, late=False, decision=decision, twice=False)
+        return multiple(*wakes)
+
+    @rule(attempt=attempts, decision=st.sampled_from(list(Decision)), twice=TWICE)
+    def nobody_finds_out_until_somebody_decides(
+        self, *, attempt: tuple[Claim, str], decision: Decision, twice: bool
+    ) -> None:
+        claim, ref = attempt
+        unknown = Outcome.final(State.UNKNOWN, Reason.AMBIGUOUS, FailureClass.TECHNICAL)
+        self.settle(claim.wake, claim.token, ref, unknown, twice=False)
+        self.somebody_decides(which=0, late=False, decision=decision, twice=twice)
+
     # What their platforms are told.
 
     @rule(target=events, shard=st.integers(0, 2), most=FEW, twice=TWICE)
@@ -449,6 +499,7 @@ class Ledger(RuleBasedStateMachine):
 
     @invariant()
     def all_is_as_the_model_says(self) -> None:
+        acts: list[bytes] = []
         counts: Counter[tuple[int, str, str]] = Counter()
         forget: dict[tuple[int, str], int] = {}
         events: dict[bytes, int] = {}
@@ -457,11 +508,15 @@ class Ledger(RuleBasedStateMachine):
             counts.update(stored.counts)
             forget |= {(shard, name): at for name, at in stored.forget.items()}
             events |= stored.events
+            acts += stored.acts
             self.check_sets(stored)
             self.check_appointments(stored, shard)
             for member, row in self.model.rows(shard, self.shards).items():
                 check_row(stored, member, row)
         assert +counts == +self.model.counts
+        assert Counter(line.split(b"|", 1)[1].decode() for line in acts) == Counter(
+            {f"{what}|{of}|{name_of(member)}|alice|bob": n for (what, of, member), n in self.model.acts.items()}
+        )
         assert forget == self.model.forget
         assert events == self.model.events
         assert self.queue.count() == (len(events), self.model.dropped)
@@ -537,6 +592,7 @@ def test_the_scripts_do_what_the_model_does(client: store.Client, clock: Clock, 
         "tell",
         "told",
         "retell",
+        "decide",
     ):
         client.script_load(script(name)[0])  # so that a call is one call
     machine = type("Machine", (Ledger,), {"client": client, "shards": shards})

@@ -17,6 +17,8 @@
 --   events.dropped  STRING  how many were given up, or not wanted
 --   muted      SET     whom not to tell, by the gateway's tags; shard 0 only
 --   epochs     HASH    a copy of the ratchet, by a random name -> the week that it has got to; shard 0 only
+--   acts       LIST    what operators did: "when, ms|what|of what, or how it ended|reminder's name|who|for whom"
+--   find       STRING  somebody has just asked what became of a number's reminders; shard 0 only
 --
 -- head = version (2 bytes), leads (1), one bit per lead that is not final (1), content tags (8 and 4), ticket's length (2)
 -- ticket = whose appointment it is, sealed to the gateway; empty where nobody wants to be told of events
@@ -28,6 +30,8 @@
 --                      |          |  '----sweep------'  '----closed-----'  '--look--> sent | retry | unknown
 --                      '---- retry, hold, from claimed too;  cancel and a move end all but sending
 --
+-- What waits for a person (dead, unknown) goes back to scheduled, or ends, where decide says so.
+--
 -- From any state a proof that a provider accepted an attempt leads to sent, and from there to delivered or
 -- undelivered, whichever comes first. A reminder's last attempt is in "ref" and "provider", each earlier one in a
 -- field "@<ref>" -> provider: late proofs count too.
@@ -36,7 +40,7 @@
 
 local P = KEYS[1]
 local DUE, LIVE, OPEN, DEAD, UNKNOWN = P .. 'due', P .. 'live', P .. 'open', P .. 'dead', P .. 'unknown'
-local FORGET, EVENTS = P .. 'forget', P .. 'events'
+local FORGET, EVENTS, ACTS = P .. 'forget', P .. 'events', P .. 'acts'
 local HEAD, HEAD_BYTES, NO_TAG, DAY_MS = '>HBBc12H', 18, string.rep('\0', 12), 86400000
 
 local time = redis.call('TIME')

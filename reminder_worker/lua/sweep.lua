@@ -5,6 +5,7 @@
 -- Returns member, version of each one to wake.
 
 local most, lease, most_claims, keep_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local MOST_ACTS = 10000  -- whoever writes lines cannot take any away: this does
 local wake, SLOWEST, SLOWEST_LOOK = {}, 6, 3  -- an attempt in doubt is looked after every few minutes at least
 
 local function slower(times, slowest) return lease * 2 ^ math.min(times, slowest) end
@@ -42,4 +43,5 @@ for _, member in ipairs(ended(DEAD, now - ARGV[5])) do
   finish(member, 'failed', 'poison', 'technical', keep_ms)
 end
 redis.call('ZREMRANGEBYSCORE', UNKNOWN, '-inf', now - keep_ms)  -- their rows are gone by then
+redis.call('LTRIM', ACTS, -MOST_ACTS, -1)
 return wake

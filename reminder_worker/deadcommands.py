@@ -1,0 +1,159 @@
+"""The commands under ``reminder-worker dead``: what waits for a person's decision, and the decisions there are.
+
+They open nothing: the operator's user of the store is enough, and no key.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reminder_worker.errors import SettingsError
+from reminder_worker.supportcommands import open_ledger
+
+if TYPE_CHECKING:
+    from reminder_worker.decisions import Decision, Waiting
+
+REFUSED = 1
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="What waits for a person's decision: dead letters, and what is unknown (docs/support.md).\n\n"
+    "Example: reminder-worker dead list",
+)
+
+Names = Annotated[list[str], typer.Argument(metavar="ID...", help="As dead list shows it.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default reminder-worker.toml here.")]
+
+_SAID = {
+    "settled": "does not wait any more: it was decided, moved, taken back or found out meanwhile",
+    "gone": "its envelope was deleted, so there is nothing to send; its platform may hand it in again",
+    "in_doubt": "a provider may have accepted it, so a second text may arrive: "
+    "dead resolve it, or dead retry --although-it-may-arrive-twice",
+    "certain": "it was surely not accepted, so there is nothing to find out: dead retry or dead drop it",
+}
+
+
+@app.command("list")
+def list_waiting(json: Json = False, config: Config = None) -> None:
+    """List what waits, oldest first.
+
+    Example: reminder-worker dead list
+    """
+    from reminder_worker import decisions, screen  # noqa: PLC0415
+
+    found = decisions.waiting(open_ledger(config))
+    screen.print_json([screen.plain_waiting(one) for one in found]) if json else screen.print_waiting(found)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(metavar="ID")], json: Json = False, config: Config = None) -> None:
+    """Show all that is known of one that waits, and what can be done.
+
+    Example: reminder-worker dead show qpvuntsmwlqt-0
+    """
+    from reminder_worker import decisions, screen  # noqa: PLC0415
+
+    (one,) = _chosen(decisions.waiting(open_ledger(config)), [name])
+    screen.print_json(screen.plain_waiting(one)) if json else screen.print_decidable(one)
+
+
+@app.command()
+def retry(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="As dead list shows it.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All dead letters; nothing that is unknown.")] = False,
+    although: Annotated[
+        bool, typer.Option("--although-it-may-arrive-twice", help="Also what a provider may have accepted.")
+    ] = False,
+    yes: Yes = False,
+    config: Config = None,
+) -> None:
+    """Send back to the schedule, as long as the envelope is there; what is of no use any more expires.
+
+    Example: reminder-worker dead retry --all
+    """
+    from reminder_worker.decisions import Decision, Kind, waiting  # noqa: PLC0415
+
+    if every == bool(names) or (every and although):
+        raise SettingsError("dead retry: name what to retry, or say --all, which is for dead letters only")
+    schedule = open_ledger(config)
+    found = waiting(schedule)
+    chosen = [one for one in found if one.kind is Kind.DEAD_LETTER] if every else _chosen(found, names or [])
+    _decide(schedule, chosen, Decision.RESEND if although else Decision.RETRY, yes=yes)
+
+
+@app.command()
+def drop(names: Names, yes: Yes = False, config: Config = None) -> None:
+    """Give reminders up: they end as failed, and an envelope that nothing else needs is deleted.
+
+    Example: reminder-worker dead drop qpvuntsmwlqt-0
+    """
+    from reminder_worker.decisions import Decision, waiting  # noqa: PLC0415
+
+    schedule = open_ledger(config)
+    _decide(schedule, _chosen(waiting(schedule), names), Decision.DROP, yes=yes)
+
+
+@app.command()
+def resolve(
+    names: Names,
+    outcome: Annotated[str, typer.Option("--as", metavar="sent|failed", help="What was found out.")],
+    yes: Yes = False,
+    config: Config = None,
+) -> None:
+    """Say what became of what is unknown, as somebody found out at the provider.
+
+    Example: reminder-worker dead resolve qpvuntsmwlqt-0 --as sent
+    """
+    from reminder_worker.decisions import Decision, waiting  # noqa: PLC0415
+
+    if outcome not in {Decision.SENT, Decision.FAILED}:
+        raise SettingsError("--as: sent or failed")
+    schedule = open_ledger(config)
+    _decide(schedule, _chosen(waiting(schedule), names), Decision(outcome), yes=yes)
+
+
+def _chosen(found: Sequence["Waiting"], names: Sequence[str]) -> list["Waiting"]:
+    """Return what is meant. Raises SettingsError: a name is not repeated, for it may be anything."""
+    chosen = []
+    for number, name in enumerate(dict.fromkeys(names), 1):
+        meant = [one for one in found if one.name == name]
+        if len(meant) != 1:
+            what = "is the name of two that wait: decide when one of them is settled" if meant else "does not wait"
+            raise SettingsError(f"ID {number}: {what}; see reminder-worker dead list")
+        chosen += meant
+    return chosen
+
+
+def _decide(schedule: Any, chosen: Sequence["Waiting"], decision: "Decision", *, yes: bool) -> None:
+    """Ask, do it and say what could not be done."""
+    from reminder_worker import decisions, logs  # noqa: PLC0415
+    from reminder_worker.acts import Who  # noqa: PLC0415
+
+    if not chosen:
+        print("nothing waits")
+        return
+    if not yes and not _agreed(f"{decision}: {', '.join(one.name for one in chosen[:10])}", len(chosen)):
+        print("nothing was done")
+        raise typer.Exit(REFUSED)
+    logs.set_up()
+    who, refused = Who.here(), 0
+    for one in chosen:
+        answer = decisions.decide(schedule, one, decision, who)
+        if answer is not decisions.Answer.DONE:
+            refused += 1
+            print(f"{one.name}: {_SAID[answer]}", file=sys.stderr)
+    print(f"{decision}: {len(chosen) - refused} done, {refused} refused")
+    raise typer.Exit(REFUSED if refused else 0)
+
+
+def _agreed(what: str, count: int) -> bool:
+    """Ask once; where nobody can answer, that has to be said beforehand."""
+    if not sys.stdin.isatty():
+        raise SettingsError("--yes: nobody can be asked here; say it where you mean it")
+    more = f" and {count - 10} more" if count > 10 else ""  # noqa: PLR2004
+    return input(f"{what}{more}. Go on? [y/N] ").strip().lower() in {"y", "yes"}

@@ -1,0 +1,132 @@
+"""What waits for a person's decision: dead letters, and reminders of which nobody could find out what became of them.
+
+Whoever decides sees why one waits and since when. A platform, a phone, a place or an appointment's time is not here to
+be shown; a reminder has an opaque name, from its id.
+"""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from redis.exceptions import RedisError
+
+from reminder_worker import acts
+from reminder_worker.clocks import moment
+from reminder_worker.ledger import HEAD_BYTES, ID_BYTES
+from reminder_worker.schedule import BATCH, Schedule, unavailable
+
+_FIELDS = ("state", "reason", "provider", "tries", "attempts", "asked")
+_NAMED = 6  # bytes of an id
+_LETTERS = str.maketrans("0123456789abcdef", "zyxwvutsrqponmlk")  # a name of digits would look like a phone's
+_LEFT = 3  # where a head says which of the appointment's reminders are not final
+
+
+class Kind(StrEnum):
+    """Why a reminder waits."""
+
+    DEAD_LETTER = "dead_letter"  # surely not accepted: its worker died again and again
+    UNKNOWN = "unknown"  # a provider may have accepted it
+
+
+MEANING = {
+    Kind.DEAD_LETTER: "no provider accepted it: it was claimed, and its worker died, five times.\n"
+    "First see why workers die; then dead retry, as long as it can be of use, or dead drop.",
+    Kind.UNKNOWN: "a provider was asked, did not say whether it accepted, and could not be asked again.\n"
+    "Look for it at the provider by the time of asking; then dead resolve --as sent, or --as failed.",
+}
+
+
+class Decision(StrEnum):
+    """What is to become of it."""
+
+    RETRY = "retry"
+    RESEND = "resend"  # retry, though it may have been accepted
+    DROP = "drop"
+    SENT = "sent"  # somebody found out that it was accepted
+    FAILED = "failed"  # or that it was not
+
+
+class Answer(StrEnum):
+    """What came of a decision."""
+
+    DONE = "done"
+    SETTLED = "settled"  # it does not wait any more, or anew
+    GONE = "gone"  # its envelope was deleted: there is nothing to send
+    IN_DOUBT = "in_doubt"
+    CERTAIN = "certain"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One reminder that waits for a decision."""
+
+    name: str
+    kind: Kind
+    reason: str
+    since: datetime
+    provider: str | None  # who was asked last
+    tries: int  # how often it went back to the schedule
+    attempts: int  # how often a provider was called
+    asked: datetime | None  # when that was last
+    can_retry: bool  # its envelope is there
+    member: bytes = field(repr=False)
+    score: int = field(repr=False)  # since when, as Redis has it: what waits anew is another case
+
+
+def waiting(schedule: Schedule) -> list[Waiting]:
+    """Return all that waits, oldest first. Raises StoreUnavailable."""
+    try:
+        found = [one for shard in range(schedule.shards) for one in _of_shard(schedule, shard)]
+    except RedisError as error:
+        raise unavailable(error) from None
+    return sorted(found, key=lambda one: (one.since, one.name))
+
+
+def decide(schedule: Schedule, one: Waiting, decision: Decision, who: acts.Who) -> Answer:
+    """Do what was decided, once, and note who did. Raises StoreUnavailable."""
+    act, shard = secrets.token_bytes(8), schedule.shard_of(one.member)
+    words = one.member, one.score, act, decision, schedule.keep_ms, one.name, who.user, who.sudo_user
+    answer = Answer(schedule.run("decide", shard, *words).decode())
+    if answer is Answer.DONE:
+        acts.say(decision, one.kind, one.name, who)
+    return answer
+
+
+def name_of(member: bytes) -> str:
+    """Name a reminder for people: letters of its id, and which of the appointment's leads it is."""
+    return f"{member[:_NAMED].hex().translate(_LETTERS)}-{member[ID_BYTES]}"
+
+
+def _of_shard(schedule: Schedule, shard: int) -> Iterator[Waiting]:
+    prefix = schedule.prefix(shard)
+    for kind, key in ((Kind.DEAD_LETTER, b"dead"), (Kind.UNKNOWN, b"unknown")):
+        held = schedule.client.zrange(prefix + key, 0, -1, withscores=True)
+        for start in range(0, len(held), BATCH):
+            batch = held[start : start + BATCH]
+            with schedule.client.pipeline(transaction=False) as pipe:
+                for member, _ in batch:
+                    pipe.hmget(prefix + b"r:" + member, _FIELDS)
+                    pipe.getrange(prefix + b"a:" + member[:ID_BYTES], 0, HEAD_BYTES - 1)
+                replies = pipe.execute()
+            for (member, score), values, head in zip(batch, replies[::2], replies[1::2], strict=True):
+                if values[0] is not None:  # else its row is gone, and its place will be
+                    texts = {name: (value or b"").decode() for name, value in zip(_FIELDS, values, strict=True)}
+                    yield _waiting(kind, member, int(score), texts, head)
+
+
+def _waiting(kind: Kind, member: bytes, score: int, row: Mapping[str, str], head: bytes) -> Waiting:
+    return Waiting(
+        name=name_of(member),
+        kind=kind,
+        reason=row["reason"],
+        since=moment(score),
+        provider=row["provider"] or None,
+        tries=int(row["tries"] or 0),
+        attempts=int(row["attempts"] or 0),
+        asked=moment(int(row["asked"])) if row["asked"] else None,
+        can_retry=len(head) == HEAD_BYTES and head[_LEFT] != 0,
+        member=member,
+        score=score,
+    )

@@ -1,0 +1,108 @@
+"""What became of a number's reminders, for support: asked on the worker's machine, with its pepper, one at a time.
+
+Answered from the tags that are there anyway: the opt-out list, and which reminders a phone was sent on a day, veiled. A
+number stays in memory for as long as that takes; no number can be listed, for none is stored. What still waits to be
+sent cannot be found: its number is sealed, and a worker opens it when it goes out.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from redis.exceptions import RedisError
+
+from reminder_worker import acts, numbers
+from reminder_worker.clocks import moment
+from reminder_worker.errors import Reason, Refused
+from reminder_worker.ledger import ID_BYTES, Reminder
+from reminder_worker.optouts import EVERYBODY, Tags
+from reminder_worker.schedule import Schedule, unavailable
+
+DAYS = 8  # how long it is kept which reminders a phone was sent (lua/admit.lua)
+PACE_MS = 1_000  # between two questions, whoever asks: a person's pace
+GONE = "gone"  # the appointment has moved since, or this is not kept any more
+_MEMBER = ID_BYTES + 1
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One reminder that was about to be sent to the number."""
+
+    day: date  # in UTC
+    state: str  # a State, or gone
+    reason: str | None
+    provider: str | None
+    asked: datetime | None  # when the provider was last called
+    ended: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known of a number's reminders; the number is not in it."""
+
+    opted_out: datetime | None  # since when
+    traces: tuple[Trace, ...]  # newest first
+    days: int = DAYS  # how far back this looks
+
+    @property
+    def result(self) -> str:
+        """Say in a word what kind of answer this is: all that is noted of a question."""
+        if self.opted_out is not None:
+            return "opted_out"
+        return "reminders" if self.traces else "nothing"
+
+
+def ask(schedule: Schedule, tags: Tags, platforms: Iterable[str], text: str, who: acts.Who) -> Found:
+    """Say what became of a number's reminders, and note that somebody asked. Raises Refused, StoreUnavailable.
+
+    Refused where it is no number, and where somebody asked within the last second; then nothing was looked up.
+    """
+    phone = numbers.normalise(text.strip())
+    try:
+        if not schedule.client.set(schedule.prefix(0) + b"find", b"1", nx=True, px=PACE_MS):
+            raise Refused(Reason.RATE_LIMITED, "number", "one a second may be asked about: try again in a moment")
+        since = _opted_out(schedule, {tags.optout(scope, phone) for scope in (EVERYBODY, *platforms)})
+        found = Found(since, tuple(_traces(schedule, tags, phone)))
+    except RedisError as error:
+        raise unavailable(error) from None
+    acts.note(schedule, "find", found.result, who)  # an answer that cannot be noted is not given
+    return found
+
+
+def _opted_out(schedule: Schedule, wanted: set[bytes]) -> datetime | None:
+    """Go through the opt-out list here, where nobody sees which entry was looked for."""
+    since: dict[bytes, datetime] = {}
+    cursor = b"-"
+    while page := schedule.client.xrange(schedule.prefix(0) + b"stops", min=cursor, count=_PAGE):
+        for name, entry in page:
+            if entry[b"tag"] not in wanted:
+                continue
+            if entry[b"on"] == b"1":
+                since[entry[b"tag"]] = moment(int(name.partition(b"-")[0]))
+            else:
+                since.pop(entry[b"tag"], None)
+        cursor = b"(" + page[-1][0]
+    return min(since.values(), default=None)
+
+
+def _traces(schedule: Schedule, tags: Tags, phone: str) -> Iterator[Trace]:
+    """Yield each reminder once, by the last day on which it was about to be sent."""
+    seen: set[bytes] = set()
+    now = schedule.now()
+    for day in ((now - timedelta(days=ago)).date() for ago in range(DAYS)):
+        key = schedule.prefix(0) + b"l:" + tags.today(day, "phone", phone)
+        for mark in [tags.show(day, phone, hidden) for hidden in schedule.client.lrange(key, 0, -1)]:
+            if mark not in seen:
+                seen.add(mark)
+                yield _trace(schedule, day, mark[:_MEMBER], mark[_MEMBER:])
+
+
+def _trace(schedule: Schedule, day: date, member: bytes, version: bytes) -> Trace:
+    names = ("version", "state", "reason", "provider", "asked", "ended")
+    values = schedule.client.hmget(schedule.prefix(schedule.shard_of(member)) + b"r:" + member, names)
+    row = {name.encode(): value for name, value in zip(names, values, strict=True) if value is not None}
+    if row.get(b"version") != version:
+        return Trace(day, GONE, None, None, None, None)
+    known = Reminder.of(member[ID_BYTES], None, row)
+    return Trace(day, known.state, known.reason, known.provider, known.asked, known.ended)

@@ -1,0 +1,73 @@
+"""The commands for support and for those who look after operators: ``find`` and ``acts``.
+
+``find`` is for the worker's machine, where the pepper is. The number never is an argument, which others could read in
+the list of processes and in a shell's history.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from reminder_worker.errors import SettingsError
+
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default reminder-worker.toml here.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def find(config: Config = None) -> None:
+    """Ask for a number, hidden, and say what became of its reminders; on the worker's machine. It is noted who asked.
+
+    Example: reminder-worker find
+
+    Or: reminder-worker find < number.txt
+    """
+    from reminder_worker import enquiry, logs, screen, settings  # noqa: PLC0415
+    from reminder_worker.acts import Who  # noqa: PLC0415
+    from reminder_worker.optouts import Tags  # noqa: PLC0415
+
+    chosen, schedule = settings.read(config), open_ledger(config)
+    tags, number = Tags.load(chosen.keys), _number()
+    logs.set_up()
+    screen.print_found(enquiry.ask(schedule, tags, chosen.platforms, number, Who.here()))
+
+
+def acts(json: Json = False, config: Config = None) -> None:
+    """List what operators did: decisions about dead letters and what is unknown, and questions about numbers.
+
+    Example: reminder-worker acts
+    """
+    from reminder_worker import acts as lines  # noqa: PLC0415
+    from reminder_worker import screen  # noqa: PLC0415
+
+    done = lines.read(open_ledger(config))
+    screen.print_json([screen.plain(one) for one in done]) if json else screen.print_acts(done)
+
+
+def open_ledger(config: Path | None) -> Any:
+    """Connect to the ledger of the settings."""
+    from reminder_worker import settings, store  # noqa: PLC0415
+    from reminder_worker.schedule import Schedule  # noqa: PLC0415
+
+    chosen = settings.read(config)
+    if chosen.gateway is not None and chosen.store_url is None:
+        raise SettingsError("store_url: this machine reaches a gateway only; run this where the worker is")
+    return Schedule.of(chosen, store.connect(store.url_of(chosen)))
+
+
+def _number() -> str:
+    """Read one number: unseen from a terminal, or the first line of what is piped."""
+    import getpass  # noqa: PLC0415
+
+    try:
+        return getpass.getpass("number, with + and country code (hidden): ") if sys.stdin.isatty() else _line()
+    except EOFError:
+        return ""
+
+
+def _line() -> str:
+    try:
+        return sys.stdin.readline()
+    except ValueError:  # no UTF-8: the words of the error would quote it
+        return ""
