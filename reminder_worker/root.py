@@ -55,7 +55,7 @@ class Root:
     def _is_signed(self, public: PublicKeys, said: Signature) -> bool:
         try:
             self._key.verify(signed_part(public, said.issued), said.value)
-        except (CryptoError, OverflowError):  # or with more keys than can be signed
+        except (CryptoError, SettingsError):
             return False
         return True
 
@@ -71,15 +71,21 @@ def sign(public: PublicKeys, key: SigningKey, now: datetime) -> PublicKeys:
 
 
 def signed_part(public: PublicKeys, issued: int) -> bytes:
-    """Return the bytes under the root's signature: every value of the document."""
+    """Return the bytes under the root's signature: every value of the document. Raises SettingsError."""
     pointers = b"".join(kid(key) + key for key in public.pointers)
     weeks = sorted(public.envelopes.items())
     envelopes = b"".join(number.to_bytes(4, "big") + kid(key) + key for number, key in weeks)
-    return pae(CONTEXT, issued.to_bytes(4, "big"), pointers, envelopes)
+    try:
+        return pae(CONTEXT, issued.to_bytes(4, "big"), pointers, envelopes)
+    except OverflowError:
+        raise SettingsError("public keys: are more than can be signed") from None
 
 
 def fingerprint_of_all(public: PublicKeys) -> str:
-    """Return the fingerprint of a whole document, signed or not: keys of single weeks might be swapped on the way."""
+    """Return the fingerprint of a whole document, signed or not: keys of single weeks might be swapped on the way.
+
+    Raises SettingsError.
+    """
     return fingerprint(signed_part(public, 0))
 
 

@@ -74,6 +74,16 @@ def test_a_week_that_is_swapped_on_the_way_to_the_root_is_seen(run: Run, made: P
     assert before[-1] != after[-1]
 
 
+def test_more_keys_than_can_be_signed_are_wrong_use(run: Run, made: Path) -> None:
+    path = made / "keys" / "worker.pub.json"
+    weeks = {week: bytes(32) for week in range(2_967, 4_500)}
+    path.write_text(PublicKeys((bytes(32),), weeks).to_json())
+    for words in (("sign", "keys/worker.pub.json", "--root", "root/root.key"), ("fingerprint", "keys/worker.pub.json")):
+        done = run(*words)
+        assert (done.code, done.out) == (2, "")
+        assert "are more than can be signed" in done.err
+
+
 def test_fingerprints_are_of_public_keys_only(run: Run, made: Path) -> None:
     for name in ("root/root.key", "keys/worker.ratchet", "keys/worker.pointer.1.key"):
         done = run("fingerprint", name)
