@@ -45,6 +45,16 @@ def test_published_weeks_of_another_ratchet_are_found(folder: Path) -> None:
     assert codes(check_keys(folder)) == ["keys_differ"]
 
 
+def test_keys_that_were_published_while_the_worker_was_off_are_found_well(tmp_path: Path) -> None:
+    """It turns when it starts, and only then opens the last of them."""
+    now = datetime.now(UTC)
+    keys.new_worker(tmp_path, now - timedelta(weeks=9))
+    before = (tmp_path / "worker.ratchet").read_bytes()
+    (tmp_path / "worker.pub.json").write_text(keys.public(tmp_path, now))
+    assert codes(check_keys(tmp_path)) == []
+    assert (tmp_path / "worker.ratchet").read_bytes() == before
+
+
 def test_a_single_published_week_that_is_not_of_this_ratchet_is_found(folder: Path) -> None:
     path = folder / "worker.pub.json"
     public = PublicKeys.load(path)

@@ -86,11 +86,13 @@ def _check_public(path: Path) -> Iterator[Finding]:
 
 
 def _check_opened(path: Path, public: "PublicKeys") -> Iterator[Finding]:
-    """Look whether this worker opens what is sealed to its public keys."""
+    """Look whether this worker opens what is sealed to its public keys, once it has turned its ratchet."""
     from reminder_worker import opening, sealing  # noqa: PLC0415 - not for blind processes
+    from reminder_worker.ratchet import Ratchet, turn  # noqa: PLC0415
 
     try:
-        keys = opening.WorkerKeys.load(path.parent)
+        pointers = [opening.load_pointer_key(file) for file in opening.pointer_files(path.parent)]
+        keys = opening.WorkerKeys(pointers, turn(Ratchet.load(path.parent), datetime.now(UTC)))  # in memory only
     except SettingsError:  # which is found elsewhere
         return
     ahead = (key for week, key in public.envelopes.items() if week >= keys.week)
