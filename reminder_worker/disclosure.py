@@ -137,10 +137,10 @@ _SPECIALITY = r"""
 # Sciences, crafts and plain words that end so too: whole roots, and roots that take anything in front.
 # fmt: off
 _OTHER_ROOTS = frozenset({
-    "aer", "agr", "ant", "anth", "ap", "arch", "astr", "bi", "chron", "crim", "ec", "ek", "en", "et", "eth", "ethn",
-    "etn", "fil", "fon", "ge", "hom", "icon", "ikon", "islam", "japan", "kok", "kron", "metr", "micr", "mikr", "mon",
-    "myc", "nan", "necr", "nekr", "oek", "oen", "ok", "on", "or", "phil", "phon", "pie", "pom", "pr", "sin", "soci",
-    "sof", "sozi", "te", "the", "tip", "top", "tr", "turk", "typ", "zo", "dip", "escap", "mete",
+    "aer", "agr", "ant", "anth", "ap", "arch", "astr", "bi", "chron", "crim", "dip", "ec", "ek", "en", "escap",
+    "et", "eth", "ethn", "etn", "fil", "fon", "ge", "hom", "icon", "ikon", "islam", "japan", "kok", "kron", "metr",
+    "micr", "mikr", "mon", "myc", "nan", "necr", "nekr", "oek", "oen", "ok", "on", "or", "phil", "phon", "pie",
+    "pom", "pr", "sin", "soci", "sof", "sozi", "te", "the", "tip", "top", "tr", "turk", "typ", "zo",
     "allgemein", "bio", "buerger", "burger", "car", "chefarzt", "dier", "eltern", "em", "familien", "hausarzt",
     "hochschul", "huisarts", "human", "kar", "lehrer", "notfall", "privat", "sim", "spezial", "sym", "tele", "telefon",
     "tier", "universitaets", "universitats", "veterinaer", "veterinar", "video",
