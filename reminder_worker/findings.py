@@ -47,6 +47,11 @@ def try_to_load(
     try:
         loaded = load()
     except SettingsError as error:
-        yield unsafe("unusable", str(error), f"{what} cannot be used", "mend the setting or the file it names")
+        yield unsafe(
+            "unusable",
+            str(error),
+            f"{what} cannot be used, and no process that needs this starts",
+            "mend the setting or the file it names",
+        )
     else:
         yield from check(loaded)

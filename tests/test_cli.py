@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -422,6 +423,12 @@ STATUS = {
 }
 
 
+def test_status_as_json_is_documented_name_by_name():
+    page = (Path(__file__).parents[1] / "docs" / "support.md").read_text("utf-8").partition("## `status --json`")[2]
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|", page, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`([a-z_]+)`", row)} == STATUS
+
+
 def test_status_as_json_has_stable_names(run, shop, schedule):
     assert json.loads(run("status", "--json").out).keys() == STATUS
     run("enqueue", "-", stdin=practice.lines(practice.due_now(), practice.fields("B")))
@@ -429,6 +436,20 @@ def test_status_as_json_has_stable_names(run, shop, schedule):
     now = json.loads(run("status", "--json").out)
     assert now.keys() == STATUS
     assert (now["scheduled"], now["sending"], now["ended"]) == (1, 0, {"sent": 1})
+    whole = {
+        "scheduled",
+        "overdue",
+        "queued",
+        "sending",
+        "dead_letters",
+        "unknown",
+        "replies_waiting",
+        "replies_unread",
+    }
+    assert {type(now[name]) for name in whole} == {int}
+    assert {type(now[name]) for name in ("ended", "by_provider", "processes", "circuits")} == {dict}
+    assert [type(now[name]) for name in ("now", "next_due", "overdue_seconds")] == [str, str, float]
+    assert now["circuits"] == {"outbox": "closed"}
     assert now["by_provider"] == {"outbox": {"sent": 1}}
 
 
