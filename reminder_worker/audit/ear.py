@@ -24,6 +24,7 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _DOINGS = {"socket.getaddrinfo", "socket.sendto", "os.putenv", "os.mkdir", "os.link", "os.symlink"}
 _DOINGS |= {"subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "os.system"}
 _GET_DUMPABLE = 3  # prctl
+_NOBODYS = {"exc_info", "exc_text", "created", "msecs", "relativeCreated", "process", "thread", "lineno"}  # of a record
 _handle = logging.Logger.handle
 _build = builtins.__build_class__
 _said: set[int] = set()
@@ -41,7 +42,7 @@ def note(kind: str, text: str) -> None:
 
 def hear(self: logging.Logger, record: logging.LogRecord) -> None:
     """Write a log record down as the most talkative handler could, then let it go its way."""
-    fields = {name: value for name, value in record.__dict__.items() if name not in {"exc_info", "exc_text"}}
+    fields = {name: value for name, value in record.__dict__.items() if name not in _NOBODYS}
     trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
     try:
         message = record.getMessage()
