@@ -31,7 +31,8 @@ def masked(case: Case) -> Iterator[str]:
     """Nobody's last four digits are shown, as it is done where a number is thought to be hidden."""
     ends = {person.phone[-4:].encode() for person in case.story.people.values()}
     here = case.story.here
-    pieces = [*case.story.stored, case.story.monitored, *in_folder(here.logs), *in_folder(here.ear)]
+    stored = [piece for piece in case.story.stored if piece.where.startswith(("key", "value"))]  # the rest is counted
+    pieces = [*stored, case.story.monitored, *in_folder(here.logs), *in_folder(here.ear)]
     shown = [(piece, ends & set(FOUR_DIGITS.findall(piece.content))) for piece in (*pieces, *case.story.printed)]
     if len(set[bytes]().union(*(some for _, some in shown))) >= SEVERAL:
         yield from (piece.where for piece, some in shown if some)
