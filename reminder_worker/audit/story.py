@@ -27,7 +27,7 @@ class Story(Stage):
 
     def play(self, say: Say) -> None:
         """Do everything, step by step."""
-        steps = self.hand_in, self.send, self.hear, self.crash, self.poison, self.rotate, self.blunder, self.look_around
+        steps = self.hand_in, self.text, self.hear, self.crash, self.poison, self.rotate, self.blunder, self.look_around
         for step in steps:
             say((step.__doc__ or "").strip().rstrip("."))
             step()
@@ -44,7 +44,7 @@ class Story(Stage):
         self.platform.cancel(self.people["cancelled"])
         self.ended.add("cancelled")
 
-    def send(self) -> None:
+    def text(self) -> None:
         """Send texts; some are refused, left in doubt, held back."""
         plan = {"refused": [outside.refuse], "doubtful": [outside.fail], "throttled": [outside.throttle]}
         plan |= {"unreadable": [outside.chatter]}
