@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from redis.exceptions import RedisError
 
+from reminder_worker import metrics
 from reminder_worker.drafting import Templates
 from reminder_worker.errors import Reason, ReminderError, Unopenable
 from reminder_worker.ledger import ID_BYTES
@@ -68,7 +69,10 @@ class Answering:
         match note.meaning:
             case Meaning.STOP | Meaning.START:
                 stopped = note.meaning == Meaning.STOP
-                done = self._notes.done(sealed, self._optouts.changes(note.phone, stopped=stopped))
+                changes = self._optouts.changes(note.phone, stopped=stopped)
+                done = self._notes.done(sealed, changes)
+                if done and stopped and changes:
+                    metrics.count(metrics.OPT_OUTS)
                 self._optouts.catch_up()
             case Meaning.CONFIRM | Meaning.CANCEL:
                 self._mark(note, number, now)

@@ -77,13 +77,14 @@ def worker(
     """
     import os  # noqa: PLC0415
 
-    from reminder_worker import settings, store  # noqa: PLC0415
+    from reminder_worker import exporter, settings, store  # noqa: PLC0415
     from reminder_worker import worker as process  # noqa: PLC0415
     from reminder_worker.confinement import confine  # noqa: PLC0415
 
     confine()
     chosen = settings.read(config)
     process.prepare(chosen, store.url_of(chosen))  # what is wrong is said here, once
+    exporter.share(chosen)
     if config is not None:
         os.environ[settings.CONFIG_VARIABLE] = str(config)
     counts = ["--processes", str(processes), "--threads", str(threads), "--skip-logging"]
@@ -96,7 +97,7 @@ def scheduler(config: Config = None) -> None:
 
     Example: reminder-worker scheduler
     """
-    from reminder_worker import broker, doctor, logs, settings, store  # noqa: PLC0415
+    from reminder_worker import broker, doctor, exporter, logs, settings, store  # noqa: PLC0415
     from reminder_worker import scheduler as process  # noqa: PLC0415
     from reminder_worker.confinement import confine  # noqa: PLC0415
     from reminder_worker.schedule import Schedule  # noqa: PLC0415
@@ -107,7 +108,9 @@ def scheduler(config: Config = None) -> None:
     url = store.url_of(chosen)
     client = store.connect(url)
     doctor.warn(doctor.require(chosen, chain(doctor.check_passwords(chosen), doctor.check_store(client))))
-    process.run(Schedule.of(chosen, client), broker.connect(store.queue_url_of(chosen, url), []))
+    schedule = Schedule.of(chosen, client)
+    exporter.serve("scheduler", chosen, schedule)
+    process.run(schedule, broker.connect(store.queue_url_of(chosen, url), []))
 
 
 @app.command()

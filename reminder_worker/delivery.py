@@ -5,14 +5,13 @@ stays open in the ledger, and is looked after from there (``reconciling.py``): n
 to anybody else.
 """
 
-import base64
 import logging
 import random
-import secrets
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from reminder_worker import metrics
 from reminder_worker.clocks import boot_time
 from reminder_worker.contacts import Contact
 from reminder_worker.drafting import Draft
@@ -22,7 +21,7 @@ from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import Claim, Intent, OpenAttempt, Outcome, Wake
 from reminder_worker.optouts import OptOuts
 from reminder_worker.providers import Provider, Sent, Text
-from reminder_worker.receipts import Receipts
+from reminder_worker.receipts import Receipts, new_reference
 from reminder_worker.routes import Routes
 from reminder_worker.schedule import Schedule
 from reminder_worker.sending import Carriers
@@ -32,7 +31,6 @@ FRESH = 1.5  # seconds: a worker that was frozen for longer since its intent doe
 FIRST_DELAY = timedelta(seconds=10)
 LONGEST_DELAY = timedelta(minutes=30)
 LONGEST_HOLD = timedelta(minutes=15)  # so that a cap that an operator raises is noticed
-_REFERENCE_SECRET = 12  # bytes
 
 _WHOEVER_CARRIES_IT = frozenset({Reason.PLATFORM_CAPPED, Reason.PHONE_CAPPED})
 
@@ -47,6 +45,7 @@ class Order:
     contact: Contact = field(repr=False)
     draft: Draft = field(repr=False)
     expires: datetime = field(repr=False)
+    due: datetime | None = None  # None: an attempt is looked after, and how late that is says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +87,20 @@ class Delivery:
             closed.append(answer)
             if answer.reason in _WHOEVER_CARRIES_IT:
                 break
-        self._schedule.settle(claim.wake, _later(claim, closed, order.expires), token=claim.token)
+        self._settle(claim, _later(claim, closed, order.expires))
 
     def _attempt(self, claim: Claim, order: Order, whom: Recipient, provider: Provider) -> _Closed | None:
         """Ask one provider, if that is allowed now; return why it did not accept, or None when that was all."""
         if not self._carriers.may_reach(provider, order.contact.phone):
             return _Closed(Reason.NOT_ALLOWED_HERE)
         if left(claim, order.expires) <= timedelta():
-            self._schedule.settle(claim.wake, _expired(Reason.TOO_LATE), token=claim.token)
+            self._settle(claim, _expired(Reason.TOO_LATE))
             return None
         admission = self._gate.admit(provider, whom, order.draft.segments)
         if admission.refusal is not None:
             return _Closed(admission.refusal, admission.wait, asked=False)
         if self._optouts.has(order.platform, order.contact.phone):  # said since this reminder was opened
-            self._schedule.settle(claim.wake, refused(Reason.OPTED_OUT), token=claim.token)
+            self._settle(claim, refused(Reason.OPTED_OUT))
             self._gate.release(admission)
             return None
         time.sleep(admission.wait.total_seconds())
@@ -117,13 +116,19 @@ class Delivery:
             self._gate.release(admission)
             return None
         if intent is Intent.NOT_CONFIRMED or boot_time() - started > FRESH or useful <= timedelta():
-            self._schedule.settle(
-                claim.wake, Outcome.closed(Reason.NOT_CONFIRMED), token=claim.token, reference=reference
-            )
+            self._settle(claim, Outcome.closed(Reason.NOT_CONFIRMED), provider.name, reference)
             self._gate.release(admission)
             return _Closed(Reason.NOT_CONFIRMED)
         text = Text(order.contact.phone, order.draft.body, order.draft.segments, reference, useful)
+        if order.due is not None:
+            late = claim.now + timedelta(seconds=boot_time() - claim.since) - order.due
+            metrics.LATENESS.observe(late.total_seconds())
         return self._call(claim, provider, text, admission)
+
+    def _settle(self, claim: Claim, outcome: Outcome, provider: str | None = None, reference: str = "") -> None:
+        """Write down what became of a claim."""
+        if self._schedule.settle(claim.wake, outcome, token=claim.token, reference=reference):
+            metrics.ended(outcome.kind, provider)
 
     def _call(self, claim: Claim, provider: Provider, text: Text, admission: Admission) -> _Closed | None:
         """Call the provider. Where it may have accepted and did not say so, the attempt stays open."""
@@ -146,7 +151,8 @@ class Delivery:
         by_id = provider.capabilities.receipts_by_id
         early = self._receipts.expect(provider, sent.provider_message_id, reference) if by_id else ()
         outcome = Outcome.sent(sent.provider_message_id, sent.segments, forget=provider.capabilities.forgets)
-        self._schedule.settle(wake, outcome, reference=reference)
+        if self._schedule.settle(wake, outcome, reference=reference):
+            metrics.ended(outcome.kind, provider.name)
         for receipt in early:
             self._receipts.take(provider, receipt)
 
@@ -175,7 +181,7 @@ class Delivery:
         """Write down a refusal: final for the person, or a reason to go on."""
         final = isinstance(error, Rejected)
         outcome = refused(error.reason) if final else Outcome.closed(error.reason)
-        self._schedule.settle(claim.wake, outcome, token=claim.token, reference=text.reference)
+        self._settle(claim, outcome, provider.name, text.reference)
         log.debug("attempt", extra={"provider": provider.name, "state": outcome.kind, "reason": outcome.reason})
         if error.reason is Reason.OPTED_OUT:  # the provider's list knows more than ours: nobody else texts them either
             self.opted_out(text.to)
@@ -229,11 +235,6 @@ def _hold(closed: _Closed) -> timedelta:
     if closed.reason is Reason.RATE_LIMITED:
         return closed.wait
     return min(closed.wait, LONGEST_HOLD) * random.uniform(1.0, 1.2) + timedelta(milliseconds=50)  # noqa: S311 - jitter
-
-
-def new_reference(wake: Wake) -> str:
-    """Return an unguessable name for one attempt, which leads back to its reminder: 39 characters."""
-    return base64.urlsafe_b64encode(wake.member + secrets.token_bytes(_REFERENCE_SECRET)).decode().rstrip("=")
 
 
 def refused(reason: Reason) -> Outcome:

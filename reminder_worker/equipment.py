@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reminder_worker import providers
+from reminder_worker import metrics, providers
 from reminder_worker.answering import Answering
 from reminder_worker.contacts import Contacts
 from reminder_worker.delivery import Delivery
@@ -50,6 +50,7 @@ def assemble(
     chosen: Settings, schedule: Schedule, keys: WorkerKeys, found: Mapping[str, providers.Provider]
 ) -> Equipment:
     """Put it together from keys and providers. Raises SettingsError."""
+    metrics.know_providers([*found, providers.REHEARSAL])
     tags, templates = Tags.load(chosen.keys), Templates.load(chosen.templates)
     optouts, receipts = OptOuts(schedule, tags, chosen.platforms), Receipts(schedule)
     carriers = Carriers(

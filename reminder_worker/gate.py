@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from reminder_worker import metrics
 from reminder_worker.clocks import milliseconds
 from reminder_worker.errors import Misconfigured, NotSent, Reason, Rejected, Throttled
 from reminder_worker.ledger import Claim, OpenAttempt
@@ -120,6 +121,8 @@ class Gate:
         if warn:
             log.warning("spending_nears_its_cap", extra={"provider": provider.name})
         refusal = None if verdict == b"ok" else Reason(verdict.decode())
+        if refusal is not None:
+            metrics.count(metrics.WAITS, provider=provider.name, reason=refusal)
         return Admission(provider.name, refusal, timedelta(milliseconds=wait), call, cost, day, bool(watched))
 
     def report(self, admission: Admission, error: Exception | None) -> None:

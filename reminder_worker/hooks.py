@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from reminder_worker import doctor, logs, providers, serving, store
+from reminder_worker import doctor, exporter, logs, metrics, providers, serving, store
 from reminder_worker.errors import Reason, Refused, ReminderError, SettingsError, StoreUnavailable
 from reminder_worker.inbox import Inbox
 from reminder_worker.providers import Provider, Receipt, Reply, Role
@@ -83,6 +83,7 @@ class Hooks:
             await run_in_threadpool(lambda: self._inbox.take(provider, parse(provider, call)))
         except Refused as error:
             log.warning("webhook_refused", extra={"provider": provider.name, "reason": error.reason})
+            metrics.count(metrics.REFUSED_CALLS, provider=provider.name, reason=error.reason)
             forged = error.reason is Reason.SIGNATURE_INVALID
             return problem(403 if forged else 400, error.reason, str(error))
         except StoreUnavailable:
@@ -122,4 +123,7 @@ def run(chosen: Settings, host: str, port: int) -> None:
     logs.set_up()
     client = store.connect(store.url_of(chosen))
     doctor.warn(doctor.require(chosen, chain(doctor.check_passwords(chosen), doctor.check_store(client))))
-    serving.run(build(chosen, Schedule.of(chosen, client)), host, port)
+    schedule = Schedule.of(chosen, client)
+    app = build(chosen, schedule)
+    exporter.serve("hooks", chosen, schedule)
+    serving.run(app, host, port)

@@ -16,6 +16,7 @@ from threading import Lock
 
 from redis.exceptions import RedisError
 
+from reminder_worker import metrics
 from reminder_worker.keyfiles import Kind, key_from_file, read_key_file
 from reminder_worker.schedule import Schedule, unavailable
 
@@ -125,6 +126,7 @@ class OptOuts:
         changes = self.changes(phone, stopped=True)
         for tag, on in zip(changes[::2], changes[1::2], strict=True):
             self._append(tag, on)
+            metrics.count(metrics.OPT_OUTS)
         self.catch_up()
 
     def _key(self) -> bytes:

@@ -20,13 +20,23 @@ class Pulse(dramatiq.Middleware):
     """Beats and does its chores while the process works; the only middleware there is."""
 
     def __init__(
-        self, beat: Callable[[str], None], chores: Sequence[Callable[[], None]], close: Callable[[], None]
+        self,
+        beat: Callable[[str], None],
+        chores: Sequence[Callable[[], None]],
+        close: Callable[[], None],
+        beside: Sequence[Callable[[], int]] = (),
     ) -> None:
         self._beat = beat
         self._chores = chores
         self._close = close
+        self._beside = beside
         self._stop = threading.Event()
         self._name = f"worker/{os.getpid()}-{secrets.token_hex(3)}"
+
+    @property
+    def forks(self) -> list[Callable[[], int]]:
+        """What dramatiq runs in processes of their own, once for all of its workers."""
+        return [*self._beside]
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
         """Start beating."""

@@ -7,20 +7,23 @@ for the text, through an index. It holds no number, and nothing of it is kept bu
 import base64
 import binascii
 import hashlib
+import secrets
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 
+from reminder_worker import metrics
 from reminder_worker.clocks import milliseconds
 from reminder_worker.errors import Reason
 from reminder_worker.job import State
-from reminder_worker.ledger import FORGET_AFTER, ID_BYTES, Leftover, failure_class
+from reminder_worker.ledger import FORGET_AFTER, ID_BYTES, Leftover, Wake, failure_class
 from reminder_worker.providers import Provider, Receipt
 from reminder_worker.schedule import Schedule, proven
 
-REFERENCE_LENGTH = 39  # characters; see delivery.new_reference
+REFERENCE_LENGTH = 39  # characters
+_REFERENCE_SECRET = 12  # bytes
 FORGET_LEASE = timedelta(minutes=30)
 FORGET_BATCH = 20
 
@@ -53,7 +56,10 @@ class Receipts:
             forget,
             self._schedule.keep_ms,
         )
-        return proven(done)
+        if counts := proven(done):
+            metrics.count(metrics.RECEIPTS, provider=provider.name, state=receipt.state)
+            metrics.ended(receipt.state, provider.name)
+        return counts
 
     def expect(self, provider: Provider, message_id: str, reference: str) -> list[Receipt]:
         """Remember which attempt the provider's name for a text belongs to; return receipts that came before."""
@@ -91,6 +97,11 @@ class Receipts:
 class _Early(msgspec.Struct, array_like=True):
     state: State
     reason: Reason | None
+
+
+def new_reference(wake: Wake) -> str:
+    """Return an unguessable name for one attempt, which leads back to its reminder: 39 characters."""
+    return base64.urlsafe_b64encode(wake.member + secrets.token_bytes(_REFERENCE_SECRET)).decode().rstrip("=")
 
 
 def member_of(reference: str) -> bytes | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
-from reminder_worker import job, magic, sealing
+from reminder_worker import job, magic, metrics, sealing
 from reminder_worker.apikeys import Caller
 from reminder_worker.client import Appointment, Client
 from reminder_worker.commits import Commits
@@ -106,11 +106,11 @@ class Reception:
 
     async def add(self, entries: Sequence[Entry]) -> list[Answer]:
         """Hand in what was sealed; an answer tells that it is as durable as configured. Raises StoreUnavailable."""
-        return await self.added.put(entries)
+        return _counted(await self.added.put(entries))
 
     async def cancel(self, caller: Caller, reference: str) -> Answer:
         """Take an appointment back; ``cancelled`` tells that no text follows. Raises Refused, StoreUnavailable."""
-        (answer,) = await self.cancelled.put([self._id(caller, reference)])
+        (answer,) = _counted(await self.cancelled.put([self._id(caller, reference)]))
         return answer
 
     async def show(self, caller: Caller, reference: str) -> list[Reminder]:
@@ -150,6 +150,12 @@ class Reception:
         answers = [self.schedule.cancel(id_) for id_ in ids]
         confirm(self.schedule, self._process)
         return answers
+
+
+def _counted(answers: list[Answer]) -> list[Answer]:
+    for answer in answers:
+        metrics.count(metrics.HANDED_IN, answer=answer)
+    return answers
 
 
 def _told(reminder: Reminder) -> dict[str, object]:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
+from reminder_worker import metrics
 from reminder_worker.delivery import Delivery, Order, left, refused
 from reminder_worker.errors import NotSent, Reason, Rejected
 from reminder_worker.gate import Admission, Gate
@@ -111,7 +112,8 @@ class Reconciling:
         return None, False
 
     def _settle(self, attempt: OpenAttempt, outcome: Outcome) -> None:
-        self._schedule.settle(attempt.wake, outcome, reference=attempt.reference)
+        if self._schedule.settle(attempt.wake, outcome, reference=attempt.reference):
+            metrics.ended(outcome.kind, attempt.provider)
         log.info("attempt_resolved", extra={"provider": attempt.provider, "state": outcome.kind})
 
 

@@ -12,8 +12,10 @@ import time
 from datetime import timedelta
 
 from dramatiq import Broker
+from prometheus_client import Counter
 
 from reminder_worker import broker as queue
+from reminder_worker import metrics
 from reminder_worker.errors import StoreUnavailable
 from reminder_worker.ledger import Wake
 from reminder_worker.schedule import Schedule
@@ -60,7 +62,7 @@ class Scheduler:
         pauses = []
         for shard in range(self._schedule.shards):
             taken = self._schedule.take(shard, capacity=self._capacity)
-            self._wake(taken.wakes)
+            self._wake(taken.wakes, metrics.WOKEN)
             ready = taken.wakes and taken.waiting
             pauses.append(timedelta() if ready else taken.pause or timedelta(seconds=LONGEST_PAUSE))
             if taken.waiting and not taken.wakes:  # the queue is full: let workers drain it
@@ -74,10 +76,11 @@ class Scheduler:
             wakes = self._schedule.sweep(shard)
             if wakes:
                 log.info("swept", extra={"count": len(wakes)})
-            self._wake(wakes)
+            self._wake(wakes, metrics.SWEPT)
 
-    def _wake(self, wakes: list[Wake]) -> None:
+    def _wake(self, wakes: list[Wake], counter: Counter) -> None:
         queue.wake(self._broker, wakes)
+        counter.inc(len(wakes))
 
 
 def run(schedule: Schedule, broker: Broker) -> None:

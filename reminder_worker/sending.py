@@ -7,8 +7,9 @@ from datetime import timedelta
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
+from reminder_worker import metrics
 from reminder_worker.clocks import boot_time
-from reminder_worker.errors import NotSent, Reason
+from reminder_worker.errors import Misconfigured, NotSent, Reason, Rejected, Throttled
 from reminder_worker.providers import Provider, Sent, Text
 
 CALL = timedelta(seconds=10)  # one total deadline for a provider's answer
@@ -54,7 +55,7 @@ class Carriers:
         def send() -> Sent:
             if boot_time() >= last:  # no longer of use, or frozen between two tries: it may be somebody else's by now
                 raise NotSent(Reason.TOO_LATE)
-            return provider.send(text, deadline=deadline)
+            return measured(provider, text, deadline)
 
         again = Retrying(
             retry=retry_if_exception(lambda error: _never_left(error) and time.monotonic() + 1 < deadline),
@@ -63,6 +64,35 @@ class Carriers:
             reraise=True,
         )
         return again(send)
+
+
+def measured(provider: Provider, text: Text, deadline: float) -> Sent:
+    """Call a provider, and count how that went."""
+    began, result = time.monotonic(), "accepted"
+    try:
+        sent = provider.send(text, deadline=deadline)
+    except BaseException as error:
+        result = _result(error)
+        raise
+    finally:
+        metrics.took(provider.name, time.monotonic() - began)
+        metrics.count(metrics.ATTEMPTS, provider=provider.name, result=result)
+    metrics.count(metrics.SEGMENTS, sent.segments, provider=provider.name)
+    return sent
+
+
+def _result(error: BaseException) -> str:
+    match error:
+        case Rejected():
+            return "rejected"
+        case Throttled():
+            return "throttled"
+        case NotSent():
+            return "not_sent"
+        case Misconfigured():
+            return "misconfigured"
+        case _:
+            return "ambiguous"
 
 
 def _never_left(error: BaseException) -> bool:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings.exceptions import SettingsError as VariableError
 
@@ -23,6 +23,9 @@ from reminder_worker.tables import Gateway, Platform, PublicKey, Route
 DEFAULT_FILE = Path("reminder-worker.toml")
 PREFIX = "REMINDER_"
 _TABLES = ("platforms", "providers", "gateway")  # what variables can reach into
+_ADDRESS = r"^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[1-9]\d{0,4}$"
+_LAST_PORT = 65_535
+_PORTS = {"worker": 0, "scheduler": 1, "web": 2, "hooks": 3}  # all four may have one file
 CONFIG_VARIABLE = "REMINDER_CONFIG"  # which file; for processes that are not started by our own command line
 
 
@@ -60,6 +63,7 @@ class Settings(BaseSettings):
     on_unknown: Literal["hold", "resend"] = "hold"
     phone_daily_cap: int = Field(default=10, ge=1, le=100)  # reminders a day for one phone
     hooks_url: Annotated[str, AfterValidator(check_url)] | None = None  # where providers reach `hooks` from outside
+    metrics_listen: Annotated[str, Field(pattern=_ADDRESS)] | None = None  # the worker's; the others' ports follow
     platforms: dict[Annotated[str, Field(pattern="^[a-z0-9-]{1,20}$")], Platform] = {}
     providers: dict[Annotated[str, Field(pattern="^[a-z0-9-]{1,32}$")], dict[str, Any]] = {}
     routes: list[Route] = []
@@ -89,6 +93,18 @@ class Settings(BaseSettings):
         """Return the table of each provider, with what is said once for all of them."""
         common = {} if self.hooks_url is None else {"callback_url": self.hooks_url}
         return {name: common | table for name, table in self.providers.items()}
+
+    def metrics_address(self, kind: str) -> tuple[str, int]:
+        """Return where a kind of process shows its metrics, as host and port; ``metrics_listen`` is the worker's."""
+        host, _, port = (self.metrics_listen or "").rpartition(":")
+        return host.strip("[]"), int(port) + _PORTS[kind]
+
+    @field_validator("metrics_listen")
+    @classmethod
+    def _has_ports_left(cls, value: str | None) -> str | None:
+        if value is not None and int(value.rpartition(":")[2]) > _LAST_PORT - len(_PORTS) + 1:
+            raise ValueError("leave room for four ports, one for each kind of process")
+        return value
 
     @property
     def production(self) -> bool:

@@ -80,6 +80,15 @@ def read(schedule: Schedule, providers: Collection[str] = ()) -> Status:
     )
 
 
+def circuits(schedule: Schedule, providers: Collection[str]) -> dict[str, str]:
+    """Say in one word how each provider is being used. Raises StoreUnavailable."""
+    try:
+        seconds, micro = schedule.client.time()
+        return {name: _circuit(schedule, name, seconds * 1000 + micro // 1000) for name in providers}
+    except RedisError as error:
+        raise unavailable(error) from None
+
+
 def _circuit(schedule: Schedule, provider: str, now: int) -> str:
     """Say in one word how a provider is being used (keys: ``lua/admit.lua``)."""
     names = "until", "paused", "slots"

@@ -11,7 +11,7 @@ from itertools import chain
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 
-from reminder_worker import doctor, events, logs, reception, serving, store
+from reminder_worker import doctor, events, exporter, logs, reception, serving, store
 from reminder_worker.api import Api
 from reminder_worker.apikeys import ApiKeys
 from reminder_worker.gateway import GatewayKeys
@@ -45,7 +45,9 @@ def run(chosen: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; what is under way is finished. Raises SettingsError."""
     logs.set_up()
     client = store.connect(store.url_of(chosen), socket_timeout=STORE_TIMEOUT, retry=store.retrying(1))
-    app = build(chosen, Schedule.of(chosen, client))
+    schedule = Schedule.of(chosen, client)
+    app = build(chosen, schedule)
     found = chain(doctor.check_passwords(chosen), doctor.check_store(client), doctor.check_gateway(chosen))
     doctor.warn(doctor.require(chosen, found))
+    exporter.serve("web", chosen, schedule)
     serving.run(app, host, port)

@@ -13,7 +13,7 @@ from itertools import chain
 import dramatiq
 
 from reminder_worker import broker as queue
-from reminder_worker import doctor, equipment, job, logs, magic, settings, store
+from reminder_worker import doctor, equipment, exporter, job, logs, magic, metrics, settings, store
 from reminder_worker.confinement import confine
 from reminder_worker.contacts import Contact
 from reminder_worker.delivery import Order, postponed, refused
@@ -70,7 +70,7 @@ class Worker:
             self._settle(claim, postponed(claim, error, slot.expires))
         else:
             delivery = self._parts.rehearsal if sealed.test else self._parts.delivery
-            delivery.deliver(claim, Order(sealed.platform, contact, draft, slot.expires))
+            delivery.deliver(claim, Order(sealed.platform, contact, draft, slot.expires, slot.due))
 
     def _reopen(self, attempt: OpenAttempt) -> Order | None:
         """Give the text of an attempt in doubt again; None where it must not be sent any more. Raises NotSent."""
@@ -131,7 +131,10 @@ class Worker:
 
     def _settle(self, claim: Claim, outcome: Outcome) -> None:
         """Write down how a claim ended before any provider was asked."""
-        self._schedule.settle(claim.wake, outcome, token=claim.token)
+        if self._schedule.settle(claim.wake, outcome, token=claim.token):
+            metrics.ended(outcome.kind)
+            if outcome.kind == State.REJECTED:
+                metrics.count(metrics.REJECTED, reason=outcome.reason)
         log.info("settled", extra={"state": outcome.kind, "reason": outcome.reason})
 
     def beat(self, name: str) -> None:
@@ -198,7 +201,8 @@ def _set_up(chosen: Settings) -> None:
     worker, found = prepare(chosen, url)
     doctor.warn(found)
     worker.listen(PublicKeys.load(chosen.keys / "worker.pub.json"))
-    pulse = Pulse(worker.beat, [worker.answer, worker.forget], worker.close)
+    beside = [exporter.serve_worker] if chosen.metrics_listen is not None else []
+    pulse = Pulse(worker.beat, [worker.answer, worker.forget], worker.close, beside)
     broker = queue.connect(store.queue_url_of(chosen, url), [pulse])
 
     def remind(id: str, lead: int, version: int) -> None:  # noqa: A002 - the message's own names

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import desk
 from fake_twilio import ACCOUNT, TOKEN, FakeTwilio
-from guarded import Guarded, free_port
+from guarded import Guarded, free_port, free_ports
 from office import SECRET, Receiver
 
 from reminder_worker import keys
@@ -78,7 +78,9 @@ class Estate:
     def __init__(self, folder: Path, store: Guarded, twilio: FakeTwilio, receiver: Receiver) -> None:
         self.folder, self.store = folder, store
         self.ports = {"web": free_port(), "hooks": free_port()}
+        self.metrics = free_ports(len(KINDS))  # the first of them
         self._replace = {
+            "127.0.0.1:9464": f"127.0.0.1:{self.metrics}",
             "127.0.0.1:6379": f"127.0.0.1:{store.port}",
             "AC00000000000000000000000000000000": ACCOUNT,
             'from            = "+15005550006"': f'from = "+15005550006"\nbase_url = "{twilio.url}"',

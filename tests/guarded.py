@@ -25,6 +25,16 @@ def free_port() -> int:
         return int(reserved.getsockname()[1])
 
 
+def free_ports(number: int) -> int:
+    """Return the first of some ports in a row that are free."""
+    while True:
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
+            first = int(stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1])
+            for more in range(1, number):
+                stack.enter_context(socket.create_server(("127.0.0.1", first + more)))
+            return first
+
+
 class Guarded:
     """A server that knows these users only, and one who administers it."""
 

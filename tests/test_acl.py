@@ -48,7 +48,10 @@ EVERYBODY = bare("ping time client|setinfo")
 DIRECT = {
     "web": SHOW | each(muted="smembers sadd") | bare("info waitaof"),
     "hooks": each(notes="llen rpush") | bare("info"),
-    "scheduler": bare("info select script|load")
+    "scheduler": each(due="zcard", open="zcard", dead="zcard zrange", unknown="zcard zrange", N="hgetall")  # metrics
+    | each(processes="zrange", events="zcard", events__dropped="get", notes="llen", notes__unread="llen")
+    | each(due="zcount zrange", live="zcard")
+    | bare("info select script|load")
     | {("zadd", f"{QUEUE}__heartbeats__"), ("rpush", f"{QUEUE}reminders"), ("hset", f"{QUEUE}reminders.msgs")},
     "worker": each(L="lrange", H="set", stops="xrange xadd", notes="llen rpush")
     | bare("info waitaof select script|load")

@@ -6,6 +6,7 @@ import stat
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -306,6 +307,13 @@ def operators(day: Day) -> None:
     assert set(KINDS) <= {name.partition("/")[0] for name in now.processes}
     assert list(doctor.check_store(schedule.client)) == []
     list(doctor.check_restored(day.estate.settings("worker"), schedule.client))
+    shown = {kind: scrape(day.estate, kind) for kind in KINDS}
+    assert "reminder_store_up 1.0" in shown["scheduler"]
+    assert 'reminder_process_up{process="worker"} 2.0' in shown["scheduler"]
+    assert 'reminder_outcomes_total{provider="twilio",state="sent"}' in shown["worker"]
+    assert 'reminder_circuit_open{provider="twilio"} 0.0' in shown["worker"]
+    assert 'reminder_handed_in_total{answer="added"}' in shown["web"]
+    assert 'reminder_receipts_total{provider="twilio",state="delivered"}' in shown["hooks"]
     admin, nobody = day.schedule("admin"), bytes(17)
     admin.client.zadd(admin.prefix(0) + b"dead", {nobody: 4e12})  # so that there is something to decide
     admin.client.hset(admin.prefix(0) + b"r:" + nobody, mapping={"state": "failed", "reason": "poison"})
@@ -322,6 +330,12 @@ def support(day: Day) -> None:
     assert [(one.state, one.provider) for one in found.traces] == [("delivered", "twilio")]
     done = [(one.what, one.result, one.user) for one in acts.read(day.schedule("operator"))]
     assert done == [("find", found.result, "alice"), ("drop", "dead_letter", "bob")]
+
+
+def scrape(estate: Estate, kind: str) -> str:
+    _, port = estate.settings(kind).metrics_address(kind)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+        return str(answer.read().decode())
 
 
 def the_queue_after_a_crash(day: Day) -> None:

@@ -21,7 +21,6 @@ from fake_twilio import TOKEN
 from twilio.request_validator import RequestValidator
 
 from reminder_worker import hooks, keys, providers, store
-from reminder_worker.delivery import new_reference
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import NotSent, Reason, SettingsError, StoreUnavailable
 from reminder_worker.hooks import BODY_LIMIT, Hooks
@@ -29,6 +28,7 @@ from reminder_worker.inbox import Inbox
 from reminder_worker.job import State
 from reminder_worker.ledger import Claim, Entry
 from reminder_worker.providers import Role
+from reminder_worker.receipts import new_reference
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys
 from reminder_worker.settings import Settings

@@ -22,11 +22,11 @@ LAYERS = [
     set(names.split())
     for names in (
         "cli keycommands eventcommands locationcommands deadcommands supportcommands demo audit testing",
-        "scheduler worker pulse web api verdicts hooks serving reception ops enqueue screen",
+        "scheduler worker pulse exporter web api verdicts hooks serving reception ops enqueue screen",
         "equipment",
         "delivery reconciling answering inbox receipts replies events client doctor lint reviewing",
         "rehearsal",
-        """endpoint routes gate circuit wire sending drafting templates contacts providers keys status
+        """endpoint routes gate circuit wire sending drafting templates contacts providers keys status gauges
         decisions enquiry acts""",
         """sealing gateway apikeys opening ratchet epochs root keyfiles findings schedule store broker embedded
         optouts notes catalogue places commits durability pressure eventqueue history""",

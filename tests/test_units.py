@@ -113,7 +113,12 @@ def test_who_needs_nobody_outside_reaches_nobody_outside() -> None:
     local = (["any"], ["localhost"])
     assert reach == {"web": ([], []), "hooks": local, "scheduler": local, "worker": ([], [])}
     listening = {kind: values(kind, "SocketBindAllow") for kind in KINDS}
-    assert listening == {"web": ["tcp:8080"], "hooks": ["tcp:8081"], "scheduler": [], "worker": []}
+    assert listening == {
+        "web": ["tcp:8080", "tcp:9466"],
+        "hooks": ["tcp:8081", "tcp:9467"],
+        "scheduler": ["tcp:9465"],
+        "worker": ["tcp:9464"],
+    }
 
 
 HELD = {
@@ -179,6 +184,8 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_a_process_is_told_only_what_it_may_know(kind: str, alone: None) -> None:
     chosen = settings.read(UNITS / f"{kind}.toml")
     assert chosen.production
+    port = chosen.metrics_address(kind)[1]
+    assert f"tcp:{port}" in values(kind, "SocketBindAllow")
     assert chosen.store_url == f"redis://{kind}@127.0.0.1:6379/0"
     text = (UNITS / f"{kind}.toml").read_text()
     theirs = [path for path in re.findall(r'"(/[^"]+)"', text) if f"/{kind}/" not in path and f"-{kind}." not in path]

@@ -14,7 +14,6 @@ import pytest
 from starlette.applications import Starlette
 
 from reminder_worker import keys, store
-from reminder_worker.delivery import new_reference
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import Reason
 from reminder_worker.hooks import Hooks
@@ -22,7 +21,7 @@ from reminder_worker.inbox import Inbox
 from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import Claim, Entry, Outcome
 from reminder_worker.providers import Provider, Role
-from reminder_worker.receipts import Receipts
+from reminder_worker.receipts import Receipts, new_reference
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys
 from reminder_worker.serving import server

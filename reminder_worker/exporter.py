@@ -1,0 +1,90 @@
+"""Where Prometheus asks: on an address of its own, so that what is open to the world shows none of it.
+
+Whoever reaches it learns how many reminders there are and how they end, nothing of anybody. A worker's series are
+served by a process beside its own, which holds no key and adds up what they count; they share it in a folder of
+small files that hold names and numbers of series, and are gone when the worker ends.
+"""
+
+import logging
+import os
+import shutil
+import tempfile
+import threading
+from functools import partial
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, disable_created_metrics, start_http_server
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from reminder_worker import gauges, logs, metrics, settings, store
+from reminder_worker.confinement import confine
+from reminder_worker.gauges import Gauges, Reader
+from reminder_worker.lifeline import end_with_parent
+from reminder_worker.schedule import Schedule
+from reminder_worker.settings import Settings
+
+SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's name for the folder
+FOLDER = "reminder-worker-metrics-"
+
+log = logging.getLogger(__name__)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began: twice as many, for nobody
+
+
+def share(chosen: Settings) -> None:
+    """Let the processes of a worker count together; before they are started."""
+    if chosen.metrics_listen is not None:
+        os.environ[SHARED] = tempfile.mkdtemp(prefix=FOLDER)
+
+
+def serve(kind: str, chosen: Settings, schedule: Schedule) -> None:
+    """Answer Prometheus beside this process's work, where the settings say so; one that cannot still does its work."""
+    if chosen.metrics_listen is not None:
+        metrics.know_providers(chosen.providers)
+        metrics.REGISTRY.register(Gauges(*_readers(kind, chosen, schedule)))
+        _listen(kind, chosen, metrics.REGISTRY)
+
+
+def serve_worker() -> int:
+    """Answer Prometheus for all processes of a worker, until it ends; dramatiq starts this beside them."""
+    end_with_parent()
+    confine()
+    logs.set_up()
+    folder = os.environ.get(SHARED)
+    try:
+        chosen = settings.read()
+        schedule = Schedule.of(chosen, store.connect(store.url_of(chosen)))
+        registry = CollectorRegistry()
+        if folder:
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it registers itself
+        registry.register(Gauges(*_readers("worker", chosen, schedule)))
+        _listen("worker", chosen, registry)
+        threading.Event().wait()  # for the signal that ends it
+        return 0
+    finally:
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _readers(kind: str, chosen: Settings, schedule: Schedule) -> list[Reader]:
+    """Say what a process can tell: the scheduler alone may list what is due, the worker alone look at circuits."""
+    readers: list[Reader] = [partial(gauges.clock, schedule)]
+    if kind == "scheduler":
+        return [*readers, partial(gauges.ledger, schedule), partial(gauges.server, schedule)]
+    if kind == "worker":
+        readers += [partial(gauges.circuits, schedule, [*chosen.providers]), partial(gauges.epoch, schedule)]
+    return [*readers, partial(gauges.published, partial(_public, chosen.keys / "worker.pub.json"))]
+
+
+def _public(path: Path) -> object:
+    from reminder_worker.sealing import PublicKeys  # noqa: PLC0415 - not for blind processes
+
+    return PublicKeys.load(path)
+
+
+def _listen(kind: str, chosen: Settings, registry: CollectorRegistry) -> None:
+    host, port = chosen.metrics_address(kind)
+    try:
+        start_http_server(port, host, registry)
+    except OSError as error:  # taken, say: texts go out all the same
+        log.error("metrics_not_served", extra={"error": type(error).__name__})  # noqa: TRY400

@@ -1,0 +1,89 @@
+"""What operators watch: how often what happened in this process, and how long it took. No number, place, time, id.
+
+Labels take their values from fixed lists, and what is on none of them is counted as ``other``: nothing that somebody
+wrote elsewhere becomes the name of a series. No label names a platform: how many reminders a practice sends in an hour
+can be few enough to tell of a person, and no operator needs it.
+
+What stands in the ledger, whoever asks, is in ``gauges.py``; what is here is this process's own.
+"""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from reminder_worker.errors import Reason
+from reminder_worker.job import State
+
+OTHER, NOBODY = "other", "none"  # a value that is on no list; ended without a provider
+PROCESSES = "worker", "scheduler", "web", "hooks"
+PENDING = {State.SCHEDULED, State.QUEUED, State.SENDING}
+RESULTS = "accepted", "rejected", "not_sent", "throttled", "misconfigured", "ambiguous"
+ANSWERS = "added", "unchanged", "moved", "in_flight", "cancelled", "ended", "missing"
+TURN = (0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600)  # seconds
+CALL = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+LABELS: dict[str, frozenset[str]] = {
+    "state": frozenset(set(State) - PENDING),
+    "reason": frozenset(Reason),
+    "result": frozenset(RESULTS),
+    "answer": frozenset(ANSWERS),
+    "process": frozenset(PROCESSES),
+}
+_providers: set[str] = {NOBODY}  # the settings' names for them
+
+REGISTRY = CollectorRegistry()
+
+
+def _counter(name: str, what: str, *labels: str) -> Counter:
+    return Counter(f"reminder_{name}", what, labels, registry=REGISTRY)
+
+
+OUTCOMES = _counter("outcomes", "Reminders that ended, as this process wrote it down", "state", "provider")
+ATTEMPTS = _counter("attempts", "Calls to a provider, by how they went", "provider", "result")
+SEGMENTS = _counter("segments", "Segments that a provider accepted", "provider")
+WAITS = _counter("waits", "Texts that were put off, or refused, by a limit of our own", "provider", "reason")
+REJECTED = _counter("rejected", "Jobs that did not open", "reason")
+OPT_OUTS = _counter("opt_outs", "Phones that were put on the opt-out list")
+RECEIPTS = _counter("receipts", "Receipts that counted", "provider", "state")
+REFUSED_CALLS = _counter(
+    "webhooks_refused", "Calls to hooks that were not believed, or not understood", "provider", "reason"
+)
+HANDED_IN = _counter("handed_in", "Appointments that platforms handed in or took back over HTTP", "answer")
+WOKEN = _counter("woken", "Wake-ups for what fell due")
+SWEPT = _counter("swept", "Wake-ups for what was left behind: lost wake-ups, dead workers, attempts in doubt")
+LATENESS = Histogram(
+    "reminder_lateness_seconds", "From when a text was due to a call of its provider", buckets=TURN, registry=REGISTRY
+)
+PROVIDER_SECONDS = Histogram(
+    "reminder_provider_seconds", "How long a call to a provider took", ["provider"], buckets=CALL, registry=REGISTRY
+)
+
+
+def know_providers(names: Iterable[str]) -> None:
+    """Let these providers have series of their own; they are the settings', and no others."""
+    _providers.update(names)
+
+
+def known(label: str, value: str | None) -> str:
+    """Return a value as it may stand in a label."""
+    if label == "provider":
+        value = value or NOBODY
+        return value if value in _providers else OTHER
+    return value if value in LABELS[label] else OTHER
+
+
+def count(counter: Counter, amount: float = 1, **labels: str | None) -> None:
+    """Count something that happened."""
+    chosen = {name: known(name, value) for name, value in labels.items()}
+    (counter.labels(**chosen) if chosen else counter).inc(amount)
+
+
+def took(provider: str, seconds: float) -> None:
+    """Note how long a provider's answer took."""
+    PROVIDER_SECONDS.labels(known("provider", provider)).observe(seconds)
+
+
+def ended(kind: str, provider: str | None = None) -> None:
+    """Count an outcome, where it is one: what is closed, or goes back to the schedule, has not ended."""
+    if kind in LABELS["state"]:
+        count(OUTCOMES, state=kind, provider=provider)
