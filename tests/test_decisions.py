@@ -138,6 +138,25 @@ def test_a_dead_letter_that_is_retried_is_sent(schedule: Schedule, clock: Clock)
     assert envelopes(schedule) == []
 
 
+def test_nothing_of_its_old_end_or_of_its_dead_workers_is_left_of_a_retried_one(
+    schedule: Schedule, clock: Clock
+) -> None:
+    doubted = unknown(schedule, 2, timedelta(), timedelta(days=1))
+    dead = dead_letter(schedule, clock)
+    for one, decision in ((dead, Decision.RETRY), (doubted, Decision.RESEND)):
+        assert decide(schedule, one, decision, ALICE) is Answer.DONE
+        left = schedule.client.hkeys(schedule.prefix(0) + b"r:" + one.member)
+        assert not {b"token", b"wakes", b"claims", b"looks", b"ended", b"class"} & set(left)
+
+
+def test_what_is_sent_again_can_be_taken_back(schedule: Schedule) -> None:
+    one = unknown(schedule, 1, timedelta(), timedelta(hours=1))
+    decide(schedule, one, Decision.RESEND, ALICE)
+    assert schedule.cancel(one.member[:16]) is Told.CANCELLED
+    assert row(schedule, one).state is State.CANCELLED
+    assert schedule.take(0, capacity=10).wakes == []
+
+
 def test_a_retried_one_whose_workers_die_again_waits_again_and_the_old_decision_is_none(
     schedule: Schedule, clock: Clock
 ) -> None:

@@ -12,7 +12,7 @@ from scripted import PHONE, Keys, Practice, Scripted
 from reminder_worker import acts, enquiry
 from reminder_worker.acts import Who
 from reminder_worker.enquiry import Found
-from reminder_worker.errors import Ambiguous, Reason, Refused, StoreUnavailable
+from reminder_worker.errors import Ambiguous, NotSent, Reason, Refused, StoreUnavailable
 from reminder_worker.optouts import EVERYBODY, Tags
 from reminder_worker.schedule import Schedule
 
@@ -78,6 +78,23 @@ def test_several_tries_of_one_reminder_are_one_row_and_the_newest_comes_first(
     found = ask(practice)
     assert (found.traces[0].day.day, found.traces[0].state) == (2, "sent")
     assert len({trace.asked for trace in found.traces}) == len(found.traces) == 2
+
+
+def test_a_reminder_that_was_tried_twice_is_one_row(practice: Practice, provider: Scripted) -> None:
+    provider._answers.append(NotSent(Reason.NOT_SENT))
+    practice.add()
+    practice.work()
+    practice.forward(minutes=5)
+    assert practice.show().attempts == 2
+    assert [trace.state for trace in ask(practice).traces] == ["sent"]
+
+
+def test_what_a_moved_appointment_sent_before_is_not_taken_for_what_it_sends_now(practice: Practice) -> None:
+    practice.add()
+    practice.work()
+    practice.add(location="2 rue Neuve, Lyon")
+    practice.work()
+    assert [trace.state for trace in ask(practice).traces] == ["sent", "gone"]
 
 
 def test_what_still_waits_is_not_found(practice: Practice) -> None:

@@ -33,7 +33,8 @@ def shop(tmp_path: Path, server, schedule: Schedule) -> dict[str, str]:
     schedule.client.xadd(
         schedule.prefix(0) + b"stops", {b"tag": Tags.load(tmp_path / "keys").optout(EVERYBODY, PHONE), b"on": b"1"}
     )
-    mine = {name: value for name, value in os.environ.items() if not name.startswith("REMINDER_")}
+    strict = {"PYTHONIOENCODING": "utf-8:strict"}
+    mine = strict | {name: value for name, value in os.environ.items() if not name.startswith("REMINDER_")}
     return mine | {"REMINDER_STORE_URL": server.url(), "REMINDER_KEYS": str(tmp_path / "keys")}
 
 
