@@ -20,7 +20,7 @@ import pytest
 from fake_twilio import TOKEN
 from twilio.request_validator import RequestValidator
 
-from reminder_worker import hooks, keys, providers, store
+from reminder_worker import hooks, keys, metrics, providers, store
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import NotSent, Reason, SettingsError, StoreUnavailable
 from reminder_worker.hooks import BODY_LIMIT, Hooks
@@ -125,6 +125,14 @@ def test_a_forged_receipt_is_told_so_without_a_word_of_it(served: Served, caplog
     shown = caplog.text + " ".join(str(vars(record)) for record in caplog.records)
     assert not [secret for secret in (PHONE, PHONE[1:], served.reference, TOKEN) if secret in shown]
     assert served.state() is State.SENDING
+
+
+def test_a_forged_receipt_is_counted(served: Served) -> None:
+    metrics.know_providers(["twilio"])
+    labels = {"provider": "twilio", "reason": "signature_invalid"}
+    before = metrics.REGISTRY.get_sample_value("reminder_webhooks_refused_total", labels) or 0
+    served.receipt(signed_for="https://elsewhere.example")
+    assert metrics.REGISTRY.get_sample_value("reminder_webhooks_refused_total", labels) == before + 1
 
 
 def test_a_receipt_of_an_attempt_that_nobody_made_is_answered_and_changes_nothing(served: Served) -> None:

@@ -14,9 +14,10 @@ from scripted import Keys, Practice, Scripted
 
 from reminder_worker import metrics
 from reminder_worker.errors import Ambiguous, Misconfigured, NotSent, Reason, Rejected, Throttled
+from reminder_worker.inbox import Inbox
 from reminder_worker.job import State
 from reminder_worker.ledger import Answer
-from reminder_worker.providers import Receipt
+from reminder_worker.providers import Receipt, Reply
 from reminder_worker.schedule import Schedule
 
 # The vocabulary. A new label, or a new value of one, is a decision about what operators may learn.
@@ -220,6 +221,26 @@ def test_who_says_stop_counts_once(practice: Practice, changed: Callable[[], Any
     practice.add()
     practice.work()
     assert changed() == {"opt_outs_total": 1, "outcomes_total suppressed none": 1}
+
+
+def test_an_attempt_that_is_given_up_counts_as_unknown(practice: Practice, changed: Callable[[], Any]) -> None:
+    practice.office.carriers["scripted"]._answers.append(Ambiguous())
+    practice.add()
+    practice.work()
+    for _ in range(5):
+        practice.forward(days=2)
+    assert changed()["outcomes_total unknown scripted"] == 1
+
+
+def test_a_stop_that_is_read_twice_counts_once(
+    practice: Practice, changed: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(practice.schedule, "now", lambda: practice.clock.now)
+    inbox = Inbox(practice.schedule, practice.keys.public)
+    for words in ("STOP", "STOP", "START"):
+        inbox.take(practice.office.carriers["scripted"], Reply("+33612340015", words))
+    practice.answering.read_all(practice.clock.now)
+    assert changed() == {"opt_outs_total": 1}
 
 
 def test_another_s_registry_is_left_alone() -> None:
