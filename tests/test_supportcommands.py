@@ -55,6 +55,7 @@ def test_a_number_may_be_piped_and_is_not_printed_back(shop: dict[str, str], sch
 def test_what_is_no_number_is_refused_in_one_line(shop: dict[str, str], schedule: Schedule, stdin: bytes) -> None:
     done = find(shop, stdin)
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (1, b"", 1)
+    assert done.stderr.startswith(b"reminder-worker: error: phone: ")
     assert b"canary" not in done.stderr
     assert acts.read(schedule) == []
 
