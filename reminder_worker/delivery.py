@@ -150,7 +150,7 @@ class Delivery:
         """Write down that a provider accepted an attempt."""
         by_id = provider.capabilities.receipts_by_id
         early = self._receipts.expect(provider, sent.provider_message_id, reference) if by_id else ()
-        outcome = Outcome.sent(sent.provider_message_id, sent.segments, forget=provider.capabilities.forgets)
+        outcome = Outcome.sent(sent.provider_message_id, forget=provider.capabilities.forgets)
         if self._schedule.settle(wake, outcome, reference=reference):
             metrics.ended(outcome.kind, provider.name)
         for receipt in early:

@@ -126,7 +126,6 @@ class Outcome:
     reason: Reason | None = None
     failure_class: FailureClass | None = None
     provider_message_id: str = ""
-    segments: int = 0
     delay: timedelta = timedelta()
     forget: timedelta | None = None  # when at the latest the provider should have number and words removed
 
@@ -136,11 +135,10 @@ class Outcome:
         return cls(state.value, reason, failure_class)
 
     @classmethod
-    def sent(cls, provider_message_id: str, segments: int, *, forget: bool = False) -> "Outcome":
+    def sent(cls, provider_message_id: str, *, forget: bool = False) -> "Outcome":
         """Say that the provider accepted it; ``forget`` where it keeps what has to be removed."""
-        name = State.SENT.value
         span = FORGET_AFTER if forget else None
-        return cls(name, provider_message_id=provider_message_id, segments=segments, forget=span)
+        return cls(State.SENT.value, provider_message_id=provider_message_id, forget=span)
 
     @classmethod
     def closed(cls, reason: Reason) -> "Outcome":

@@ -187,9 +187,9 @@ class Schedule:
     def settle(self, wake: Wake, outcome: Outcome, *, token: bytes = b"", reference: str = "") -> bool:
         """Write down what became of a claim (``token``) or an attempt (``reference``); False: too late to count."""
         words = outcome.kind, outcome.reason or "", outcome.failure_class or ""
-        sent = outcome.provider_message_id, outcome.segments
         spans = milliseconds(outcome.delay), self.keep_ms, self.forget_ms(outcome.forget)
-        done = self.run("settle", self.shard_of(wake.id), wake.member, token, reference, *words, *sent, *spans)
+        known = *words, outcome.provider_message_id, *spans
+        done = self.run("settle", self.shard_of(wake.id), wake.member, token, reference, *known)
         return proven(done)
 
     def forget_ms(self, span: timedelta | None) -> int:

@@ -72,7 +72,7 @@ class Office:
         claims = [self.schedule.claim(wake) for wake in wakes]
         return [claim for claim in claims if isinstance(claim, Claim)]
 
-    def send(self, finish: Callable[[Claim], Outcome] = lambda _: Outcome.sent("SM1", 1)) -> list[Claim]:
+    def send(self, finish: Callable[[Claim], Outcome] = lambda _: Outcome.sent("SM1")) -> list[Claim]:
         """Have all that is due sent, or ended in another way."""
         claims = self.claim()
         for claim in claims:

@@ -64,4 +64,4 @@ def send(schedule: Schedule, *, finish: bool = True) -> None:
         assert isinstance(claim, Claim)
         schedule.intend(claim, "outbox", "ref-1", lease=timedelta(minutes=1))
         if finish:
-            schedule.settle(wake, Outcome.sent("SM1", 1), token=claim.token, reference="ref-1")
+            schedule.settle(wake, Outcome.sent("SM1"), token=claim.token, reference="ref-1")

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import zlib
@@ -295,6 +296,17 @@ def test_a_clean_result_is_shown_as_a_table_with_every_party_and_fact(capsys: py
     assert "LEAK" not in said
     assert all(fact.value.split()[0] in said for fact in Fact)
     assert "!" not in "".join(line for line in said.splitlines() if line.startswith(" number"))
+
+
+def test_on_a_narrow_terminal_the_matrix_is_two_tables_and_no_line_is_broken(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    monkeypatch.setenv("COLUMNS", "80")
+    said = re.sub(r"\x1b\[[0-9;]*m", "", printed(result(), capsys))
+    rows = [line for line in said.splitlines() if line.startswith(" number")]
+    assert [len(re.findall("[-○●]", row)) for row in rows] == [7, 6]
+    assert max(map(len, said.splitlines())) <= 80
 
 
 def test_a_cell_that_is_worse_than_documented_is_marked_and_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -134,7 +134,7 @@ def test_a_dead_letter_that_is_retried_is_sent(schedule: Schedule, clock: Clock)
     claim = claimed(schedule)
     assert claim.envelope == ENVELOPE
     schedule.intend(claim, "twilio", "ref", lease=LEASE)
-    assert schedule.settle(claim.wake, Outcome.sent("SM1", 1), reference="ref")
+    assert schedule.settle(claim.wake, Outcome.sent("SM1"), reference="ref")
     assert envelopes(schedule) == []
 
 
@@ -180,7 +180,7 @@ def test_a_worker_that_dies_with_a_retried_one_loses_nothing(schedule: Schedule,
     dead = claimed(schedule)
     clock.forward(minutes=1)
     (wake,) = schedule.sweep(0)
-    assert schedule.settle(dead.wake, Outcome.sent("SM1", 1), token=dead.token) is False
+    assert schedule.settle(dead.wake, Outcome.sent("SM1"), token=dead.token) is False
     assert isinstance(schedule.claim(wake), Claim)
 
 
@@ -212,7 +212,7 @@ def test_what_is_unknown_is_retried_only_where_somebody_says_that_it_may_arrive_
 def test_a_late_proof_of_what_was_sent_again_still_counts(schedule: Schedule) -> None:
     one = unknown(schedule, 1, timedelta(), timedelta(hours=1))
     decide(schedule, one, Decision.RESEND, ALICE)
-    assert schedule.settle(Wake.of(one.member, 1), Outcome.sent("SM1", 1), reference="ref-1")
+    assert schedule.settle(Wake.of(one.member, 1), Outcome.sent("SM1"), reference="ref-1")
     assert row(schedule, one).state is State.SENT
     assert schedule.take(0, capacity=10).wakes == []  # so nothing goes out twice
 
@@ -310,7 +310,7 @@ def test_what_somebody_found_out_about_an_unknown_is_written_down(
 def test_a_provider_s_own_word_counts_more_than_an_operator_s(schedule: Schedule, decision: Decision) -> None:
     one = unknown(schedule)
     decide(schedule, one, decision, ALICE)
-    assert schedule.settle(Wake.of(one.member, 1), Outcome.sent("SM1", 1), reference="ref-1")
+    assert schedule.settle(Wake.of(one.member, 1), Outcome.sent("SM1"), reference="ref-1")
     assert row(schedule, one).state is State.SENT
 
 

@@ -87,7 +87,7 @@ def test_a_platform_is_told_what_became_of_a_reminder(office: Office, receiver: 
 def test_the_record_is_signed_and_says_what_was_sent_when(office: Office, receiver: Receiver) -> None:
     office.hand_in("A-1", leads=2)
     office.clock.forward(seconds=1)
-    office.send(lambda claim: LANDLINE if claim.wake.lead else Outcome.sent("SM1", 1))
+    office.send(lambda claim: LANDLINE if claim.wake.lead else Outcome.sent("SM1"))
     office.tell()
     header, payload, signature = receiver.accepted[0].json["data"]["record"].split(".")
     VerifyKey(bytes(office.keys.records.verify_key)).verify(f"{header}.{payload}".encode(), decode(signature))

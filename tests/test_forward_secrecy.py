@@ -83,7 +83,7 @@ class Installation:
                 assert isinstance(claim, Claim)
                 open_envelope(self.keys, load_signers({"clinic": self.verify}), claim.envelope, entry_id=wake.id)
                 self.schedule.intend(claim, "outbox", "ref", lease=timedelta(minutes=1))
-                self.schedule.settle(wake, Outcome.sent("SM1", 1), token=claim.token, reference="ref")
+                self.schedule.settle(wake, Outcome.sent("SM1"), token=claim.token, reference="ref")
                 sent.append(wake.id)
         return sent
 

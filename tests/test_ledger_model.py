@@ -59,8 +59,8 @@ SET_OF = {
 PROVIDERS = st.sampled_from(["outbox", "twilio"])
 OUTCOMES = st.sampled_from(
     [
-        Outcome.sent("SM1", 1),
-        Outcome.sent("SM1", 1, forget=True),
+        Outcome.sent("SM1"),
+        Outcome.sent("SM1", forget=True),
         Outcome.closed(Reason.NOT_SENT),
         Outcome.retry(Reason.THROTTLED, timedelta(seconds=10)),
         Outcome.hold(Reason.NOT_CONFIRMED, timedelta(seconds=5)),

@@ -89,7 +89,7 @@ class Practice(RuleBasedStateMachine):
 
     def look(self, attempt: OpenAttempt) -> None:
         if attempt.reference in self.accepted:
-            outcome = Outcome.sent("SM1", 1)
+            outcome = Outcome.sent("SM1")
         elif attempt.now - attempt.asked >= PROOF:
             outcome = Outcome.retry(Reason.AMBIGUOUS, timedelta())
         else:
@@ -115,7 +115,7 @@ class Practice(RuleBasedStateMachine):
     @rule(call=calls)
     def hear_the_answer(self, call: tuple[Claim, str]) -> None:
         claim, ref = call
-        outcome = Outcome.sent("SM1", 1) if ref in self.accepted else Outcome.closed(Reason.NOT_SENT)
+        outcome = Outcome.sent("SM1") if ref in self.accepted else Outcome.closed(Reason.NOT_SENT)
         self.schedule.settle(claim.wake, outcome, token=claim.token, reference=ref)
 
     @rule(claim=claims)

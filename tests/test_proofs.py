@@ -52,7 +52,7 @@ def counts(client: store.Client) -> dict[bytes, bytes]:
 
 def test_a_proof_of_an_earlier_attempt_names_its_provider_everywhere(schedule: Schedule, clock: Clock) -> None:
     claim = two_attempts(schedule, clock)
-    assert schedule.settle(claim.wake, Outcome.sent("id-a", 1), reference="ref-a")
+    assert schedule.settle(claim.wake, Outcome.sent("id-a"), reference="ref-a")
     assert schedule.show(ID)[0].provider == "a"
     assert counts(schedule.client) == {b"sent|a": b"1"}
     row = schedule.client.hgetall(ROW)
@@ -76,7 +76,7 @@ def test_undelivered_of_an_earlier_attempt_does_not_end_the_one_in_doubt(schedul
 
 def test_the_first_name_of_a_text_stays(schedule: Schedule, clock: Clock) -> None:
     claim = two_attempts(schedule, clock)
-    schedule.settle(claim.wake, Outcome.sent("first", 1), reference="ref-b")
+    schedule.settle(claim.wake, Outcome.sent("first"), reference="ref-b")
     receive(schedule, "ref-b", "b", "delivered", "second")
     assert schedule.client.hget(ROW, "message") == b"first"
 
@@ -84,7 +84,7 @@ def test_the_first_name_of_a_text_stays(schedule: Schedule, clock: Clock) -> Non
 def test_a_correction_leaves_the_other_leads_alone(schedule: Schedule, clock: Clock) -> None:
     claim = claimed(schedule, clock, timedelta(hours=1))
     schedule.intend(claim, "a", "ref-a", lease=LEASE)
-    schedule.settle(claim.wake, Outcome.sent("x", 1), reference="ref-a")
+    schedule.settle(claim.wake, Outcome.sent("x"), reference="ref-a")
     receive(schedule, "ref-a", "a", "delivered")
     whole = schedule.client.get(b"rw:{0}:a:" + ID)
     assert (whole[3], whole[HEAD_BYTES:]) == (0b10, b"sealed")

@@ -32,7 +32,7 @@ ID = b"\0" + bytes(range(1, 16))
 OTHER = b"\1" + bytes(range(1, 16))
 ENVELOPE = b"sealed-sealed-sealed-sealed"
 LEASE = timedelta(seconds=15)
-SENT = Outcome.sent("SM-provider-id", 1)
+SENT = Outcome.sent("SM-provider-id")
 TOO_LATE = Outcome.final(State.EXPIRED, Reason.TOO_LATE, FailureClass.TEMPORARY)
 NOT_SENT = Outcome.closed(Reason.NOT_SENT)
 RETRY = Outcome.retry(Reason.NOT_SENT, LEASE)

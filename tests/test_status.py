@@ -75,7 +75,7 @@ def test_a_reminder_is_counted_once_on_its_way(ledger):
     ledger.intend(first, "twilio", "r1", lease=timedelta(seconds=15))
     now = status.read(ledger)
     assert (now.queued, now.sending) == (2, 1)
-    ledger.settle(first.wake, Outcome.sent("SM1", 1), token=first.token, reference="r1")
+    ledger.settle(first.wake, Outcome.sent("SM1"), token=first.token, reference="r1")
     late = Outcome.final(State.EXPIRED, Reason.TOO_LATE, FailureClass.TEMPORARY)
     ledger.settle(second.wake, late, token=second.token)
     now = status.read(ledger)
@@ -89,7 +89,7 @@ def test_what_several_providers_sent_is_added_up(ledger):
         add(ledger, number, START)
     for claim, provider in zip(claims(ledger), ("twilio", "twilio", "outbox"), strict=True):
         ledger.intend(claim, provider, "r", lease=timedelta(seconds=15))
-        ledger.settle(claim.wake, Outcome.sent("SM1", 1), token=claim.token, reference="r")
+        ledger.settle(claim.wake, Outcome.sent("SM1"), token=claim.token, reference="r")
     now = status.read(ledger)
     assert now.ended == {"sent": 3}
     assert now.by_provider == {"twilio": {"sent": 2}, "outbox": {"sent": 1}}

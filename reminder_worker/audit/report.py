@@ -11,7 +11,8 @@ from rich.table import Table
 from reminder_worker.audit.case import Check
 from reminder_worker.audit.matrix import Cell, Fact, Party
 
-WIDTH = 112  # of the table
+WIDTH = 112  # of the table; on a narrower terminal it is two
+HALF = 7  # parties
 MOST_SHOWN = 5  # places
 HEADS = {
     Party.PLATFORM: "plat-\nform\nserver",
@@ -73,8 +74,12 @@ def as_document(result: Result) -> dict[str, Any]:
 
 def show(result: Result) -> None:
     """Print the matrix, the checks, and what is amiss."""
-    console = Console(highlight=False, width=max(Console().width, WIDTH))
-    console.print(_matrix(result.cells))
+    terminal = Console()
+    narrow = terminal.is_terminal and terminal.width < WIDTH
+    console = Console(highlight=False, width=terminal.width if narrow else max(terminal.width, WIDTH))
+    parties = list(Party)
+    for some in (parties[:HALF], parties[HALF:]) if narrow else (parties,):
+        console.print(_matrix(result.cells, some))
     console.print("- never   ○ in passing, not kept   ● readable   ! more than docs/threat-model.md says\n")
     for check in result.checks:
         sign = "ok  " if not check.found else "note" if check.note else "LEAK"
@@ -99,14 +104,14 @@ def _sum(result: Result) -> str:
     return f"{done}: {'nobody learns more than documented' if result.ok else f'{leaks} LEAKS'}"
 
 
-def _matrix(cells: Sequence[Cell]) -> Table:
+def _matrix(cells: Sequence[Cell], parties: Sequence[Party]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("who learns what\nof one reminder", min_width=17)
-    for party in Party:
+    for party in parties:
         table.add_column(HEADS.get(party, party.value), justify="center", vertical="bottom")
     known = {(cell.fact, cell.party): cell for cell in cells}
     for fact in Fact:
-        table.add_row(fact.value, *(_sign(known[fact, party]) for party in Party))
+        table.add_row(fact.value, *(_sign(known[fact, party]) for party in parties))
     return table
 
 

@@ -120,7 +120,7 @@ local AWAITS = {sending = true, unknown = true, sent = true, delivered = true, u
 -- "undelivered" proves less: where the attempt was given up already, the reminder goes on without it.
 -- Returns 1 where it counts (now or before), 0 where there is no such attempt, 2 where another attempt of this
 -- reminder was accepted too: the person was texted twice.
-local function prove(member, ref, by, state, reason, class, message_id, segments, forget_ms, keep_ms)
+local function prove(member, ref, by, state, reason, class, message_id, forget_ms, keep_ms)
   local key = reminder(member)
   local known = redis.call('HMGET', key, 'state', 'ref', 'provider', 'message', 'asked')
   local old, last, provider, message, asked = unpack(known)
@@ -150,7 +150,6 @@ local function prove(member, ref, by, state, reason, class, message_id, segments
     redis.call('HSET', key, 'provider', its_provider)
   end
   if message or message_id == '' then message_id = message else redis.call('HSET', key, 'message', message_id) end
-  if segments ~= '' then redis.call('HSET', key, 'segments', segments) end
   if not (old_news and message) then
     leave(message_id, ARRIVED[old_news and old or state] and now or now + forget_ms)
   end

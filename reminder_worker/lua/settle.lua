@@ -2,7 +2,7 @@
 -- Writes down what became of a claim or of an attempt.
 -- "sent" is monotone: it is taken from anybody who holds the attempt's reference, however late.
 -- Everything else only from the claim's holder or from the attempt that is open.
--- ARGV: member, token, ref, outcome, reason, class, provider_message_id, segments, delay ms, keep_ms,
+-- ARGV: member, token, ref, outcome, reason, class, provider_message_id, delay ms, keep_ms,
 --   forget ms (-1: there is nothing to forget)
 --   outcome: sent and the other final states | closed (surely not sent: the claim goes on)
 --            | retry (back to the schedule, one try more) | hold (back to the schedule, not a try)
@@ -11,12 +11,12 @@
 -- still follow, and must not be lost.
 
 local member, token, ref, outcome, reason, class = unpack(ARGV, 1, 6)
-local message_id, segments, delay, keep_ms, forget_ms = unpack(ARGV, 7, 11)
+local message_id, delay, keep_ms, forget_ms = unpack(ARGV, 7, 10)
 local key = reminder(member)
 local state, holder, its_ref = unpack(redis.call('HMGET', key, 'state', 'token', 'ref'))
 
 if outcome == 'sent' then
-  return prove(member, ref, '', 'sent', reason, class, message_id, segments, forget_ms, keep_ms)
+  return prove(member, ref, '', 'sent', reason, class, message_id, forget_ms, keep_ms)
 end
 
 local open = state == 'sending' and ref ~= '' and its_ref == ref

@@ -57,7 +57,7 @@ class Office:
         """Write down what the provider answered."""
         receipts, by_id = Receipts(self.schedule), self.provider.capabilities.receipts_by_id
         early = receipts.expect(self.provider, message_id, reference) if by_id else ()
-        self.schedule.settle(claim.wake, Outcome.sent(message_id, 1), reference=reference)
+        self.schedule.settle(claim.wake, Outcome.sent(message_id), reference=reference)
         for receipt in early:  # only now is there something they can say more about
             receipts.take(self.provider, receipt)
 

@@ -251,7 +251,7 @@ def end_all(installation: Installation, events: int, window: float, facts: set[F
                 assert isinstance(claim, Claim)
                 reference = f"ref-{claim.token.hex()}"
                 schedule.intend(claim, "outbox", reference, lease=timedelta(minutes=1))
-                schedule.settle(wake, Outcome.sent("SM1", 1), token=claim.token, reference=reference)
+                schedule.settle(wake, Outcome.sent("SM1"), token=claim.token, reference=reference)
                 facts.add((names[wake.id], "reminder.sent"))
                 if wake.id[1] % 3 == 0:
                     words = wake.member, reference, "outbox", "delivered", "", "", "SM1", -1, schedule.keep_ms
