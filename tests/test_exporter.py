@@ -26,6 +26,7 @@ from reminder_worker import metrics
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.settings import Settings
 
+ALERTS = Path(__file__).parents[1] / "ops" / "alerts.yml"
 pytestmark = pytest.mark.timeout(300)
 
 PORTS = {"worker": 0, "scheduler": 1, "web": 2, "hooks": 3}
@@ -173,11 +174,16 @@ def test_who_answers_loads_nothing_that_opens_resolves_or_sends() -> None:
     assert seen(load("exporter"), BLIND, OPENERS) == []
 
 
-def test_web_and_hooks_show_theirs_beside_the_port_that_is_open_to_the_world(here: Here) -> None:
+def gateway(here: Here) -> None:
+    """Make what web needs."""
     here.type("keys", "new", "gateway", "keys")
     here.type("keys", "new", "api", "clinic", "keys")
     settings = here.folder / "reminder-worker.toml"
     settings.write_text(settings.read_text().replace("keys/clinic.pub", "keys/gateway.pub"))
+
+
+def test_web_and_hooks_show_theirs_beside_the_port_that_is_open_to_the_world(here: Here) -> None:
+    gateway(here)
     ports = {kind: free_port() for kind in ("web", "hooks")}
     with here.running(*(f"{kind} --port {port}" for kind, port in ports.items()), "scheduler"):
         for kind, port in ports.items():
@@ -229,6 +235,62 @@ def test_promtool_finds_nothing_wrong_with_what_is_shown(here: Here) -> None:
                 ["promtool", "check", "metrics"], input=here.page(kind), capture_output=True, text=True, check=False
             )
             assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+PROMETHEUS = """
+global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+rule_files: ["{rules}"]
+scrape_configs:
+  - job_name: reminder-worker
+    static_configs:
+      - targets: {targets}
+"""
+
+
+@contextlib.contextmanager
+def prometheus(here: Here) -> Iterator[Callable[[str], Any]]:
+    """Run a real Prometheus with our rules, and return how to ask it."""
+    port, file = free_port(), here.folder / "prometheus.yml"
+    targets = json.dumps([f"127.0.0.1:{here.first + more}" for more in PORTS.values()])
+    file.write_text(PROMETHEUS.format(rules=ALERTS, targets=targets))
+    words = f"--web.listen-address=127.0.0.1:{port}", f"--storage.tsdb.path={here.folder}/tsdb"
+    with (here.folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(["prometheus", f"--config.file={file}", *words], stdout=log, stderr=log)
+
+    def ask(path: str) -> Any:
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/{path}", timeout=10) as answer,
+        ):
+            return json.load(answer)["data"]
+        return None
+
+    try:
+        yield ask
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not here (Debian: prometheus)")
+def test_a_real_prometheus_reads_all_four_and_tells_when_one_is_gone(here: Here) -> None:
+    gateway(here)
+    commands = "scheduler", "worker --processes 2", f"web --port {free_port()}", f"hooks --port {free_port()}"
+    with here.running(*commands) as started, prometheus(here) as ask:
+        until(lambda: healthy(ask("targets")) == 4)
+        until(lambda: value(ask("query?query=min(reminder_process_up)")) >= 1)
+        alerts = {one["labels"]["alertname"] for one in ask("alerts")["alerts"] if one["state"] == "firing"}
+        assert alerts == set()
+        started["scheduler"].terminate()
+        until(lambda: "ReminderSchedulerDown" in {one["labels"]["alertname"] for one in ask("alerts")["alerts"]})
+
+
+def healthy(targets: Any) -> int:
+    return sum(one["health"] == "up" for one in targets["activeTargets"]) if targets else 0
+
+
+def value(answer: Any) -> float:
+    return max((float(one["value"][1]) for one in answer["result"]), default=0.0) if answer else 0.0
 
 
 @pytest.mark.parametrize("kind", PORTS)
