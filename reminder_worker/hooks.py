@@ -19,8 +19,8 @@ from reminder_worker import doctor, exporter, logs, metrics, providers, serving,
 from reminder_worker.errors import Reason, Refused, ReminderError, SettingsError, StoreUnavailable
 from reminder_worker.inbox import Inbox
 from reminder_worker.providers import Provider, Receipt, Reply, Role
+from reminder_worker.root import Published
 from reminder_worker.schedule import Schedule
-from reminder_worker.sealing import PublicKeys
 from reminder_worker.serving import LATER, Budget, problem
 from reminder_worker.settings import Settings
 from reminder_worker.webhooks import WebhookRequest
@@ -114,7 +114,7 @@ def build(chosen: Settings, schedule: Schedule) -> Starlette:
             "hooks_url: say under which URL providers reach this process, such as https://hooks.example"
         )
     carriers = {name: providers.load(name, tables[name], Role.HEAR) for name in callbacks}
-    inbox = Inbox(schedule, PublicKeys.load(chosen.keys / "worker.pub.json"))
+    inbox = Inbox(schedule, Published(chosen.keys, chosen.root).load())
     return Hooks(schedule, inbox, carriers, callbacks).app()
 
 

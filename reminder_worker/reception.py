@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -23,8 +22,8 @@ from reminder_worker.gateway import GatewayKeys, Ticket
 from reminder_worker.history import in_utc, record_of
 from reminder_worker.ledger import Answer, Entry, Reminder
 from reminder_worker.places import Places
+from reminder_worker.root import Published
 from reminder_worker.schedule import BATCH, Schedule
-from reminder_worker.sealing import PublicKeys
 from reminder_worker.tables import Platform
 
 FIELDS = frozenset({"time", "location", "pointer", "leads"})
@@ -38,11 +37,16 @@ class Reception:
     """Serves all platforms of the settings that have API keys."""
 
     def __init__(
-        self, schedule: Schedule, gateway: GatewayKeys, public: Path, platforms: Mapping[str, Platform], process: str
+        self,
+        schedule: Schedule,
+        gateway: GatewayKeys,
+        published: Published,
+        platforms: Mapping[str, Platform],
+        process: str,
     ) -> None:
         self.schedule = schedule
         self.gateway = gateway
-        self._public_file = public
+        self._published = published
         self._platforms = platforms
         self._process = process
         self.added: Commits[Entry, Answer] = Commits(self._add, most=BATCH)
@@ -54,7 +58,7 @@ class Reception:
 
     def refresh(self) -> None:
         """Read the worker's public keys; the last ones stay where they cannot be read. Raises SettingsError."""
-        self.public = PublicKeys.load(self._public_file)
+        self.public = self._published.load()
         self._clients = {}
 
     def knows(self, caller: Caller) -> bool:

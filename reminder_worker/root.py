@@ -11,6 +11,7 @@ import base64
 import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from nacl.exceptions import CryptoError
 from nacl.signing import SigningKey, VerifyKey
@@ -58,6 +59,19 @@ class Root:
         except (CryptoError, SettingsError):
             return False
         return True
+
+
+class Published:
+    """The worker's public keys as they lie in a folder, and the root that has to have signed them, where one is set."""
+
+    def __init__(self, folder: Path, pinned: str | None = None) -> None:
+        self._path = folder / "worker.pub.json"
+        self._root = None if pinned is None else Root(pinned)
+
+    def load(self) -> PublicKeys:
+        """Read them. Raises SettingsError, also where the root did not sign them."""
+        public = PublicKeys.load(self._path)
+        return public if self._root is None else self._root.check(public)
 
 
 def sign(public: PublicKeys, key: SigningKey, now: datetime) -> PublicKeys:

@@ -17,6 +17,7 @@ from reminder_worker.apikeys import ApiKeys
 from reminder_worker.gateway import GatewayKeys
 from reminder_worker.pressure import Pressure
 from reminder_worker.reception import Reception
+from reminder_worker.root import Published
 from reminder_worker.schedule import Schedule
 from reminder_worker.settings import Settings
 
@@ -28,7 +29,7 @@ def build(chosen: Settings, schedule: Schedule) -> Starlette:
     api_keys, gateway = ApiKeys(chosen.keys), GatewayKeys.load(chosen.keys)
     reception.check(chosen.platforms, api_keys.platforms(datetime.now(UTC)), gateway)
     process = serving.Process("web", schedule)
-    desk = Reception(schedule, gateway, chosen.keys / "worker.pub.json", chosen.platforms, process.name)
+    desk = Reception(schedule, gateway, Published(chosen.keys, chosen.root), chosen.platforms, process.name)
     dispatcher = events.Dispatcher(schedule, gateway, events.endpoints(chosen))
     return Api(process, desk, api_keys, Pressure(schedule)).app(_telling(dispatcher))
 

@@ -30,6 +30,7 @@ from reminder_worker.places import Places
 from reminder_worker.plan import Cells, Lead, QuietHours, Slot, slots
 from reminder_worker.providers import Line
 from reminder_worker.pulse import Pulse
+from reminder_worker.root import Published
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys
 from reminder_worker.settings import Settings
@@ -200,7 +201,7 @@ def _set_up(chosen: Settings) -> None:
     url = store.url_of(chosen)
     worker, found = prepare(chosen, url)
     doctor.warn(found)
-    worker.listen(PublicKeys.load(chosen.keys / "worker.pub.json"))
+    worker.listen(Published(chosen.keys, chosen.root).load())
     beside = [exporter.serve_worker] if chosen.metrics_listen is not None else []
     pulse = Pulse(worker.beat, [worker.answer, worker.forget], worker.close, beside)
     broker = queue.connect(store.queue_url_of(chosen, url), [pulse])

@@ -28,6 +28,7 @@ from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.ledger import Answer, Entry
 from reminder_worker.places import Places
 from reminder_worker.reception import Reception
+from reminder_worker.root import Published
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, pointer_to_text, seal_pointer
 from reminder_worker.tables import Platform
@@ -178,7 +179,7 @@ def test_a_gateway_that_reads_its_keys_again_remembers_how_new_the_catalogue_was
     desk.make_keys(folder)
     gateway = GatewayKeys.load(folder)
     tenants = desk.settings(folder, locations="catalogue", locations_file=places).platforms
-    reception = Reception(schedule, gateway, folder / "worker.pub.json", tenants, "web/1")
+    reception = Reception(schedule, gateway, Published(folder), tenants, "web/1")
     caller = Caller("clinic", Mode.LIVE, frozenset(Scope), datetime.now(UTC))
     pointer = pointer_to_text(seal_pointer(reception.public, "clinic", "tel:+33612345678", "fr"))
     fields = {"time": own.ahead(days=3), "location": PLACE, "pointer": pointer}

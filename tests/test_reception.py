@@ -17,6 +17,7 @@ from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.ledger import Entry
 from reminder_worker.plan import Cells, Lead, slots
 from reminder_worker.reception import Reception
+from reminder_worker.root import Published
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import pointer_to_text, seal_pointer
 
@@ -24,7 +25,7 @@ from reminder_worker.sealing import pointer_to_text, seal_pointer
 def test_keys_may_be_read_again_at_any_moment_of_a_call(schedule: Schedule, tmp_path: Path) -> None:
     desk.make_keys(tmp_path)
     reception = Reception(
-        schedule, GatewayKeys.load(tmp_path), tmp_path / "worker.pub.json", desk.settings(tmp_path).platforms, "web/1"
+        schedule, GatewayKeys.load(tmp_path), Published(tmp_path), desk.settings(tmp_path).platforms, "web/1"
     )
 
     class Interrupted(dict[Any, Any]):
@@ -44,7 +45,7 @@ def test_keys_may_be_read_again_at_any_moment_of_a_call(schedule: Schedule, tmp_
 def test_the_gateway_plans_on_the_platform_s_grid(schedule: Schedule, tmp_path: Path) -> None:
     desk.make_keys(tmp_path)
     platforms = desk.settings(tmp_path, due_grid="1h").platforms
-    reception = Reception(schedule, GatewayKeys.load(tmp_path), tmp_path / "worker.pub.json", platforms, "web/1")
+    reception = Reception(schedule, GatewayKeys.load(tmp_path), Published(tmp_path), platforms, "web/1")
     caller = Caller("clinic", Mode.LIVE, frozenset(Scope), datetime.now(UTC))
     pointer = pointer_to_text(seal_pointer(reception.public, "clinic", "tel:+33612345678", "fr"))
     when = (datetime.now(UTC) + timedelta(days=3)).replace(minute=40, second=0, microsecond=0)
@@ -60,7 +61,7 @@ def test_no_two_days_calls_of_a_platform_have_one_name_in_the_store(
 ) -> None:
     desk.make_keys(tmp_path)
     platforms = desk.settings(tmp_path).platforms
-    reception = Reception(schedule, GatewayKeys.load(tmp_path), tmp_path / "worker.pub.json", platforms, "web/1")
+    reception = Reception(schedule, GatewayKeys.load(tmp_path), Published(tmp_path), platforms, "web/1")
     caller = Caller("clinic", Mode.LIVE, frozenset(Scope), datetime.now(UTC))
     named: list[bytes] = []
     monkeypatch.setattr(schedule, "run", lambda _name, _shard, tag, *_: named.append(tag) or 0)

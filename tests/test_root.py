@@ -9,8 +9,8 @@ from nacl.signing import SigningKey
 
 from reminder_worker import keys, root
 from reminder_worker.errors import SettingsError
-from reminder_worker.keyfiles import is_private
-from reminder_worker.root import Root, fingerprint, sign, signed_part
+from reminder_worker.keyfiles import Kind, is_private, read_key_file
+from reminder_worker.root import Published, Root, fingerprint, sign, signed_part
 from reminder_worker.sealing import PublicKeys, week
 
 VECTORS = json.loads((FOLDER / "public_keys.json").read_text("utf-8"))
@@ -235,3 +235,14 @@ def test_unsigned_keys_are_published_at_once(tmp_path):
     done = keys.rotate(tmp_path, NOW)
     assert (done.public_file.name, done.unsigned) == ("worker.pub.json", False)
     assert len(PublicKeys.load(done.public_file).pointers) == 2
+
+
+def test_who_is_told_of_a_root_loads_no_keys_that_it_did_not_sign(tmp_path):
+    keys.new_worker(tmp_path, datetime.now(UTC))
+    private, public = keys.new_root(tmp_path / "root")
+    [verify] = read_key_file(public, Kind.ROOT_VERIFY, "verify")
+    assert Published(tmp_path).load().signature is None
+    with pytest.raises(SettingsError, match="not signed by the root"):
+        Published(tmp_path, verify).load()
+    keys.sign(tmp_path / "worker.pub.json", private, datetime.now(UTC))
+    assert Published(tmp_path, verify).load().signature is not None

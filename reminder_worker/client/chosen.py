@@ -8,9 +8,9 @@ from reminder_worker.client.direct import Client
 from reminder_worker.client.over_http import HttpClient
 from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.places import Places
-from reminder_worker.root import Root
+from reminder_worker.root import Published
 from reminder_worker.schedule import Schedule
-from reminder_worker.sealing import PlatformKeys, PublicKeys
+from reminder_worker.sealing import PlatformKeys
 from reminder_worker.settings import Settings
 
 PATIENCE = 20.0  # seconds: somebody waits
@@ -27,9 +27,7 @@ def choose(chosen: Settings, platform: str | None) -> Client | HttpClient:
         options: dict[str, Any] = {"platform": way.platform, "root": way.root, "pinned": way.pinned}
         return HttpClient(way.url, key, countries=way.countries, patience=PATIENCE, **options)
     name, tenant = chosen.platform(platform)
-    own, worker_s = keys_of(chosen, name), PublicKeys.load(chosen.keys / "worker.pub.json")
-    if chosen.root is not None:
-        Root(chosen.root).check(worker_s)
+    own, worker_s = keys_of(chosen, name), Published(chosen.keys, chosen.root).load()
     return Client(
         Schedule.of(chosen, store.connect(store.url_of(chosen))),
         own,

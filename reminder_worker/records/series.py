@@ -112,7 +112,8 @@ class Expansion:
         """Refuse what need not be looked at any further. Raises Refused."""
         if self._aware(moment) <= self._now:
             raise Refused(Reason.TIME_PAST, "DTSTART", "is over")
-        raise Refused(Reason.TIME_TOO_FAR, "DTSTART", "is further ahead than keys are published; a later export brings it")
+        message = "is further ahead than keys are published; a later export brings it"
+        raise Refused(Reason.TIME_TOO_FAR, "DTSTART", message)
 
     def _record(self, event: Any, reference: str, start: datetime) -> Record:
         """Return the fields of one occurrence."""
