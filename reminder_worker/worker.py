@@ -37,7 +37,7 @@ from reminder_worker.settings import Settings
 from reminder_worker.timeliness import wrong_moment
 
 WRONG_USE = 2  # exit code
-FURTHEST_BEHIND = timedelta(days=1)  # of the store's clock: a false one would have keys kept for longer
+FURTHEST_APART = timedelta(days=1)  # of two clocks: the one that is behind has keys kept for longer
 FALLBACK_LANGUAGE = "en"  # better than no text, where a pointer asks for a language without a template
 
 log = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ class Worker:
         What is forgotten never comes back, so the earlier of two clocks decides when a week is over.
         """
         told, own = self._schedule.beat(name), datetime.now(UTC)
-        if own - told > FURTHEST_BEHIND:
+        if abs(own - told) > FURTHEST_APART:
             log.error("clocks_differ")
         keys = self._parts.keys
         try:

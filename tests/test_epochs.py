@@ -415,13 +415,14 @@ def test_a_worker_that_cannot_remember_says_so_and_goes_on(
     assert Mark.load(tmp_path / "keys")
 
 
-def test_a_store_whose_clock_stands_still_is_noticed_for_it_would_keep_keys_alive(
-    process: Callable[[], Worker], clock: Clock, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("way", [-1, 1], ids=["the store's is behind", "the worker's is behind"])
+def test_a_clock_that_is_a_day_behind_is_noticed_for_it_would_keep_keys_alive(
+    process: Callable[[], Worker], clock: Clock, caplog: pytest.LogCaptureFixture, way: int
 ) -> None:
     started = process()
-    clock.set(START - timedelta(hours=23))
+    clock.set(START + way * timedelta(hours=23))
     started.beat("worker/1")
     assert said(caplog) == []
-    clock.set(START - timedelta(hours=25))
+    clock.set(START + way * timedelta(hours=25))
     started.beat("worker/1")
     assert said(caplog) == ["clocks_differ"]
