@@ -37,6 +37,12 @@ def share(chosen: Settings) -> None:
         os.environ[SHARED] = tempfile.mkdtemp(prefix=FOLDER)
 
 
+def unshare() -> None:
+    """Remove what they shared. Whoever still counts does so in files without a name."""
+    if folder := os.environ.get(SHARED):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def serve(kind: str, chosen: Settings, schedule: Schedule) -> None:
     """Answer Prometheus beside this process's work, where the settings say so; one that cannot still does its work."""
     if chosen.metrics_listen is not None:
@@ -50,20 +56,18 @@ def serve_worker() -> int:
     end_with_parent()
     confine()
     logs.set_up()
-    folder = os.environ.get(SHARED)
     try:
         chosen = settings.read()
         schedule = Schedule.of(chosen, store.connect(store.url_of(chosen)))
         registry = CollectorRegistry()
-        if folder:
+        if SHARED in os.environ:
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it registers itself
         registry.register(Gauges(*_readers("worker", chosen, schedule)))
         _listen("worker", chosen, registry)
         threading.Event().wait()  # for the signal that ends it
         return 0
     finally:
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+        unshare()
 
 
 def _readers(kind: str, chosen: Settings, schedule: Schedule) -> list[Reader]:

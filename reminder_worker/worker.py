@@ -164,8 +164,9 @@ class Worker:
                 provider.listen(partial(inbox.take, provider))
 
     def close(self) -> None:
-        """Part from the providers."""
+        """Part from the providers, and from who counts with us: what answers Prometheus may not have come so far."""
         self._parts.carriers.close()
+        exporter.unshare()
 
     def answer(self) -> None:
         """Do what people's answers ask for."""

@@ -92,7 +92,7 @@ HEALTHY = {
     "reminder_unknown": "0x120",
     "reminder_unknown_oldest_seconds": "0x120",
     "reminder_dead_letters": "0x120",
-    "reminder_replies_waiting": "0 3 0 1 0x116",
+    "reminder_replies_waiting": "0 3 2 1 0x116",
     "reminder_replies_unread": "0x120",
     "reminder_published_keys_seconds": "26e6x120",
     "reminder_key_epoch_lag": "1x120",

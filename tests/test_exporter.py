@@ -170,6 +170,14 @@ def test_a_worker_that_is_killed_as_a_whole_leaves_no_file_behind(here: Here) ->
     until(lambda: here.folders() == [] and here.shown("worker") == {})
 
 
+def test_a_worker_that_is_stopped_as_soon_as_it_works_leaves_no_file_behind(here: Here) -> None:
+    worker = here.start("worker")
+    until(lambda: b"worker_started" in here.log.read_bytes())
+    worker.terminate()
+    assert worker.wait(60) == 0
+    assert here.folders() == []
+
+
 def test_who_answers_loads_nothing_that_opens_resolves_or_sends() -> None:
     assert seen(load("exporter"), BLIND, OPENERS) == []
 
@@ -209,9 +217,10 @@ def answer(port: int) -> int | None:
 def test_nothing_is_shown_where_nobody_asked_for_it(here: Here) -> None:
     settings = here.folder / "reminder-worker.toml"
     settings.write_text("\n".join(settings.read_text().splitlines()[1:]))
-    with here.running("scheduler", "worker"):
+    with here.running("scheduler", "worker") as started:
         until(lambda: {"scheduler", "worker"} <= {name.partition("/")[0] for name in beating(here)})
         assert [kind for kind in PORTS if here.shown(kind)] == []
+        assert len(children(started["worker"].pid)) == 1
         assert here.folders() == []
 
 
