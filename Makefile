@@ -29,8 +29,10 @@ lint: install
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+# Most tests wait more than they compute, so there are more processes than cores; a file stays together.
+TEST_PROCESSES ?= 3
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
 
 # Slow: thousands of reminders within a minute, while their processes and then the store too are killed, and through
 # providers that lie, die and contradict themselves; then the HTTP API, in bad hands and with bad luck; then a hundred

@@ -34,7 +34,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series b
 def share(chosen: Settings) -> None:
     """Let the processes of a worker count together; before they are started."""
     if chosen.metrics_listen is not None:
-        os.environ[SHARED] = tempfile.mkdtemp(prefix=FOLDER)
+        os.environ[SHARED] = tempfile.mkdtemp(prefix=FOLDER, dir=os.environ.get("TMPDIR", "/tmp"))  # noqa: S108 - private
 
 
 def unshare() -> None:

@@ -33,7 +33,7 @@ from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import HEAD_BYTES, Durability
 from reminder_worker.opening import WorkerKeys, load_signers, open_envelope, open_pointer
 from reminder_worker.schedule import Schedule
-from reminder_worker.sealing import make_id
+from reminder_worker.sealing import PublicKeys, make_id
 from reminder_worker.testing.outcomes import serving as running
 
 
@@ -371,7 +371,7 @@ def test_one_platform_s_key_reaches_nothing_of_another_s(schedule: Schedule, fol
     both = alone.model_copy(update={"platforms": {"clinic": tenant, "other": tenant}})
     keys_of = {name: new_key(folder, name) for name in ("clinic", "other")}
     with running(web.build(both, schedule)) as port:
-        public = reception.PublicKeys.load(folder / "worker.pub.json")
+        public = PublicKeys.load(folder / "worker.pub.json")
         mine, theirs = (Desk(port, keys_of[name], public, name) for name in ("clinic", "other"))
         assert mine.put("A-1").status == 201
         assert (theirs.get("A-1").status, theirs.cancel("A-1").status) == (404, 404)
@@ -560,7 +560,7 @@ def test_anybody_may_have_the_public_keys_and_seal_to_them(desk: Desk) -> None:
     document = answer.body
     assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (200, "*")
     assert "Access-Control-Allow-Origin" not in desk.get("A-1").headers
-    assert reception.PublicKeys.from_json(json.dumps(document)) == desk.public
+    assert PublicKeys.from_json(json.dumps(document)) == desk.public
     assert [set(key) for key in document["record"]] == [{"kid", "key"}]
 
 

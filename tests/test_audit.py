@@ -13,6 +13,7 @@ import random
 import re
 import signal
 import subprocess
+import tempfile
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -374,12 +375,20 @@ def test_what_is_waited_for_in_vain_says_what_to_do() -> None:
         wait_for(lambda: None, "nobody answers", seconds=0)
 
 
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder whose name is short enough for a server's socket."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_audit_that_is_ended_leaves_no_process_and_no_file(number: signal.Signals, tmp_path: Path) -> None:
+def test_an_audit_that_is_ended_leaves_no_process_and_no_file(
+    number: signal.Signals, tmp_path: Path, short: Path
+) -> None:
     pytest.importorskip("twilio")
     folder = leaks.plant(tmp_path / "copy", [])
-    temporary = tmp_path / "t"
-    temporary.mkdir()
+    temporary = short
     with leaks.audit(folder, TMPDIR=str(temporary)) as process:
         assert process.stderr is not None
         for line in process.stderr:

@@ -52,7 +52,7 @@ class Counterparts:
         self.closing = threading.Event()
         self.names = map("SM{:032x}".format, itertools.count(1))
         handler = type("Handler", (Request,), {"world": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = _Server(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self.address = "127.0.0.1", self._server.server_port
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -77,6 +77,13 @@ class Counterparts:
         """Return path and id of the last text to a number: what its receipt is about."""
         last = [one for one in self.texts if one.form.get("To") == phone][-1]
         return last.form["StatusCallback"].removeprefix(PUBLIC), json.loads(last.answer).get("sid", "SM" + "0" * 32)
+
+
+class _Server(ThreadingHTTPServer):
+    """A server that says nothing of connections that break: processes are killed here on purpose."""
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing."""
 
 
 class Request(BaseHTTPRequestHandler):

@@ -26,7 +26,7 @@ PROCESSES = "web", "hooks", "scheduler", "worker"
 PATIENCE = 60.0  # seconds: on a busy machine all of this takes its time
 T = TypeVar("T")
 
-_STORE = 'store_url = "{store}"\n'
+_STORE = 'store_url = "{store}"\nmetrics_listen = "127.0.0.1:{metrics}"\n'
 _PLATFORM = """\
 [platforms.{practice}]
 verify_key = "keys/gateway.pub"
@@ -70,6 +70,7 @@ class Installation:
         self.server = EmbeddedServer(folder / "valkey", "--rdbcompression", "no", *noting)
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.ports = {"web": _free_port(), "hooks": _free_port()}
+        self.metrics = _free_port(len(PROCESSES))
         self._outside = outside.url
 
     def __enter__(self) -> Self:
@@ -88,7 +89,13 @@ class Installation:
         self.server.start()
         self._make_keys()
         words = {"store": self.server.url(), "outside": self._outside, "account": ACCOUNT, "public": PUBLIC}
-        words |= {"practice": PRACTICE, "sender": SENDER, "numbers": NUMBERS, "number": SENDER_NUMBER}
+        words |= {
+            "practice": PRACTICE,
+            "sender": SENDER,
+            "numbers": NUMBERS,
+            "number": SENDER_NUMBER,
+            "metrics": str(self.metrics),
+        }
         for name, text in SETTINGS.items():
             (self.folder / name / "reminder-worker.toml").write_text(text.format(**words))
 
@@ -200,7 +207,13 @@ def _group(pid: int) -> int:
         return 0
 
 
-def _free_port() -> int:
+def _free_port(in_a_row: int = 1) -> int:
+    """Return the first of some ports in a row that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port: int = reserved.getsockname()[1]
+    try:
+        for following in range(port, port + in_a_row):
+            socket.create_server(("127.0.0.1", following)).close()
+    except OSError:
+        return _free_port(in_a_row)
     return port

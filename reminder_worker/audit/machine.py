@@ -14,8 +14,12 @@ from reminder_worker.https import Site, check_url
 
 ELSEWHERE = "http://api.example.com", "http://10.0.0.1", "ftp://127.0.0.1"
 LOOPBACK = "'127.0.0.1'"
-REWRITTEN = re.compile(r"/\.?worker\.(ratchet|epoch)[^/]*$")  # what a worker forgets, and that it did
-COUNTED = re.compile(r"/reminder-worker-metrics-[^/]*/\w+\.db$")  # names and numbers of series, shared by its processes
+WRITTEN = (
+    re.compile(r"^/dev/"),
+    re.compile(r"/\.?worker\.(ratchet|epoch)[^/]*$"),  # what a worker forgets, and that it did
+    re.compile(r"/reminder-worker-metrics-[^/]*/\w+\.db$"),  # names and numbers of series, shared by its processes
+)
+DONE = "os.putenv ", "dramatiq", "reminder-worker-metrics-"  # variables, a worker's processes, their folder
 PRIVATE = {".key", ".ratchet", ".pepper", ".whsec", ".token"}
 OTHERS = 0o077  # what a private file grants nobody
 
@@ -68,13 +72,9 @@ def files_written(case: Case) -> Iterator[str]:
     """No process writes a file but the worker, which forgets a key, and what Python and the system need."""
     for line in _doings(case):
         action, _, target = line.partition(" ")
-        if (
-            action == "write"
-            and not target.startswith("/dev/")
-            and not (REWRITTEN.search(target) or COUNTED.search(target))
-        ):
+        if action == "write" and not any(known.search(target) for known in WRITTEN):
             yield f"write {Path(target).suffix}"  # a name could be anybody's
-        elif action.startswith(("os.", "subprocess.")) and action != "os.putenv" and "dramatiq" not in target:
+        elif action.startswith(("os.", "subprocess.")) and not any(known in line for known in DONE):
             yield action
 
 

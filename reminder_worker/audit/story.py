@@ -15,6 +15,7 @@ from reminder_worker.audit.installation import PROCESSES, Installation, wait_for
 from reminder_worker.audit.people import NAME, PENDING, PRACTICE, REASON, REPLY
 from reminder_worker.audit.stage import Stage, fetch
 from reminder_worker.audit.taps import MONITOR, REPLICA, Tap
+from reminder_worker.errors import SettingsError
 
 MOVES = 9  # so that a version has two digits
 MOST_DEATHS = 8  # of a worker over one reminder, before it counts as a dead letter
@@ -145,6 +146,11 @@ class Story(Stage):
         for words in (["status"], ["doctor"]):
             self.type("worker", *words)
         self.measured.append(self.here.command("worker", "status", "--json"))
+        for process in range(len(PROCESSES)):
+            page = fetch(self.here.metrics + process, "/metrics")
+            if b"# HELP reminder_" not in page:
+                raise SettingsError("audit: a process shows no metrics")
+            self.measured.append(page)
         for port in self.here.ports.values():
             for path in ("/metrics", "/ops", "/livez", "/readyz", "/openapi.json", "/v1/keys"):
                 self.measured.append(fetch(port, path))
