@@ -238,7 +238,7 @@ def test_what_monitor_shows_is_read_as_it_was_sent(content: bytes) -> None:
     assert unescaped(shown(content)) == content
 
 
-@pytest.mark.parametrize("packed", [zlib.compress(b"a place"), gzip.compress(b"a place")])
+@pytest.mark.parametrize("packed", [zlib.compress(b"a place"), gzip.compress(b"a place")], ids=["zlib", "gzip"])
 def test_what_is_compressed_is_looked_into(packed: bytes) -> None:
     assert flat({b"field": [packed]}).endswith(b"\na place")
     assert flat(b"a place") == b"a place"

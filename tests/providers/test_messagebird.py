@@ -616,8 +616,8 @@ def is_refused(hearer: MessageBird, request: WebhookRequest, reason: Reason = Re
 @pytest.mark.parametrize(
     "changes",
     [
-        {"exp": int(time.time()) - 3600},
-        {"nbf": int(time.time()) + 3600},
+        pytest.param({"exp": int(time.time()) - 3600}, id="over"),
+        pytest.param({"nbf": int(time.time()) + 3600}, id="not yet"),
         {"exp": None},
         {"nbf": None},
         {"iss": None},
