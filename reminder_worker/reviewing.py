@@ -13,6 +13,7 @@ from reminder_worker.catalogue import Catalogue, Place, may_be_accepted
 from reminder_worker.client.chosen import keys_of
 from reminder_worker.disclosure import Severity
 from reminder_worker.errors import Reason, Refused, SettingsError
+from reminder_worker.names import Names
 from reminder_worker.sealing import PlatformKeys
 from reminder_worker.settings import Settings
 
@@ -34,6 +35,7 @@ class Desk:
     keys: PlatformKeys
     catalogue: Catalogue
     held: int = 0  # the sequence of what the file held when it was read, or written here
+    denied: Names = Names()  # noqa: RUF009 - it never changes
 
     @classmethod
     def open(cls, chosen: Settings, platform: str | None) -> "Desk":
@@ -42,10 +44,11 @@ class Desk:
         if tenant.locations_file is None:
             raise SettingsError(f"platforms.{name}.locations_file: say where the catalogue is kept")
         keys, path = keys_of(chosen, name), tenant.locations_file
+        denied = Names(tenant.deny)
         if not path.exists():
-            return cls(path, keys, Catalogue(name, 0, ()))
+            return cls(path, keys, Catalogue(name, 0, ()), denied=denied)
         found = catalogue.load(path, name, bytes(keys.signing.verify_key))
-        return cls(path, keys, found, found.sequence)
+        return cls(path, keys, found, found.sequence, denied)
 
     @property
     def waiting(self) -> list[Place]:
@@ -58,6 +61,7 @@ class Desk:
         found = disclosure.find(label)
         if found is not None and found.severity is Severity.REFUSE and not may_be_accepted(found.rule):
             raise _never(found.rule)
+        self._check_names(label)
         if any(place.label == label for place in self.catalogue.places):
             return False
         self._change([*self.catalogue.places, Place(label)])
@@ -66,6 +70,7 @@ class Desk:
     def accept(self, text: str, reviewer: str, although: str | None = None) -> None:
         """Let a place be shown, in spite of one rule where that is named. Raises Refused, SettingsError."""
         label = self._known(text)
+        self._check_names(label)
         found = disclosure.find(label)
         rule = found.rule if found is not None and found.severity is Severity.REFUSE else ""
         if rule and not may_be_accepted(rule):
@@ -94,6 +99,10 @@ class Desk:
         if not self.path.exists():
             return 0
         return catalogue.load(self.path, self.catalogue.platform, bytes(self.keys.signing.verify_key)).sequence
+
+    def _check_names(self, label: str) -> None:
+        if self.denied.are_in(label):
+            raise Refused(Reason.LOCATION_DISCLOSES, "location", "holds a name on this platform's `deny`")
 
     def _known(self, text: str) -> str:
         label = job.parse_location(text)

@@ -153,6 +153,18 @@ def test_a_place_that_the_lint_of_today_refuses_is_asked_for_again(
     assert kept(here) == {LILAS: ("m.durand", "fr/B/lilas")}
 
 
+def test_a_name_that_the_platform_denies_is_neither_proposed_nor_let_in(run: Run, here: Path) -> None:
+    run("add", LILAS)
+    denying = SETTINGS.replace("countries", 'deny = ["Lilas"]\ncountries')
+    (here / "reminder-worker.toml").write_text(denying)
+    for words in (["add", "3 rue des Lilas"], ["review", "--accept", LILAS, "--by", "m.durand"]):
+        done = run(*words)
+        assert done.code == 1
+        assert "`deny`" in done.err + done.out
+        assert "Lilas" not in done.err + done.out
+    assert kept(here) == {LILAS: ("", "")}
+
+
 def test_what_breaks_the_shape_is_not_let_in_although_it_was_proposed_elsewhere(run: Run, here: Path) -> None:
     signing = PlatformKeys.load(here / "keys" / "clinic.key").signing
     made = catalogue.Catalogue("clinic", 1, (catalogue.Place("www.clinic.example"),))
