@@ -196,6 +196,7 @@ def test_nothing_is_found_where_nothing_is(somebody: Person) -> None:
         hashlib.sha256(b"Patient/1").hexdigest(),
         hashlib.sha256(b"Patient/1").hexdigest()[:20].upper(),
         base64.b64encode(hashlib.sha1(b"Patient/1").digest()).decode(),
+        hashlib.sha1(b"Patient/1").hexdigest()[:12],
         base64.urlsafe_b64encode(hashlib.md5(b"Patient/1").digest()).decode(),
         hashlib.sha512(b"Patient/1").digest()[:12].decode("latin-1"),
         "Patient%2F1",

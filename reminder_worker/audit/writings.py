@@ -14,7 +14,7 @@ from urllib.parse import quote, quote_plus
 SHORTEST = 5  # bytes; what is shorter turns up by chance
 WINDOW = 16  # bytes; a piece of ciphertext this long is there by no chance
 _SIZES = 8, 12, 16, 20, 32, 64  # of digests, bytes
-_BEGINNING = 8  # bytes by which a digest is known again, however it was cut
+_BEGINNING = 6  # bytes by which a digest is known again, however it was cut; shorter ones turn up by chance
 
 
 def writings(text: str) -> set[bytes]:
@@ -36,8 +36,8 @@ def writings(text: str) -> set[bytes]:
 def _digests(found: set[bytes]) -> set[bytes]:
     """Return how digests begin: as bytes, in hexadecimal digits of either case, in base64."""
     begin = {digest[:_BEGINNING] for digest in found}
-    texts = {form for one in begin for form in (one.hex(), one.hex().upper(), base64.b64encode(one)[:10].decode())}
-    return begin | {text.encode() for text in texts} | {base64.urlsafe_b64encode(one)[:10] for one in begin}
+    texts = {form for one in begin for form in (one.hex(), one.hex().upper(), base64.b64encode(one).decode())}
+    return begin | {text.encode() for text in texts} | {base64.urlsafe_b64encode(one) for one in begin}
 
 
 def _base64(raw: bytes) -> Iterator[bytes]:
