@@ -273,10 +273,17 @@ def preview(
 
 
 @app.command()
-def doctor(config: Config = None) -> None:
+def doctor(
+    config: Config = None,
+    process: Annotated[
+        str | None, typer.Option("--process", help="Whose settings: web, hooks, scheduler, worker.")
+    ] = None,
+) -> None:
     """Look for what would make production unsafe, say why it matters and how to mend it.
 
     Example: reminder-worker doctor
+
+    Where each process has settings of its own: reminder-worker doctor --process web --config web.toml
     """
     from reminder_worker import doctor as checks  # noqa: PLC0415
     from reminder_worker import gateway, screen, settings, store  # noqa: PLC0415
@@ -284,9 +291,12 @@ def doctor(config: Config = None) -> None:
 
     chosen = settings.read(config)
     client = store.connect(store.url_of(chosen))
-    found = [*checks.check_passwords(chosen), *checks.check_store(client), *checks.check_worker(chosen)]
-    found += checks.check_restored(chosen, client)
-    if gateway.private_file(chosen.keys).exists():
+    if process not in {None, "web", "hooks", "scheduler", "worker"}:
+        raise SettingsError("--process: web, hooks, scheduler or worker")
+    found = [*checks.check_passwords(chosen), *checks.check_store(client)]
+    if process in {None, "worker"}:
+        found += [*checks.check_worker(chosen), *checks.check_restored(chosen, client)]
+    if process == "web" or (process is None and gateway.private_file(chosen.keys).exists()):
         found += checks.check_gateway(chosen)
     screen.print_findings(found)
     raise typer.Exit(REFUSED if any(one.grade is Grade.UNSAFE for one in found) else 0)

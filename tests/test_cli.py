@@ -603,6 +603,17 @@ def test_the_doctor_s_exit_code_says_whether_production_would_be_safe(run, shop)
     assert run("doctor").code == 1
 
 
+def test_the_doctor_does_not_miss_what_a_process_must_not_have(run, shop):
+    for path in (shop / "keys").glob("worker.[!p]*"):
+        path.unlink()
+    assert run("doctor").code == run("doctor", "--process", "worker").code == 1
+    for process in ("hooks", "scheduler"):
+        assert run("doctor", "--process", process).code == 0
+    assert "gateway.key" in run("doctor", "--process", "web").out + run("doctor", "--process", "web").err
+    done = run("doctor", "--process", "queue")
+    assert (done.code, done.err) == (2, "reminder-worker: error: --process: web, hooks, scheduler or worker\n")
+
+
 def test_the_doctor_looks_at_a_store_that_is_away(run, away):
     done = run("doctor")
     assert (done.code, done.err) == (1, "")
