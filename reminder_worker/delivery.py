@@ -45,7 +45,8 @@ class Order:
     contact: Contact = field(repr=False)
     draft: Draft = field(repr=False)
     expires: datetime = field(repr=False)
-    due: datetime | None = None  # None: an attempt is looked after, and how late that is says nothing
+    # None: an attempt is looked after, and how late that is says nothing.
+    due: datetime | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

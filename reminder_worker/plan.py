@@ -162,8 +162,8 @@ class Slot:
     """One reminder's time: not before ``due``, not at or after ``expires``; both in UTC."""
 
     lead: Lead
-    due: datetime
-    expires: datetime = field(repr=False)  # tells the appointment's time
+    due: datetime = field(repr=False)  # with its lead it tells the appointment's time
+    expires: datetime = field(repr=False)  # so does this
 
 
 def slots(

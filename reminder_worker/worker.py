@@ -5,7 +5,6 @@
 
 import logging
 import sys
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
@@ -39,6 +38,7 @@ from reminder_worker.timeliness import wrong_moment
 WRONG_USE = 2  # exit code
 FURTHEST_APART = timedelta(days=1)  # of two clocks: the one that is behind has keys kept for longer
 FALLBACK_LANGUAGE = "en"  # better than no text, where a pointer asks for a language without a template
+_UNTOLD = "the store does not tell how far the ratchet had got; renew its users.acl, or see docs/keys.md"
 
 log = logging.getLogger(__name__)
 
@@ -221,6 +221,9 @@ def prepare(chosen: Settings, url: str) -> tuple[Worker, list[Finding]]:
     found = doctor.require(chosen, chain(*checks))
     schedule = Schedule.of(chosen, client)
     parts = equipment.load(chosen, schedule)
-    with suppress(StoreUnavailable):  # production would not have come here
+    try:
         parts.epochs.check(datetime.now(UTC))
+    except StoreUnavailable:
+        if chosen.production:  # the store answers, as was looked at above, and does not say this
+            raise SettingsError(_UNTOLD) from None
     return Worker(schedule, parts), found

@@ -18,7 +18,7 @@ from reminder_worker.opening import WorkerKeys
 from reminder_worker.ratchet import Ratchet, ratchet_file
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import week
-from reminder_worker.settings import Settings
+from reminder_worker.settings import Profile, Settings
 from reminder_worker.worker import Worker
 
 EPOCHS = "rw:{0}:epochs"
@@ -344,6 +344,21 @@ def process(server: EmbeddedServer, clock: Clock, tmp_path: Path) -> Iterator[Ca
             return worker.prepare(chosen, server.url())[0]
 
         yield start
+
+
+@pytest.mark.parametrize("profile", list(Profile))
+def test_a_store_that_answers_and_does_not_tell_epochs_holds_up_production_alone(
+    server: EmbeddedServer, client: store.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: Profile
+) -> None:
+    keys.new_worker(tmp_path, datetime.now(UTC))
+    chosen = Settings(keys=tmp_path, profile=profile)
+    monkeypatch.setattr(worker.doctor, "require", lambda *_: [])
+    client.set("rw:{0}:epochs", "no hash")  # as a store that refuses would raise
+    if profile is Profile.PRODUCTION:
+        with pytest.raises(SettingsError, match="how far the ratchet had got"):
+            worker.prepare(chosen, server.url())
+    else:
+        worker.prepare(chosen, server.url())
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
