@@ -163,7 +163,7 @@ class Slot:
 
     lead: Lead
     due: datetime = field(repr=False)  # with its lead it tells the appointment's time
-    expires: datetime = field(repr=False)  # so does this
+    expires: datetime = field(repr=False)  # tells the appointment's time
 
 
 def slots(
