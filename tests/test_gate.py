@@ -25,6 +25,7 @@ from scripted import Scripted
 
 from reminder_worker import schedule as schedule_module
 from reminder_worker import store
+from reminder_worker.audit.evidence import value_of
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import Ambiguous, Misconfigured, NotSent, Reason, Rejected, Throttled
 from reminder_worker.gate import DEFAULT_PAUSE, Admission, Gate
@@ -145,15 +146,7 @@ def patient(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def dump(client: store.Client) -> dict[bytes, Any]:
     """Return all that stands in the database."""
-    readers: dict[bytes, Callable[[bytes], Any]] = {
-        b"string": client.get,
-        b"hash": client.hgetall,
-        b"list": lambda key: client.lrange(key, 0, -1),
-        b"set": client.smembers,
-        b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
-        b"stream": client.xrange,
-    }
-    return {key: readers[client.type(key)](key) for key in sorted(client.scan_iter())}
+    return {key: value_of(client, key) for key in sorted(client.scan_iter())}
 
 
 def seconds(count: float) -> timedelta:

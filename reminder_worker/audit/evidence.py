@@ -41,7 +41,7 @@ def in_store(url: str) -> Iterator[Piece]:
         with store.connect(f"{base}?db={database}") as client:
             for key in client.scan_iter(count=1000):
                 yield Piece(f"key in database {database}", key)
-                yield Piece(f"value in database {database}", flat(_value(client, key)))
+                yield Piece(f"value in database {database}", flat(value_of(client, key)))
                 yield Piece(f"dump in database {database}", client.dump(key) or b"")
                 yield Piece(f"end of a key in database {database}", flat(client.pexpiretime(key)))
     with store.connect(url) as client:
@@ -50,7 +50,8 @@ def in_store(url: str) -> Iterator[Piece]:
             yield Piece(command.lower(), flat(client.execute_command(command)))
 
 
-def _value(client: store.Client, key: bytes) -> Any:
+def value_of(client: store.Client, key: bytes) -> Any:
+    """Return what stands under a key, of whatever type."""
     readers = {
         b"string": client.get,
         b"hash": client.hgetall,
