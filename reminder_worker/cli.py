@@ -223,7 +223,7 @@ def status(
     if watch:
         screen.watch_status(lambda: numbers.read(schedule, providers))
     now = numbers.read(schedule, providers)
-    screen.print_json(screen.plain(now)) if json else screen.print_status(now)
+    screen.print_json(screen.plain_status(now)) if json else screen.print_status(now)
 
 
 @app.command()

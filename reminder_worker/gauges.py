@@ -111,16 +111,11 @@ def _oldest(schedule: Schedule, key: bytes, now: datetime) -> float:
 
 def server(schedule: Schedule) -> Iterator[Metric]:
     """Return what the store says of itself. Raises StoreUnavailable."""
-    try:
-        memory, disk = schedule.client.info("memory"), schedule.client.info("persistence")
-    except RedisError as error:
-        raise unavailable(error) from None
-    durable = bool(disk.get("aof_enabled")) and disk.get("aof_last_write_status") == "ok"
-    evicts = memory.get("maxmemory_policy", "noeviction") != "noeviction"
-    yield gauge("store_memory_bytes", "Memory that the store uses", memory["used_memory"])
-    yield gauge("store_memory_limit_bytes", "Memory that it may use; 0: no limit", memory.get("maxmemory", 0))
-    yield gauge("store_durable", "Whether it keeps an append-only file and can write it", durable)
-    yield gauge("store_evicts", "Whether it drops keys when it is full", evicts)
+    said = status.store(schedule)
+    yield gauge("store_memory_bytes", "Memory that the store uses", said.memory_bytes)
+    yield gauge("store_memory_limit_bytes", "Memory that it may use; 0: no limit", said.memory_limit_bytes)
+    yield gauge("store_durable", "Whether it keeps an append-only file and can write it", said.durable)
+    yield gauge("store_evicts", "Whether it drops keys when it is full", said.evicts)
 
 
 def clock(schedule: Schedule) -> Iterator[Metric]:

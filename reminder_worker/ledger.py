@@ -13,7 +13,11 @@ from reminder_worker.job import FailureClass, State
 ID_BYTES = 16
 HEAD_BYTES = 18  # of what stands for an appointment: lua/ledger.lua
 FORGET_AFTER = timedelta(hours=72)  # without a receipt that is final; the last ones come about then
+NOBODY = "none"  # in counts: who carried it, where it ended without a provider
 CLAIM_LEASE = timedelta(seconds=20)  # from claim to intent, a matter of milliseconds
+
+_NAMED = 6  # bytes of an id
+_LETTERS = str.maketrans("0123456789abcdef", "zyxwvutsrqponmlk")  # a name of digits would look like a phone's
 
 
 class Durability(StrEnum):
@@ -64,6 +68,11 @@ class Wake:
     def of(cls, member: bytes, version: int) -> "Wake":
         """Read what stands for a reminder in Redis."""
         return cls(member[:ID_BYTES], member[ID_BYTES], version)
+
+
+def name_of(member: bytes) -> str:
+    """Name a reminder for people: letters of its id, and which of the appointment's leads it is."""
+    return f"{member[:_NAMED].hex().translate(_LETTERS)}-{member[ID_BYTES]}"
 
 
 @dataclass(frozen=True, slots=True)

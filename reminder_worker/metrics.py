@@ -7,18 +7,30 @@ can be few enough to tell of a person, and no operator needs it.
 What stands in the ledger, whoever asks, is in ``gauges.py``; what is here is this process's own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from reminder_worker.errors import Reason
 from reminder_worker.job import State
+from reminder_worker.ledger import NOBODY
 
-OTHER, NOBODY = "other", "none"  # a value that is on no list; ended without a provider
+OTHER = "other"  # a value that is on no list
 PROCESSES = "worker", "scheduler", "web", "hooks"
 PENDING = {State.SCHEDULED, State.QUEUED, State.SENDING}
+CALLED = State.SENT, State.FAILED, State.UNKNOWN  # what a worker writes down of a call
+UNOPENABLE = (
+    *(Reason.MALFORMED, Reason.VERSION_UNKNOWN, Reason.KEY_UNKNOWN, Reason.DAMAGED, Reason.SIGNER_UNKNOWN),
+    *(Reason.SIGNATURE_INVALID, Reason.ID_MISMATCH, Reason.PLATFORM_MISMATCH, Reason.POINTER_INVALID),
+)
+LIMITS = (
+    *(Reason.CIRCUIT_OPEN, Reason.RATE_LIMITED, Reason.THROTTLED),
+    *(Reason.SPEND_CAPPED, Reason.PLATFORM_CAPPED, Reason.PHONE_CAPPED),
+)
 RESULTS = "accepted", "rejected", "not_sent", "throttled", "misconfigured", "ambiguous"
 ANSWERS = "added", "unchanged", "moved", "in_flight", "cancelled", "ended", "missing"
+DROPPED = "field", "value", "message"
 TURN = (0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600)  # seconds
 CALL = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -28,6 +40,7 @@ LABELS: dict[str, frozenset[str]] = {
     "result": frozenset(RESULTS),
     "answer": frozenset(ANSWERS),
     "process": frozenset(PROCESSES),
+    "what": frozenset(DROPPED),
 }
 _providers: set[str] = {NOBODY}  # the settings' names for them
 
@@ -51,6 +64,7 @@ REFUSED_CALLS = _counter(
 HANDED_IN = _counter("handed_in", "Appointments that platforms handed in or took back over HTTP", "answer")
 WOKEN = _counter("woken", "Wake-ups for what fell due")
 SWEPT = _counter("swept", "Wake-ups for what was left behind: lost wake-ups, dead workers, attempts in doubt")
+FIELDS_DROPPED = _counter("log_fields_dropped", "What log lines were to say and do not, because it may be data", "what")
 LATENESS = Histogram(
     "reminder_lateness_seconds", "From when a text was due to a call of its provider", buckets=TURN, registry=REGISTRY
 )
@@ -62,6 +76,30 @@ PROVIDER_SECONDS = Histogram(
 def know_providers(names: Iterable[str]) -> None:
     """Let these providers have series of their own; they are the settings', and no others."""
     _providers.update(names)
+
+
+def expect_calls(names: Collection[str]) -> None:
+    """Let a worker's series begin at zero, before anything happens.
+
+    Prometheus sees no rise in a series that begins with its first one, and alerts ask for rises.
+    """
+    know_providers(names)
+    _begin(ATTEMPTS, provider=names, result=RESULTS)
+    _begin(WAITS, provider=names, reason=LIMITS)
+    _begin(OUTCOMES, state=CALLED, provider=names)
+    _begin(OUTCOMES, state=[State.EXPIRED], provider=[NOBODY])
+    _begin(REJECTED, reason=UNOPENABLE)
+
+
+def expect_receipts(names: Collection[str]) -> None:
+    """Let series begin at zero for providers that report what becomes of a text: that none ever does is seen too."""
+    know_providers(names)
+    _begin(RECEIPTS, provider=names, state=[State.DELIVERED, State.UNDELIVERED])
+
+
+def _begin(counter: Counter, **labels: Iterable[str]) -> None:
+    for values in product(*labels.values()):
+        counter.labels(*values)
 
 
 def known(label: str, value: str | None) -> str:

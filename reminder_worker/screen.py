@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,13 @@ from reminder_worker.drafting import Draft
 from reminder_worker.findings import Finding, Grade
 from reminder_worker.ledger import Reminder
 from reminder_worker.lint import Checked
-from reminder_worker.status import Status
+from reminder_worker.status import Counts, Status
 
 if TYPE_CHECKING:  # who shows anything does not load what looks for numbers
     from reminder_worker.enquiry import Found
 
 console = Console(highlight=False, markup=False, emoji=False)  # labels are shown as they are
+BARS = " ▁▂▃▄▅▆▇█"
 UNSEEN = (
     "not known: what still waits, for its number is sealed; what ended before a provider was to be asked; more than "
     "the last four tries of a day; what test keys sent"
@@ -34,6 +35,12 @@ def plain(value: Any) -> dict[str, Any]:
     """Turn a dataclass into what JSON can hold; times as RFC 3339 in UTC."""
     fields: dict[str, Any] = asdict(value)
     return {name: part.isoformat() if isinstance(part, datetime) else part for name, part in fields.items()}
+
+
+def plain_status(now: Status) -> dict[str, Any]:
+    """Turn the numbers into what JSON can hold; of the last day only the minutes in which something ended."""
+    recent = [plain(part) for part in now.recent if part.by]
+    return plain(now) | {"recent": recent, "last_hour": now.last_hour, "last_day": now.last_day}
 
 
 def print_json(value: Any) -> None:
@@ -72,10 +79,15 @@ def print_status(now: Status) -> None:
 
 
 def _status(now: Status) -> RenderableType:
+    return Group(_pending(now), *_ended(now), *_health(now))
+
+
+def _pending(now: Status) -> RenderableType:
     oldest = f", the oldest for {timedelta(seconds=round(now.overdue_seconds))}" if now.overdue else ""
     pending = _table("pending", "reminders", "")
     pending.add_row("scheduled", str(now.scheduled), f"next due {_short(now.next_due)}" if now.next_due else "")
     pending.add_row("overdue", str(now.overdue), f"of these{oldest}" if oldest else "of these")
+    pending.add_row("due within an hour", str(sum(now.ahead)), f"{_bars(now.ahead)} each five minutes".strip())
     pending.add_row("queued", str(now.queued))
     pending.add_row("sending", str(now.sending))
     decide = "decide: reminder-worker dead list" if now.dead_letters or now.unknown else ""
@@ -84,17 +96,50 @@ def _status(now: Status) -> RenderableType:
     if now.replies_waiting or now.replies_unread:
         unread = f"and {now.replies_unread} set aside: they do not open" if now.replies_unread else ""
         pending.add_row("replies", str(now.replies_waiting), unread)
+    return pending
+
+
+def _ended(now: Status) -> Iterator[RenderableType]:
+    """Say how reminders ended: within the retention, and lately by provider."""
     ended = _table("ended as", "reminders", "by provider")
     for state, number in now.ended.items():
         by = ", ".join(f"{name} {states[state]}" for name, states in now.by_provider.items() if state in states)
         ended.add_row(state, str(number), by)
-    circuits = _table("provider", "circuit")
-    for name, word in now.circuits.items():
-        circuits.add_row(name, word)
+    yield ended
+    lately = _table("provider", "circuit", "last hour", "last day")
+    for name in sorted(now.circuits.keys() | now.last_day.keys()):
+        lately.add_row(
+            name, now.circuits.get(name, ""), *(_counts(part, name) for part in (now.last_hour, now.last_day))
+        )
+    yield lately
+
+
+def _health(now: Status) -> Iterator[RenderableType]:
     processes = _table("process", "last heartbeat")
     for name, seconds in now.processes.items():
         processes.add_row(name, f"{seconds:.0f} s ago")
-    return Group(pending, ended, circuits, processes)
+    yield processes
+    if now.store is not None:
+        store = _table("store", "")
+        limit = f" of {_megabytes(now.store.memory_limit_bytes)}" if now.store.memory_limit_bytes else ""
+        store.add_row("memory", f"{_megabytes(now.store.memory_bytes)}{limit}")
+        store.add_row("append-only file", "written" if now.store.durable else "OFF, or it cannot be written")
+        store.add_row("when it is full", "DROPS KEYS" if now.store.evicts else "refuses writes")
+        yield store
+
+
+def _counts(part: Counts, provider: str) -> str:
+    return ", ".join(f"{state} {number}" for state, number in part.get(provider, {}).items())
+
+
+def _bars(numbers: list[int]) -> str:
+    """Draw numbers as a row of bars, the highest one eight eighths high."""
+    highest = max(numbers, default=0)
+    return "".join(BARS[-(-number * 8 // highest)] for number in numbers) if highest else ""
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
 
 
 def watch_status(read: Callable[[], Status]) -> None:

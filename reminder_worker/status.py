@@ -1,16 +1,56 @@
 """What stands in the ledger now, in numbers only: the facts behind ``status``."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from redis.exceptions import RedisError
 
 from reminder_worker.clocks import moment
+from reminder_worker.ledger import NOBODY
 from reminder_worker.schedule import Schedule, unavailable
 
 _DAY_MS = 86_400_000
+_TEN_MS = 600_000  # of which outcomes are counted apart, for a day (lua/ledger.lua)
+_TENS = _DAY_MS // _TEN_MS
+_CELL_MS, _CELLS = 300_000, 12  # what falls due within an hour
+
+Counts = dict[str, dict[str, int]]  # provider -> state -> how many
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How many reminders ended how, within ten minutes."""
+
+    since: datetime
+    by: Counts
+
+    @classmethod
+    def of(cls, ten: int, counted: "Counter[str]") -> "Ended":
+        """Read what was counted in the ten minutes with this number."""
+        return cls(moment(ten * _TEN_MS), _by_provider(counted))
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """What the store says of itself."""
+
+    memory_bytes: int
+    memory_limit_bytes: int  # 0: none
+    durable: bool  # it keeps an append-only file and can write it
+    evicts: bool  # it drops keys when it is full
+
+    @classmethod
+    def of(cls, memory: dict[str, Any], disk: dict[str, Any]) -> "Store":
+        """Read its answers to INFO."""
+        return cls(
+            memory_bytes=int(memory["used_memory"]),
+            memory_limit_bytes=int(memory.get("maxmemory", 0)),
+            durable=bool(disk.get("aof_enabled")) and disk.get("aof_last_write_status") == "ok",
+            evicts=memory.get("maxmemory_policy", "noeviction") != "noeviction",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +72,19 @@ class Status:
     replies_waiting: int = 0  # for a worker to act on
     replies_unread: int = 0  # set aside, for they do not open
     unknown: int = 0  # nobody could find out, and nobody has decided
+    ahead: list[int] = field(default_factory=list)  # what falls due in each five minutes of the coming hour
+    recent: list[Ended] = field(default_factory=list)  # each ten minutes of the last day, the current one last
+    store: Store | None = None
+
+    @property
+    def last_hour(self) -> Counts:
+        """How reminders ended within the last hour, to ten minutes."""
+        return _sum(self.recent[-_TENS // 24 :])
+
+    @property
+    def last_day(self) -> Counts:
+        """How reminders ended within the last day, to ten minutes."""
+        return _sum(self.recent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,48 +98,63 @@ class _Part:
     dead_letters: int
     unknown: int
     first_due: float | None
+    ahead: list[int]
     ended: "Counter[str]"  # by "state|provider"
+    recent: "list[Counter[str]]"  # the same, by ten minutes
 
 
 def read(schedule: Schedule, providers: Collection[str] = ()) -> Status:
     """Count what is pending, and what became of the rest within the retention. Raises StoreUnavailable."""
     try:
-        seconds, micro = schedule.client.time()
-        now = seconds * 1000 + micro // 1000
-        parts = [_count(schedule, shard, now) for shard in range(schedule.shards)]
+        now = _now(schedule)
+        whole = _join([_count(schedule, shard, now) for shard in range(schedule.shards)])
         beats = schedule.client.zrange(schedule.prefix(0) + b"processes", 0, -1, withscores=True)
-        circuits = {name: _circuit(schedule, name, now) for name in providers}
         notes = [schedule.client.llen(schedule.prefix(0) + name) for name in (b"notes", b"notes.unread")]
     except RedisError as error:
         raise unavailable(error) from None
-    first = min((part.first_due for part in parts if part.first_due is not None), default=None)
-    states, providers = _group(sum((part.ended for part in parts), Counter()))
+    ended = _by_provider(whole.ended)
     return Status(
         now=moment(now),
-        scheduled=sum(part.scheduled for part in parts),
-        overdue=sum(part.overdue for part in parts),
-        overdue_seconds=max(0.0, (now - first) / 1000) if first is not None else 0.0,
-        next_due=None if first is None else moment(first),
-        queued=sum(part.queued for part in parts),
-        sending=sum(part.sending for part in parts),
-        dead_letters=sum(part.dead_letters for part in parts),
-        ended=states,
-        by_provider=providers,
+        scheduled=whole.scheduled,
+        overdue=whole.overdue,
+        overdue_seconds=0.0 if whole.first_due is None else max(0.0, (now - whole.first_due) / 1000),
+        next_due=None if whole.first_due is None else moment(whole.first_due),
+        queued=whole.queued,
+        sending=whole.sending,
+        dead_letters=whole.dead_letters,
+        ended=_by_state(ended),
+        by_provider={name: states for name, states in ended.items() if name != NOBODY},
         processes={name.decode(): max(0.0, (now - at) / 1000) for name, at in beats},
-        circuits=circuits,
+        circuits=circuits(schedule, providers),
         replies_waiting=notes[0],
         replies_unread=notes[1],
-        unknown=sum(part.unknown for part in parts),
+        unknown=whole.unknown,
+        ahead=whole.ahead,
+        recent=list(map(Ended.of, _tens(now), whole.recent)),
+        store=store(schedule),
     )
+
+
+def store(schedule: Schedule) -> Store:
+    """Return what the store says of itself. Raises StoreUnavailable."""
+    try:
+        return Store.of(schedule.client.info("memory"), schedule.client.info("persistence"))
+    except RedisError as error:
+        raise unavailable(error) from None
 
 
 def circuits(schedule: Schedule, providers: Collection[str]) -> dict[str, str]:
     """Say in one word how each provider is being used. Raises StoreUnavailable."""
     try:
-        seconds, micro = schedule.client.time()
-        return {name: _circuit(schedule, name, seconds * 1000 + micro // 1000) for name in providers}
+        now = _now(schedule)
+        return {name: _circuit(schedule, name, now) for name in providers}
     except RedisError as error:
         raise unavailable(error) from None
+
+
+def _now(schedule: Schedule) -> int:
+    seconds, micro = schedule.client.time()
+    return int(seconds) * 1000 + int(micro) // 1000
 
 
 def _circuit(schedule: Schedule, provider: str, now: int) -> str:
@@ -102,31 +170,79 @@ def _circuit(schedule: Schedule, provider: str, now: int) -> str:
 
 def _count(schedule: Schedule, shard: int, now: int) -> _Part:
     prefix = schedule.prefix(shard)
-    today = now // _DAY_MS  # counters are kept by day: no scan of the keyspace is needed
+    today = now // _DAY_MS  # counters are kept by day, and by ten minutes: no scan of the keyspace is needed
     days = range(today - schedule.retention.days - 1, today + 1)
+    cells = range(now, now + _CELLS * _CELL_MS, _CELL_MS)
     with schedule.client.pipeline(transaction=False) as pipe:
         pipe.zcard(prefix + b"due").zcount(prefix + b"due", "-inf", now)
         pipe.zcard(prefix + b"live").zcard(prefix + b"open").zcard(prefix + b"dead")
         pipe.zcard(prefix + b"unknown")
         pipe.zrange(prefix + b"due", 0, 0, withscores=True)
+        for start in cells:
+            pipe.zcount(prefix + b"due", f"({start}", start + _CELL_MS)
         for day in days:
             pipe.hgetall(prefix + b"n:%d" % day)
-        scheduled, overdue, queued, sending, dead, unknown, first, *counted = pipe.execute()
-    ended: Counter[str] = Counter()
-    for fields in counted:
-        ended.update({name.decode(): int(number) for name, number in fields.items()})
+        for ten in _tens(now):
+            pipe.hgetall(prefix + b"n:t%d" % ten)
+        scheduled, overdue, queued, sending, dead, unknown, first, *rest = pipe.execute()
+    ahead, ended, recent = rest[:_CELLS], rest[_CELLS : _CELLS + len(days)], rest[_CELLS + len(days) :]
     due = first[0][1] if first else None
-    return _Part(scheduled, overdue, queued, sending, dead, unknown, due, ended)
+    counted = _total(map(_counts, ended))
+    return _Part(scheduled, overdue, queued, sending, dead, unknown, due, ahead, counted, [*map(_counts, recent)])
 
 
-def _group(ended: "Counter[str]") -> tuple[dict[str, int], dict[str, dict[str, int]]]:
-    """Split counts of ``state|provider`` into those by state and those by provider."""
-    states: dict[str, int] = {}
-    providers: dict[str, dict[str, int]] = {}
+def _join(parts: list[_Part]) -> _Part:
+    """Add up the numbers of all shards."""
+    return _Part(
+        scheduled=sum(part.scheduled for part in parts),
+        overdue=sum(part.overdue for part in parts),
+        queued=sum(part.queued for part in parts),
+        sending=sum(part.sending for part in parts),
+        dead_letters=sum(part.dead_letters for part in parts),
+        unknown=sum(part.unknown for part in parts),
+        first_due=min((part.first_due for part in parts if part.first_due is not None), default=None),
+        ahead=[sum(numbers) for numbers in zip(*(part.ahead for part in parts), strict=True)],
+        ended=_total(part.ended for part in parts),
+        recent=[_total(counted) for counted in zip(*(part.recent for part in parts), strict=True)],
+    )
+
+
+def _tens(now: int) -> range:
+    """Return the ten minutes of the last day, by their numbers; the current one last."""
+    return range(now // _TEN_MS - _TENS + 1, now // _TEN_MS + 1)
+
+
+def _counts(fields: dict[bytes, bytes]) -> "Counter[str]":
+    return Counter({name.decode(): int(number) for name, number in fields.items()})
+
+
+def _total(parts: "Iterable[Counter[str]]") -> "Counter[str]":
+    found: Counter[str] = Counter()
+    for part in parts:
+        found.update(part)
+    return found
+
+
+def _by_provider(ended: "Counter[str]") -> Counts:
+    """Split counts of ``state|provider`` by provider, and then by state."""
+    found: Counts = {}
     for name, number in sorted(ended.items()):
         state, _, provider = name.partition("|")
-        if number:
-            states[state] = states.get(state, 0) + number
-        if number and provider:
-            providers.setdefault(provider, {})[state] = number
-    return states, providers
+        if number > 0:
+            found.setdefault(provider or NOBODY, {})[state] = number
+    return found
+
+
+def _sum(parts: Iterable[Ended]) -> Counts:
+    found: dict[str, Counter[str]] = {}
+    for provider, states in (pair for part in parts for pair in part.by.items()):
+        found.setdefault(provider, Counter()).update(states)
+    return {provider: dict(states) for provider, states in found.items()}
+
+
+def _by_state(providers: Counts) -> dict[str, int]:
+    """Return how many ended in each state, whoever carried them."""
+    found: Counter[str] = Counter()
+    for states in providers.values():
+        found.update(states)
+    return dict(sorted(found.items()))

@@ -94,8 +94,8 @@ def _arguments(text: str, start: int) -> list[str]:
 
 def _keys(expression: str, body: str, at: int, chunks: dict[str, str]) -> Iterator[str]:
     """Turn what names a key, at some place of a script, into the pattern that such keys have."""
-    if match := re.match(r"(reminder|appointment)\(", expression):
-        yield {"reminder": "r:*", "appointment": "a:*"}[match[1]]
+    if match := re.match(r"(reminder|appointment|counts_of)\(", expression):
+        yield {"reminder": "r:*", "appointment": "a:*", "counts_of": "n:*"}[match[1]]
     elif match := re.match(r"P \.\. '([\w.:]+)'(.*)", expression):
         yield match[1] + ("*" if match[2] else "")
     elif match := re.match(r"(\w+)\(", expression):  # the function says which key it used

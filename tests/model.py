@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 LIVE = {"queued", "claimed"}
 ARRIVED = {"delivered", "undelivered"}
 DAY = 86_400_000
+TEN = 600_000
 GIVEN_UP = -2
 
 
@@ -67,7 +68,7 @@ class Model:
     def __init__(self, now: int, shards: int, *, lease: int, most_claims: int, keep_dead: int) -> None:
         self.now, self.shards = now, shards
         self.appointments: dict[bytes, Appointment] = {}
-        self.counts: Counter[tuple[int, str, str]] = Counter()
+        self.counts: Counter[tuple[str, str, str]] = Counter()
         self.forget: dict[tuple[int, str], int] = {}  # texts to be removed by their providers, and when, by shard
         self.events: dict[bytes, int] = {}  # what platforms are still to be told, and when
         self.dropped = 0
@@ -238,7 +239,7 @@ class Model:
             if not self.appointments[row.member[:16]].open:
                 return "gone"
             if row.ended is not None:
-                self.counts[row.ended // DAY, row.state, row.provider] -= 1
+                self._count(row.ended, row.state, row.provider, -1)
             row.state, row.reason, row.ended, row.token, row.due = "scheduled", "", None, None, self.now
             row.wakes = row.claims = row.looks = 0
         elif decision == "drop":
@@ -268,12 +269,17 @@ class Model:
 
     def _finish(self, row: Row, state: str, reason: str, by: str = "") -> None:
         if row.ended is not None:
-            self.counts[row.ended // DAY, row.state, row.provider] -= 1
+            self._count(row.ended, row.state, row.provider, -1)
         row.state, row.reason, row.ended, row.token = state, reason, self.now, None
         row.wakes = row.claims = row.looks = 0
-        self.counts[self.now // DAY, state, by or row.provider] += 1
+        self._count(self.now, state, by or row.provider, 1)
         if reason != "cancelled":
             self._announce(row, state, reason)
+
+    def _count(self, at: int, state: str, provider: str, by: int) -> None:
+        self.counts[f"{at // DAY}", state, provider] += by
+        if self.now - at < DAY:
+            self.counts[f"t{at // TEN}", state, provider] += by
 
     def _announce(self, row: Row, what: str, reason: str, at: int | None = None, version: int | None = None) -> None:
         found = self.appointments[row.member[:16]]

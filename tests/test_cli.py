@@ -420,6 +420,11 @@ STATUS = {
     "replies_waiting",
     "replies_unread",
     "unknown",
+    "ahead",
+    "recent",
+    "last_hour",
+    "last_day",
+    "store",
 }
 
 
@@ -450,7 +455,15 @@ def test_status_as_json_has_stable_names(run, shop, schedule):
     assert {type(now[name]) for name in ("ended", "by_provider", "processes", "circuits")} == {dict}
     assert [type(now[name]) for name in ("now", "next_due", "overdue_seconds")] == [str, str, float]
     assert now["circuits"] == {"outbox": "closed"}
-    assert now["by_provider"] == {"outbox": {"sent": 1}}
+    assert now["by_provider"] == now["last_hour"] == now["last_day"] == {"outbox": {"sent": 1}}
+    assert [type(number) for number in now["ahead"]] == [int] * 12
+    assert [part["by"] for part in now["recent"]] == [{"outbox": {"sent": 1}}]
+    assert {name: type(value) for name, value in now["store"].items()} == {
+        "memory_bytes": int,
+        "memory_limit_bytes": int,
+        "durable": bool,
+        "evicts": bool,
+    }
 
 
 def test_status_is_a_table_for_people(run, shop):

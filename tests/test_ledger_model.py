@@ -25,7 +25,7 @@ from reminder_worker import clocks, store
 from reminder_worker.acts import Who
 from reminder_worker.clocks import milliseconds
 from reminder_worker.decisions import Answer as Answered
-from reminder_worker.decisions import Decision, Waiting, decide, name_of, waiting
+from reminder_worker.decisions import Decision, Waiting, decide, waiting
 from reminder_worker.errors import Reason
 from reminder_worker.eventqueue import GIVEN_UP, LEASE, TOLD, Event, EventQueue
 from reminder_worker.job import FailureClass, State
@@ -117,7 +117,7 @@ class Stored:
         self.heads: dict[bytes, tuple[int, int, int, bytes]] = {}
         self.tickets: dict[bytes, bytes] = {}
         self.envelopes: dict[bytes, bytes] = {}
-        self.counts: Counter[tuple[int, str, str]] = Counter()
+        self.counts: Counter[tuple[str, str, str]] = Counter()
         self.sets: dict[str, dict[bytes, int]] = {name: {} for name in ("due", "live", "open", "dead", "unknown")}
         self.forget: dict[str, int] = {}
         self.events: dict[bytes, int] = {}
@@ -150,7 +150,7 @@ class Stored:
         elif kind == b"n":
             for field, count in value.items():
                 state, provider = field.decode().split("|")
-                self.counts[int(rest), state, provider] = int(count)
+                self.counts[rest.decode(), state, provider] = int(count)
             assert ttl > 0
         elif name == b"forget":
             self.forget = {text.decode(): int(at) for text, at in value}
@@ -500,7 +500,7 @@ class Ledger(RuleBasedStateMachine):
     @invariant()
     def all_is_as_the_model_says(self) -> None:
         acts: list[bytes] = []
-        counts: Counter[tuple[int, str, str]] = Counter()
+        counts: Counter[tuple[str, str, str]] = Counter()
         forget: dict[tuple[int, str], int] = {}
         events: dict[bytes, int] = {}
         for shard in range(self.shards):

@@ -46,7 +46,7 @@ def receive(schedule: Schedule, ref: str, by: str, state: str, message: str = ""
 
 
 def counts(client: store.Client) -> dict[bytes, bytes]:
-    found = [client.hgetall(key) for key in client.scan_iter(b"*:n:*")]
+    found = [client.hgetall(key) for key in client.scan_iter(b"*:n:[0-9]*")]
     return {name: count for fields in found for name, count in fields.items() if count != b"0"}
 
 

@@ -1,6 +1,6 @@
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from rich.console import Console
@@ -11,7 +11,7 @@ from reminder_worker.findings import Finding, Grade
 from reminder_worker.job import State
 from reminder_worker.ledger import Reminder
 from reminder_worker.lint import Checked
-from reminder_worker.status import Status
+from reminder_worker.status import Ended, Status, Store
 
 NOW = datetime(2027, 3, 1, 9, tzinfo=UTC)
 EMPTY = Status(NOW, 0, 0, 0.0, None, 0, 0, 0, {}, {}, {})
@@ -31,6 +31,13 @@ BUSY = Status(
     replies_waiting=4,
     replies_unread=1,
     unknown=2,
+    ahead=[0, 8, 16, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+    recent=[
+        Ended(NOW - timedelta(hours=3), {"twilio": {"sent": 30}}),
+        *[Ended(NOW, {})] * 6,
+        Ended(NOW, {"none": {"expired": 4}, "twilio": {"delivered": 2}}),
+    ],
+    store=Store(3_200_000, 100_000_000, durable=False, evicts=True),
 )
 SENT = Reminder(0, State.SENT, NOW, NOW, "twilio", 2, None, None)
 WAITS = Reminder(1, State.SCHEDULED, NOW, None, None, 0, "not_sent", "temporary")
@@ -50,7 +57,7 @@ def rows(text: str) -> list[str]:
 def test_circuits_and_replies_are_shown_where_there_are_any(capsys):
     screen.print_status(BUSY)
     shown = rows(capsys.readouterr().out)
-    assert "twilio half-open" in shown
+    assert "outbox closed" in shown
     assert "replies 4 and 1 set aside: they do not open" in shown
     screen.print_status(EMPTY)
     assert "replies" not in capsys.readouterr().out
@@ -64,7 +71,23 @@ def test_json_holds_times_as_rfc_3339():
 
 def test_status_as_json_can_be_written_and_read():
     for status in (EMPTY, BUSY):
-        assert json.loads(json.dumps(screen.plain(status)))["now"] == "2027-03-01T09:00:00+00:00"
+        assert json.loads(json.dumps(screen.plain_status(status)))["now"] == "2027-03-01T09:00:00+00:00"
+    shown = screen.plain_status(BUSY)
+    assert [part["since"] for part in shown["recent"]] == ["2027-03-01T06:00:00+00:00", "2027-03-01T09:00:00+00:00"]
+    assert shown["last_hour"] == {"none": {"expired": 4}, "twilio": {"delivered": 2}}
+    assert shown["last_day"] == {"none": {"expired": 4}, "twilio": {"sent": 30, "delivered": 2}}
+    assert shown["store"]["durable"] is False
+
+
+def test_what_is_ahead_lately_and_wrong_with_the_store_is_shown(capsys):
+    screen.print_status(BUSY)
+    shown = rows(capsys.readouterr().out)
+    assert "due within an hour 25 ▄█ ▁ each five minutes" in shown
+    assert "twilio half-open delivered 2 sent 30, delivered 2" in shown
+    assert "none expired 4 expired 4" in shown
+    assert "memory 3.2 MB of 100.0 MB" in shown
+    assert "append-only file OFF, or it cannot be written" in shown
+    assert "when it is full DROPS KEYS" in shown
 
 
 def test_a_document_is_one_document_and_a_line_one_line(capsys):

@@ -107,6 +107,52 @@ def test_what_ended_is_counted_for_as_long_as_it_is_kept(ledger, clock):
     assert status.read(ledger).ended == {}
 
 
+def test_what_falls_due_within_an_hour_is_told_by_five_minutes(ledger):
+    for number, minutes in enumerate((0, 1, 5, 6, 59, 60, 61), 1):
+        add(ledger, number, START + timedelta(minutes=minutes))
+    now = status.read(ledger)
+    assert now.ahead == [2, 1, *[0] * 9, 2]
+    assert now.overdue + sum(now.ahead) == now.scheduled - 1
+
+
+def test_what_ended_lately_is_told_by_ten_minutes(ledger, clock):
+    for number, minutes in enumerate((0, 0, 35, 24 * 60 - 20), 1):
+        clock.forward(minutes=minutes)
+        add(ledger, number, clock.now + timedelta(hours=1))
+        ledger.cancel(bytes([number]) * 16)
+    now = status.read(ledger)
+    assert len(now.recent) == 144
+    assert {part.since: part.by for part in now.recent if part.by} == {
+        START + timedelta(minutes=30): {"none": {"cancelled": 1}},
+        clock.now.replace(minute=clock.now.minute // 10 * 10, second=0, microsecond=0): {"none": {"cancelled": 1}},
+    }
+    assert now.last_hour == {"none": {"cancelled": 1}}
+    assert now.last_day == {"none": {"cancelled": 2}}
+    assert now.ended == {"cancelled": 4}
+
+
+def test_a_correction_moves_what_was_counted_to_when_it_came(ledger, clock, client):
+    add(ledger, 1, START)
+    (claim,) = claims(ledger)
+    ledger.intend(claim, "twilio", "r1", lease=timedelta(seconds=15))
+    ledger.settle(claim.wake, Outcome.sent("SM1"), token=claim.token, reference="r1")
+    clock.forward(minutes=20)
+    member = claim.wake.id + bytes([claim.wake.lead])
+    shard = ledger.shard_of(member)
+    ledger.run("receipt", shard, member, "r1", "", "delivered", "", "", "", -1, ledger.keep_ms)
+    assert status.read(ledger).last_hour == {"twilio": {"delivered": 1}}
+    clock.forward(days=2)
+    ledger.run("receipt", shard, member, "r1", "", "undelivered", "", "", "", -1, ledger.keep_ms)
+    assert status.read(ledger).last_day == {}
+    assert all(client.pttl(key) > 0 for key in client.scan_iter(b"*:n:t*"))
+
+
+def test_the_store_says_how_it_is(ledger):
+    said = status.read(ledger).store
+    assert said.memory_bytes > 100_000
+    assert (said.memory_limit_bytes, said.durable, said.evicts) == (0, True, False)
+
+
 def test_what_waits_for_a_decision_is_counted(ledger):
     for number in (1, 2):
         add(ledger, number, START)

@@ -10,6 +10,7 @@
 --   a:<id>     STRING  the appointment: head, ticket, then the envelope while any reminder is not final
 --   r:<member> HASH    the reminder, once it was taken or ended
 --   n:<day>    HASH    "state|provider" -> how many ended so on that day
+--   n:t<ten>   HASH    the same, of ten minutes; for a day
 --   m:<name>   STRING  an attempt's reference, by a hash of its provider's own name for the text
 --   e:<name>   LIST    receipts that came before that name was known
 --   processes  ZSET    process -> last heartbeat, ms
@@ -41,13 +42,14 @@
 local P = KEYS[1]
 local DUE, LIVE, OPEN, DEAD, UNKNOWN = P .. 'due', P .. 'live', P .. 'open', P .. 'dead', P .. 'unknown'
 local FORGET, EVENTS, ACTS = P .. 'forget', P .. 'events', P .. 'acts'
-local HEAD, HEAD_BYTES, NO_TAG, DAY_MS = '>HBBc12H', 18, string.rep('\0', 12), 86400000
+local HEAD, HEAD_BYTES, NO_TAG, DAY_MS, TEN_MS = '>HBBc12H', 18, string.rep('\0', 12), 86400000, 600000
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local function appointment(id) return P .. 'a:' .. id end
 local function reminder(member) return P .. 'r:' .. member end
+local function counts_of(period) return P .. 'n:' .. period end
 local function bit_of(member) return 2 ^ string.byte(member, 17) end
 local function has(mask, flag) return math.floor(mask / flag) % 2 == 1 end
 
@@ -63,9 +65,14 @@ local function ticket_of(id, length)
 end
 
 local function count(at, state, provider, by)
-  local key = P .. 'n:' .. math.floor(at / DAY_MS)
-  redis.call('HINCRBY', key, state .. '|' .. provider, by)
-  return key
+  local day, name = counts_of(math.floor(at / DAY_MS)), state .. '|' .. provider
+  redis.call('HINCRBY', day, name, by)
+  if now - at < DAY_MS then  -- else it is gone, and a correction would bring it back
+    local ten = counts_of('t' .. math.floor(at / TEN_MS))
+    redis.call('HINCRBY', ten, name, by)
+    redis.call('PEXPIRE', ten, DAY_MS + TEN_MS)
+  end
+  return day
 end
 
 -- The envelope goes with the last reminder; the head stays, so that the same content is known again.
