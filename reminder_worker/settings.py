@@ -7,37 +7,28 @@ import os
 import re
 from collections.abc import Sequence
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings.exceptions import SettingsError as VariableError
 
 from reminder_worker.errors import SettingsError
-from reminder_worker.https import check_url
 from reminder_worker.ledger import Durability
-from reminder_worker.tables import Gateway, Platform, PublicKey, Route
+from reminder_worker.options import Options, Profile
+from reminder_worker.tables import Platform
 
 DEFAULT_FILE = Path("reminder-worker.toml")
 PREFIX = "REMINDER_"
-_TABLES = ("platforms", "providers", "gateway")  # what variables can reach into
-_ADDRESS = r"^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[1-9]\d{0,4}$"
+_TABLES = ("platforms", "providers", "gateway", "ops")  # what variables can reach into
 _LAST_PORT = 65_535
-_PORTS = {"worker": 0, "scheduler": 1, "web": 2, "hooks": 3}  # all four may have one file
+_PORTS = {"worker": 0, "scheduler": 1, "web": 2, "hooks": 3, "ops": 4}  # all five may have one file
 CONFIG_VARIABLE = "REMINDER_CONFIG"  # which file; for processes that are not started by our own command line
 
 
-class Profile(StrEnum):
-    """``production`` refuses to start unsafe; ``dev`` warns, and reaches only ``allow_numbers``."""
-
-    DEV = "dev"
-    PRODUCTION = "production"
-
-
-class Settings(BaseSettings):
-    """All settings of the program."""
+class Settings(Options, BaseSettings):
+    """All settings of the program, and what follows from them."""
 
     model_config = SettingsConfigDict(
         extra="forbid",
@@ -47,27 +38,6 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
         toml_file=None,
     )
-
-    profile: Profile = Profile.DEV
-    store_url: str | None = Field(default=None, repr=False)  # may hold a password
-    store_password_file: Path | None = None
-    queue_url: str | None = Field(default=None, repr=False)
-    queue_password_file: Path | None = None
-    keys: Path = Path("keys")
-    root: PublicKey | None = None  # who seals beside the ledger seals only to keys that it signed
-    templates: Path | None = None
-    allow_numbers: list[Annotated[str, Field(pattern=r"^\+[1-9][0-9]{0,14}$")]] = Field(default=[], repr=False)
-    durability: Durability | None = None
-    retention_days: int = Field(default=30, ge=1, le=3660)
-    shards: int = Field(default=1, ge=1, le=1024)
-    on_unknown: Literal["hold", "resend"] = "hold"
-    phone_daily_cap: int = Field(default=10, ge=1, le=100)  # reminders a day for one phone
-    hooks_url: Annotated[str, AfterValidator(check_url)] | None = None  # where providers reach `hooks` from outside
-    metrics_listen: Annotated[str, Field(pattern=_ADDRESS)] | None = None  # the worker's; the others' ports follow
-    platforms: dict[Annotated[str, Field(pattern="^[a-z0-9-]{1,20}$")], Platform] = {}
-    providers: dict[Annotated[str, Field(pattern="^[a-z0-9-]{1,32}$")], dict[str, Any]] = {}
-    routes: list[Route] = []
-    gateway: Gateway | None = None
 
     @classmethod
     def settings_customise_sources(
@@ -103,7 +73,7 @@ class Settings(BaseSettings):
     @classmethod
     def _has_ports_left(cls, value: str | None) -> str | None:
         if value is not None and int(value.rpartition(":")[2]) > _LAST_PORT - len(_PORTS) + 1:
-            raise ValueError("leave room for four ports, one for each kind of process")
+            raise ValueError("leave room for five ports, one for each kind of process")
         return value
 
     @property

@@ -35,7 +35,9 @@ def _keep_url(value: str) -> str:
     return value  # with its last slash: it is asked for as it is written
 
 
-PublicKey = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{43}$")]
+PublicKey = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{43}$", title="43 characters")]
+Url = Annotated[str, AfterValidator(_keep_url)]
+Country = Annotated[str, Field(pattern="^[A-Z]{2}$")]
 
 
 class _Table(BaseModel):
@@ -45,27 +47,111 @@ class _Table(BaseModel):
 class Platform(_Table):
     """One booking platform."""
 
-    verify_key: Path
-    leads: Annotated[list[Lead], BeforeValidator(_leads), Field(min_length=1, max_length=MAX_LEADS)] = [
-        Lead.parse("24h")
-    ]
-    quiet_hours: Annotated[QuietHours | None, BeforeValidator(_quiet)] = None
-    due_grid: Annotated[Grid | None, BeforeValidator(_grid)] = None  # how coarsely Redis may know when
-    level: Level = Level.PLACE
-    sender: str | None = Field(default=None, max_length=30)  # a neutral trade name, for level "sender"
-    not_you: Annotated[str, Field(pattern=r"^(reply|\+[1-9]\d{6,14})$")] | None = None  # STOP, or a number to call
-    locations: Literal["lint", "catalogue"] = "lint"  # "catalogue": only what a person has reviewed
-    locations_file: Path | None = None  # that catalogue, signed by the platform
-    deny: list[str] = Field(default=[], max_length=1000, repr=False)  # names that tell too much, beside the lint's
-    countries: list[Annotated[str, Field(pattern="^[A-Z]{2}$")]] = []
-    daily_cap: int = Field(default=10_000, ge=1)  # texts a day, so that a stolen key is no fortune
-    resolver_url: Annotated[str, AfterValidator(_keep_url)] | None = None  # where contact: pointers are resolved
-    resolver_secret_file: Path | None = None
-    resolver_private: bool = False  # it is in a network of ours, or on this machine
-    events_url: Annotated[str, AfterValidator(_keep_url)] | None = None  # where it is told what became of reminders
-    events_secret_file: Path | None = None
-    events_private: bool = False  # as for the resolver
-    api_rate: int = Field(default=200, ge=1, le=100_000)  # reminders a second through the HTTP API
+    verify_key: Path = Field(
+        title="file",
+        description="who may sign for the platform: `keys/NAME.pub` of `keys new platform`, or `keys/gateway.pub` "
+        "where it calls over HTTP",
+    )
+    leads: Annotated[list[Lead], BeforeValidator(_leads)] = Field(
+        default=[Lead.parse("24h")],
+        min_length=1,
+        max_length=MAX_LEADS,
+        title='list, `["24h", "2h"]`',
+        description="how long before an appointment its texts go out: `d`, `h`, `m`, `s`; whole days count on the wall "
+        "clock of the appointment's zone, the rest is elapsed time; up to 30 days",
+        json_schema_extra={"default": '`["24h"]`'},
+    )
+    quiet_hours: Annotated[QuietHours | None, BeforeValidator(_quiet)] = Field(
+        default=None,
+        title="`21:00-08:00`",
+        description="in the appointment's zone; a text moves to the minute before they begin",
+    )
+    due_grid: Annotated[Grid | None, BeforeValidator(_grid)] = Field(
+        default=None,
+        title="`15m`, `30m`, `1h` …",
+        description="how coarse due times are, which Redis shows: an equal part of an hour. Texts go out earlier by up "
+        "to a cell and a quarter; [traffic.md](traffic.md) says what each hides. Client, `web` and worker have to have "
+        "the same; where they differ, the worker's counts",
+        json_schema_extra={"default": "none; production wants one"},
+    )
+    level: Level = Field(
+        default=Level.PLACE,
+        description="what a text says: `time` (no place), `place`, `sender` (a neutral trade name in front)",
+    )
+    sender: str | None = Field(
+        default=None, max_length=30, description="that neutral trade name; one that discloses is refused"
+    )
+    not_you: Annotated[str, Field(pattern=r"^(reply|\+[1-9]\d{6,14})$")] | None = Field(
+        default=None,
+        title='`reply` or `"+…"`',
+        description="for whoever gets a text by mistake: `reply` (answer STOP), or a neutral number to call",
+    )
+    locations: Literal["lint", "catalogue"] = Field(
+        default="lint",
+        description="how places are checked: by the [lint](disclosure.md), or against a `catalogue` of reviewed ones "
+        "([locations.md](locations.md))",
+    )
+    locations_file: Path | None = Field(
+        default=None,
+        description="that catalogue, signed by the platform; on the machines of the worker, of `web` and of the "
+        "platform. Needed with `catalogue`",
+    )
+    deny: list[str] = Field(
+        default=[],
+        max_length=1000,
+        repr=False,
+        title="list of names",
+        description='names that tell too much, beside those that the lint knows: `["Villa Sonnenschein"]`; refused as '
+        "whole words wherever a place holds them",
+    )
+    countries: list[Country] = Field(
+        default=[],
+        title='list, `["FR"]`',
+        description="ISO 3166 codes of the countries whose numbers may be texted",
+        json_schema_extra={"default": "all; production wants a list"},
+    )
+    daily_cap: int = Field(
+        default=10_000,  # so that a stolen key is no fortune
+        ge=1,
+        description="how many reminders of it are sent in a day (UTC); what is over it waits",
+    )
+    resolver_url: Url | None = Field(
+        default=None,
+        description="where the worker asks whom a `contact:` pointer stands for ([contacts.md](contacts.md)); `https`, "
+        "asked for as it is written",
+    )
+    resolver_secret_file: Path | None = Field(
+        default=None,
+        description="what those requests are signed with: `whsec_…`, one a line; needed with `resolver_url`, for its "
+        "owner only",
+    )
+    resolver_private: bool = Field(
+        default=False,
+        description="`true` where the resolver is in a network of yours or on this machine; else such addresses are "
+        "not connected to",
+    )
+    events_url: Url | None = Field(
+        default=None,
+        description="where `web` tells the platform what became of its reminders ([events.md](events.md)); `https`, "
+        "asked for as it is written",
+    )
+    events_secret_file: Path | None = Field(
+        default=None,
+        description="what events are signed with: `whsec_…`, one a line; `keys new events` makes one. Needed with "
+        "`events_url`, for its owner only",
+    )
+    events_private: bool = Field(
+        default=False,
+        description="`true` where that is in a network of yours or on this machine; else such addresses are not "
+        "connected to",
+    )
+    api_rate: int = Field(
+        default=200,
+        ge=1,
+        le=100_000,
+        description="reminders a second through the HTTP API, over all `web` processes; ten seconds' worth, and 500 at "
+        "least, may come at once. Each of a batch counts. Cancelling and looking have rates of their own",
+    )
 
     @field_validator("sender")
     @classmethod
@@ -98,9 +184,19 @@ class Platform(_Table):
 class Route(_Table):
     """Which providers carry a text, in order, to numbers that begin with ``prefix``; the longest prefix wins."""
 
-    prefix: str = Field(default="+", pattern=r"^\+\d*$")
-    providers: list[str] = Field(min_length=1)
-    weights: list[Annotated[int, Field(ge=0, le=1000)]] | None = None  # how often each comes first
+    prefix: str = Field(
+        default="+",
+        pattern=r"^\+\d*$",
+        title='`"+33"`',
+        description="which numbers; the longest prefix wins",
+    )
+    providers: list[str] = Field(min_length=1, title="list of names", description="whom to ask, in order")
+    weights: list[Annotated[int, Field(ge=0, le=1000)]] | None = Field(
+        default=None,
+        title="list, 0 to 1000",
+        description="one for each of them: how often it comes first",
+        json_schema_extra={"default": "the order counts"},
+    )
 
     @field_validator("providers")
     @classmethod
@@ -119,12 +215,24 @@ class Route(_Table):
 class Gateway(_Table):
     """How the command line of a platform reaches the gateway, where it does not reach the store."""
 
-    url: Annotated[str, AfterValidator(check_url)]
-    key_file: Path  # what ``keys new api`` wrote
-    platform: str = Field(pattern="^[a-z0-9-]{1,20}$")
-    root: PublicKey | None = None  # the root that the operator told you: the keys must be signed by it
-    pinned: PublicKey | None = None  # the pointer key that the operator told you: the newest must be that
-    countries: list[Annotated[str, Field(pattern="^[A-Z]{2}$")]] = []
+    url: Annotated[str, AfterValidator(check_url)] = Field(description="the public address of `web`")
+    key_file: Path = Field(description="what `keys new api` wrote")
+    platform: str = Field(pattern="^[a-z0-9-]{1,20}$", title="name", description="what the operator calls you")
+    root: PublicKey | None = Field(
+        default=None,
+        description="the operator's root (`verify` in `root.pub`): the keys that `web` hands out must be signed by it; "
+        "compare its fingerprint by voice. `root` or `pinned` is needed",
+    )
+    pinned: PublicKey | None = Field(
+        default=None,
+        description="the newest pointer key must be this one: the last `key` under `pointer` that `keys public` prints",
+    )
+    countries: list[Country] = Field(
+        default=[],
+        title='list, `["FR"]`',
+        description="whose numbers may be sealed",
+        json_schema_extra={"default": "all"},
+    )
 
     @model_validator(mode="after")
     def _something_is_pinned(self) -> "Gateway":

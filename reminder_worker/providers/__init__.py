@@ -94,6 +94,11 @@ class Capabilities:
     settles_within: timedelta = timedelta(minutes=10)
 
     @property
+    def reports(self) -> bool:
+        """Tell whether receipts of it come."""
+        return self.receipt_carries_reference or self.receipts_by_id
+
+    @property
     def settles(self) -> bool:
         """Tell whether anything could say what became of an attempt in doubt; else there is nothing to wait for."""
         return self.deduplicates or self.finds_by_reference or self.searches or self.receipt_carries_reference
@@ -156,7 +161,6 @@ class Line(Provider, Protocol):
 
     def listen(self, hear: Callable[[Receipt | Reply], object]) -> None:
         """Open the line, and hand each receipt and each reply to ``hear``; what it raises: it was not taken."""
-        ...
 
 
 class Limits(BaseModel):
@@ -164,20 +168,24 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
-    rate: float | None = Field(default=None, gt=0, le=10_000)  # texts a second
-    sender_rate: float | None = Field(default=None, gt=0, le=10_000)  # for each sender, whichever table names it
-    price: float = Field(default=0, ge=0, le=10)  # of one segment, in your currency
-    daily_spend: float | None = Field(default=None, gt=0)  # in the same
+    rate: float | None = Field(default=None, gt=0, le=10_000, description="texts a second, over all workers")
+    sender_rate: float | None = Field(default=None, gt=0, le=10_000, description="the same, for each sender of texts")
+    price: float = Field(default=0, ge=0, le=10, description="what a segment costs, in your currency")
+    daily_spend: float | None = Field(default=None, gt=0, description="what a day may cost; the log warns at 80 %")
 
 
 class Table(Limits):
-    """The settings table of one provider; subclass it, and read it with ``read_table``."""
+    """What every provider can be told; subclass it with what yours needs, and read it with ``read_table``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    type: str = ""  # which plug-in, where the table's name is not the plug-in's
-    callback_url: Annotated[str, AfterValidator(check_url)] | None = None  # default: the setting hooks_url
-    timeout: float = Field(default=10.0, gt=0, le=60)  # seconds for one call
+    type: str = Field(default="", title="name", description="which provider it is, where the table has another name")
+    callback_url: Annotated[str, AfterValidator(check_url)] | None = Field(
+        default=None,
+        description="public base URL of `hooks`, where receipts are asked for; without any, none come",
+        json_schema_extra={"default": "`hooks_url`"},
+    )
+    timeout: float = Field(default=10.0, gt=0, le=60, description="seconds for a whole call, at the most")
 
 
 def load(name: str, table: Mapping[str, Any], role: Role = Role.SEND) -> Provider:

@@ -90,15 +90,35 @@ _LOG = logging.getLogger(__name__)
 
 
 class _Settings(Table):
-    service: Literal["sms-voice", "sns"] = "sms-voice"
-    region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")
-    access_key_id: str | None = Field(default=None, pattern=r"^[A-Z0-9]{16,128}$")
-    secret_access_key_file: Path | None = None
-    sender: str | None = Field(default=None, alias="from", pattern=r"^[A-Za-z0-9_:/+-]{1,256}$")
-    configuration_set: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_:/-]{1,256}$")
-    topic_arn: Arn | None = None
-    replies_topic_arn: Arn | None = None
-    base_url: Annotated[str, AfterValidator(check_url)] | None = None
+    service: Literal["sms-voice", "sns"] = Field(default="sms-voice", description="through which of two; see below")
+    region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$", description="where the sender is, `eu-west-1`")
+    access_key_id: str | None = Field(
+        default=None,
+        pattern=r"^[A-Z0-9]{16,128}$",
+        description="a key of a user who may do `sms-voice:SendTextMessage` (or `sns:Publish`) and nothing else",
+        json_schema_extra={"default": "the role of the container or machine"},
+    )
+    secret_access_key_file: Path | None = Field(
+        default=None, description="its secret; only the worker reads it. Needed with `access_key_id`"
+    )
+    sender: str | None = Field(
+        default=None,
+        alias="from",
+        pattern=r"^[A-Za-z0-9_:/+-]{1,256}$",
+        description="a number, its id or ARN, a sender ID, or a pool. With `sns`: a number or sender ID, or nothing",
+    )
+    configuration_set: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_:/-]{1,256}$",
+        description="the set whose event destination is the topic",
+    )
+    topic_arn: Arn | None = Field(default=None, description="the SNS topic that events come through")
+    replies_topic_arn: Arn | None = Field(default=None, description="another one, for incoming texts")
+    base_url: Annotated[str, AfterValidator(check_url)] | None = Field(
+        default=None,
+        description="another address than the region's",
+        json_schema_extra={"default": "`https://sms-voice.<region>.amazonaws.com` or `https://sns.…`"},
+    )
 
     @model_validator(mode="after")
     def _fit(self) -> Self:

@@ -118,10 +118,19 @@ class _Push(Struct, Generic[T]):
 
 
 class _Settings(Table):
-    api_key_file: Path
-    base_url: Annotated[str, AfterValidator(check_url)]  # each account has its own
-    sender: str = Field(alias="from", min_length=3, max_length=16)
-    webhook_token_file: Path | None = None  # without it no reply is taken
+    api_key_file: Path = Field(
+        description="an API key; the scope `sms:message:send` is enough; only the worker reads it"
+    )
+    base_url: Annotated[str, AfterValidator(check_url)] = Field(
+        description="your account's own address; Infobip shows it beside the API key"
+    )
+    sender: str = Field(
+        alias="from", min_length=3, max_length=16, description="the sender: a name (3 to 11 characters) or a number"
+    )
+    webhook_token_file: Path | None = Field(
+        default=None,
+        description="a word that you choose; it proves replies. Only `hooks` reads it. Without it no reply is taken",
+    )
 
 
 class Infobip(Provider):

@@ -83,12 +83,28 @@ _LOG = logging.getLogger(__name__)
 
 
 class _Settings(Table):
-    base_url: Annotated[str, AfterValidator(check_url)]
-    username: str = Field(pattern=r"^[!-~]+$")
-    password_file: Path
-    sender: str = Field(alias="from", pattern=r"^[!-~]([ -~]*[!-~])?$", max_length=16)
-    smsc: str | None = Field(default=None, pattern=r"^[!-~]+$")
-    webhook_token_file: Path | None = None
+    base_url: Annotated[str, AfterValidator(check_url)] = Field(
+        description="where smsbox takes texts; plain `http` on this machine only, else `sendsms-port-ssl = true`. "
+        "`sendsms-url` stays Kannel's default"
+    )
+    username: str = Field(pattern=r"^[!-~]+$", description="the `sendsms-user`")
+    password_file: Path = Field(description="its password; only the worker reads it")
+    sender: str = Field(
+        alias="from",
+        pattern=r"^[!-~]([ -~]*[!-~])?$",
+        max_length=16,
+        description="the sender: a number, or letters (mostly up to 11) where the operator takes them",
+    )
+    smsc: str | None = Field(
+        default=None,
+        pattern=r"^[!-~]+$",
+        description="over which connection (`smsc-id`)",
+        json_schema_extra={"default": "Kannel's own routing"},
+    )
+    webhook_token_file: Path | None = Field(
+        default=None,
+        description="one word of letters and digits that replies have to show; without it none is believed",
+    )
 
 
 class Kannel(Provider):

@@ -105,11 +105,21 @@ class _Inbound(msgspec.Struct):
 
 
 class _Settings(Table):
-    access_key_file: Path
-    signing_key_file: Path
-    sender: str = Field(alias="from", pattern=r"^(\+?[0-9]{3,15}|[0-9A-Za-z][0-9A-Za-z .-]{0,10})$")
-    base_url: Annotated[str, AfterValidator(check_url)] = "https://rest.messagebird.com"
-    redact: Literal["after", "off"] = "after"
+    access_key_file: Path = Field(description="the live access key; only the worker reads it")
+    signing_key_file: Path = Field(
+        description="the signing key of the dashboard's developer settings; only `hooks` reads it, and it cannot send"
+    )
+    sender: str = Field(
+        alias="from",
+        pattern=r"^(\+?[0-9]{3,15}|[0-9A-Za-z][0-9A-Za-z .-]{0,10})$",
+        description="the sender: a number, or a name of up to 11 letters where the country allows names",
+    )
+    base_url: Annotated[str, AfterValidator(check_url)] = Field(
+        default="https://rest.messagebird.com", description="where its API is"
+    )
+    redact: Literal["after", "off"] = Field(
+        default="after", description="`after`: each text is deleted after its final receipt"
+    )
 
 
 class MessageBird(Provider):

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from pydantic import Field
 
 from reminder_worker.errors import NotSent, Reason, SettingsError
 from reminder_worker.providers import Capabilities, Provider, Sent, Table, Text, read_table
 
 
 class _Settings(Table):
-    path: Path
+    path: Path = Field(description="what the texts are written to; made where there is none (0600)")
 
 
 class _Line(msgspec.Struct):

@@ -94,14 +94,30 @@ class _Refusal(msgspec.Struct, rename={"error_code": "errorCode", "kind": "class
 
 
 class _Settings(Table):
-    service: str = Field(pattern=r"^[A-Za-z0-9-]{3,64}$")
-    application_key: str = Field(pattern=r"^[!-~]{1,128}$")
-    application_secret_file: Path
-    consumer_key_file: Path
-    sender: str | None = Field(default=None, alias="from", pattern=r"^(?:[A-Za-z0-9 ]{3,11}|\+?[0-9]{3,15})$")
-    sender_for_response: bool = False
-    webhook_token_file: Path | None = None
-    base_url: Annotated[str, AfterValidator(check_url)] = "https://eu.api.ovh.com/1.0"
+    service: str = Field(pattern=r"^[A-Za-z0-9-]{3,64}$", description="the SMS account")
+    application_key: str = Field(
+        pattern=r"^[!-~]{1,128}$",
+        description="of an API token with unlimited validity and the rights `POST /sms/{service}/jobs`, `GET` and "
+        "`DELETE /sms/{service}/outgoing*` for this account, and no more",
+    )
+    application_secret_file: Path = Field(description="that token's secret; only the worker reads it")
+    consumer_key_file: Path = Field(description="its consumer key; only the worker reads it")
+    sender: str | None = Field(
+        default=None,
+        alias="from",
+        pattern=r"^(?:[A-Za-z0-9 ]{3,11}|\+?[0-9]{3,15})$",
+        description="a validated sender of at most 11 letters and digits; this or `sender_for_response`",
+    )
+    sender_for_response: bool = Field(
+        default=False,
+        description="`true`: a short number that changes, for France only, which people can answer for 48 hours",
+    )
+    webhook_token_file: Path | None = Field(
+        default=None, description="one word that you make up; without it neither receipts nor replies are taken"
+    )
+    base_url: Annotated[str, AfterValidator(check_url)] = Field(
+        default="https://eu.api.ovh.com/1.0", description="where its API is; `https://ca.api.ovh.com/1.0` for Canada"
+    )
 
     @model_validator(mode="after")
     def _one_sender(self) -> Self:

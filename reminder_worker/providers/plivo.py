@@ -93,12 +93,20 @@ class _Refusal(Struct):
 
 
 class _Settings(Table):
-    auth_id: str = Field(pattern=r"^[MS]A[0-9A-Za-z]{18}$")
-    auth_token_file: Path
-    sender: str | None = Field(default=None, alias="from", min_length=3, max_length=15)
-    powerpack_uuid: str | None = Field(default=None, pattern=f"^{_UUID}$")
-    base_url: Annotated[str, AfterValidator(check_url)] = "https://api.plivo.com"
-    redact: Literal["on-create", "off"] = "on-create"
+    auth_id: str = Field(pattern=r"^[MS]A[0-9A-Za-z]{18}$", description="the account (`MA…`) or subaccount (`SA…`)")
+    auth_token_file: Path = Field(description="its token; `hooks` needs it too: Plivo signs with it")
+    sender: str | None = Field(
+        default=None, alias="from", min_length=3, max_length=15, description="the sender; this or `powerpack_uuid`"
+    )
+    powerpack_uuid: str | None = Field(
+        default=None, pattern=f"^{_UUID}$", description="a Powerpack, which chooses the sender"
+    )
+    base_url: Annotated[str, AfterValidator(check_url)] = Field(
+        default="https://api.plivo.com", description="where its API is"
+    )
+    redact: Literal["on-create", "off"] = Field(
+        default="on-create", description="`on-create`: `log` is `false`; `off`: it is `true`"
+    )
 
     @model_validator(mode="after")
     def _one_sender(self) -> Self:

@@ -108,12 +108,24 @@ class _Inbound(msgspec.Struct):
 
 
 class _Settings(Table):
-    service_plan_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
-    token_file: Path
-    sender: str = Field(alias="from", pattern=r"^(\+?[0-9]{3,15}|[A-Za-z0-9 ]{1,11})$")
-    base_url: Annotated[str, AfterValidator(check_url)] = "https://eu.sms.api.sinch.com"
-    webhook_secret_file: Path | None = None
-    webhook_token_file: Path | None = None
+    service_plan_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="the service plan")
+    token_file: Path = Field(description="its API token; only the worker reads it")
+    sender: str = Field(
+        alias="from",
+        pattern=r"^(\+?[0-9]{3,15}|[A-Za-z0-9 ]{1,11})$",
+        description="the sender: a number, a short code or a name of up to 11 letters and digits",
+    )
+    base_url: Annotated[str, AfterValidator(check_url)] = Field(
+        default="https://eu.sms.api.sinch.com",
+        description="where the service plan lives. A plan of another region is refused there",
+    )
+    webhook_secret_file: Path | None = Field(
+        default=None,
+        description="the secret of HMAC authentication, where Sinch has set that up; only `hooks` reads it",
+    )
+    webhook_token_file: Path | None = Field(
+        default=None, description="a word of your own that proves a reply; only `hooks` reads it"
+    )
 
 
 class Sinch(Provider):

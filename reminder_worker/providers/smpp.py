@@ -78,23 +78,53 @@ _LOG = logging.getLogger(__name__)
 
 
 class _Settings(Table):
-    host: str = Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")
-    port: int = Field(default=2775, ge=1, le=65535)
-    tls: bool = True  # false: for a tunnel that ends on this machine, or a network that nobody else hears
-    system_id: str = Field(pattern=r"^[!-~]{1,15}$")
-    password_file: Path
-    system_type: str = Field(default="", pattern=r"^[ -~]{0,12}$")
-    service_type: str = Field(default="", pattern=r"^[ -~]{0,5}$")
-    sender: str = Field(alias="from", pattern=r"^(\+?[0-9]{3,15}|[A-Za-z0-9 .&-]{1,11})$")
-    source_ton: TON | None = None
-    source_npi: NPI | None = None
-    destination_ton: TON = TON.INTERNATIONAL
-    destination_npi: NPI = NPI.ISDN
-    default_alphabet: Literal["gsm", "latin1"] = "gsm"
-    message_id: Literal["as-is", "hex", "decimal"] = "as-is"
-    try_again: Literal["ESME_RX_T_APPN", "ESME_RSYSERR"] = "ESME_RX_T_APPN"
-    window: int = Field(default=10, ge=1, le=1000)
-    enquire_link: float = Field(default=30.0, gt=0, le=600)  # seconds
+    host: str = Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$", title="name or address", description="the SMSC")
+    port: int = Field(default=2775, ge=1, le=65535, description="its port")
+    tls: bool = Field(
+        default=True,
+        description="name and certificate are verified against the system's authorities. `false` for a tunnel that "
+        "ends on this machine, or a network that nobody else hears",
+    )
+    system_id: str = Field(pattern=r"^[!-~]{1,15}$", description="the account")
+    password_file: Path = Field(description="its password, at most 8 characters (the protocol's own limit)")
+    system_type: str = Field(default="", pattern=r"^[ -~]{0,12}$", description="where the account has one")
+    service_type: str = Field(default="", pattern=r"^[ -~]{0,5}$", description="where the SMSC wants one with a text")
+    sender: str = Field(
+        alias="from",
+        pattern=r"^(\+?[0-9]{3,15}|[A-Za-z0-9 .&-]{1,11})$",
+        description="`+` and a number, a short code, or a name of at most 11 characters",
+    )
+    source_ton: TON | None = Field(
+        default=None,
+        title="whole number, 0 to 6",
+        description="what kind of sender it is",
+        json_schema_extra={"default": "1 for a number with `+`, 0 for other digits, 5 for a name"},
+    )
+    source_npi: NPI | None = Field(
+        default=None,
+        title="whole number",
+        description="in which plan it is numbered",
+        json_schema_extra={"default": "1 for a number with `+`, else 0"},
+    )
+    destination_ton: TON = Field(
+        default=TON.INTERNATIONAL, title="whole number, 0 to 6", description="the same of those who are texted"
+    )
+    destination_npi: NPI = Field(default=NPI.ISDN, title="whole number", description="the same of those who are texted")
+    default_alphabet: Literal["gsm", "latin1"] = Field(
+        default="gsm", description="what data_coding 0 means to this SMSC; `gsm`: one character an octet"
+    )
+    message_id: Literal["as-is", "hex", "decimal"] = Field(
+        default="as-is",
+        description="`hex`: its acceptances name a text in hexadecimal, its receipts in decimal; `decimal`: the other "
+        "way round",
+    )
+    try_again: Literal["ESME_RX_T_APPN", "ESME_RSYSERR"] = Field(
+        default="ESME_RX_T_APPN", description="the answer that makes it deliver once more"
+    )
+    window: int = Field(default=10, ge=1, le=1000, description="requests that may wait for an answer at once")
+    enquire_link: float = Field(
+        default=30.0, gt=0, le=600, description="seconds of silence after which the SMSC is asked whether it is there"
+    )
 
 
 class Smpp(Provider):
@@ -202,8 +232,8 @@ class Smpp(Provider):
         """Hand on what the SMSC brings. Raises where nobody took it."""
         found = self._receipt(delivery) if delivery.is_receipt else self._reply(delivery)
         if found is None:
-            event = "receipt_unreadable" if delivery.is_receipt else "reply_unreadable"
-            _LOG.warning(event, extra={"provider": self.name})
+            shown = {"provider": self.name}
+            _LOG.warning("receipt_unreadable" if delivery.is_receipt else "reply_unreadable", extra=shown)
         elif self._hear is None:
             raise LookupError  # nobody listens yet
         else:

@@ -134,11 +134,23 @@ def _public_key(text: str) -> str:
 
 
 class _Settings(Table):
-    api_key_file: Path
-    public_key: Annotated[str, AfterValidator(_public_key)]
-    sender: str | None = Field(default=None, alias="from", pattern=r"^(\+[0-9]{5,15}|[0-9]{3,8}|[A-Za-z0-9 ]{1,11})$")
-    messaging_profile_id: str | None = Field(default=None, pattern=r"^[0-9a-fA-F-]{36}$")
-    base_url: Annotated[str, AfterValidator(check_url)] = "https://api.telnyx.com"
+    api_key_file: Path = Field(description="the API key; only the worker reads it")
+    public_key: Annotated[str, AfterValidator(_public_key)] = Field(
+        description='from the portal, "Keys & Credentials": it verifies webhooks and is no secret'
+    )
+    sender: str | None = Field(
+        default=None,
+        alias="from",
+        pattern=r"^(\+[0-9]{5,15}|[0-9]{3,8}|[A-Za-z0-9 ]{1,11})$",
+        description="the sender: a number, a short code, or a name of up to 11 letters and digits",
+        json_schema_extra={"default": "the profile's number pool chooses"},
+    )
+    messaging_profile_id: str | None = Field(
+        default=None, pattern=r"^[0-9a-fA-F-]{36}$", description="needed for a name, and without `from`"
+    )
+    base_url: Annotated[str, AfterValidator(check_url)] = Field(
+        default="https://api.telnyx.com", description="where its API is"
+    )
 
     @model_validator(mode="after")
     def _enough(self) -> Self:

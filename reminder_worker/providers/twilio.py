@@ -135,13 +135,30 @@ def _callback(url: str) -> str:
 
 
 class _Settings(Table):
-    account_sid: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$")
-    auth_token_file: Path
-    sender: str | None = Field(default=None, alias="from", min_length=3, max_length=15)
-    messaging_service_sid: str | None = Field(default=None, pattern=r"^MG[0-9a-fA-F]{32}$")
-    base_url: Annotated[str, AfterValidator(check_url)] = "https://api.twilio.com"
-    redact: Literal["on-create", "after", "off"] = "on-create"
-    callback_url: Annotated[str, AfterValidator(check_url), AfterValidator(_callback)] | None = None
+    account_sid: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$", description="the account")
+    auth_token_file: Path = Field(description="its token; `hooks` needs it too: Twilio signs with it")
+    sender: str | None = Field(
+        default=None,
+        alias="from",
+        min_length=3,
+        max_length=15,
+        description="the sender; this or `messaging_service_sid`",
+    )
+    messaging_service_sid: str | None = Field(
+        default=None, pattern=r"^MG[0-9a-fA-F]{32}$", description="a messaging service, which chooses the sender"
+    )
+    base_url: Annotated[str, AfterValidator(check_url)] = Field(
+        default="https://api.twilio.com", description="another region's; plain `http` only to this machine"
+    )
+    redact: Literal["on-create", "after", "off"] = Field(
+        default="on-create", description="what Twilio keeps of number and text; see below"
+    )
+    callback_url: Annotated[str, AfterValidator(check_url), AfterValidator(_callback)] | None = Field(
+        default=None,
+        description="public base URL of `hooks`; without any there are no receipts, and a call that ends in doubt is "
+        "`unknown` at once",
+        json_schema_extra={"default": "`hooks_url`"},
+    )
 
     @model_validator(mode="after")
     def _one_sender(self) -> Self:
@@ -281,8 +298,8 @@ class Twilio(Provider):
         """Turn a refusal into one of our errors, and tell the operator what only an operator can mend."""
         reason = answers.judge(call.status, None if code is None else CODES.get(code))
         if reason in {Reason.MISCONFIGURED, Reason.AMBIGUOUS}:
-            event = "redaction_missing" if code in _REDACTION_CODES else "provider_answer"
-            _LOG.warning(event, extra={"provider": self.name, "status": call.status, "code": _shown(code)})
+            shown = {"provider": self.name, "status": call.status, "code": _shown(code)}
+            _LOG.warning("redaction_missing" if code in _REDACTION_CODES else "provider_answer", extra=shown)
         return answers.error(reason, call.retry_after)
 
 

@@ -88,14 +88,29 @@ class _Answer(msgspec.Struct):
 
 
 class _Settings(Table):
-    api_key: str = Field(pattern=r"^[0-9A-Za-z]{8}$")
-    api_secret_file: Path
-    signature_secret_file: Path
-    signature_method: Literal["sha256", "sha512"] = "sha256"  # HMAC; as chosen in Vonage's dashboard
-    sender: str = Field(alias="from", pattern=r"^(\+?[0-9]{3,15}|[0-9A-Za-z][0-9A-Za-z .-]{0,10})$")
-    base_url: Annotated[str, AfterValidator(check_url)] = "https://rest.nexmo.com"
-    redact_url: Annotated[str, AfterValidator(check_url)] = "https://api.nexmo.com"
-    redact: Literal["after", "account", "off"] = "after"
+    api_key: str = Field(pattern=r"^[0-9A-Za-z]{8}$", description="the account")
+    api_secret_file: Path = Field(description="its secret; only the worker reads it")
+    signature_secret_file: Path = Field(description="what Vonage signs its calls with; only `hooks` reads it")
+    signature_method: Literal["sha256", "sha512"] = Field(
+        default="sha256",
+        description="HMAC, as chosen in the dashboard. Its default there, MD5, is not taken",
+    )
+    sender: str = Field(
+        alias="from",
+        pattern=r"^(\+?[0-9]{3,15}|[0-9A-Za-z][0-9A-Za-z .-]{0,10})$",
+        description="the sender: a number, or a name of up to 11 letters where the country allows names",
+    )
+    base_url: Annotated[str, AfterValidator(check_url)] = Field(
+        default="https://rest.nexmo.com", description="where texts are handed in"
+    )
+    redact_url: Annotated[str, AfterValidator(check_url)] = Field(
+        default="https://api.nexmo.com", description="where they are redacted"
+    )
+    redact: Literal["after", "account", "off"] = Field(
+        default="after",
+        description="`after`: each text is redacted after its final receipt. `account`: you have Advanced Auto-redact, "
+        "nothing is to be done",
+    )
 
 
 class Vonage(Provider):

@@ -86,7 +86,7 @@ def _address(url: str) -> str:
 
 
 Url = Annotated[str, AfterValidator(_address)]
-JsonPath = Annotated[str, Field(pattern=r"^[^.\s]+(\.[^.\s]+)*$", max_length=200)]
+JsonPath = Annotated[str, Field(pattern=r"^[^.\s]+(\.[^.\s]+)*$", max_length=200, title="path")]
 HeaderName = Annotated[str, Field(pattern="^[A-Za-z0-9-]+$")]
 
 
@@ -97,63 +97,84 @@ class _Part(BaseModel):
 class Find(_Part):
     """How to ask for a text by our reference, such that "not there" proves that it was never accepted."""
 
-    url: Url
-    items: JsonPath | None = None  # the list of texts; without it the answer is the text, and 404 says there is none
-    reference: JsonPath  # where a text repeats it: one that does not is none of ours
-    id: JsonPath
-    after_minutes: float = Field(default=10, ge=0, le=1440)  # by then an accepted text is found
+    url: Url = Field(description="at the host of `url`, with `{reference}`")
+    items: JsonPath | None = Field(
+        default=None,
+        description="the list of texts; without it the answer is the text, and 404 says there is none",
+    )
+    reference: JsonPath = Field(description="where a text repeats it: one that does not is none of ours")
+    id: JsonPath = Field(description="the gateway's own name for it")
+    after_minutes: float = Field(default=10, ge=0, le=1440, description="by then an accepted text is found")
 
 
 class Receipts(_Part):
     """Where a receipt says what."""
 
-    status: JsonPath
-    states: dict[str, Literal["sent", "delivered", "undelivered"]]
-    id: JsonPath | None = None
-    reference: JsonPath | None = None  # where the gateway repeats it; not needed with {receipt_url}
-    error: JsonPath | None = None
-    reasons: dict[str, Failure] = Field(default_factory=dict)
+    status: JsonPath = Field(description="what became of the text")
+    states: dict[str, Literal["sent", "delivered", "undelivered"]] = Field(
+        title="table",
+        description="the gateway's words for `sent`, `delivered`, `undelivered`; others change nothing",
+    )
+    id: JsonPath | None = Field(default=None, description="the gateway's own name for the text")
+    reference: JsonPath | None = Field(
+        default=None, description="where the gateway repeats ours; not needed with `{receipt_url}`"
+    )
+    error: JsonPath | None = Field(default=None, description="why it was not delivered")
+    reasons: dict[str, Failure] = Field(default_factory=dict, title="table", description="what those codes mean")
 
 
 class Replies(_Part):
     """Where a reply says what."""
 
-    sender: JsonPath
-    text: JsonPath
+    sender: JsonPath = Field(description="the number of whoever answers, full and international")
+    text: JsonPath = Field(description="what they wrote")
 
 
 class Signature(_Part):
     """How receipts and replies are signed: a keyed hash of the body, in a header."""
 
-    header: HeaderName
-    key_file: Path
-    algorithm: Literal["sha256", "sha512", "sha1"] = "sha256"
-    encoding: Literal["hex", "base64"] = "hex"
-    prefix: str = ""
+    header: HeaderName = Field(description="which header holds it")
+    key_file: Path = Field(description="the key; only `hooks` reads it")
+    algorithm: Literal["sha256", "sha512", "sha1"] = Field(default="sha256", description="HMAC with which hash")
+    encoding: Literal["hex", "base64"] = Field(default="hex", description="how it is written")
+    prefix: str = Field(default="", description='what stands before it, `"sha256="`')
 
 
 class Gateway(Table):
     """The settings table of one gateway."""
 
-    url: Url
-    method: Literal["POST", "PUT", "GET"] = "POST"
-    headers: dict[HeaderName, Annotated[str, Field(pattern="^[ -~]+$")]] = Field(default_factory=dict)
-    body: dict[str, Any]
-    body_as: Literal["json", "form", "query"] = "json"
-    secrets: dict[str, Path] = Field(default_factory=dict)
-    sender: str = Field(default="", alias="from")
-    encodings: dict[Literal["gsm7", "ucs2"], str | int | bool] = Field(default_factory=dict)
-    validity_limit: int = Field(default=86_400, ge=60)  # seconds
-    accepted: frozenset[Annotated[int, Field(ge=200, le=299)]] = frozenset({200, 201, 202})
-    id: JsonPath
-    error: JsonPath | None = None
-    errors: dict[str, Meaning] = Field(default_factory=dict)
-    deduplicates_hours: float = Field(default=0, ge=0, le=720)
-    find: Find | None = None
-    receipts: Receipts | None = None
-    replies: Replies | None = None
-    signature: Signature | None = None
-    webhook_token_file: Path | None = None
+    url: Url = Field(description="where texts are handed in")
+    method: Literal["POST", "PUT", "GET"] = Field(default="POST", description="how")
+    headers: dict[HeaderName, Annotated[str, Field(pattern="^[ -~]+$")]] = Field(
+        default_factory=dict, title="table of templates", description="what stands above it"
+    )
+    body: dict[str, Any] = Field(title="table of templates", description="what is sent")
+    body_as: Literal["json", "form", "query"] = Field(default="json", description="how it is written")
+    secrets: dict[str, Path] = Field(
+        default_factory=dict, title="table of files", description="one word in each; only the worker reads them"
+    )
+    sender: str = Field(default="", alias="from", description="what `{sender}` stands for")
+    encodings: dict[Literal["gsm7", "ucs2"], str | int | bool] = Field(
+        default_factory=dict, title="table", description="the gateway's words for `{encoding}`"
+    )
+    validity_limit: int = Field(default=86_400, ge=60, description="seconds that it may keep a text, at the most")
+    accepted: frozenset[Annotated[int, Field(ge=200, le=299)]] = Field(
+        default=frozenset({200, 201, 202}),
+        title="list, 200 to 299",
+        description="which statuses say that it took the text",
+        json_schema_extra={"default": "`[200, 201, 202]`"},
+    )
+    id: JsonPath = Field(description="the gateway's own name for the text")
+    error: JsonPath | None = Field(default=None, description="its code for why it did not")
+    errors: dict[str, Meaning] = Field(default_factory=dict, title="table", description="what those codes mean")
+    deduplicates_hours: float = Field(
+        default=0, ge=0, le=720, description="how long it sends no second text for one `{reference}`"
+    )
+    find: Find | None = Field(default=None, title="table", description="how to ask for an attempt")
+    receipts: Receipts | None = Field(default=None, title="table", description="where a receipt says what")
+    replies: Replies | None = Field(default=None, title="table", description="where a reply says what")
+    signature: Signature | None = Field(default=None, title="table", description="how both are signed")
+    webhook_token_file: Path | None = Field(default=None, description="a word that both have to show instead")
 
     @property
     def uses(self) -> set[str]:

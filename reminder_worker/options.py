@@ -1,0 +1,119 @@
+"""What can be set: what each is, means, and is where nobody sets it; docs/settings.md is made of these words.
+
+Secrets are never here, only the paths of the files that hold them.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from reminder_worker.admission import Ops
+from reminder_worker.https import check_url
+from reminder_worker.ledger import Durability
+from reminder_worker.tables import Gateway, Platform, PublicKey, Route
+
+_ADDRESS = r"^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[1-9]\d{0,4}$"
+_Numbers = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{0,14}$")]
+
+
+class Profile(StrEnum):
+    """``production`` refuses to start unsafe; ``dev`` warns, and reaches only ``allow_numbers``."""
+
+    DEV = "dev"
+    PRODUCTION = "production"
+
+
+class Options(BaseModel):
+    """The settings of the whole program; ``title`` is what a value is, in people's words."""
+
+    profile: Profile = Field(
+        default=Profile.DEV, description="`production` refuses to start unsafe; `doctor` says with what and why"
+    )
+    store_url: str | None = Field(
+        default=None,
+        repr=False,  # may hold a password
+        description="Redis or Valkey 7.2 and later, with `appendonly yes` and `noeviction`",
+        json_schema_extra={"default": "an embedded Valkey; needed in production"},
+    )
+    store_password_file: Path | None = Field(
+        default=None,
+        description="its password; `store_url` names the user, `redis://web@127.0.0.1:6379/0`. A password in a URL is "
+        "unsafe in production",
+    )
+    queue_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="where dramatiq keeps its wake-ups",
+        json_schema_extra={"default": "the store's server and user, database 1"},
+    )
+    queue_password_file: Path | None = Field(
+        default=None,
+        description="its password; only beside `queue_url`",
+    )
+    keys: Path = Field(default=Path("keys"), title="folder", description="what `keys new` writes")
+    root: PublicKey | None = Field(
+        default=None,
+        description="the root's public key (`verify` in `root.pub`): `enqueue` beside the ledger, `web`, `hooks` and "
+        "the worker's own lines to providers seal only to public keys that it signed ([keys.md](keys.md))",
+    )
+    templates: Path | None = Field(
+        default=None,
+        title="folder",
+        description="its languages win over the shipped ones ([templates.md](templates.md))",
+        json_schema_extra={"default": "the shipped ones"},
+    )
+    allow_numbers: list[_Numbers] = Field(
+        default=[],
+        repr=False,
+        title='list of `"+…"`',
+        description="numbers or prefixes that real providers may reach outside production",
+    )
+    durability: Durability | None = Field(
+        default=None,
+        description="what an intent must have reached before a provider is called, and what was handed in or taken "
+        "back before the HTTP API says so: `local` the server's disk (`WAITAOF`), `replica` a replica's too",
+        json_schema_extra={"default": "`local` in production, else `none`"},
+    )
+    retention_days: int = Field(default=30, ge=1, le=3660, description="how long the outcome of a reminder is kept")
+    shards: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="how many parts the ledger has; more than one spreads it over a Cluster. Change it only when "
+        "nothing is pending",
+    )
+    on_unknown: Literal["hold", "resend"] = Field(
+        default="hold",
+        description="an attempt that may have been accepted and cannot be found out: `hold` it as `unknown`, or "
+        "`resend` and risk a second text, soon where nothing can settle it (no receipts, no look-up)",
+    )
+    phone_daily_cap: int = Field(
+        default=10, ge=1, le=100, description="how many reminders one phone gets in a day (UTC), over all platforms"
+    )
+    hooks_url: Annotated[str, AfterValidator(check_url)] | None = Field(
+        default=None,
+        description="public base URL (`https`) of the hooks process; a provider's table may have a `callback_url` of "
+        "its own. Signatures are verified over it",
+    )
+    metrics_listen: Annotated[str, Field(pattern=_ADDRESS)] | None = Field(
+        default=None,
+        title="host:port",
+        description="where Prometheus asks the worker, `127.0.0.1:9464`; the scheduler answers one port further, then "
+        "`web`, then `hooks`, so that all may have one file ([operating.md](operating.md))",
+    )
+    platforms: dict[Annotated[str, Field(pattern="^[a-z0-9-]{1,20}$")], Platform] = Field(
+        default={}, title="tables", description="one for each booking platform; its name is of `a-z 0-9 -`, up to 20"
+    )
+    providers: dict[Annotated[str, Field(pattern="^[a-z0-9-]{1,32}$")], dict[str, Any]] = Field(
+        default={}, title="tables", description="one for each provider; its name is of `a-z 0-9 -`, up to 32"
+    )
+    routes: list[Route] = Field(
+        default=[],
+        title="tables",
+        description="which providers carry what",
+        json_schema_extra={"default": "all providers, in order"},
+    )
+    ops: Ops | None = Field(default=None, title="table", description="who may open the operator's page")
+    gateway: Gateway | None = Field(default=None, title="table", description="on the machine of a platform")
