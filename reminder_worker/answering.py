@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from reminder_worker import metrics
 from reminder_worker.drafting import Templates
 from reminder_worker.errors import Reason, ReminderError, Unopenable
-from reminder_worker.ledger import ID_BYTES
+from reminder_worker.ledger import ID_BYTES, name_of
 from reminder_worker.notes import Note, Notes
 from reminder_worker.opening import WorkerKeys, open_note
 from reminder_worker.optouts import OptOuts, Tags
@@ -66,6 +66,7 @@ class Answering:
 
     def _act(self, sealed: bytes, number: int, note: Note, now: datetime) -> None:
         """Do what a note asks for, once."""
+        answered = None
         match note.meaning:
             case Meaning.STOP | Meaning.START:
                 stopped = note.meaning == Meaning.STOP
@@ -75,7 +76,7 @@ class Answering:
                     metrics.count(metrics.OPT_OUTS)
                 self._optouts.catch_up()
             case Meaning.CONFIRM | Meaning.CANCEL:
-                self._mark(note, number, now)
+                answered = self._mark(note, number, now)
                 done = self._notes.done(sealed)
             case Meaning.HELP:
                 done = self._notes.done(sealed)  # first: an answer that is lost does less harm than two
@@ -85,17 +86,18 @@ class Answering:
             case _:
                 done = self._notes.done(sealed)
         if done:
-            log.info("reply", extra={"provider": note.provider, "state": note.meaning})
+            log.info("reply", extra={"provider": note.provider, "state": note.meaning, "reminder": answered})
 
-    def _mark(self, note: Note, number: int, now: datetime) -> None:
-        """Write a yes or a no down beside the last reminder that this phone may have got."""
+    def _mark(self, note: Note, number: int, now: datetime) -> str | None:
+        """Write a yes or a no down beside the last reminder that this phone may have got; return its opaque name."""
         for day in ((now - timedelta(days=ago)).date() for ago in range(DAYS)):
             for hidden in self._marks(self._tags.today(day, "phone", note.phone)):
                 mark = self._tags.show(day, note.phone, hidden)
                 member, version = mark[: ID_BYTES + 1], mark[ID_BYTES + 1 :]
                 shard = self._schedule.shard_of(member)
                 if self._schedule.run("reply", shard, member, version, note.meaning, number):
-                    return
+                    return name_of(member)
+        return None
 
     def _marks(self, phone_tag: bytes) -> list[bytes]:
         """Return what a phone was sent on a day, newest first. One day at a time: days are not to be linked."""

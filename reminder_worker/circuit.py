@@ -51,4 +51,4 @@ class Circuit:
             return
         wait = milliseconds(timedelta(seconds=DEFAULT_PAUSE if pause is None else pause))
         if self._schedule.run("report", 0, permit.name, permit.call, result, wait, 0, 0):
-            log.error("circuit_opened", extra={"code": self.what, "reason": result})
+            log.error("circuit_opened", extra={"setting": self.what, "reason": result})

@@ -14,12 +14,10 @@ from redis.exceptions import RedisError
 
 from reminder_worker import acts
 from reminder_worker.clocks import moment
-from reminder_worker.ledger import HEAD_BYTES, ID_BYTES
+from reminder_worker.ledger import HEAD_BYTES, ID_BYTES, name_of
 from reminder_worker.schedule import BATCH, Schedule, unavailable
 
 _FIELDS = ("state", "reason", "provider", "tries", "attempts", "asked")
-_NAMED = 6  # bytes of an id
-_LETTERS = str.maketrans("0123456789abcdef", "zyxwvutsrqponmlk")  # a name of digits would look like a phone's
 _LEFT = 3  # where a head says which of the appointment's reminders are not final
 
 
@@ -75,10 +73,10 @@ class Waiting:
     score: int = field(repr=False)  # since when, as Redis has it: what waits anew is another case
 
 
-def waiting(schedule: Schedule) -> list[Waiting]:
-    """Return all that waits, oldest first. Raises StoreUnavailable."""
+def waiting(schedule: Schedule, most: int = 0) -> list[Waiting]:
+    """Return what waits, oldest first; ``most`` of each kind and shard, 0 for all. Raises StoreUnavailable."""
     try:
-        found = [one for shard in range(schedule.shards) for one in _of_shard(schedule, shard)]
+        found = [one for shard in range(schedule.shards) for one in _of_shard(schedule, shard, most)]
     except RedisError as error:
         raise unavailable(error) from None
     return sorted(found, key=lambda one: (one.since, one.name))
@@ -94,15 +92,10 @@ def decide(schedule: Schedule, one: Waiting, decision: Decision, who: acts.Who) 
     return answer
 
 
-def name_of(member: bytes) -> str:
-    """Name a reminder for people: letters of its id, and which of the appointment's leads it is."""
-    return f"{member[:_NAMED].hex().translate(_LETTERS)}-{member[ID_BYTES]}"
-
-
-def _of_shard(schedule: Schedule, shard: int) -> Iterator[Waiting]:
+def _of_shard(schedule: Schedule, shard: int, most: int) -> Iterator[Waiting]:
     prefix = schedule.prefix(shard)
     for kind, key in ((Kind.DEAD_LETTER, b"dead"), (Kind.UNKNOWN, b"unknown")):
-        held = schedule.client.zrange(prefix + key, 0, -1, withscores=True)
+        held = schedule.client.zrange(prefix + key, 0, most - 1, withscores=True)
         for start in range(0, len(held), BATCH):
             batch = held[start : start + BATCH]
             with schedule.client.pipeline(transaction=False) as pipe:

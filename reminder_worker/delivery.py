@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from reminder_worker import metrics
+from reminder_worker import endings, metrics
 from reminder_worker.clocks import boot_time
 from reminder_worker.contacts import Contact
 from reminder_worker.drafting import Draft
@@ -129,7 +129,7 @@ class Delivery:
     def _settle(self, claim: Claim, outcome: Outcome, provider: str | None = None, reference: str = "") -> None:
         """Write down what became of a claim."""
         if self._schedule.settle(claim.wake, outcome, token=claim.token, reference=reference):
-            metrics.ended(outcome.kind, provider)
+            endings.tell(outcome, provider)
 
     def _call(self, claim: Claim, provider: Provider, text: Text, admission: Admission) -> _Closed | None:
         """Call the provider. Where it may have accepted and did not say so, the attempt stays open."""
@@ -153,7 +153,7 @@ class Delivery:
         early = self._receipts.expect(provider, sent.provider_message_id, reference) if by_id else ()
         outcome = Outcome.sent(sent.provider_message_id, forget=provider.capabilities.forgets)
         if self._schedule.settle(wake, outcome, reference=reference):
-            metrics.ended(outcome.kind, provider.name)
+            endings.tell(outcome, provider.name)
         for receipt in early:
             self._receipts.take(provider, receipt)
 

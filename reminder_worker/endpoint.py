@@ -14,12 +14,13 @@ from datetime import timedelta
 from queue import Empty, Full, Queue
 from urllib.parse import urlsplit
 
-from reminder_worker import answers
+from reminder_worker import answers, logs
 from reminder_worker.errors import Ambiguous, NotSent, StoreUnavailable
 from reminder_worker.eventqueue import GIVEN_UP, TOLD, Event, EventQueue
 from reminder_worker.gateway import GatewayKeys, Mode, Ticket
 from reminder_worker.history import in_utc, record_of
 from reminder_worker.https import Answer, Site
+from reminder_worker.ledger import name_of
 from reminder_worker.padding import fill
 from reminder_worker.signatures import Secret, sign
 
@@ -146,7 +147,8 @@ class Line:
     def _run(self) -> None:
         while (letter := self._waiting.get()) is not None:
             try:
-                self._tell(letter)
+                with logs.about(name_of(letter.event.name)):
+                    self._tell(letter)
             except StoreUnavailable:
                 log.warning("store_away")  # the event comes again when its lease has ended
             except Exception as error:  # noqa: BLE001 - one event must not end the thread
@@ -169,7 +171,7 @@ class Line:
             self._queue.settle([(event, TOLD)])
         elif status == GONE:
             self._queue.mute(self.tag)
-            log.error("events_disabled", extra={"code": self._shown})
+            log.error("events_disabled", extra={"setting": self._shown})
             self._queue.settle([(one, GIVEN_UP) for one in (event, *self._drain())])
         else:
             self._failed(answer)
@@ -191,7 +193,7 @@ class Line:
     def _failed(self, answer: Answer | NotSent | Ambiguous) -> None:
         """Call nobody for a while where several failed in a row, longer each time, or where that was asked for."""
         why = {"status": answer.status} if isinstance(answer, Answer) else {"reason": answer.reason}
-        log.warning("event_refused", extra={"code": self._shown, **why})
+        log.warning("event_refused", extra={"setting": self._shown, **why})
         asked_for = answers.seconds(answer.headers.get("Retry-After")) if isinstance(answer, Answer) else None
         with self._lock:
             if self.paused:  # another thread's call has failed meanwhile

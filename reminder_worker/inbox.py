@@ -29,7 +29,8 @@ class Inbox:
         """Take one in; False where it changes nothing. Raises StoreUnavailable: then it has to be told again."""
         if isinstance(heard, Receipt):
             counts = self._receipts.take(provider, heard)
-            log.debug("receipt", extra={"provider": provider.name, "state": heard.state, "count": int(counts)})
+            if not counts:
+                log.debug("receipt_ignored", extra={"provider": provider.name, "state": heard.state})
             return counts
         return self._read(provider, heard)
 

@@ -1,7 +1,7 @@
-"""Logs: one JSON object a line, made only of our own event names and of fields on a list.
+"""Logs: a line for each event, made only of our own words and of fields on a list; JSON, or for people to read.
 
 What other libraries log may hold a number or a text, and so may any exception: of those only where it happened
-and of which kind it is are written.
+and of which kind it is are written. What is left out is counted, and the line says so.
 """
 
 import json
@@ -10,46 +10,81 @@ import os
 import re
 import sys
 import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
-FIELDS = ("provider", "state", "reason", "error", "count", "status", "code", "act", "user", "sudo_user", "reminder")
+from reminder_worker.vocabulary import EVENTS
+
+FIELDS = (
+    "reminder", "provider", "state", "reason", "error", "count", "status", "code", "setting", "act", "user",
+    "sudo_user", "method", "route", "ms",
+)  # fmt: skip
 OURS = "reminder_worker"
 WITHHELD = "withheld"
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
-_EVENT = re.compile(r"[a-z][a-z_]{0,39}", re.ASCII)
-_WORD = re.compile(r"[A-Za-z0-9_./:-]{1,64}", re.ASCII)
+_WORD = re.compile(r"[A-Za-z0-9_./:{}-]{1,64}", re.ASCII)
 _MOST_DIGITS = 6  # fewer than a phone number or a date has
+_NOT_EXTRA = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31"}
+_EVENT_WIDTH = max(map(len, EVENTS))
+_STDERR = 2  # under ``dramatiq`` sys.stderr is a pipe, and this is still where its lines come out
+
+_reminder: ContextVar[str | None] = ContextVar("reminder", default=None)
 
 log = logging.getLogger(__name__)
 
 
-class Formatter(logging.Formatter):
-    """Write a record without anything that was not meant to be written."""
+@contextmanager
+def about(reminder: str) -> Iterator[None]:
+    """Name the reminder in each line that is written meanwhile, by its opaque name."""
+    token = _reminder.set(reminder)
+    try:
+        yield
+    finally:
+        _reminder.reset(token)
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Return one line of JSON."""
-        ours = record.name.partition(".")[0] == OURS
-        line: dict[str, object] = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "event": record.msg if ours and _is_event(record.msg) else "library",
-            "where": f"{record.module}:{record.lineno}",
-            "pid": os.getpid(),
-        }
-        if ours:
-            line |= {name: plain(record.__dict__[name]) for name in FIELDS if record.__dict__.get(name) is not None}
-        else:
-            line["logger"] = plain(record.name)
-        if record.exc_info and record.exc_info[0] is not None:
-            line["error"] = plain(record.exc_info[0].__name__)
-            line["raised"] = raised(record.exc_info[2])
-        return json.dumps(line)
+
+def shown(record: logging.LogRecord) -> tuple[dict[str, object], Counter[str]]:
+    """Return all of a record that may be written, and how many messages, fields and values may not.
+
+    This is the only place that decides it, whatever a line looks like.
+    """
+    ours = record.name.partition(".")[0] == OURS
+    line: dict[str, object] = {
+        "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+        "level": plain(record.levelname.lower()),
+        "event": record.msg if ours and _is_event(record.msg) else "library",
+        "where": f"{record.module}:{record.lineno}",
+        "pid": os.getpid(),
+    }
+    lost = Counter(message=line["event"] == "library")
+    given: dict[str, object] = _given(record, lost) if ours else {"logger": record.name}
+    if record.exc_info and record.exc_info[0] is not None:
+        given["error"] = record.exc_info[0].__name__
+        line["raised"] = raised(record.exc_info[2])
+    if "setting" not in given:  # which names a platform: whose reminder it is, no line tells
+        given.setdefault("reminder", _reminder.get())
+    fields = {name: plain(value) for name, value in given.items() if value is not None}
+    lost["value"] = sum(value == WITHHELD != given[name] for name, value in fields.items())
+    return line | fields | ({WITHHELD: lost.total()} if lost.total() else {}), lost
+
+
+def _given(record: logging.LogRecord, lost: Counter[str]) -> dict[str, object]:
+    """Return the fields of an event that are on the list."""
+    extra = {name: value for name, value in record.__dict__.items() if name not in _NOT_EXTRA}
+    given = {name: extra[name] for name in FIELDS if name in extra}
+    lost["field"] = len(extra) - len(given) + len(record.args or ())
+    return given
 
 
 def _is_event(message: object) -> bool:
-    return isinstance(message, str) and _EVENT.fullmatch(message) is not None
+    return isinstance(message, str) and message in EVENTS
 
 
 def plain(value: object) -> object:
@@ -68,27 +103,71 @@ def raised(trace: TracebackType | None) -> str:
     return f"{Path(trace.tb_frame.f_code.co_filename).stem}:{trace.tb_lineno}" if trace else "unknown"
 
 
+def console(line: dict[str, object], *, coloured: bool = False) -> str:
+    """Write a line for people: when (UTC), how bad, what, and the rest as it comes."""
+    first = "at", "level", "event"
+    at, level, event = (str(line[name]) for name in first)
+    rest = " ".join(f"{name}={value}" for name, value in line.items() if name not in first)
+    start = f"{at[11:23]} {level:<8} {event:<{_EVENT_WIDTH}}"
+    return f"\033[{_COLOURS.get(level, '0')}m{start}\033[0m {rest}" if coloured else f"{start} {rest}"
+
+
+def renderer(form: str | None = None) -> Callable[[dict[str, object]], str]:
+    """Return what writes lines as ``json`` or for a ``console``: by itself for people only where a terminal is."""
+    terminal = os.isatty(_STDERR)
+    if (form or ("console" if terminal else "json")) == "json":
+        return json.dumps
+    return partial(console, coloured=terminal and not os.environ.get("NO_COLOR"))
+
+
+class Formatter(logging.Formatter):
+    """Write a record without anything that was not meant to be written."""
+
+    def __init__(self, form: str | None = "json") -> None:
+        super().__init__()
+        self.render = renderer(form)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line."""
+        return self.render(shown(record)[0])
+
+
 class _OneWrite(logging.Handler):
     """Write a line in one call, so that lines of several processes do not run together.
 
     Not to the file descriptor: under ``dramatiq`` stderr is a pipe whose messages carry their length.
     """
 
+    def __init__(self, render: Callable[[dict[str, object]], str]) -> None:
+        super().__init__()
+        self._render = render
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            sys.stderr.write(f"{self.format(record)}\n")
+            line, lost = shown(record)
+            sys.stderr.write(f"{self._render(line)}\n")
             sys.stderr.flush()
+            _count(lost)
         except Exception:  # noqa: BLE001 - a line that cannot be written must not end a delivery
             self.handleError(record)
 
 
-def set_up(level: str = "info") -> None:
-    """Make this the only way to log, for our own events and for everybody else's warnings and crashes."""
+def _count(lost: Counter[str]) -> None:
+    if lost.total():
+        from reminder_worker import metrics  # noqa: PLC0415 - commands that have nothing to count start without it
+
+        for what, number in (+lost).items():
+            metrics.count(metrics.FIELDS_DROPPED, number, what=what)
+
+
+def set_up(level: str = "info", form: str | None = None) -> None:
+    """Make this the only way to log, for our own events and for everybody else's warnings and crashes.
+
+    What comes before the settings are read is written as well, so it is called again with what they say.
+    """
     logging.raiseExceptions = False  # its complaints would print the record's arguments
-    handler = _OneWrite()
-    handler.setFormatter(Formatter())
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [_OneWrite(renderer(form))]
     root.setLevel(logging.WARNING)
     logging.getLogger(OURS).setLevel(_LEVELS[level])
     logging.captureWarnings(True)

@@ -7,6 +7,7 @@ for the text, through an index. It holds no number, and nothing of it is kept bu
 import base64
 import binascii
 import hashlib
+import logging
 import secrets
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,11 +15,11 @@ from typing import Any
 
 import msgspec
 
-from reminder_worker import metrics
+from reminder_worker import logs, metrics
 from reminder_worker.clocks import milliseconds
 from reminder_worker.errors import Reason
 from reminder_worker.job import State
-from reminder_worker.ledger import FORGET_AFTER, ID_BYTES, Leftover, Wake, failure_class
+from reminder_worker.ledger import FORGET_AFTER, ID_BYTES, Leftover, Wake, failure_class, name_of
 from reminder_worker.providers import Provider, Receipt
 from reminder_worker.schedule import Schedule, proven
 
@@ -26,6 +27,8 @@ REFERENCE_LENGTH = 39  # characters
 _REFERENCE_SECRET = 12  # bytes
 FORGET_LEASE = timedelta(minutes=30)
 FORGET_BATCH = 20
+
+log = logging.getLogger(__name__)
 
 
 class Receipts:
@@ -36,14 +39,16 @@ class Receipts:
 
     def take(self, provider: Provider, receipt: Receipt) -> bool:
         """Write down a receipt; False where it belongs to no attempt that is known, or says nothing."""
-        if receipt.state is None:
-            return False
         reference = receipt.reference or self._match(provider, receipt)
         member = member_of(reference)
-        if member is None:
+        if receipt.state is None or member is None:
             return False
-        reason = receipt.reason if receipt.state is State.UNDELIVERED else None
-        words = receipt.state, reason or "", failure_class(reason) if reason else ""
+        with logs.about(name_of(member)):
+            return self._write(provider, receipt, receipt.state, member, reference)
+
+    def _write(self, provider: Provider, receipt: Receipt, state: State, member: bytes, reference: str) -> bool:
+        reason = receipt.reason if state is State.UNDELIVERED else None
+        words = state, reason or "", failure_class(reason) if reason else ""
         forget = self._schedule.forget_ms(FORGET_AFTER if provider.capabilities.forgets else None)
         done = self._schedule.run(
             "receipt",
@@ -57,8 +62,9 @@ class Receipts:
             self._schedule.keep_ms,
         )
         if counts := proven(done):
-            metrics.count(metrics.RECEIPTS, provider=provider.name, state=receipt.state)
-            metrics.ended(receipt.state, provider.name)
+            metrics.count(metrics.RECEIPTS, provider=provider.name, state=state)
+            metrics.ended(state, provider.name)
+            log.info("receipt", extra={"provider": provider.name, "state": state, "reason": reason})
         return counts
 
     def expect(self, provider: Provider, message_id: str, reference: str) -> list[Receipt]:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
-from reminder_worker import metrics
+from reminder_worker import endings
 from reminder_worker.delivery import Delivery, Order, left, refused
 from reminder_worker.errors import NotSent, Reason, Rejected
 from reminder_worker.gate import Admission, Gate
@@ -113,7 +113,7 @@ class Reconciling:
 
     def _settle(self, attempt: OpenAttempt, outcome: Outcome) -> None:
         if self._schedule.settle(attempt.wake, outcome, reference=attempt.reference):
-            metrics.ended(outcome.kind, attempt.provider)
+            endings.tell(outcome, attempt.provider)
         log.info("attempt_resolved", extra={"provider": attempt.provider, "state": outcome.kind})
 
 

@@ -30,6 +30,7 @@ from reminder_worker.ledger import (
     Reminder,
     Taken,
     Wake,
+    name_of,
 )
 from reminder_worker.plan import MAX_LEADS
 from reminder_worker.settings import Settings
@@ -40,6 +41,7 @@ MOST_CLAIMS = 5  # a reminder whose worker died this often is a dead letter
 KEEP_DEAD = timedelta(days=7)
 CONFIRM_MS = 1_200  # how long an intent may wait for the disk; "everysec" takes up to a second
 TWICE = 2  # what scripts answer to a second proof
+DEAD = -1  # what sweep.lua says instead of a version
 BATCH = 500  # per script call: each takes Redis a few milliseconds
 
 log = logging.getLogger(__name__)
@@ -133,7 +135,11 @@ class Schedule:
     def sweep(self, shard: int, *, most: int = BATCH) -> list[Wake]:
         """Return what has to be woken again: lost wake-ups, dead workers, open attempts to look after."""
         leases = milliseconds(WAKE_LEASE), MOST_CLAIMS, self.keep_ms, milliseconds(KEEP_DEAD)
-        return _wakes(self.run("sweep", shard, most, *leases))
+        found = _wakes(self.run("sweep", shard, most, *leases))
+        for one in found:
+            if one.version == DEAD:
+                log.error("dead_letter", extra={"reminder": name_of(one.member)})
+        return [one for one in found if one.version != DEAD]
 
     def beat(self, process: str) -> datetime:
         """Note that a process is alive; ``process`` is a kind and an opaque number. Return the store's time."""

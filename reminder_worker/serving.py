@@ -25,6 +25,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reminder_worker.background import running
 from reminder_worker.errors import StoreUnavailable
+from reminder_worker.parting import Server
 from reminder_worker.schedule import Schedule
 
 PATIENCE = 5.0  # seconds for a request's head or body to arrive, and for an answer to be taken
@@ -33,6 +34,9 @@ LATER = {"Retry-After": "10"}  # seconds
 HEAD_LIMIT = 16 * 1024  # bytes
 MOST_CRUMBS, CRUMB = 500, 64  # pieces of a body that may be of any length; bytes that more have to have on average
 PROBLEM = "application/problem+json"
+
+_STARTED = {"web": "web_started", "hooks": "hooks_started", "ops": "ops_started"}
+_STOPPED = {"web": "web_stopped", "hooks": "hooks_stopped", "ops": "ops_stopped"}
 
 log = logging.getLogger(__name__)
 
@@ -100,9 +104,9 @@ class Process:
             async with contextlib.AsyncExitStack() as stack:
                 for task in (running(self._beat), *tasks):
                     await stack.enter_async_context(task)
-                log.info(f"{self._kind}_started")  # noqa: G004 - an event's name, and no data
+                log.info(_STARTED[self._kind])
                 yield
-                log.info(f"{self._kind}_stopped")  # noqa: G004
+                log.info(_STOPPED[self._kind])
 
         application = Starlette(
             routes=[*routes, *own], lifespan=life, exception_handlers={HTTPException: _explain, Exception: _crash}
@@ -219,7 +223,7 @@ def run(app: Starlette, host: str, port: int) -> None:
     server(app, host, port).run()
 
 
-def server(app: Starlette, host: str, port: int) -> uvicorn.Server:
+def server(app: Starlette, host: str, port: int) -> Server:
     """Return a server that says nothing of who called what."""
     logging.getLogger("uvicorn.access").disabled = True
     config = uvicorn.Config(
@@ -230,10 +234,11 @@ def server(app: Starlette, host: str, port: int) -> uvicorn.Server:
         access_log=False,
         server_header=False,
         date_header=False,
+        proxy_headers=False,  # whose headers are believed, the settings say
         http=Impatient,
         ws="none",
         timeout_keep_alive=30,
         timeout_graceful_shutdown=20,
         h11_max_incomplete_event_size=HEAD_LIMIT,
     )
-    return uvicorn.Server(config)
+    return Server(config)

@@ -12,7 +12,7 @@ from itertools import chain
 import dramatiq
 
 from reminder_worker import broker as queue
-from reminder_worker import doctor, equipment, exporter, job, logs, magic, metrics, settings, store
+from reminder_worker import doctor, endings, equipment, exporter, job, logs, magic, metrics, settings, store
 from reminder_worker.confinement import confine
 from reminder_worker.contacts import Contact
 from reminder_worker.delivery import Order, postponed, refused
@@ -22,7 +22,7 @@ from reminder_worker.errors import NotSent, Reason, Refused, SettingsError, Stor
 from reminder_worker.findings import Finding
 from reminder_worker.inbox import Inbox
 from reminder_worker.job import FailureClass, Job, Level, State
-from reminder_worker.ledger import Claim, OpenAttempt, Outcome, Wake
+from reminder_worker.ledger import Claim, OpenAttempt, Outcome, Wake, name_of
 from reminder_worker.lifeline import end_with_parent
 from reminder_worker.opening import OpenedJob, open_envelope, open_pointer
 from reminder_worker.places import Places
@@ -50,6 +50,15 @@ class Worker:
         self._schedule = schedule
         self._parts = parts
         self._places = {name: Places.of(name, tenant) for name, tenant in parts.platforms.items()}
+
+    def take(self, wake: Wake) -> None:
+        """Do what a wake-up asks for; all that the log says meanwhile names the reminder."""
+        with logs.about(name_of(wake.member)):
+            try:
+                self.remind(wake)
+            except Exception:
+                log.exception("reminder_failed")
+                raise
 
     def remind(self, wake: Wake) -> None:
         """Tell the story of one reminder, from a wake-up to a text."""
@@ -133,10 +142,9 @@ class Worker:
     def _settle(self, claim: Claim, outcome: Outcome) -> None:
         """Write down how a claim ended before any provider was asked."""
         if self._schedule.settle(claim.wake, outcome, token=claim.token):
-            metrics.ended(outcome.kind)
+            endings.tell(outcome)
             if outcome.kind == State.REJECTED:
                 metrics.count(metrics.REJECTED, reason=outcome.reason)
-        log.info("settled", extra={"state": outcome.kind, "reason": outcome.reason})
 
     def beat(self, name: str) -> None:
         """Show that this process lives, and forget the keys of weeks that are over.
@@ -208,7 +216,7 @@ def _set_up(chosen: Settings) -> None:
     broker = queue.connect(store.queue_url_of(chosen, url), [pulse])
 
     def remind(id: str, lead: int, version: int) -> None:  # noqa: A002 - the message's own names
-        worker.remind(queue.read(id, lead, version))
+        worker.take(queue.read(id, lead, version))
 
     dramatiq.actor(actor_name=queue.ACTOR, queue_name=queue.QUEUE, broker=broker)(remind)
     dramatiq.set_broker(broker)

@@ -215,7 +215,7 @@ def test_what_cannot_be_read_is_for_somebody_to_mend(
     assert desk.refusal() is Reason.RESOLVER_UNREADABLE
     (record,) = caplog.records
     assert (record.levelname, record.message) == ("ERROR", "resolver_refused")
-    assert record.__dict__["code"] == "platforms.clinic.resolver_url"
+    assert record.__dict__["setting"] == "platforms.clinic.resolver_url"
     assert PHONE not in f"{record.__dict__}"
 
 
@@ -359,7 +359,7 @@ def test_who_fails_again_and_again_is_left_alone_for_a_while(
     assert desk.refusal() is Reason.CIRCUIT_OPEN
     assert desk.wait() == 30.0
     opened = [record for record in caplog.records if record.message == "circuit_opened"]
-    assert [record.__dict__["code"] for record in opened] == ["platforms.clinic.resolver_url"]
+    assert [record.__dict__["setting"] for record in opened] == ["platforms.clinic.resolver_url"]
 
 
 def test_one_call_finds_out_whether_it_is_back(desk: Desk, booking: Booking, clock: Clock) -> None:

@@ -360,7 +360,7 @@ def test_each_decision_leaves_one_line_and_a_refused_one_none(
         ("sent", "unknown", doubted.name, "carol", ""),
         ("drop", "dead_letter", dead.name, "alice", "bob"),
     ]
-    logged = [(one.message, one.act, one.reminder, one.user) for one in caplog.records]
+    logged = [(one.message, one.act, one.reminder, one.user) for one in caplog.records if one.message == "act"]
     assert logged == [("act", "drop", dead.name, "alice"), ("act", "sent", doubted.name, "carol")]
 
 

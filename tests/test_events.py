@@ -793,7 +793,7 @@ def test_a_name_that_leads_into_a_network_of_ours_is_not_connected_to(
     dispatcher.stop()
     assert receiver.connections == 0
     assert office.waiting == 1
-    assert [(one.code, one.reason) for one in caplog.records] == [  # type: ignore[attr-defined]
+    assert [(one.setting, one.reason) for one in caplog.records] == [  # type: ignore[attr-defined]
         ("platforms.clinic.events_url", "address_private")
     ]
 

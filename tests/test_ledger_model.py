@@ -29,7 +29,7 @@ from reminder_worker.decisions import Decision, Waiting, decide, waiting
 from reminder_worker.errors import Reason
 from reminder_worker.eventqueue import GIVEN_UP, LEASE, TOLD, Event, EventQueue
 from reminder_worker.job import FailureClass, State
-from reminder_worker.ledger import CLAIM_LEASE, Answer, Claim, Entry, Intent, OpenAttempt, Outcome, Wake
+from reminder_worker.ledger import CLAIM_LEASE, Answer, Claim, Entry, Intent, OpenAttempt, Outcome, Wake, name_of
 from reminder_worker.schedule import KEEP_DEAD, MOST_CLAIMS, WAKE_LEASE, Schedule
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "0"))  # how many to try at random; 0: the same few each time

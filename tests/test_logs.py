@@ -14,7 +14,7 @@ from dramatiq.compat import StreamablePipe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reminder_worker import logs
+from reminder_worker import logs, metrics
 from reminder_worker.errors import NotSent, Reason
 from reminder_worker.job import State
 
@@ -64,7 +64,7 @@ def fail_deep():
 def test_an_event_of_ours_keeps_its_name_and_its_fields(written):
     log = logging.getLogger("reminder_worker.delivery")
     log.info("attempt", extra={"provider": "twilio", "state": State.SENT, "reason": Reason.NOT_SENT, "count": 3})
-    log.info("slow", extra={"count": 0.25})
+    log.info("swept", extra={"count": 0.25})
     attempt, slow = written()
     assert attempt["event"] == "attempt"
     assert (attempt["provider"], attempt["state"], attempt["reason"], attempt["count"]) == (
@@ -134,6 +134,154 @@ def test_of_an_exception_only_its_kind_and_its_place_are_written(written):
     assert_clean([line])
 
 
+def test_a_word_that_is_no_event_of_ours_is_withheld(written):
+    logging.getLogger(logs.OURS).warning("dupont")  # a name is one word, too
+    [line] = written()
+    assert (line["event"], line["withheld"]) == ("library", 1)
+    assert "dupont" not in json.dumps(line)
+
+
+@pytest.fixture
+def counted():
+    """What was left out of log lines since the test began."""
+
+    def now():
+        dropped = metrics.FIELDS_DROPPED
+        return {what: dropped.labels(what)._value.get() for what in sorted(metrics.LABELS["what"])}
+
+    before = now()
+    return lambda: {what: number - before[what] for what, number in now().items() if number != before[what]}
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "arguments", "extra", "expected"),
+    [
+        ("reminder_worker.worker", "attempt", (), {"provider": "twilio"}, {}),
+        ("reminder_worker.worker", "attempt", (), {"phone": NUMBER, "place": None}, {"field": 2}),
+        ("reminder_worker.worker", "attempt", (NUMBER, PLACE), {}, {"field": 2}),
+        ("reminder_worker.worker", "attempt", ({"to": NUMBER},), {}, {"field": 1}),
+        ("reminder_worker.worker", "attempt", (), {"code": NUMBER, "state": PLACE, "reason": None}, {"value": 2}),
+        ("reminder_worker.worker", "attempt", (), {"code": logs.WITHHELD}, {}),
+        ("reminder_worker.worker", CANARY, (), {}, {"message": 1}),
+        ("reminder_worker.worker", CANARY, (), {"code": 33612345678, "to": 1}, {"message": 1, "value": 1, "field": 1}),
+        ("twilio.http_client", "POST", (), {"code": 1, "to": NUMBER}, {"message": 1}),
+        (PLACE, "POST", (), {}, {"message": 1, "value": 1}),
+    ],
+)
+def test_what_is_left_out_is_counted_and_the_line_says_so(written, counted, name, message, arguments, extra, expected):
+    logging.getLogger(name).warning(message, *arguments, extra=extra)
+    [line] = written()
+    assert counted() == expected
+    assert line.get("withheld", 0) == sum(expected.values())
+    assert_clean([line])
+
+
+def test_what_a_formatter_of_somebody_else_adds_is_no_field_of_ours(written, counted, caplog):
+    caplog.handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logging.getLogger().addHandler(caplog.handler)
+    logging.getLogger(logs.OURS).info("attempt", exc_info=(ValueError, ValueError(CANARY), None))
+    assert counted() == {}
+
+
+def test_a_line_goes_out_where_nothing_can_be_counted(written, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(CANARY)
+
+    monkeypatch.setattr(metrics, "count", fail)
+    logging.getLogger(logs.OURS).info("attempt", extra={"to": NUMBER})
+    assert written()[0]["withheld"] == 1
+
+
+# Which reminder a line is about.
+
+
+def test_every_line_of_a_thread_names_the_reminder_that_it_is_about(written):
+    def elsewhere():
+        logging.getLogger(logs.OURS).info("swept")
+
+    with logs.about("zyxwvutsrqpo-0"):
+        logging.getLogger(logs.OURS).info("attempt")
+        logging.getLogger("twilio").warning(CANARY)
+        logging.getLogger(logs.OURS).info("act", extra={"reminder": "ponmlkzyxwvu-1"})
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+    logging.getLogger(logs.OURS).info("swept")
+    assert [line.get("reminder") for line in written()] == ["zyxwvutsrqpo-0"] * 2 + ["ponmlkzyxwvu-1", None, None]
+
+
+def test_a_line_that_names_a_platform_names_no_reminder(written):
+    with logs.about("zyxwvutsrqpo-0"):
+        logging.getLogger(logs.OURS).error("circuit_opened", extra={"setting": "platforms.clinic.resolver_url"})
+    [line] = written()
+    assert line["setting"] == "platforms.clinic.resolver_url"
+    assert "reminder" not in line
+
+
+# For people to read.
+
+
+def test_for_a_console_events_stand_below_each_other(capsys, written):
+    logs.set_up("debug", "console")
+    log = logging.getLogger("reminder_worker.delivery")
+    log.info("settled", extra={"state": State.SENT, "provider": "twilio", "phone": NUMBER})
+    log.error("circuit_opened", extra={"provider": PLACE})
+    first, second = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d\.\d{3} info     settled +where=test_logs:\d+ pid=\d+ provider=twilio state=sent withheld=1",
+        first,
+    )
+    assert first.index("where=") == second.index("where=")
+    assert second.endswith("provider=withheld withheld=1")
+
+
+class Terminal:
+    """What the system says of standard error, and of the environment."""
+
+    def __init__(self, monkeypatch):
+        self._patch = monkeypatch
+        monkeypatch.delenv("NO_COLOR", raising=False)
+
+    def write(self, form=None, *, there, **environment):
+        self._patch.setattr("os.isatty", lambda number: there and number == 2)
+        for name, value in environment.items():
+            self._patch.setenv(name, value)
+        record = logging.LogRecord(logs.OURS, logging.WARNING, __file__, 1, "attempt", (), None)
+        return logs.Formatter(form).format(record)
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    return Terminal(monkeypatch)
+
+
+def test_a_terminal_gets_lines_to_read_in_colour_and_a_file_gets_json(terminal):
+    assert terminal.write(there=True).startswith("\x1b[33m")
+    assert json.loads(terminal.write(there=False))["event"] == "attempt"
+
+
+def test_nobody_gets_colours_who_does_not_want_them_or_cannot_show_them(terminal):
+    assert terminal.write("console", there=True).startswith("\x1b[33m")
+    assert "\x1b" not in terminal.write("console", there=False)
+    assert "\x1b" not in terminal.write("console", there=True, NO_COLOR="1")
+
+
+def test_who_wants_json_gets_it_on_a_terminal_too(terminal):
+    assert json.loads(terminal.write("json", there=True))["event"] == "attempt"
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warning"])
+def test_a_level_is_for_our_own_events_and_no_library_gets_more_talkative(written, level):
+    logs.set_up(level, "json")
+    for name in (logs.OURS, "twilio"):
+        for said in ("debug", "info", "warning"):
+            getattr(logging.getLogger(name), said)("attempt")
+    lines = written()
+    assert [line["level"] for line in lines if "logger" in line] == ["warning"]
+    most = ["debug", "info", "warning"]
+    assert [line["level"] for line in lines if "logger" not in line] == most[most.index(level) :]
+
+
 def test_a_kind_of_exception_named_after_data_is_withheld(written):
     error = type(CANARY, (Exception,), {})()
     logging.getLogger(logs.OURS).error("attempt", exc_info=error)
@@ -191,7 +339,7 @@ def test_no_field_ever_holds_seven_digits_or_a_space(value):
 @pytest.mark.parametrize("field", ["to", "phone", "location", "body", "text", "message_id"])
 def test_a_field_that_is_not_on_the_list_is_left_out(written, field):
     logging.getLogger(logs.OURS).info("attempt", extra={field: CANARY})
-    assert set(written()[0]) == {"at", "level", "event", "where", "pid"}
+    assert set(written()[0]) == {"at", "level", "event", "where", "pid", "withheld"}
 
 
 def test_info_of_libraries_is_not_written_at_all(written):

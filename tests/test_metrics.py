@@ -34,6 +34,7 @@ NAMES = {
     "reminder_handed_in": ("answer",),
     "reminder_woken": (),
     "reminder_swept": (),
+    "reminder_log_fields_dropped": ("what",),
     "reminder_lateness_seconds": (),
     "reminder_provider_seconds": ("provider",),
 }
@@ -56,6 +57,7 @@ def test_the_values_of_a_label_are_the_program_s_own_words() -> None:
     assert metrics.LABELS["reason"] == set(Reason)
     assert metrics.LABELS["answer"] == set(Answer)
     assert metrics.LABELS["process"] == {"worker", "scheduler", "web", "hooks"}
+    assert metrics.LABELS["what"] == {"field", "value", "message"}
     assert metrics.LABELS["result"] == {
         "accepted", "rejected", "not_sent", "throttled", "misconfigured", "ambiguous",
     }  # fmt: skip

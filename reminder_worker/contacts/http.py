@@ -113,7 +113,7 @@ class Resolver:
             pause = error.retry_after if isinstance(error, Throttled) else None
             self._circuit.report(permit, _RESULTS.get(error.reason, Result.OK), pause)
             if error.reason in _MEND:
-                shown = {"code": self._circuit.what, "reason": error.reason, "status": status}
+                shown = {"setting": self._circuit.what, "reason": error.reason, "status": status}
                 log.error("resolver_refused", extra=shown)  # noqa: TRY400 - there is nothing to trace
             raise
         self._circuit.report(permit, Result.OK)

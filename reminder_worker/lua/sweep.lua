@@ -2,7 +2,7 @@
 -- Wakes again what a lost wake-up or a dead worker left behind, more slowly each time.
 -- An open attempt is never sent again from here: a worker is only asked to look what became of it.
 -- ARGV: at most, lease ms, most claims, keep_ms, keep dead letters ms
--- Returns member, version of each one to wake.
+-- Returns member, version of each one to wake; of each that has become a dead letter member, -1.
 
 local most, lease, most_claims, keep_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local MOST_ACTS = 10000  -- whoever writes lines cannot take any away: this does
@@ -21,6 +21,8 @@ for _, member in ipairs(ended(LIVE, now)) do
     redis.call('ZREM', LIVE, member)
     redis.call('ZADD', DEAD, now, member)
     redis.call('HSET', key, 'state', 'failed', 'reason', 'poison', 'class', 'technical')
+    wake[#wake + 1] = member
+    wake[#wake + 1] = -1
   elseif state then
     redis.call('HSET', key, 'state', 'queued')
     redis.call('HDEL', key, 'token')

@@ -1,0 +1,23 @@
+"""How reminders ended, as operators watch it: a count, and a line of the log. No number, place, time or text.
+
+What has ended is said once. What goes back to the schedule, perhaps again and again, is said at DEBUG.
+"""
+
+import logging
+
+from reminder_worker import metrics
+from reminder_worker.ledger import Outcome
+
+CLOSED = "closed"  # one provider less, and the claim goes on: no end yet
+
+log = logging.getLogger(__name__)
+
+
+def tell(outcome: Outcome, provider: str | None = None) -> None:
+    """Count and log what was written down of a reminder."""
+    metrics.ended(outcome.kind, provider)
+    shown = {"state": outcome.kind, "reason": outcome.reason, "provider": provider}
+    if outcome.kind in metrics.LABELS["state"]:
+        log.info("settled", extra=shown)
+    elif outcome.kind != CLOSED:
+        log.debug("put_off", extra=shown)
