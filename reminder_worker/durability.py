@@ -1,29 +1,54 @@
 """Whether what was written would survive: asked once for many writes, before anybody is told that they are safe."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from redis.exceptions import RedisError
 
 from reminder_worker.errors import StoreUnavailable
 from reminder_worker.ledger import Durability
 from reminder_worker.schedule import CONFIRM_MS, Schedule, script, unavailable
+from reminder_worker.topology import server_of
 
 
-def confirm(schedule: Schedule, process: str) -> None:
-    """Wait until all that was written so far is as durable as configured. Raises StoreUnavailable.
+@contextmanager
+def confirm(schedule: Schedule, process: str) -> Iterator[None]:
+    """Leave when all that was written inside is as durable as configured. Raises StoreUnavailable.
 
     WAITAOF waits for its own connection's writes, and whatever was written before these is on the disk by then; so
-    the heartbeat of ``process`` is written once more, and waited for.
+    the heartbeat of ``process`` is written once more, and waited for. A replica that has taken over meanwhile would
+    confirm that, and not what it never got: so its history has to be the one that was written to.
     """
     if schedule.durability is Durability.NONE:
+        yield
         return
-    source, _ = script("beat")
-    replicas_wanted = int(schedule.durability is Durability.REPLICA)
-    for shard in range(schedule.shards):
-        try:
-            with schedule.client.pipeline(transaction=False) as pipe:
-                pipe.eval(source, 1, schedule.prefix(shard), process)
-                pipe.execute_command("WAITAOF", 1, replicas_wanted, CONFIRM_MS)
-                _, (local, replicas) = pipe.execute()
-        except RedisError as error:
-            raise unavailable(error) from None
-        if local < 1 or replicas < replicas_wanted:
+    shards = range(schedule.shards)
+    before = [_history(schedule, shard) for shard in shards]
+    yield
+    for shard in shards:
+        if _confirmed(schedule, shard, process) != before[shard]:
             raise StoreUnavailable("the store did not confirm that this is on its disk; hand it in again")
+
+
+def _history(schedule: Schedule, shard: int) -> str:
+    """Return which history of writes a shard's server goes on with; it is another after a failover, or a restart."""
+    try:
+        with server_of(schedule.client, schedule.prefix(shard)) as server:
+            return str(server.info("replication").get("master_replid"))
+    except RedisError as error:
+        raise unavailable(error) from None
+
+
+def _confirmed(schedule: Schedule, shard: int, process: str) -> str | None:
+    """Wait for the disk of a shard's server; return its history, None where it did not confirm."""
+    source, _ = script("beat")
+    wanted, prefix = int(schedule.durability is Durability.REPLICA), schedule.prefix(shard)
+    try:
+        with server_of(schedule.client, prefix) as server, server.pipeline(transaction=False) as pipe:
+            pipe.eval(source, 1, prefix, process)
+            pipe.execute_command("WAITAOF", 1, wanted, CONFIRM_MS)
+            pipe.info("replication")
+            _, (local, replicas), told = pipe.execute()
+    except RedisError as error:
+        raise unavailable(error) from None
+    return str(told.get("master_replid")) if local >= 1 and replicas >= wanted else None

@@ -20,6 +20,7 @@ from reminder_worker.encoding import to_text
 from reminder_worker.job import State
 from reminder_worker.ledger import HEAD_BYTES, ID_BYTES
 from reminder_worker.schedule import BATCH, Schedule, unavailable
+from reminder_worker.topology import servers
 
 LEASE = timedelta(seconds=60)
 PAGE = 1000  # keys a look, while all rows are gone through
@@ -153,10 +154,8 @@ class EventQueue:
         ``wanted`` chooses by id and ticket. Yields how many keys were looked at, and how many events were left.
         """
         now = self.schedule.now()
-        words, cursor = (to_ms(now), to_ms(now - span)), -1
-        while cursor != 0:
-            with _answered():  # SCAN lets others in between, and may show a key twice
-                cursor, keys = self.schedule.client.scan(max(cursor, 0), match=b"rw:{*}:r:*", count=PAGE)
+        words = to_ms(now), to_ms(now - span)
+        for keys in self._pages():
             members = [key.partition(b"}:r:")[2] for key in keys]
             events = 0
             for shard in {self.schedule.shard_of(member) for member in members}:
@@ -165,6 +164,15 @@ class EventQueue:
                 for start in range(0, len(chosen), BATCH):
                     events += self.schedule.run("retell", shard, *words, *chosen[start : start + BATCH])
             yield PAGE, events
+
+    def _pages(self) -> Iterator[list[bytes]]:
+        """Yield the keys of all reminders; SCAN lets others in between, and may show a key twice."""
+        for server in servers(self.schedule.client):
+            cursor = -1
+            while cursor != 0:
+                with _answered():
+                    cursor, keys = server.scan(max(cursor, 0), match=b"rw:{*}:r:*", count=PAGE)
+                yield keys
 
     def _choose(self, shard: int, members: list[bytes], wanted: Callable[[bytes, bytes], bool]) -> list[bytes]:
         keys = [self.schedule.prefix(shard) + b"a:" + member[:ID_BYTES] for member in members]

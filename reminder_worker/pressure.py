@@ -7,6 +7,7 @@ from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
 from reminder_worker.schedule import Schedule
+from reminder_worker.topology import told
 
 LOOK_EVERY = 1.0  # seconds
 FULL = 0.8  # of the store's memory: above this nothing is added, so that what is there can still be worked off
@@ -30,7 +31,7 @@ class Pressure:
     def look(self) -> None:
         """Look once; a store that is away is noticed by whoever needs it."""
         try:
-            memory = self._schedule.client.info("memory")
+            memory, _ = told(self._schedule.client)
         except RedisError:
             return
         most = memory.get("maxmemory", 0)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -32,6 +33,8 @@ CANCELS = 100  # of one write
 BURST = 10  # seconds of a platform's rate that may come at once
 SMALLEST_BURST = 500  # a whole batch
 
+Turn = tuple[bytes, int, int, int]  # lua/rate.lua: tag, microseconds between calls, how many at once, how many now
+
 
 class Reception:
     """Serves all platforms of the settings that have API keys."""
@@ -51,6 +54,7 @@ class Reception:
         self._process = process
         self.added: Commits[Entry, Answer] = Commits(self._add, most=BATCH)
         self.cancelled: Commits[bytes, Answer] = Commits(self._cancel, most=CANCELS)
+        self.turns: Commits[Turn, int] = Commits(self._take_turns, most=BATCH)
         self._clients: dict[tuple[str, str], Client] = {}
         own = bytes(gateway.live.verify_key)  # it stands for platforms that hold no keys
         self._places = {name: Places.of(name, platform, own) for name, platform in platforms.items()}
@@ -79,7 +83,7 @@ class Reception:
         day = datetime.now(UTC).date()  # no two days' calls are to be brought together by who watches Redis
         tag = self.gateway.tag(f"{kind} {caller.mode} {day}", caller.platform)
         words = tag, math.ceil(1e6 / rate), max(BURST * rate, SMALLEST_BURST), calls
-        wait: int = await run_in_threadpool(self.schedule.run, "rate", 0, *words)
+        (wait,) = await self.turns.put([words])
         return wait / 1000
 
     def seal(self, caller: Caller, reference: str, fields: Mapping[str, Any]) -> Entry:
@@ -146,14 +150,17 @@ class Reception:
         return clients[name]
 
     def _add(self, entries: Sequence[Entry]) -> list[Answer]:
-        answers = self.schedule.add(entries)
-        confirm(self.schedule, self._process)
-        return answers
+        with confirm(self.schedule, self._process):
+            return self.schedule.add(entries)
+
+    def _take_turns(self, turns: Sequence[Turn]) -> list[int]:
+        """Return of each for how many milliseconds it has to wait."""
+        waits: list[int] = self.schedule.run("rate", 0, *chain.from_iterable(turns))
+        return waits
 
     def _cancel(self, ids: Sequence[bytes]) -> list[Answer]:
-        answers = [self.schedule.cancel(id_) for id_ in ids]
-        confirm(self.schedule, self._process)
-        return answers
+        with confirm(self.schedule, self._process):
+            return [self.schedule.cancel(id_) for id_ in ids]
 
 
 def _counted(answers: list[Answer]) -> list[Answer]:

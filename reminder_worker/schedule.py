@@ -35,6 +35,7 @@ from reminder_worker.ledger import (
 from reminder_worker.plan import MAX_LEADS
 from reminder_worker.settings import Settings
 from reminder_worker.store import Client
+from reminder_worker.topology import server_of
 
 WAKE_LEASE = timedelta(seconds=30)  # a wake-up is lost when nobody claims within this; doubles each time
 MOST_CLAIMS = 5  # a reminder whose worker died this often is a dead letter
@@ -177,14 +178,14 @@ class Schedule:
             return Intent(self.run("intend", shard, *arguments).decode())
         source, _ = script("intend")
         try:
-            with self.client.pipeline(transaction=False) as pipe:  # one connection: WAITAOF counts its own writes
-                pipe.eval(source, 1, self.prefix(shard), *arguments)
+            with server_of(self.client, self.prefix(shard)) as server, server.pipeline(transaction=False) as pipe:
+                pipe.eval(source, 1, self.prefix(shard), *arguments)  # one connection: WAITAOF counts its own writes
                 pipe.execute_command("WAITAOF", 1, int(self.durability is Durability.REPLICA), CONFIRM_MS)
                 answer, reply = pipe.execute(raise_on_error=False)
+                if isinstance(answer, RedisError):
+                    raise answer
         except RedisError as error:
             raise unavailable(error) from None
-        if isinstance(answer, RedisError):
-            raise unavailable(answer) from None
         local, replicas = (0, 0) if isinstance(reply, RedisError) else reply  # an error: the append-only file is off
         confirmed = local >= 1 and (replicas >= 1 or self.durability is Durability.LOCAL)
         intent = Intent(answer.decode())

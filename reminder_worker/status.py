@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from reminder_worker.clocks import moment
 from reminder_worker.ledger import NOBODY
 from reminder_worker.schedule import Schedule, unavailable
+from reminder_worker.topology import told
 
 _DAY_MS = 86_400_000
 _TEN_MS = 600_000  # of which outcomes are counted apart, for a day (lua/ledger.lua)
@@ -138,7 +139,7 @@ def read(schedule: Schedule, providers: Collection[str] = ()) -> Status:
 def store(schedule: Schedule) -> Store:
     """Return what the store says of itself. Raises StoreUnavailable."""
     try:
-        return Store.of(schedule.client.info("memory"), schedule.client.info("persistence"))
+        return Store.of(*told(schedule.client))
     except RedisError as error:
         raise unavailable(error) from None
 

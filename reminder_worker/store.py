@@ -12,26 +12,35 @@ import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
-from reminder_worker.errors import SettingsError
+from reminder_worker import topology
+from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.settings import Settings
 
 Client = Any  # redis-py types its answers for sync and async, bytes and str at once
 
 SOCKET_TIMEOUT = 5.0  # seconds
-NO_URL = "store_url, queue_url: write them as redis://USER@HOST:PORT/0, rediss://… or unix://USER@/PATH"
+NO_URL = (
+    "store_url, queue_url: write them as redis://USER@HOST:PORT/0, rediss://…, unix://USER@/PATH, "
+    "redis+sentinel://USER@HOST:PORT,HOST:PORT/NAME/0 or redis+cluster://USER@HOST:PORT,HOST:PORT; "
+    "queue_url may be amqp://USER@HOST:PORT/VHOST"
+)
 EMBEDDED_FOLDER = Path(".reminder-worker")
 
 
 def connect(url: str, **options: Any) -> Client:
     """Return a client whose calls are tried again after a lost connection: all our scripts bear that.
 
-    Raises SettingsError for what is no URL of a store.
+    Raises SettingsError for what is no URL of a store, and StoreUnavailable where no server of a Cluster answers.
     """
     settings: dict[str, Any] = {"socket_timeout": SOCKET_TIMEOUT, "retry": retrying(5), "health_check_interval": 30}
     try:
+        if topology.several(url):
+            return topology.connect(url, **settings | options)
         return redis.Redis.from_url(url, **settings | options)
-    except ValueError:
+    except (ValueError, TypeError):  # the latter for an option that nobody knows
         raise SettingsError(NO_URL) from None
+    except redis.RedisError as error:
+        raise StoreUnavailable(f"the store did not answer ({type(error).__name__}); is it running?") from None
 
 
 def retrying(times: int) -> Retry:
@@ -92,9 +101,11 @@ def _split(url: str) -> SplitResult:
 
 
 def queue_url(queue: str | None, store: str) -> str:
-    """Return the queue's URL: by default the store's server, in a database of its own."""
+    """Return the queue's URL: by default the store's server, in a database of its own where there are several."""
     if queue is not None:
         return queue
+    if topology.several(store):
+        return topology.queue_url(store)
     if store.startswith("unix://"):
         return store.partition("?")[0] + "?db=1"
     scheme, _, rest = store.partition("://")

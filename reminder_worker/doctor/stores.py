@@ -9,9 +9,11 @@ from redis.exceptions import RedisError
 from reminder_worker.findings import Finding, check_private, unsafe
 from reminder_worker.settings import Settings
 from reminder_worker.store import Client, has_password
+from reminder_worker.topology import servers
 
 MOST_SKEW = 30.0  # seconds between this machine's clock and the store's
 OLDEST_SERVER = (7, 2)
+_SECTIONS = "server", "memory", "persistence"
 
 
 def check_passwords(settings: Settings) -> Iterator[Finding]:
@@ -35,8 +37,7 @@ def check_passwords(settings: Settings) -> Iterator[Finding]:
 def check_store(client: Client) -> Iterator[Finding]:
     """Look at what the store does with what it confirmed."""
     try:
-        server, memory, persistence = client.info("server"), client.info("memory"), client.info("persistence")
-        seconds, micro = client.time()
+        found = [(*map(server.info, _SECTIONS), server.time()) for server in servers(client)]
     except RedisError as error:
         yield unsafe(
             "store_away",
@@ -45,8 +46,13 @@ def check_store(client: Client) -> Iterator[Finding]:
             "start it, and check store_url",
         )
         return
-    yield from _check_server(server, memory, persistence)
-    skew = abs(datetime.now(UTC).timestamp() - (seconds + micro / 1e6))
+    for server, memory, persistence, (seconds, micro) in found:  # of a Cluster, each that holds a part
+        yield from _check_server(server, memory, persistence)
+        yield from _check_clock(seconds + micro / 1e6)
+
+
+def _check_clock(told: float) -> Iterator[Finding]:
+    skew = abs(datetime.now(UTC).timestamp() - told)
     if skew > MOST_SKEW:
         yield unsafe(
             "clocks_differ",

@@ -1,0 +1,173 @@
+"""A store of several servers: a master that Sentinels look after, or a Cluster whose slots are spread over masters.
+
+Behind either is the same client as of one server, so nobody else has to know. It sees keys and what stands under them
+as they are stored, and opens nothing.
+
+    redis+sentinel://USER@HOST:PORT,HOST:PORT/NAME/0     the Sentinels; NAME is what they call the master
+    redis+cluster://USER@HOST:PORT,HOST:PORT             some of the Cluster's servers: they tell of the others
+
+``rediss+…`` is the same over TLS, and what follows a question mark is as for one server.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.connection import Connection, ConnectionPool, SSLConnection, parse_url
+from redis.exceptions import AskError, RedisClusterException, RedisError, TryAgainError
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+SENTINEL, CLUSTER = "+sentinel", "+cluster"
+SENTINEL_PORT, PORT = 26379, 6379
+SENTINEL_TIMEOUT = 1.0  # seconds: there are others to ask
+
+Client = Any  # as in store.py
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def several(url: str) -> bool:
+    """Tell whether a URL is of a store of several servers."""
+    return urlsplit(url).scheme.endswith((SENTINEL, CLUSTER))
+
+
+def queue_url(url: str) -> str:
+    """Return the URL of the queue on such a store: a master has a database to spare, a Cluster has but one."""
+    parts = urlsplit(url)
+    name = parts.path.strip("/").partition("/")[0]
+    return url if parts.scheme.endswith(CLUSTER) else urlunsplit(parts._replace(path=f"/{name}/1"))
+
+
+def connect(url: str, *, retry: Retry, **options: Any) -> Client:
+    """Return a client of the store at such a URL. Raises ValueError where it is none, or RedisError."""
+    parts = urlsplit(url)
+    scheme, _, kind = parts.scheme.partition("+")
+    user, _, places = parts.netloc.rpartition("@")
+    hosts = [_host(place, SENTINEL_PORT if kind == "sentinel" else PORT) for place in places.split(",")]
+    query = f"?{parts.query}" if parts.query else ""
+    if kind == "sentinel":
+        name, _, database = parts.path.strip("/").partition("/")
+        given = parse_url(f"{scheme}://{user}@sentinel/{database}{query}")
+        return _master(name, hosts, options | given | {"retry": retry})
+    if parts.path not in {"", "/", "/0"}:
+        raise ValueError("a Cluster has one database")
+    nodes = [ClusterNode(*host) for host in hosts[1:]]
+    first = f"{scheme}://{user}@{places.split(',')[0]}{query}"
+    return _reached(Cluster)(url=first, startup_nodes=nodes, retry=retry, connection_pool_class=_Pool, **options)
+
+
+def _host(place: str, port: int) -> tuple[str, int]:
+    parts = urlsplit(f"//{place}")
+    if not parts.hostname:
+        raise ValueError("a host is missing")
+    return parts.hostname, parts.port or port
+
+
+def _master(name: str, sentinels: list[tuple[str, int]], options: dict[str, Any]) -> Client:
+    """Return a client that asks the Sentinels at each new connection which server is the master."""
+    if not name:
+        raise ValueError("the master's name is missing")
+    secure = issubclass(options.pop("connection_class", Connection), SSLConnection)
+    known = {key: value for key, value in options.items() if key.startswith("ssl_")} | {"ssl": secure}
+    theirs: dict[str, Any] = known | {"socket_timeout": SENTINEL_TIMEOUT, "retry": Retry(NoBackoff(), 0)}
+    if user := options.pop("sentinel_user", None):
+        theirs |= {"username": user, "password": options.get("password")}
+    shared = {key: value for key, value in options.items() if key not in {"host", "port"}}
+    return Sentinel(sentinels, sentinel_kwargs=theirs).master_for(name, ssl=secure, **shared)
+
+
+def _reached(call: Callable[P, R]) -> Callable[P, R]:
+    """Say in the words of one server that no server of a Cluster could be reached: redis-py has others for it."""
+
+    @wraps(call)
+    def reach(*arguments: P.args, **options: P.kwargs) -> R:
+        try:
+            return call(*arguments, **options)
+        except RedisClusterException:
+            raise redis.ConnectionError("the Cluster could not be reached") from None
+
+    return reach
+
+
+class Cluster(RedisCluster):
+    """A Cluster whose errors are those of one server, and which leaves a slot alone while its keys are on the move."""
+
+    execute_command = _reached(RedisCluster.execute_command)
+
+    def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> Any:
+        """Return a pipeline; all that ours hold is of one slot."""
+        pipe = super().pipeline(transaction, shard_hint)
+        pipe.execute = _reached(pipe.execute)
+        return pipe
+
+
+class _Unmoved:
+    """What a Cluster's connections do beside the usual.
+
+    While keys are moved one by one (MIGRATING), a script would find some of them here and some there, and write beside
+    what is still to come: its own key, which never exists, is asked for at the new place from the first moment on. So
+    nobody follows there. The slot waits until all of it has arrived.
+    """
+
+    def read_response(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().read_response(*arguments, **options)  # type: ignore[misc]
+        except AskError:
+            raise TryAgainError("the slot is on the move") from None
+
+
+class _Plain(_Unmoved, Connection):
+    pass
+
+
+class _Secure(_Unmoved, SSLConnection):
+    pass
+
+
+class _Pool(ConnectionPool):
+    def __init__(self, connection_class: type = Connection, **options: Any) -> None:
+        kind = _Secure if issubclass(connection_class, SSLConnection) else _Plain
+        super().__init__(connection_class=kind, **options)
+
+
+@contextmanager
+def server_of(client: Client, key: bytes) -> Iterator[Client]:
+    """Lend a client of the one server that has this key: who waits for the disk has to do so where they wrote."""
+    if not isinstance(client, RedisCluster):
+        yield client
+        return
+    try:
+        yield client.get_redis_connection(client.get_node_from_key(key))
+    except (RedisError, RedisClusterException):  # the master is gone, or the slot is
+        _reached(client.nodes_manager.initialize)()
+        raise redis.ConnectionError("the slot was not where it had been") from None
+
+
+def servers(client: Client) -> list[Client]:
+    """Return a client for each server that holds a part of the keys."""
+    if not isinstance(client, RedisCluster):
+        return [client]
+    return [client.get_redis_connection(node) for node in client.get_primaries()]
+
+
+def told(client: Client) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what INFO tells of memory and of disk; of a Cluster, by the fullest server and the least durable one."""
+    memories, disks = zip(*((one.info("memory"), one.info("persistence")) for one in servers(client)), strict=True)
+    policies = {memory.get("maxmemory_policy", "noeviction") for memory in memories}
+    evicts = min(policies, key="noeviction".__eq__)  # one that does, where there is one
+    return max(memories, key=_fill) | {"maxmemory_policy": evicts}, min(disks, key=_durable)
+
+
+def _fill(memory: dict[str, Any]) -> tuple[float, int]:
+    return memory["used_memory"] / (memory.get("maxmemory", 0) or math.inf), memory["used_memory"]
+
+
+def _durable(disk: dict[str, Any]) -> tuple[bool, bool]:
+    return bool(disk.get("aof_enabled")), disk.get("aof_last_write_status") == "ok"
