@@ -61,13 +61,13 @@ class Act:
         return cls(moment(int(parts[0])), *parts[1:])
 
 
-def read(schedule: Schedule) -> list[Act]:
-    """Return what operators did, newest first. Raises StoreUnavailable."""
+def read(schedule: Schedule, most: int = 0) -> list[Act]:
+    """Return what operators did, newest first; ``most`` of each shard, 0 for all. Raises StoreUnavailable."""
     try:
         lines = [
             line
             for shard in range(schedule.shards)
-            for line in schedule.client.lrange(schedule.prefix(shard) + b"acts", 0, -1)
+            for line in schedule.client.lrange(schedule.prefix(shard) + b"acts", -most, -1)
         ]
     except RedisError as error:
         raise unavailable(error) from None

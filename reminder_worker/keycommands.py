@@ -119,6 +119,39 @@ def new_events(platform: Annotated[str, typer.Argument(help="As in the settings.
     print(f"wrote {keys.new_events(platform, folder)}: the platform verifies events with it")
 
 
+@new_app.command("operator")
+def new_operator(
+    name: Annotated[str, typer.Argument(help="a-z 0-9 . _ -; it is noted with what is done.")],
+    file: Annotated[Path, typer.Argument(help="The file of the setting ops.operators, or its folder.")],
+) -> None:
+    """Let somebody open the operator's page: asks for a password, hidden, twice. To change one, name its owner again.
+
+    Example: reminder-worker keys new operator ada secrets
+    """
+    from reminder_worker.ops import operators  # noqa: PLC0415
+
+    path = operators.file_of(file)
+    known = operators.find(path, name)
+    if known is not None and not operators.opens(known, _hidden("present password: ")):
+        raise SettingsError("password: is another one; only its owner changes it")
+    password = _hidden("password, 12 characters or more: ")
+    if password != _hidden("once more: "):
+        raise SettingsError("password: the two are not the same")
+    operators.enter(path, name, password, datetime.now(UTC))
+    print(f"wrote {path}: {'its password is changed' if known else 'it is let in'}")
+
+
+def _hidden(prompt: str) -> str:
+    """Read a line: unseen from a terminal, or one of what is piped. Raises SettingsError."""
+    import getpass  # noqa: PLC0415
+    import sys  # noqa: PLC0415
+
+    try:
+        return getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    except (EOFError, ValueError):  # no UTF-8: the words of the error would quote it
+        return ""
+
+
 @app.command("revoke")
 def revoke(
     name: Annotated[str, typer.Argument(help="Between the second and third _ of the key.")], folder: Folder

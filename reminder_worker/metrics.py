@@ -17,7 +17,7 @@ from reminder_worker.job import State
 from reminder_worker.ledger import NOBODY
 
 OTHER = "other"  # a value that is on no list
-PROCESSES = "worker", "scheduler", "web", "hooks"
+PROCESSES = "worker", "scheduler", "web", "hooks", "ops"
 PENDING = {State.SCHEDULED, State.QUEUED, State.SENDING}
 CALLED = State.SENT, State.FAILED, State.UNKNOWN  # what a worker writes down of a call
 UNOPENABLE = (

@@ -1,0 +1,123 @@
+"""Who is let in: somebody with a password and then a session, or whom a proxy in front names.
+
+A name is noted with each decision, so it has to be somebody's: with a password the file's, with a proxy the proxy's,
+whose address must be on the list. Never both: a header must not stand beside a password.
+"""
+
+import contextlib
+import hashlib
+import hmac
+import ipaddress
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from pydantic import IPvAnyNetwork
+from starlette.requests import Request
+
+from reminder_worker.ops.operators import Operators
+from reminder_worker.ops.sessions import Session, Sessions
+
+COOKIE = "__Host-reminder-ops"
+_NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """An operator, as this process knows one."""
+
+    name: str
+    key: bytes  # that forms are bound to
+    session: Session | None = None
+
+
+class Entrance(Protocol):
+    """A way in."""
+
+    def visitor(self, request: Request) -> Visitor | None:
+        """Say who asks; None for nobody. Raises SettingsError where the operators cannot be read."""
+
+
+class Proxy:
+    """A proxy in front has asked who it is, and says so in a header."""
+
+    def __init__(self, header: str, addresses: "Addresses") -> None:
+        self._header, self._addresses = header, addresses
+
+    def visitor(self, request: Request) -> Visitor | None:
+        """Believe the header, once and from the proxy only."""
+        names = request.headers.getlist(self._header)
+        if len(names) != 1 or _NAME.fullmatch(names[0]) is None or not self._addresses.hold(_peer(request)):
+            return None
+        return Visitor(names[0].replace("@", "_"), f"proxy {names[0]}".encode())
+
+
+class Passwords:
+    """A session, which a password opened."""
+
+    def __init__(self, operators: Operators, sessions: Sessions) -> None:
+        self.operators, self.sessions = operators, sessions
+
+    def visitor(self, request: Request) -> Visitor | None:
+        """Say whose session it is, as long as the file has the same entry."""
+        session = self.sessions.find(request.cookies.get(COOKIE, ""))
+        if session is None:
+            return None
+        operator = self.operators.get(session.name)
+        if operator is None or operator.salt != session.made:
+            self.sessions.end(session)
+            return None
+        return Visitor(session.name, session.key, session)
+
+
+class Addresses:
+    """The addresses of proxies, as the settings have them."""
+
+    def __init__(self, networks: Sequence[IPvAnyNetwork]) -> None:
+        self._networks = networks
+
+    def hold(self, address: str) -> bool:
+        """Tell whether an address is a proxy's."""
+        try:
+            known = ipaddress.ip_address(address)
+        except ValueError:  # a Unix socket has none
+            return False
+        return any(known in network for network in self._networks)
+
+    def caller(self, request: Request) -> str:
+        """Return whose call it is: the peer's, or whom a proxy names as the last one before it."""
+        peer = _peer(request)
+        named = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+        return named if named and self.hold(peer) else peer
+
+
+class Forms:
+    """Binds forms to who was shown them, and believes no other site."""
+
+    def __init__(self) -> None:
+        self._secret = secrets.token_bytes(32)
+
+    def token(self, visitor: Visitor) -> str:
+        """Return what a form of this visitor's carries."""
+        return hmac.new(self._secret, visitor.key, hashlib.sha256).hexdigest()
+
+    def genuine(self, visitor: Visitor, token: str) -> bool:
+        """Tell whether a form is one that this visitor was shown."""
+        return hmac.compare_digest(self.token(visitor).encode(), token.encode())
+
+
+def is_own(request: Request) -> bool:
+    """Tell whether a page of ours made the browser ask. It says so itself; older ones say where the page is from."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    with contextlib.suppress(ValueError):
+        return urlsplit(request.headers.get("origin", "")).netloc == request.headers.get("host", "-")
+    return False
+
+
+def _peer(request: Request) -> str:
+    return request.client.host if request.client else ""

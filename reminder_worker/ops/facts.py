@@ -1,0 +1,72 @@
+"""What the page shows, as the ledger has it: numbers, what waits for a person, and what was done by hand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reminder_worker import acts, decisions, status
+from reminder_worker.acts import Act
+from reminder_worker.decisions import Waiting
+from reminder_worker.gauges import ALIVE, OPEN
+from reminder_worker.schedule import Schedule
+from reminder_worker.status import Status
+
+MOST_ROWS, MOST_ACTS = 200, 20
+NEEDED = "scheduler", "worker"  # without one of each nothing is sent
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """How things stood when somebody looked."""
+
+    now: Status
+    waiting: list[Waiting]  # the oldest
+    acts: list[Act]  # the newest
+    limits: dict[str, float]  # provider -> texts a second at most, where the settings say so
+
+    @property
+    def open(self) -> set[str]:
+        """Which providers are left alone, or on trial."""
+        return {name for name, word in self.now.circuits.items() if word in OPEN}
+
+    @property
+    def missing(self) -> list[str]:
+        """Which kinds of process that texts need have no heart that beats."""
+        alive = {name.partition("/")[0] for name, silent in self.now.processes.items() if silent < ALIVE}
+        return [kind for kind in NEEDED if kind not in alive]
+
+
+def look(schedule: Schedule, providers: Mapping[str, Mapping[str, Any]]) -> Facts:
+    """Read everything. Raises StoreUnavailable."""
+    limits = {name: float(table["rate"]) for name, table in providers.items() if _is_rate(table.get("rate"))}
+    return Facts(
+        now=status.read(schedule, providers),
+        waiting=decisions.waiting(schedule, MOST_ROWS)[:MOST_ROWS],
+        acts=acts.read(schedule, MOST_ACTS)[:MOST_ACTS],
+        limits=limits,
+    )
+
+
+def news(before: Facts | None, after: Facts | None) -> list[str]:
+    """Say what somebody who does not look should hear of; None is a store that does not answer."""
+    if after is None:
+        return [] if before is None else ["The store does not answer."]
+    if before is None:
+        return ["The store answers again."]
+    more = [
+        (after.now.dead_letters - before.now.dead_letters, "dead letter"),
+        (after.now.unknown - before.now.unknown, "reminder of which nobody knows"),
+    ]
+    said = [f"{count} more {what if count == 1 else _many(what)}." for count, what in more if count > 0]
+    said += [f"The circuit of {name} is open." for name in sorted(after.open - before.open)]
+    said += [f"The circuit of {name} is closed again." for name in sorted(before.open - after.open)]
+    return said + [f"No {kind} is alive." for kind in after.missing if kind not in before.missing]
+
+
+def _many(what: str) -> str:
+    first, space, rest = what.partition(" ")
+    return f"{what}s" if first == "dead" else f"{first}s{space}{rest}"
+
+
+def _is_rate(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

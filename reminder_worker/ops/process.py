@@ -1,0 +1,36 @@
+"""The operator's page in a process of its own: it reads the ledger, does what operators decide, and holds no key.
+
+It needs the store's user ``operator`` and the names of providers; of platforms it knows nothing.
+"""
+
+from itertools import chain
+
+from starlette.applications import Starlette
+
+from reminder_worker import doctor, exporter, logs, serving, store
+from reminder_worker.errors import SettingsError
+from reminder_worker.ops.site import Site
+from reminder_worker.parting import ending
+from reminder_worker.schedule import Schedule
+from reminder_worker.settings import Settings
+
+STORE_TIMEOUT = 2.5  # seconds; who looks is to be told soon that the store is away
+
+
+def build(chosen: Settings, schedule: Schedule) -> Starlette:
+    """Load what this process may hold. Raises SettingsError."""
+    if chosen.ops is None:
+        raise SettingsError("ops: say who may open the page, with a table [ops]")
+    site = Site(chosen, chosen.ops, schedule)
+    return ending(serving.Process("ops", schedule).app(site.routes, site.beside()), site.feed.end)
+
+
+def run(chosen: Settings, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT; what is under way is finished. Raises SettingsError."""
+    logs.set_up(chosen.log_level, chosen.log_format)
+    client = store.connect(store.url_of(chosen), socket_timeout=STORE_TIMEOUT, retry=store.retrying(1))
+    schedule = Schedule.of(chosen, client)
+    app = build(chosen, schedule)
+    doctor.warn(doctor.require(chosen, chain(doctor.check_passwords(chosen), doctor.check_store(client))))
+    exporter.serve("ops", chosen)
+    serving.run(app, host, port, access_log=chosen.access_log)
