@@ -103,13 +103,13 @@ def scheduler(config: Config = None) -> None:
     from reminder_worker.schedule import Schedule  # noqa: PLC0415
 
     confine()
-    logs.set_up()
     chosen = settings.read(config)
+    logs.set_up(chosen.log_level, chosen.log_format)
     url = store.url_of(chosen)
     client = store.connect(url)
     doctor.warn(doctor.require(chosen, chain(doctor.check_passwords(chosen), doctor.check_store(client))))
     schedule = Schedule.of(chosen, client)
-    exporter.serve("scheduler", chosen, schedule)
+    exporter.serve("scheduler", chosen)
     process.run(schedule, broker.connect(store.queue_url_of(chosen, url), []))
 
 
@@ -144,6 +144,24 @@ def hooks(
     from reminder_worker import hooks as process  # noqa: PLC0415
     from reminder_worker import settings  # noqa: PLC0415
     from reminder_worker.confinement import confine  # noqa: PLC0415
+
+    confine()
+    process.run(settings.read(config), host, port)
+
+
+@app.command()
+def ops(
+    config: Config = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8082,
+) -> None:
+    """Serve the operator's page at /ops, alone; put it behind a proxy that speaks TLS (docs/operator-page.md).
+
+    Example: reminder-worker ops --port 8082
+    """
+    from reminder_worker import settings  # noqa: PLC0415
+    from reminder_worker.confinement import confine  # noqa: PLC0415
+    from reminder_worker.ops import process  # noqa: PLC0415
 
     confine()
     process.run(settings.read(config), host, port)

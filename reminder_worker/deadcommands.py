@@ -131,7 +131,7 @@ def _chosen(found: Sequence["Waiting"], names: Sequence[str]) -> list["Waiting"]
 
 def _decide(schedule: Any, chosen: Sequence["Waiting"], decision: "Decision", *, yes: bool) -> None:
     """Ask, do it and say what could not be done."""
-    from reminder_worker import decisions, logs  # noqa: PLC0415
+    from reminder_worker import decisions  # noqa: PLC0415
     from reminder_worker.acts import Who  # noqa: PLC0415
 
     if not chosen:
@@ -140,7 +140,6 @@ def _decide(schedule: Any, chosen: Sequence["Waiting"], decision: "Decision", *,
     if not yes and not _agreed(f"{decision}: {', '.join(one.name for one in chosen[:10])}", len(chosen)):
         print("nothing was done")
         raise typer.Exit(REFUSED)
-    logs.set_up()
     who, refused = Who.here(), 0
     for one in chosen:
         answer = decisions.decide(schedule, one, decision, who)

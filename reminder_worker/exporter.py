@@ -25,6 +25,7 @@ from reminder_worker.settings import Settings
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's name for the folder
 FOLDER = "reminder-worker-metrics-"
+PATIENCE = 1.0  # seconds for each reader: three of them and the rest within the shortest time that a scrape may take
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +44,11 @@ def unshare() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def serve(kind: str, chosen: Settings, schedule: Schedule) -> None:
+def serve(kind: str, chosen: Settings) -> None:
     """Answer Prometheus beside this process's work, where the settings say so; one that cannot still does its work."""
     if chosen.metrics_listen is not None:
         metrics.know_providers(chosen.providers)
-        metrics.REGISTRY.register(Gauges(*_readers(kind, chosen, schedule)))
+        metrics.REGISTRY.register(Gauges(*_readers(kind, chosen, _impatient(chosen))))
         _listen(kind, chosen, metrics.REGISTRY)
 
 
@@ -58,7 +59,8 @@ def serve_worker() -> int:
     logs.set_up()
     try:
         chosen = settings.read()
-        schedule = Schedule.of(chosen, store.connect(store.url_of(chosen)))
+        logs.set_up(chosen.log_level, chosen.log_format)
+        schedule = _impatient(chosen)
         registry = CollectorRegistry()
         if SHARED in os.environ:
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it registers itself
@@ -68,6 +70,12 @@ def serve_worker() -> int:
         return 0
     finally:
         unshare()
+
+
+def _impatient(chosen: Settings) -> Schedule:
+    """Connect anew: who waits for a silent store as long as the work does answers nothing, not even that it is away."""
+    client = store.connect(store.url_of(chosen), socket_timeout=PATIENCE, retry=store.retrying(0))
+    return Schedule.of(chosen, client)
 
 
 def _readers(kind: str, chosen: Settings, schedule: Schedule) -> list[Reader]:

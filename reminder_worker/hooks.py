@@ -114,16 +114,17 @@ def build(chosen: Settings, schedule: Schedule) -> Starlette:
             "hooks_url: say under which URL providers reach this process, such as https://hooks.example"
         )
     carriers = {name: providers.load(name, tables[name], Role.HEAR) for name in callbacks}
+    metrics.expect_receipts([name for name, one in carriers.items() if one.capabilities.reports])
     inbox = Inbox(schedule, Published(chosen.keys, chosen.root).load())
     return Hooks(schedule, inbox, carriers, callbacks).app()
 
 
 def run(chosen: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; what is under way is finished. Raises SettingsError."""
-    logs.set_up()
+    logs.set_up(chosen.log_level, chosen.log_format)
     client = store.connect(store.url_of(chosen))
     doctor.warn(doctor.require(chosen, chain(doctor.check_passwords(chosen), doctor.check_store(client))))
     schedule = Schedule.of(chosen, client)
     app = build(chosen, schedule)
-    exporter.serve("hooks", chosen, schedule)
-    serving.run(app, host, port)
+    exporter.serve("hooks", chosen)
+    serving.run(app, host, port, access_log=chosen.access_log)

@@ -103,6 +103,21 @@ class Options(BaseModel):
         description="where Prometheus asks the worker, `127.0.0.1:9464`; the scheduler answers one port further, then "
         "`web`, then `hooks`, so that all may have one file ([operating.md](operating.md))",
     )
+    log_format: Literal["json", "console"] | None = Field(
+        default=None,
+        description="how the log is written: one JSON object a line, or for people to read ([operating.md]"
+        "(operating.md#logs))",
+        json_schema_extra={"default": "`console` on a terminal, else `json`"},
+    )
+    log_level: Literal["debug", "info", "warning"] = Field(
+        default="info",
+        description="from which level on our own events are written; of libraries it is always `warning`",
+    )
+    access_log: bool = Field(
+        default=False,
+        description="whether `web`, `hooks` and `ops` log each request: method, the route's template, status and "
+        "milliseconds; never path, query or who called",
+    )
     platforms: dict[Annotated[str, Field(pattern="^[a-z0-9-]{1,20}$")], Platform] = Field(
         default={}, title="tables", description="one for each booking platform; its name is of `a-z 0-9 -`, up to 20"
     )

@@ -1,6 +1,6 @@
 """What every process that answers HTTP has in common: limits, problems, heartbeat, and a server that keeps silent.
 
-Nothing of a request is logged: paths hold references and the attempts' secrets, bodies hold more.
+Of a request nothing is logged but what ``access.py`` makes of it: paths hold references and secrets, bodies hold more.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from reminder_worker.access import AccessLog
 from reminder_worker.background import running
 from reminder_worker.errors import StoreUnavailable
 from reminder_worker.parting import Server
@@ -216,8 +217,10 @@ class Impatient(H11Protocol):
             self.transport.abort()
 
 
-def run(app: Starlette, host: str, port: int) -> None:
+def run(app: Starlette, host: str, port: int, *, access_log: bool = False) -> None:
     """Serve until SIGTERM or SIGINT; what is under way is finished."""
+    if access_log:
+        app.add_middleware(AccessLog)
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when it is done: that is no failure
         signal.signal(number, lambda *_: None)
     server(app, host, port).run()

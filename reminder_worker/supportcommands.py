@@ -23,13 +23,12 @@ def find(config: Config = None) -> None:
 
     Or: reminder-worker find < number.txt
     """
-    from reminder_worker import enquiry, logs, screen, settings  # noqa: PLC0415
+    from reminder_worker import enquiry, screen, settings  # noqa: PLC0415
     from reminder_worker.acts import Who  # noqa: PLC0415
     from reminder_worker.optouts import Tags  # noqa: PLC0415
 
     chosen, schedule = settings.read(config), open_ledger(config)
     tags, number = Tags.load(chosen.keys), _number()
-    logs.set_up()
     screen.print_found(enquiry.ask(schedule, tags, chosen.platforms, number, Who.here()))
 
 
@@ -46,11 +45,12 @@ def acts(json: Json = False, config: Config = None) -> None:
 
 
 def open_ledger(config: Path | None) -> Any:
-    """Connect to the ledger of the settings."""
-    from reminder_worker import settings, store  # noqa: PLC0415
+    """Connect to the ledger of the settings, and log as they say."""
+    from reminder_worker import logs, settings, store  # noqa: PLC0415
     from reminder_worker.schedule import Schedule  # noqa: PLC0415
 
     chosen = settings.read(config)
+    logs.set_up(chosen.log_level, chosen.log_format)
     if chosen.gateway is not None and chosen.store_url is None:
         raise SettingsError("store_url: this machine reaches a gateway only; run this where the worker is")
     return Schedule.of(chosen, store.connect(store.url_of(chosen)))

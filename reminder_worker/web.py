@@ -15,6 +15,7 @@ from reminder_worker import doctor, events, exporter, logs, reception, serving, 
 from reminder_worker.api import Api
 from reminder_worker.apikeys import ApiKeys
 from reminder_worker.gateway import GatewayKeys
+from reminder_worker.parting import ending
 from reminder_worker.pressure import Pressure
 from reminder_worker.reception import Reception
 from reminder_worker.root import Published
@@ -31,7 +32,15 @@ def build(chosen: Settings, schedule: Schedule) -> Starlette:
     process = serving.Process("web", schedule)
     desk = Reception(schedule, gateway, Published(chosen.keys, chosen.root), chosen.platforms, process.name)
     dispatcher = events.Dispatcher(schedule, gateway, events.endpoints(chosen))
-    return Api(process, desk, api_keys, Pressure(schedule)).app(_telling(dispatcher))
+    api = Api(process, desk, api_keys, Pressure(schedule))
+    if chosen.ops is None:
+        return api.app(_telling(dispatcher))
+    from reminder_worker.ops.site import Site  # noqa: PLC0415 - where there is a page
+
+    site = Site(chosen, chosen.ops, schedule)
+    app = api.app(_telling(dispatcher), site.beside())
+    app.router.routes.extend(site.routes)
+    return ending(app, site.feed.end)
 
 
 @asynccontextmanager
@@ -44,11 +53,11 @@ async def _telling(dispatcher: events.Dispatcher) -> AsyncIterator[None]:
 
 def run(chosen: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; what is under way is finished. Raises SettingsError."""
-    logs.set_up()
+    logs.set_up(chosen.log_level, chosen.log_format)
     client = store.connect(store.url_of(chosen), socket_timeout=STORE_TIMEOUT, retry=store.retrying(1))
     schedule = Schedule.of(chosen, client)
     app = build(chosen, schedule)
     found = chain(doctor.check_passwords(chosen), doctor.check_store(client), doctor.check_gateway(chosen))
     doctor.warn(doctor.require(chosen, found))
-    exporter.serve("web", chosen, schedule)
-    serving.run(app, host, port)
+    exporter.serve("web", chosen)
+    serving.run(app, host, port, access_log=chosen.access_log)

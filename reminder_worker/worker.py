@@ -198,7 +198,7 @@ def setup() -> None:
     """Set up the worker of one process: ``dramatiq reminder_worker.worker:setup``."""
     end_with_parent()  # dramatiq's own processes would go on without it, and pile up with each restart
     confine()
-    logs.set_up()
+    logs.set_up()  # before the settings are read: what is wrong with them, or with us, is said as all else
     try:
         _set_up(settings.read())
     except SettingsError as error:  # dramatiq would print a traceback
@@ -207,6 +207,7 @@ def setup() -> None:
 
 
 def _set_up(chosen: Settings) -> None:
+    logs.set_up(chosen.log_level, chosen.log_format)
     url = store.url_of(chosen)
     worker, found = prepare(chosen, url)
     doctor.warn(found)
