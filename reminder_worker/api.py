@@ -73,7 +73,8 @@ class Api:
     def app(self, *tasks: contextlib.AbstractAsyncContextManager[None]) -> Starlette:
         """Return the ASGI application; ``tasks`` run as long as it does."""
         one = ROUTE + "/{reference:whole}"
-        beside = (self._reception.added.run, self._reception.cancelled.run, self._pressure.run, self._refresh)
+        desk = self._reception
+        beside = (desk.turns.run, desk.added.run, desk.cancelled.run, self._pressure.run, self._refresh)
         return self._process.app(
             [
                 Route(f"{ROUTE}:batch", self._for("batch", self.add_batch), methods=["POST"]),

@@ -29,6 +29,8 @@ class Commits(Generic[T, R]):
         futures: list[asyncio.Future[R]] = [loop.create_future() for _ in items]
         self._waiting.extend(zip(items, futures, strict=True))
         self._more.set()
+        if len(futures) == 1:  # as it mostly is, and gathering one costs as much as all the rest of this
+            return [await futures[0]]
         return [*await asyncio.gather(*futures)]
 
     async def run(self) -> None:

@@ -18,7 +18,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
         raise Refused(Reason.MALFORMED, "body", "holds too many values")
     try:
-        found = json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_no_number)
+        found = _strict.decode(body.decode())
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
@@ -37,3 +37,6 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(_: str) -> NoReturn:
     raise ValueError
+
+
+_strict = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number)

@@ -442,10 +442,10 @@ def test_a_rate_is_kept_in_every_window(schedule: Schedule, clock: Clock, calls:
     granted: list[tuple[float, int]] = []
     for pause, cost in calls:
         clock.forward(seconds=pause / 1000)
-        wait = schedule.run("rate", 0, b"tag", 100_000, 5, cost)
+        (wait,) = schedule.run("rate", 0, b"tag", 100_000, 5, cost)
         if wait:
             clock.forward(seconds=wait / 1000)
-            assert schedule.run("rate", 0, b"tag", 100_000, 5, cost) == 0
+            assert schedule.run("rate", 0, b"tag", 100_000, 5, cost) == [0]
         granted.append((clock.now.timestamp(), cost))
     for start, (begin, _) in enumerate(granted):
         for end in range(start, len(granted)):

@@ -10,7 +10,7 @@ import practice
 import pytest
 import time_machine
 
-from reminder_worker import keys, serving, web
+from reminder_worker import background, keys, serving, web
 from reminder_worker.apikeys import Caller, Scope
 from reminder_worker.errors import SettingsError
 from reminder_worker.gateway import GatewayKeys, Mode
@@ -64,10 +64,15 @@ def test_no_two_days_calls_of_a_platform_have_one_name_in_the_store(
     reception = Reception(schedule, GatewayKeys.load(tmp_path), Published(tmp_path), platforms, "web/1")
     caller = Caller("clinic", Mode.LIVE, frozenset(Scope), datetime.now(UTC))
     named: list[bytes] = []
-    monkeypatch.setattr(schedule, "run", lambda _name, _shard, tag, *_: named.append(tag) or 0)
-    for day in (1, 1, 2):
-        with time_machine.travel(datetime(2027, 3, day, 12, tzinfo=UTC), tick=False):
-            assert asyncio.run(reception.wait_for_turn(caller, "add", 1)) == 0
+    monkeypatch.setattr(schedule, "run", lambda _name, _shard, tag, *_: named.append(tag) or [0])
+
+    async def ask() -> None:
+        async with background.running(reception.turns.run):
+            for day in (1, 1, 2):
+                with time_machine.travel(datetime(2027, 3, day, 12, tzinfo=UTC), tick=False):
+                    assert await reception.wait_for_turn(caller, "add", 1) == 0
+
+    asyncio.run(ask())
     assert named[0] == named[1] != named[2]
 
 
