@@ -61,8 +61,13 @@ def number(count: int) -> str:
 
 
 def moment(at: datetime | None) -> str:
-    """Write a time, in UTC."""
-    return "never" if at is None else at.strftime("%Y-%m-%d %H:%M:%S")
+    """Write a time to the minute, in UTC."""
+    return "never" if at is None else at.strftime("%Y-%m-%d %H:%M")
+
+
+def second(at: datetime) -> str:
+    """Write a time to the second, in UTC."""
+    return at.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def size(count: int) -> str:
@@ -75,4 +80,4 @@ def size(count: int) -> str:
     return f"{amount:,.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:,.1f} {unit}"  # noqa: PLR2004
 
 
-FILTERS = {"number": number, "span": span, "moment": moment, "size": size}
+FILTERS = {"number": number, "span": span, "moment": moment, "second": second, "size": size}
