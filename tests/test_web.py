@@ -38,14 +38,17 @@ class Started:
 
 
 @pytest.fixture
-def started(server: EmbeddedServer, client: store.Client, tmp_path: Path) -> Iterator[Started]:
+def started(
+    request: pytest.FixtureRequest, server: EmbeddedServer, client: store.Client, tmp_path: Path
+) -> Iterator[Started]:
     make_keys(tmp_path / "all")
     key = new_key(tmp_path / "all")
     (tmp_path / "keys").mkdir()
     for name in NEEDED:
         shutil.copy(tmp_path / "all" / name, tmp_path / "keys" / name)
     (tmp_path / "reminder-worker.toml").write_text(
-        f'store_url = "{server.url()}"\n[platforms.clinic]\nverify_key = "keys/gateway.pub"\n'
+        f'store_url = "{server.url()}"\n{getattr(request, "param", "")}'
+        '[platforms.clinic]\nverify_key = "keys/gateway.pub"\n'
     )
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
@@ -86,6 +89,30 @@ def test_it_works_with_no_private_key_of_the_worker_s_and_says_nothing_of_whom(
     assert {"web_started", "web_stopped"} <= {json.loads(line)["event"] for line in said.splitlines()}
     for secret in ("Reference-7", PLACE, PHONE, started.desk.key, "clinic"):
         assert secret not in said
+
+
+@pytest.mark.parametrize(
+    ("started", "form", "count"),
+    [
+        (f'access_log = {wanted}\nlog_format = "{form}"\n', form, 2 if wanted == "true" else 0)
+        for form in ("json", "console")
+        for wanted in ("true", "false")
+    ],
+    indirect=["started"],
+)
+def test_requests_are_logged_where_that_is_wanted_by_their_routes_alone(
+    started: Started, form: str, count: int
+) -> None:
+    assert started.desk.put("Reference-7").status == 201
+    assert started.desk.ask("GET", f"{path('Reference-7')}?q={PHONE}").status == 422
+    assert started.desk.ask("GET", f"/{PHONE}").status == 404
+    code, said = started.stop()
+    assert code == 0
+    for secret in ("Reference-7", PLACE, PHONE[1:], started.desk.key, "clinic", "127.0.0.1"):
+        assert secret not in said
+    asked = [line for line in said.splitlines() if "{reference}" in line]
+    assert len(asked) == count
+    assert {line.startswith("{") for line in said.splitlines()} == {form == "json"}
 
 
 def test_when_it_is_told_to_stop_it_finishes_what_is_under_way(started: Started) -> None:
