@@ -50,7 +50,10 @@ def assemble(
     chosen: Settings, schedule: Schedule, keys: WorkerKeys, found: Mapping[str, providers.Provider]
 ) -> Equipment:
     """Put it together from keys and providers. Raises SettingsError."""
-    metrics.know_providers([*found, providers.REHEARSAL])
+    metrics.know_providers([providers.REHEARSAL])
+    metrics.expect_calls(found)
+    lines = [name for name, one in found.items() if isinstance(one, providers.Line)]  # others tell hooks
+    metrics.expect_receipts([name for name in lines if found[name].capabilities.reports])
     tags, templates = Tags.load(chosen.keys), Templates.load(chosen.templates)
     optouts, receipts = OptOuts(schedule, tags, chosen.platforms), Receipts(schedule)
     carriers = Carriers(
