@@ -83,6 +83,8 @@ def _readers(kind: str, chosen: Settings, schedule: Schedule) -> list[Reader]:
     readers: list[Reader] = [partial(gauges.clock, schedule)]
     if kind == "scheduler":
         return [*readers, partial(gauges.ledger, schedule), partial(gauges.server, schedule)]
+    if kind == "ops":
+        return readers
     if kind == "worker":
         readers += [partial(gauges.circuits, schedule, [*chosen.providers]), partial(gauges.epoch, schedule)]
     return [*readers, partial(gauges.published, partial(_public, chosen.keys / "worker.pub.json"))]

@@ -23,11 +23,13 @@ from guarded import Guarded, free_port, free_ports
 from office import SECRET, Receiver
 
 from reminder_worker import keys
+from reminder_worker.ops import operators
 from reminder_worker.settings import Settings, read
 
 ROOT = Path(__file__).parents[1]
 UNITS = ROOT / "ops" / "systemd"
-KINDS = "web", "hooks", "scheduler", "worker"
+KINDS = "web", "hooks", "scheduler", "worker", "ops"
+OPERATOR = "ada", "correct horse battery"
 FIRST_USER = 61_000  # nobody's on this machine
 _PR_SET_MDWE, _REFUSE_EXEC_GAIN = 65, 1
 
@@ -77,7 +79,7 @@ class Estate:
 
     def __init__(self, folder: Path, store: Guarded, twilio: FakeTwilio, receiver: Receiver) -> None:
         self.folder, self.store = folder, store
-        self.ports = {"web": free_port(), "hooks": free_port()}
+        self.ports = {"web": free_port(), "hooks": free_port(), "ops": free_port()}
         self.metrics = free_ports(len(KINDS))  # the first of them
         self._replace = {
             "127.0.0.1:9464": f"127.0.0.1:{self.metrics}",
@@ -118,6 +120,8 @@ class Estate:
             text += f'\n[platforms.practice]\nverify_key = "{self._made}/practice.pub"\ncountries = ["FR"]\n'
             shutil.copy(self._made / "practice.pub", home)
             text = text.replace(f"{self._made}/practice.pub", f"{home}/practice.pub")
+        if kind == "ops":
+            operators.enter(home / operators.FILE, *OPERATOR, datetime.now(UTC))
         (home / f"{kind}.toml").write_text(self._real(kind, text))
         self._own(kind)
 

@@ -25,7 +25,7 @@ SCRIPTS = {
         epoch""",
     "platform": "add cancel",
     "events": "retell",
-    "operator": "epoch decide",
+    "operator": "beat epoch decide",
     "support": "act",
 }
 

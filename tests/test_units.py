@@ -11,7 +11,7 @@ from estate import KINDS, UNITS, unit, values
 
 from reminder_worker import serving, settings
 
-EXPOSURE = {"web": 11, "hooks": 9, "scheduler": 9, "worker": 12}  # tenths, as docs/hardening.md has them
+EXPOSURE = {"web": 11, "hooks": 9, "scheduler": 9, "worker": 12, "ops": 9}  # tenths, as docs/hardening.md has them
 NEWER = 3  # by how much another version of systemd may differ: each knows more than the one before
 LONGEST_CALL = 60  # seconds; see providers.Table
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here")
@@ -105,19 +105,20 @@ def test_every_unit_has_every_restriction(kind: str) -> None:
 
 def test_only_the_worker_may_change_an_owner() -> None:
     filters = {kind: values(kind, "SystemCallFilter")[2:] for kind in KINDS}
-    assert filters == {"web": [], "hooks": [], "scheduler": [], "worker": ["@chown"]}
+    assert filters == {"web": [], "hooks": [], "scheduler": [], "worker": ["@chown"], "ops": []}
 
 
 def test_who_needs_nobody_outside_reaches_nobody_outside() -> None:
     reach = {kind: (values(kind, "IPAddressDeny"), values(kind, "IPAddressAllow")) for kind in KINDS}
     local = (["any"], ["localhost"])
-    assert reach == {"web": ([], []), "hooks": local, "scheduler": local, "worker": ([], [])}
+    assert reach == {"web": ([], []), "hooks": local, "scheduler": local, "worker": ([], []), "ops": local}
     listening = {kind: values(kind, "SocketBindAllow") for kind in KINDS}
     assert listening == {
         "web": ["tcp:8080", "tcp:9466"],
         "hooks": ["tcp:8081", "tcp:9467"],
         "scheduler": ["tcp:9465"],
         "worker": ["tcp:9464"],
+        "ops": ["tcp:8082", "tcp:9468"],
     }
 
 
@@ -126,6 +127,7 @@ HELD = {
     "hooks": {"twilio", "hooks.password"},
     "scheduler": {"scheduler.password"},
     "worker": {"twilio", "worker.password"},
+    "ops": {"operator.password"},
 }
 
 
@@ -133,7 +135,7 @@ HELD = {
 def test_a_unit_is_handed_its_own_secrets_only(kind: str) -> None:
     handed_over = {Path(line.partition(":")[2]).name for line in values(kind, "LoadCredential")}
     assert handed_over == HELD[kind]
-    state = {"web": ["reminder-worker/web"], "worker": ["reminder-worker/worker"]}.get(kind, [])
+    state = [f"reminder-worker/{kind}"] if kind in {"web", "worker", "ops"} else []
     assert values(kind, "StateDirectory") == state
     assert values(kind, "StateDirectoryMode") == ["0700"] * len(state)
 
@@ -166,6 +168,7 @@ def test_there_is_time_to_finish_what_is_under_way() -> None:
     patience = {kind: int(values(kind, "TimeoutStopSec")[0]) for kind in KINDS}
     graceful = serving.server(None, "127.0.0.1", 1).config.timeout_graceful_shutdown  # type: ignore[arg-type]
     assert patience["hooks"] > graceful
+    assert patience["ops"] > graceful
     assert patience["web"] > graceful + 10
     assert patience["worker"] > LONGEST_CALL
     assert values("worker", "KillMode") == ["mixed"]
@@ -186,12 +189,14 @@ def test_a_process_is_told_only_what_it_may_know(kind: str, alone: None) -> None
     assert chosen.production
     port = chosen.metrics_address(kind)[1]
     assert f"tcp:{port}" in values(kind, "SocketBindAllow")
-    assert chosen.store_url == f"redis://{kind}@127.0.0.1:6379/0"
+    assert chosen.store_url == f"redis://{'operator' if kind == 'ops' else kind}@127.0.0.1:6379/0"
     text = (UNITS / f"{kind}.toml").read_text()
     theirs = [path for path in re.findall(r'"(/[^"]+)"', text) if f"/{kind}/" not in path and f"-{kind}." not in path]
     assert set(theirs) == ({"/etc/reminder-worker/public"} if kind == "hooks" else set())
     assert bool(chosen.platforms) is (kind in {"web", "worker"})
-    assert bool(chosen.providers) is (kind in {"hooks", "worker"})
+    assert bool(chosen.providers) is (kind in {"hooks", "worker", "ops"})
+    assert (chosen.ops is not None) is (kind == "ops")
+    assert kind != "ops" or chosen.providers == {"twilio": {}}
 
 
 def test_what_two_processes_have_to_agree_on_is_the_same(alone: None) -> None:
