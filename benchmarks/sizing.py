@@ -1,0 +1,259 @@
+"""What an installation needs for so many reminders a month, by the figures of docs/capacity.md and nothing else.
+
+    python benchmarks/sizing.py          writes the tables that follow from the page's measured figures, and the plot
+
+The measured figures are written there by ``python -m benchmarks.capacity``. All assumptions are the constants below.
+"""
+
+import math
+import re
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PAGE = Path(__file__).parents[1] / "docs" / "capacity.md"
+PLOT = PAGE.with_suffix(".svg")
+MONTHS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)  # reminders
+
+DAYS = 30  # in a month
+BOOKED = 30  # days that appointments are made ahead, on average
+LEADS = (7, 1)  # days ahead: two texts for each appointment
+RETENTION = 30  # days that an outcome is kept; what it was of is known for as long again
+BUSIEST_HOUR = 0.08  # of a day's texts
+FIRST_MINUTES, THEIR_SHARE = 5, 0.5  # of the busiest hour's
+AT_ONCE = 0.1  # of a day's texts in one second, with due_grid = "1h" and quiet hours: docs/traffic.md
+RECEIPTS = 2  # for each text
+LOAD = 0.6  # of what was measured: what a process should have to do at most
+SHARD_BYTES = 16e9  # more in one server takes long to load, and to copy
+MB, GB = 1e6, 1e9
+MEASURED = re.compile(r"^\| (.+?) \| ([\d.,e+-]+) \| [^|]+ \| [^|]+ \| ([^|]+) \|$", re.MULTILINE)
+
+FIGURES = {  # what is measured: how it is called on the page, and in which unit
+    "one_20k": ("pending, one lead, of 20,000", "bytes"),
+    "one_100k": ("pending, one lead, of 100,000", "bytes"),
+    "two_20k": ("pending, two leads of an appointment, of 20,000", "bytes"),
+    "two_100k": ("pending, two leads of an appointment, of 100,000", "bytes"),
+    "ticket_20k": ("pending, one lead, platform told of events, of 20,000", "bytes"),
+    "ticket_100k": ("pending, one lead, platform told of events, of 100,000", "bytes"),
+    "row": ("ended reminder, until the retention is over", "bytes"),
+    "head": ("ended appointment, 30 days longer", "bytes"),
+    "optout": ("opt-out, in Redis", "bytes"),
+    "optout_worker": ("opt-out, in each worker process", "bytes"),
+    "wake": ("wake-up in the queue, at most 2,000 for each scheduler", "bytes"),
+    "aof_add": ("append-only file, for an appointment with two leads", "bytes"),
+    "aof_text": ("append-only file, for a text", "bytes"),
+    "net_add": ("between Redis and the others, for an appointment with two leads", "bytes"),
+    "net_text": ("between Redis and the others, for a text", "bytes"),
+    "redis_add": ("CPU of Redis, for an appointment with two leads", "ms"),
+    "redis_text": ("CPU of Redis, for a text", "ms"),
+    "add": ("appointments signed, sealed and added in bulk, one process", "a second"),
+    "put": ("`PUT`, one `web` process, 32 connections", "a second"),
+    "put_p99": ("the slowest of a hundred of these", "ms"),
+    "put_cpu": ("CPU of `web`, for a `PUT`", "ms"),
+    "wakes": ("wake-ups, one scheduler", "a second"),
+    "texts": ("texts, one worker process, 8 threads, a provider that answers at once", "a second"),
+    "text_cpu": ("CPU of the worker, for a text", "ms"),
+    "slow_texts": ("texts, one worker process, 32 threads, a provider that takes 100 ms", "a second"),
+    "receipts": ("receipts, one `hooks` process, 32 connections", "a second"),
+    "receipt_p99": ("the slowest of a hundred of these", "ms"),
+    "receipt_cpu": ("CPU of `hooks`, for a receipt", "ms"),
+    "memory_worker": ("memory of a worker process with 32 threads", "MB"),
+    "memory_parent": ("memory of its parent", "MB"),
+    "memory_scheduler": ("memory of a scheduler", "MB"),
+    "memory_web": ("memory of a `web` process", "MB"),
+    "memory_hooks": ("memory of a `hooks` process", "MB"),
+}
+
+
+@dataclass(frozen=True)
+class Need:
+    """What so many reminders a month need."""
+
+    month: int
+    pending: float  # reminders
+    waiting: float  # bytes in Redis of what is pending
+    ended: float  # bytes in Redis of what is over
+    aof: float  # bytes a day
+    minute: float  # texts in the busiest one
+    workers: int
+    web: int
+    hooks: int
+    schedulers: int
+    shards: int
+    network: float  # bits a second between Redis and the others, in that minute
+    burst: float  # seconds until texts that fall due in one second are out
+
+    @property
+    def memory(self) -> float:
+        """Bytes in Redis."""
+        return self.waiting + self.ended
+
+
+def need(month: int, figures: Mapping[str, float]) -> Need:
+    """Compute what a month's reminders need; what is pending is what comes in a day, times the days that it stays."""
+    texts = month / DAYS
+    appointments = texts / len(LEADS)
+    pending = sum(appointments * (BOOKED - lead) for lead in LEADS)
+    waiting = appointments * (BOOKED - min(LEADS)) * figures["two_100k"]
+    ended = texts * RETENTION * figures["row"] + appointments * 2 * RETENTION * figures["head"]
+    minute = texts * BUSIEST_HOUR * THEIR_SHARE / FIRST_MINUTES
+    second, added = minute / 60, minute / 60 / len(LEADS)  # appointments come in at the pace of texts
+    workers = _processes(second, figures["slow_texts"])
+    busy = (second * figures["redis_text"] + added * figures["redis_add"]) / 1000  # of one core
+    return Need(
+        month=month,
+        pending=pending,
+        waiting=waiting,
+        ended=ended,
+        aof=texts * figures["aof_text"] + appointments * figures["aof_add"],
+        minute=minute,
+        workers=workers,
+        web=_processes(added, figures["put"]),
+        hooks=_processes(second * RECEIPTS, figures["receipts"]),
+        schedulers=_processes(second, figures["wakes"]),
+        shards=max(math.ceil(busy / LOAD), math.ceil((waiting + ended) / SHARD_BYTES)),
+        network=8 * (second * figures["net_text"] + added * figures["net_add"]),
+        burst=AT_ONCE * texts / (workers * figures["slow_texts"]),
+    )
+
+
+def _processes(wanted: float, rate: float) -> int:
+    return max(1, math.ceil(wanted / (rate * LOAD)))
+
+
+def needs(figures: Mapping[str, float]) -> str:
+    """Return the table of all sizes."""
+    rows = [need(month, figures) for month in MONTHS]
+    cells = {
+        "reminders a month": [f"{row.month:,}" for row in rows],
+        "pending": [short(row.pending) for row in rows],
+        "Redis, pending": [size(row.waiting) for row in rows],
+        "Redis, ended": [size(row.ended) for row in rows],
+        "append-only file, a day": [size(row.aof) for row in rows],
+        "texts in the busiest minute": [short(row.minute) for row in rows],
+        "worker processes of 32 threads": [str(row.workers) for row in rows],
+        "`web`, `hooks`, schedulers": [f"{row.web}, {row.hooks}, {row.schedulers}" for row in rows],
+        "shards": [str(row.shards) for row in rows],
+        "to and from Redis, busiest minute": [f"{short(row.network / 1e6)} Mbit/s" for row in rows],
+        "10 % of a day due at once, out after": [f"{short(row.burst)} s" for row in rows],
+    }
+    lines = [f"| {name} | {' | '.join(values)} |" for name, values in cells.items()]
+    return "\n".join([lines[0], "|---" * (len(MONTHS) + 1) + "|", *lines[1:]]) + "\n"
+
+
+def short(number: float) -> str:
+    """Write a number with two digits that count."""
+    if number <= 0:
+        return "0"
+    digits = max(0, 1 - math.floor(math.log10(number)))
+    return f"{round(number, 1 - math.floor(math.log10(number))):,.{min(digits, 3)}f}"
+
+
+def size(number: float) -> str:
+    """Write a number of bytes."""
+    return f"{short(number / GB)} GB" if number >= GB else f"{short(number / MB)} MB"
+
+
+def measured(found: Mapping[str, Sequence[float]]) -> str:
+    """Return the table of what was measured: the median of each figure, and its lowest and highest."""
+    lines = ["| what | median | from | to | unit |", "|---|---|---|---|---|"]
+    for key, (name, unit) in FIGURES.items():
+        some = sorted(found[key])
+        low, median, high = (figure(value) for value in (some[0], statistics.median(some), some[-1]))
+        lines.append(f"| {name} | {median} | {low} | {high} | {unit} |")
+    return "\n".join(lines) + "\n"
+
+
+def figure(number: float) -> str:
+    """Write a measured number: whole where it is large, else with three digits that count."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"  # noqa: PLR2004
+
+
+def read(page: str) -> dict[str, float]:
+    """Return the medians of the page. Raises SystemExit where it holds others than are measured."""
+    rows = MEASURED.findall(block(page, "measured"))
+    if [(name, unit) for name, _, unit in rows] != list(FIGURES.values()):
+        raise SystemExit("error: docs/capacity.md does not hold the figures that are measured; run the benchmark")
+    return {key: float(row[1].replace(",", "")) for key, row in zip(FIGURES, rows, strict=True)}
+
+
+def block(page: str, name: str) -> str:
+    """Return what stands between the markers of a name."""
+    found = re.search(rf"<!-- {name} -->\n(.*?)<!-- end -->", page, re.DOTALL)
+    if found is None:
+        raise SystemExit(f"error: docs/capacity.md has no <!-- {name} --> … <!-- end -->")
+    return found[1]
+
+
+def filled(page: str, name: str, words: str) -> str:
+    """Return the page with other words between these markers."""
+    old = block(page, name)
+    return page.replace(f"<!-- {name} -->\n{old}<!-- end -->", f"<!-- {name} -->\n{words}<!-- end -->")
+
+
+def plot(figures: Mapping[str, float]) -> str:
+    """Draw memory in Redis over reminders a month, both on scales of powers of ten."""
+    rows = [need(month, figures) for month in MONTHS]
+    lines = {
+        "all of it": ([row.memory for row in rows], "#1d4ed8", ""),
+        "ended": ([row.ended for row in rows], "#b45309", ' stroke-dasharray="6 4"'),
+        "pending": ([row.waiting for row in rows], "#047857", ' stroke-dasharray="2 3"'),
+    }
+    return "\n".join([*_frame(), *_lines(lines), "</svg>", ""])
+
+
+WIDTH, HEIGHT, LEFT, TOP = 640, 360, 80, 20
+RIGHT, BOTTOM = WIDTH - 110, HEIGHT - 50
+SMALLEST, LARGEST = 5, 12  # powers of ten: bytes
+
+
+def _x(month: float) -> float:
+    return LEFT + (RIGHT - LEFT) * math.log10(month / MONTHS[0]) / math.log10(MONTHS[-1] / MONTHS[0])
+
+
+def _y(count: float) -> float:
+    return BOTTOM - (BOTTOM - TOP) * (math.log10(count) - SMALLEST) / (LARGEST - SMALLEST)
+
+
+def _frame() -> Iterator[str]:
+    words = 'font-family="sans-serif" font-size="12"'
+    yield f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" {words}>'
+    yield "<title>Memory in Redis over reminders a month</title>"
+    yield f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'
+    for month in MONTHS:
+        x = _x(month)
+        yield f'<line x1="{x:.0f}" y1="{TOP}" x2="{x:.0f}" y2="{BOTTOM}" stroke="#ddd"/>'
+        yield f'<text x="{x:.0f}" y="{BOTTOM + 18}" text-anchor="middle">{_power(month)}</text>'
+    for power in range(SMALLEST, LARGEST + 1):
+        y = _y(10**power)
+        yield f'<line x1="{LEFT}" y1="{y:.0f}" x2="{RIGHT}" y2="{y:.0f}" stroke="#ddd"/>'
+        yield f'<text x="{LEFT - 8}" y="{y + 4:.0f}" text-anchor="end">{_bytes(10**power)}</text>'
+    yield f'<text x="{(LEFT + RIGHT) / 2:.0f}" y="{HEIGHT - 10}" text-anchor="middle">reminders a month</text>'
+
+
+def _lines(lines: Mapping[str, tuple[Sequence[float], str, str]]) -> Iterator[str]:
+    for place, (name, (values, colour, dashes)) in enumerate(lines.items()):
+        points = " ".join(f"{_x(month):.1f},{_y(value):.1f}" for month, value in zip(MONTHS, values, strict=True))
+        yield f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"{dashes}/>'
+        yield f'<text x="{RIGHT + 8}" y="{TOP + 12 + 18 * place}" fill="{colour}">{name}</text>'
+
+
+def _power(number: int) -> str:
+    return f"{number // 1_000_000} M" if number >= 1_000_000 else f"{number:,}"  # noqa: PLR2004
+
+
+def _bytes(number: int) -> str:
+    unit = next(unit for unit in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)) if number >= unit[1])
+    return f"{number // unit[1]} {unit[0]}"
+
+
+def write(page: str) -> None:
+    """Write the page, and what follows from it."""
+    figures = read(page)
+    PAGE.write_text(filled(page, "needs", needs(figures)), "utf-8")
+    PLOT.write_text(plot(figures), "utf-8")
+
+
+if __name__ == "__main__":
+    write(PAGE.read_text("utf-8"))
