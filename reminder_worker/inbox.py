@@ -28,10 +28,7 @@ class Inbox:
     def take(self, provider: Provider, heard: Receipt | Reply) -> bool:
         """Take one in; False where it changes nothing. Raises StoreUnavailable: then it has to be told again."""
         if isinstance(heard, Receipt):
-            counts = self._receipts.take(provider, heard)
-            if not counts:
-                log.debug("receipt_ignored", extra={"provider": provider.name, "state": heard.state})
-            return counts
+            return self._receipts.take(provider, heard)
         return self._read(provider, heard)
 
     def _read(self, provider: Provider, reply: Reply) -> bool:

@@ -69,7 +69,7 @@ def shown(record: logging.LogRecord) -> tuple[dict[str, object], Counter[str]]:
         given["error"] = record.exc_info[0].__name__
         line["raised"] = raised(record.exc_info[2])
     if "setting" not in given:  # which names a platform: whose reminder it is, no line tells
-        given.setdefault("reminder", _reminder.get())
+        given = {"reminder": _reminder.get()} | given
     fields = {name: plain(value) for name, value in given.items() if value is not None}
     lost["value"] = sum(value == WITHHELD != given[name] for name, value in fields.items())
     return line | fields | ({WITHHELD: lost.total()} if lost.total() else {}), lost
@@ -78,9 +78,8 @@ def shown(record: logging.LogRecord) -> tuple[dict[str, object], Counter[str]]:
 def _given(record: logging.LogRecord, lost: Counter[str]) -> dict[str, object]:
     """Return the fields of an event that are on the list."""
     extra = {name: value for name, value in record.__dict__.items() if name not in _NOT_EXTRA}
-    given = {name: extra[name] for name in FIELDS if name in extra}
-    lost["field"] = len(extra) - len(given) + len(record.args or ())
-    return given
+    lost["field"] = len(extra.keys() - set(FIELDS)) + len(record.args or ())
+    return {name: extra[name] for name in FIELDS if extra.get(name) is not None}
 
 
 def _is_event(message: object) -> bool:

@@ -42,6 +42,7 @@ class Receipts:
         reference = receipt.reference or self._match(provider, receipt)
         member = member_of(reference)
         if receipt.state is None or member is None:
+            log.debug("receipt_ignored", extra={"provider": provider.name, "state": receipt.state})
             return False
         with logs.about(name_of(member)):
             return self._write(provider, receipt, receipt.state, member, reference)
@@ -65,6 +66,8 @@ class Receipts:
             metrics.count(metrics.RECEIPTS, provider=provider.name, state=state)
             metrics.ended(state, provider.name)
             log.info("receipt", extra={"provider": provider.name, "state": state, "reason": reason})
+        else:
+            log.debug("receipt_ignored", extra={"provider": provider.name, "state": state})
         return counts
 
     def expect(self, provider: Provider, message_id: str, reference: str) -> list[Receipt]:

@@ -57,7 +57,7 @@ class Worker:
             try:
                 self.remind(wake)
             except Exception:
-                log.exception("reminder_failed")
+                log.exception("wake_failed")
                 raise
 
     def remind(self, wake: Wake) -> None:
