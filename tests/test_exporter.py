@@ -178,6 +178,39 @@ def test_a_worker_that_is_stopped_as_soon_as_it_works_leaves_no_file_behind(here
     assert here.folders() == []
 
 
+def test_what_alerts_ask_for_is_there_from_the_beginning(here: Here) -> None:
+    """A rise from nothing is none to Prometheus: the first forged job, the first refusal would not be seen."""
+    with here.running("scheduler", "worker", f"hooks --port {free_port()}"):
+        worker = until(
+            lambda: (shown := here.shown("worker")).get("reminder_attempts_total twilio accepted") == 0 and shown
+        )
+        for result in metrics.RESULTS:
+            assert worker[f"reminder_attempts_total twilio {result}"] == 0
+        for reason in metrics.LIMITS:
+            assert worker[f"reminder_waits_total twilio {reason}"] == 0
+        for reason in metrics.UNOPENABLE:
+            assert worker[f"reminder_rejected_total {reason}"] == 0
+        assert worker["reminder_outcomes_total none expired"] == worker["reminder_outcomes_total twilio sent"] == 0
+        assert "reminder_receipts_total twilio delivered" not in worker, "hooks hears of them, and the worker does not"
+        assert until(lambda: here.shown("hooks"))["reminder_receipts_total twilio delivered"] == 0
+
+
+def test_a_store_that_is_silent_is_told_of_before_prometheus_gives_up(
+    here: Here, request: pytest.FixtureRequest
+) -> None:
+    with here.running("scheduler", "worker"):
+        for kind in ("scheduler", "worker"):
+            until(lambda kind=kind: here.shown(kind).get("reminder_store_up") == 1)
+        os.kill(here.server.pid, signal.SIGSTOP)
+        request.addfinalizer(lambda: os.kill(here.server.pid, signal.SIGCONT))
+        for kind in ("scheduler", "worker"):
+            began = time.monotonic()
+            assert here.shown(kind)["reminder_store_up"] == 0
+            assert time.monotonic() - began < 5, "the shortest time that docs/operating.md allows a scrape"
+        os.kill(here.server.pid, signal.SIGCONT)
+        until(lambda: here.shown("scheduler").get("reminder_store_up") == 1)
+
+
 def test_who_answers_loads_nothing_that_opens_resolves_or_sends() -> None:
     assert seen(load("exporter"), BLIND, OPENERS) == []
 

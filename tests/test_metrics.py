@@ -1,6 +1,8 @@
 """What is counted, and that no label ever holds what somebody wrote."""
 
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,6 +63,19 @@ def test_the_values_of_a_label_are_the_program_s_own_words() -> None:
     assert metrics.LABELS["result"] == {
         "accepted", "rejected", "not_sent", "throttled", "misconfigured", "ambiguous",
     }  # fmt: skip
+
+
+def test_what_begins_at_zero_is_all_that_can_happen() -> None:
+    opening, worker, admit = (source(name) for name in ("opening.py", "worker.py", "lua/admit.lua"))
+    assert {Reason[name] for name in re.findall(r"Unopenable\(Reason\.(\w+)", opening + worker)} == {
+        *metrics.UNOPENABLE
+    }
+    assert {Reason[name] for name in re.findall(r"_split\(.*Reason\.(\w+)", opening)} <= {*metrics.UNOPENABLE}
+    assert {*re.findall(r"answer\('(\w+)'", admit)} - {"ok"} == {*metrics.LIMITS}
+
+
+def source(name: str) -> str:
+    return (Path(metrics.__file__).parent / name).read_text()
 
 
 @given(st.sampled_from([*metrics.LABELS, "provider"]), st.text())
