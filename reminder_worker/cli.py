@@ -10,7 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
-from reminder_worker import deadcommands, eventcommands, keycommands, locationcommands, supportcommands
+from reminder_worker import (
+    backupcommands,
+    deadcommands,
+    eventcommands,
+    keycommands,
+    locationcommands,
+    supportcommands,
+)
 from reminder_worker.errors import Refused, SettingsError, StoreUnavailable
 from reminder_worker.logs import raised
 
@@ -31,6 +38,8 @@ app.add_typer(locationcommands.app, name="locations")
 app.add_typer(deadcommands.app, name="dead")
 app.command()(supportcommands.find)
 app.command()(supportcommands.acts)
+app.add_typer(backupcommands.app, name="optouts")
+app.command()(backupcommands.restore)
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default reminder-worker.toml here.")]
 PlatformName = Annotated[str | None, typer.Option("--platform", help="Which booking platform of the settings.")]

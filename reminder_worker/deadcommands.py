@@ -24,7 +24,8 @@ app = typer.Typer(
     "Example: reminder-worker dead list",
 )
 
-Names = Annotated[list[str], typer.Argument(metavar="ID...", help="As dead list shows it.")]
+OrNames = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="As dead list shows it.")]
+Because = Annotated[str | None, typer.Option("--reason", help="All that wait for this reason, such as restored.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default reminder-worker.toml here.")]
@@ -64,11 +65,12 @@ def show(name: Annotated[str, typer.Argument(metavar="ID")], json: Json = False,
 
 @app.command()
 def retry(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="As dead list shows it.")] = None,
+    names: OrNames = None,
     every: Annotated[bool, typer.Option("--all", help="All dead letters; nothing that is unknown.")] = False,
     although: Annotated[
         bool, typer.Option("--although-it-may-arrive-twice", help="Also what a provider may have accepted.")
     ] = False,
+    reason: Because = None,
     yes: Yes = False,
     config: Config = None,
 ) -> None:
@@ -78,16 +80,16 @@ def retry(
     """
     from reminder_worker.decisions import Decision, Kind, waiting  # noqa: PLC0415
 
-    if every == bool(names) or (every and although):
-        raise SettingsError("dead retry: name what to retry, or say --all, which is for dead letters only")
+    if every + bool(names) + bool(reason) != 1 or (every and although):
+        raise SettingsError("dead retry: name what to retry, or say --reason, or --all, which is for dead letters only")
     schedule = open_ledger(config)
     found = waiting(schedule)
-    chosen = [one for one in found if one.kind is Kind.DEAD_LETTER] if every else _chosen(found, names or [])
+    chosen = [one for one in found if one.kind is Kind.DEAD_LETTER] if every else _meant(found, names, reason)
     _decide(schedule, chosen, Decision.RESEND if although else Decision.RETRY, yes=yes)
 
 
 @app.command()
-def drop(names: Names, yes: Yes = False, config: Config = None) -> None:
+def drop(names: OrNames = None, reason: Because = None, yes: Yes = False, config: Config = None) -> None:
     """Give reminders up: they end as failed, and an envelope that nothing else needs is deleted.
 
     Example: reminder-worker dead drop qpvuntsmwlqt-0
@@ -95,26 +97,36 @@ def drop(names: Names, yes: Yes = False, config: Config = None) -> None:
     from reminder_worker.decisions import Decision, waiting  # noqa: PLC0415
 
     schedule = open_ledger(config)
-    _decide(schedule, _chosen(waiting(schedule), names), Decision.DROP, yes=yes)
+    _decide(schedule, _meant(waiting(schedule), names, reason), Decision.DROP, yes=yes)
 
 
 @app.command()
 def resolve(
-    names: Names,
     outcome: Annotated[str, typer.Option("--as", metavar="sent|failed", help="What was found out.")],
+    names: OrNames = None,
+    reason: Because = None,
     yes: Yes = False,
     config: Config = None,
 ) -> None:
     """Say what became of what is unknown, as somebody found out at the provider.
 
     Example: reminder-worker dead resolve qpvuntsmwlqt-0 --as sent
+
+    After a restore: reminder-worker dead resolve --reason restored --as sent
     """
     from reminder_worker.decisions import Decision, waiting  # noqa: PLC0415
 
     if outcome not in {Decision.SENT, Decision.FAILED}:
         raise SettingsError("--as: sent or failed")
     schedule = open_ledger(config)
-    _decide(schedule, _chosen(waiting(schedule), names), Decision(outcome), yes=yes)
+    _decide(schedule, _meant(waiting(schedule), names, reason), Decision(outcome), yes=yes)
+
+
+def _meant(found: Sequence["Waiting"], names: Sequence[str] | None, reason: str | None) -> list["Waiting"]:
+    """Return those of some names, or all that wait for a reason. Raises SettingsError."""
+    if bool(names) == bool(reason):
+        raise SettingsError("name what is meant, or say --reason; see reminder-worker dead list")
+    return [one for one in found if one.reason == reason] if reason else _chosen(found, names or [])
 
 
 def _chosen(found: Sequence["Waiting"], names: Sequence[str]) -> list["Waiting"]:

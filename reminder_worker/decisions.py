@@ -14,10 +14,11 @@ from redis.exceptions import RedisError
 
 from reminder_worker import acts
 from reminder_worker.clocks import moment
+from reminder_worker.errors import Reason
 from reminder_worker.ledger import HEAD_BYTES, ID_BYTES, name_of
 from reminder_worker.schedule import BATCH, Schedule, unavailable
 
-_FIELDS = ("state", "reason", "provider", "tries", "attempts", "asked")
+_FIELDS = ("state", "reason", "provider", "tries", "attempts", "due", "asked")
 _LEFT = 3  # where a head says which of the appointment's reminders are not final
 
 
@@ -34,6 +35,11 @@ MEANING = {
     Kind.UNKNOWN: "a provider was asked, did not say whether it accepted, and could not be asked again.\n"
     "Look for it at the provider by the time of asking; then dead resolve --as sent, or --as failed.",
 }
+_RESTORED = (
+    "the store was put back from a backup, and what was sent since is not known in it: this one was due by then.\n"
+    "Look for it at the provider from the time it was due; then dead resolve --as sent, dead drop, or dead retry\n"
+    "--although-it-may-arrive-twice. A report of the provider's settles it by itself."
+)
 
 
 class Decision(StrEnum):
@@ -67,10 +73,16 @@ class Waiting:
     provider: str | None  # who was asked last
     tries: int  # how often it went back to the schedule
     attempts: int  # how often a provider was called
-    asked: datetime | None  # when that was last
+    due: datetime | None  # when it fell due
+    asked: datetime | None  # when a provider was last called
     can_retry: bool  # its envelope is there
     member: bytes = field(repr=False)
     score: int = field(repr=False)  # since when, as Redis has it: what waits anew is another case
+
+
+def meaning(one: Waiting) -> str:
+    """Say why it waits, and what to do."""
+    return _RESTORED if one.reason == Reason.RESTORED else MEANING[one.kind]
 
 
 def waiting(schedule: Schedule, most: int = 0) -> list[Waiting]:
@@ -118,6 +130,7 @@ def _waiting(kind: Kind, member: bytes, score: int, row: Mapping[str, str], head
         provider=row["provider"] or None,
         tries=int(row["tries"] or 0),
         attempts=int(row["attempts"] or 0),
+        due=moment(float(row["due"])) if row["due"] else None,
         asked=moment(int(row["asked"])) if row["asked"] else None,
         can_retry=len(head) == HEAD_BYTES and head[_LEFT] != 0,
         member=member,

@@ -20,6 +20,7 @@ from reminder_worker.schedule import Schedule
 from reminder_worker.sending import Carriers
 from reminder_worker.settings import Settings
 from reminder_worker.tables import Platform
+from reminder_worker.watermark import Watermark
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Equipment:
     reconciling: Reconciling
     answering: Answering
     epochs: Epochs
+    watermark: Watermark
 
 
 def load(chosen: Settings, schedule: Schedule) -> Equipment:
@@ -74,6 +76,7 @@ def assemble(
         Reconciling(schedule, carriers, gate, delivery, resend_unknown=chosen.on_unknown == "resend"),
         Answering(schedule, keys, tags, optouts, carriers, templates),
         Epochs(schedule, chosen.keys),
+        Watermark(schedule, chosen.keys),
     )
 
 

@@ -88,6 +88,7 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"
     DROPPED = "dropped"  # an operator gave it up
     RESOLVED = "resolved"  # an operator found out what became of it
+    RESTORED = "restored"  # the store was put back from a backup, and it may have been sent since that was made
 
 
 class ReminderError(Exception):

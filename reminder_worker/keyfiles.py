@@ -30,6 +30,7 @@ class Kind(StrEnum):
     ROOT = "root key"  # signs the worker's public keys, on another machine than the worker's
     ROOT_VERIFY = "root verify key"  # public
     EPOCH = "worker epoch"  # no secret: how far the ratchet beside it has got
+    SEEN = "worker seen"  # no secret: when its worker last saw the store
 
 
 def key_file(kind: Kind, **fields: str) -> str:

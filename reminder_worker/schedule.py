@@ -64,6 +64,7 @@ class Schedule:
         self.durability = durability
         self.retention = retention
         self.keep_ms = milliseconds(retention)
+        self.seen = 0  # by the store's clock, ms: one that was put back has forgotten it, and gives no reminder to us
 
     @classmethod
     def of(cls, settings: Settings, client: Client) -> Self:
@@ -160,14 +161,16 @@ class Schedule:
         """Claim a reminder; None for a wake-up that is doubled, late or stale."""
         token, since = secrets.token_bytes(8), boot_time()
         lease = milliseconds(CLAIM_LEASE)
-        kind, *rest = self.run("claim", self.shard_of(wake.id), wake.member, wake.version, token, lease)
+        kind, *rest = self.run("claim", self.shard_of(wake.id), wake.member, wake.version, token, lease, self.seen)
         if kind == b"claimed":
-            now, tries, envelope = rest
-            return Claim(wake, token, moment(now), tries, envelope, since)
+            now, tries, envelope, sent_until = rest
+            return Claim(wake, token, moment(now), tries, envelope, since, moment(sent_until) if sent_until else None)
         if kind == b"look":
             now, provider, reference, asked, envelope = rest
             names = provider.decode(), reference.decode()
             return OpenAttempt(wake, moment(now), *names, moment(asked), envelope, since)
+        if kind == b"back":
+            log.error("store_put_back")
         return None
 
     def intend(self, claim: Claim, provider: str, reference: str, *, lease: timedelta, template: str = "") -> Intent:

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from reminder_worker.acts import Act
-from reminder_worker.decisions import MEANING, Waiting
+from reminder_worker.decisions import Waiting, meaning
 from reminder_worker.drafting import Draft
 from reminder_worker.findings import Finding, Grade
 from reminder_worker.ledger import Reminder
@@ -169,8 +169,9 @@ def print_decidable(one: Waiting) -> None:
     """Print all that is known of a reminder that waits, and what can be done."""
     print_waiting([one])
     last = f", {one.provider} last at {_short(one.asked)}" if one.asked else ""
-    console.print(f"providers were asked {one.attempts} times{last}")
-    console.print(MEANING[one.kind])
+    due = f"it was due at {_short(one.due)}; " if one.due else ""
+    console.print(f"{due}providers were asked {one.attempts} times{last}")
+    console.print(meaning(one))
 
 
 def print_found(found: "Found") -> None:

@@ -10,6 +10,13 @@ from reminder_worker.plan import EXPIRES_BEFORE, QUIET_GRACE, QuietHours, Slot
 EARLY = timedelta(seconds=5)  # between a platform's clock and the store's
 
 
+def may_be_out(slot: Slot, sent_until: datetime | None) -> Outcome | None:
+    """Say what becomes of a reminder that was handed in after the store was put back, and before for all we know."""
+    if sent_until is None or slot.due > sent_until:
+        return None
+    return Outcome.final(State.UNKNOWN, Reason.RESTORED, FailureClass.TECHNICAL)
+
+
 def wrong_moment(opened: Job, slot: Slot, quiet: QuietHours | None, now: datetime) -> Outcome | None:
     """Say what becomes of a reminder that cannot go out now; None where it can."""
     if now >= slot.expires:

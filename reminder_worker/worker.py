@@ -33,12 +33,15 @@ from reminder_worker.root import Published
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys
 from reminder_worker.settings import Settings
-from reminder_worker.timeliness import wrong_moment
+from reminder_worker.timeliness import may_be_out, wrong_moment
 
 WRONG_USE = 2  # exit code
 FURTHEST_APART = timedelta(days=1)  # of two clocks: the one that is behind has keys kept for longer
 FALLBACK_LANGUAGE = "en"  # better than no text, where a pointer asks for a language without a template
-_UNTOLD = "the store does not tell how far the ratchet had got; renew its users.acl, or see docs/keys.md"
+_UNTOLD = (
+    "the store does not tell how far the ratchet had got, or when a worker was last there; renew its users.acl, or see "
+    "docs/keys.md and docs/backup.md"
+)
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +72,8 @@ class Worker:
             return
         try:
             sealed, opened, slot = self._open(claim)
-            if outcome := wrong_moment(opened, slot, self._quiet_hours(sealed), claim.now):
+            wrong = wrong_moment(opened, slot, self._quiet_hours(sealed), claim.now)
+            if outcome := may_be_out(slot, claim.sent_until) or wrong:
                 self._settle(claim, outcome)
                 return
             contact = self._resolve(sealed)
@@ -163,6 +167,7 @@ class Worker:
             keys.behind = True
         if keys.behind:
             log.error("keys_behind")
+        self._parts.watermark.rise()
 
     def listen(self, public: PublicKeys) -> None:
         """Hear providers whose receipts come over the line that sends."""
@@ -232,6 +237,7 @@ def prepare(chosen: Settings, url: str) -> tuple[Worker, list[Finding]]:
     parts = equipment.load(chosen, schedule)
     try:
         parts.epochs.check(datetime.now(UTC))
+        parts.watermark.check()
     except StoreUnavailable:
         if chosen.production:  # the store answers, as was looked at above, and does not say this
             raise SettingsError(_UNTOLD) from None

@@ -33,6 +33,7 @@ from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys
 from reminder_worker.sending import Carriers
 from reminder_worker.tables import Platform, Route
+from reminder_worker.watermark import Watermark
 from reminder_worker.worker import Worker
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -183,6 +184,7 @@ class Practice:
             self.office.reconciling,
             self.answering,
             Epochs(schedule, made.folder),
+            Watermark(schedule, made.folder),
         )
         self.worker = Worker(schedule, parts)
 

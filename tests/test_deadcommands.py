@@ -27,7 +27,8 @@ from reminder_worker.schedule import Schedule
 Run = Callable[..., SimpleNamespace]
 PAGE = (Path(__file__).parents[1] / "docs" / "support.md").read_text("utf-8")
 UNKNOWN = Outcome.final(State.UNKNOWN, Reason.AMBIGUOUS, FailureClass.TECHNICAL)
-FIELDS = {"id", "kind", "reason", "since", "provider", "tries", "attempts", "asked", "can_retry"}
+RETRY_WHAT = "dead retry: name what to retry, or say --reason, or --all, which is for dead letters only"
+FIELDS = {"id", "kind", "reason", "since", "provider", "tries", "attempts", "due", "asked", "can_retry"}
 
 
 @pytest.fixture
@@ -197,12 +198,14 @@ def test_a_dead_letter_is_not_resolved_and_what_can_be_done_is(run: Run, schedul
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (("retry",), "dead retry: name what to retry, or say --all, which is for dead letters only"),
-        (("retry", "x-0", "--all"), "dead retry: name what to retry, or say --all, which is for dead letters only"),
+        (("retry",), RETRY_WHAT),
+        (("retry", "x-0", "--all"), RETRY_WHAT),
         (
             ("retry", "--all", "--although-it-may-arrive-twice"),
-            "dead retry: name what to retry, or say --all, which is for dead letters only",
+            RETRY_WHAT,
         ),
+        (("retry", "x-0", "--reason", "poison"), RETRY_WHAT),
+        (("drop",), "name what is meant, or say --reason; see reminder-worker dead list"),
         (("drop", "+33612345678"), "ID 1: does not wait; see reminder-worker dead list"),
         (("resolve", "x-0", "--as", "delivered"), "--as: sent or failed"),
     ],
@@ -272,7 +275,12 @@ def test_what_was_done_is_listed_and_logged(run: Run, schedule: Schedule, monkey
 def test_the_page_names_each_reason_that_can_wait_and_each_field_of_an_act() -> None:
     table = PAGE.partition("Two kinds wait:")[2].partition("```")[0]
     head, *rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", table, re.MULTILINE)
-    assert [head, *rows] == [("kind", "reason"), (Kind.DEAD_LETTER, Reason.POISON), (Kind.UNKNOWN, Reason.AMBIGUOUS)]
+    assert [head, *rows] == [
+        ("kind", "reason"),
+        (Kind.DEAD_LETTER, Reason.POISON),
+        (Kind.UNKNOWN, Reason.AMBIGUOUS),
+        (Kind.UNKNOWN, Reason.RESTORED),
+    ]
     words = set(re.findall(r"`([a-z_]+)`", PAGE.partition("## What was done by hand")[2]))
     assert {"at", "what", "result", "reminder", "user", "sudo_user"} <= words
 

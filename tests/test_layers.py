@@ -21,15 +21,15 @@ MODULES = {
 LAYERS = [
     set(names.split())
     for names in (
-        "cli keycommands eventcommands locationcommands deadcommands supportcommands demo audit testing",
+        "cli keycommands eventcommands locationcommands deadcommands supportcommands backupcommands demo audit testing",
         "scheduler worker pulse exporter web api verdicts hooks serving access reception ops enqueue screen",
         "equipment",
         "delivery reconciling answering inbox receipts replies events client doctor lint reviewing",
         "rehearsal",
         """endpoint routes gate circuit wire sending drafting templates contacts providers keys status gauges
-        decisions enquiry acts""",
+        decisions enquiry acts quarantine watermark""",
         """sealing gateway apikeys opening ratchet epochs root keyfiles findings schedule store broker embedded
-        optouts notes catalogue places commits durability pressure eventqueue history topology""",
+        optouts notes catalogue places commits durability pressure eventqueue history topology stops""",
         """ledger job plan disclosure pairs streets stems folding names errors metrics settings tables logs numbers
         https encoding lifeline confinement words segments records dates clocks answers webhooks documents signatures
         addresses timeliness padding magic background admission parting vocabulary endings options""",

@@ -15,7 +15,9 @@ for lead = 0, leads - 1 do
 end
 if left == 0 then return 'ended' end
 for lead = 0, leads - 1 do
-  if has(left, 2 ^ lead) then finish(id .. string.char(lead), 'cancelled', 'cancelled', '', keep_ms) end
+  if has(left, 2 ^ lead) and state_of(lead) ~= 'unknown' then  -- what may be out stays so, and loses its envelope
+    finish(id .. string.char(lead), 'cancelled', 'cancelled', '', keep_ms)
+  end
 end
 write_head(id, version, leads, 0, NO_TAG, ticket, keep_ms)  -- no tag: the same content may be added again
 return 'cancelled'

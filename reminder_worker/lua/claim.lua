@@ -1,12 +1,14 @@
 #!lua flags=allow-oom
 -- Gives a queued reminder to one worker; duplicate, late and stale wake-ups stop here.
--- ARGV: member, version, token, lease ms
--- Returns {'claimed', now, tries, envelope} | {'look', now, provider, ref, asked ms, envelope}
---   | {'no'}.
+-- ARGV: member, version, token, lease ms, when this worker was last here, ms (0: never)
+-- Returns {'claimed', now, tries, envelope, until when the like of it may have been sent already, ms (0: never)}
+--   | {'look', now, provider, ref, asked ms, envelope} | {'no'}
+--   | {'back'}: the store was put back from a backup, and nobody has held yet what may have been sent since.
 
 local member, version, token, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local key, id = reminder(member), string.sub(member, 1, 16)
-local state, its_version, holder, tries, looks = unpack(redis.call('HMGET', key, 'state', 'version', 'token', 'tries', 'looks'))
+local state, its_version, holder, tries, looks, reason, act =
+  unpack(redis.call('HMGET', key, 'state', 'version', 'token', 'tries', 'looks', 'reason', 'act'))
 
 local function envelope()
   local whole = redis.call('GET', appointment(id))
@@ -15,6 +17,7 @@ local function envelope()
   return string.sub(whole, HEAD_BYTES + ticket + 1)
 end
 
+if was_put_back(ARGV[5]) then return {'back'} end
 if its_version ~= version then return {'no'} end
 if state == 'sending' and looks then
   local provider, ref, asked = unpack(redis.call('HMGET', key, 'provider', 'ref', 'asked'))
@@ -27,4 +30,8 @@ if state == 'queued' then
 elseif state ~= 'claimed' or holder ~= token then
   return {'no'}
 end
-return {'claimed', now, tonumber(tries or 0), envelope()}
+-- What waited here already when the store was put back, or is sent because a person said so, is none that was handed in
+-- again and may be out.
+local is_known = act or (reason and reason ~= '')
+local sent_until = is_known and 0 or tonumber(redis.call('GET', P .. 'restored') or 0)
+return {'claimed', now, tonumber(tries or 0), envelope(), sent_until}

@@ -24,7 +24,9 @@ if decision == 'retry' or decision == 'resend' then
   if ended then  -- it had ended, and has not any more
     count(ended, state, provider or '', -1)
     redis.call('PERSIST', key)
-    write_head(id, version, leads, left + bit_of(member), tag, ticket, keep_ms)
+    if not has(left, bit_of(member)) then
+      write_head(id, version, leads, left + bit_of(member), tag, ticket, keep_ms)
+    end
   end
   unlist(member)
   redis.call('HSET', key, 'state', 'scheduled', 'reason', '')

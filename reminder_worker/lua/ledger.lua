@@ -20,6 +20,9 @@
 --   epochs     HASH    a copy of the ratchet, by a random name -> the week that it has got to; shard 0 only
 --   acts       LIST    what operators did: "when, ms|what|of what, or how it ended|reminder's name|who|for whom"
 --   find       STRING  somebody has just asked what became of a number's reminders; shard 0 only
+--   held       ZSET    member -> when its envelope goes, ms         state unknown, since the store was put back
+--   restored   STRING  the store was put back from a backup then, ms: what was due until then may have been sent
+--   seen       STRING  when a worker was last here, ms: a store that was put back has forgotten it
 --
 -- head = version (2 bytes), leads (1), one bit per lead that is not final (1), content tags (8 and 4), ticket's length (2)
 -- ticket = whose appointment it is, sealed to the gateway; empty where nobody wants to be told of events
@@ -31,7 +34,8 @@
 --                      |          |  '----sweep------'  '----closed-----'  '--look--> sent | retry | unknown
 --                      '---- retry, hold, from claimed too;  cancel and a move end all but sending
 --
--- What waits for a person (dead, unknown) goes back to scheduled, or ends, where decide says so.
+-- What waits for a person (dead, unknown) goes back to scheduled, or ends, where decide says so. Where the store was
+-- put back from a backup, quarantine makes unknown of all that may have been sent since: of those the envelope stays.
 --
 -- From any state a proof that a provider accepted an attempt leads to sent, and from there to delivered or
 -- undelivered, whichever comes first. A reminder's last attempt is in "ref" and "provider", each earlier one in a
@@ -41,7 +45,7 @@
 
 local P = KEYS[1]
 local DUE, LIVE, OPEN, DEAD, UNKNOWN = P .. 'due', P .. 'live', P .. 'open', P .. 'dead', P .. 'unknown'
-local FORGET, EVENTS, ACTS = P .. 'forget', P .. 'events', P .. 'acts'
+local FORGET, EVENTS, ACTS, HELD = P .. 'forget', P .. 'events', P .. 'acts', P .. 'held'
 local HEAD, HEAD_BYTES, NO_TAG, DAY_MS, TEN_MS = '>HBBc12H', 18, string.rep('\0', 12), 86400000, 600000
 
 local time = redis.call('TIME')
@@ -100,8 +104,9 @@ local function announce(member, version, ticket, what, reason, at, since)
   end
 end
 
--- Ends a reminder, or corrects how it ended; ``by`` where it was not its last attempt's provider after all.
-local function finish(member, state, reason, class, keep_ms, by)
+-- Writes down how a reminder ended, or corrects it; ``by`` where it was not its last attempt's provider after all.
+-- Returns the head of its appointment.
+local function close(member, state, reason, class, keep_ms, by)
   local key, id = reminder(member), string.sub(member, 1, 16)
   local old = redis.call('HMGET', key, 'ended', 'state', 'provider')
   local provider = by or old[3] or ''
@@ -113,11 +118,31 @@ local function finish(member, state, reason, class, keep_ms, by)
   redis.call('PEXPIRE', count(now, state, provider, 1), keep_ms)
   if state == 'unknown' then redis.call('ZADD', UNKNOWN, now, member) end
   local version, leads, left, tag, ticket = head_of(id)
-  if not version then return end
-  if has(left, bit_of(member)) then
+  if version and reason ~= 'cancelled' then  -- who took it back knows that
+    announce(member, version, ticket, state, reason)
+  end
+  return version, leads, left, tag, ticket
+end
+
+-- Ends a reminder for good: its envelope goes, where no other needs it.
+local function finish(member, state, reason, class, keep_ms, by)
+  local version, leads, left, tag, ticket = close(member, state, reason, class, keep_ms, by)
+  if version and has(left, bit_of(member)) then
+    local id = string.sub(member, 1, 16)
     write_head(id, version, leads, left - bit_of(member), tag, ticket, keep_ms)
   end
-  if reason ~= 'cancelled' then announce(member, version, ticket, state, reason) end  -- who took it back knows that
+end
+
+-- Holds what may have been sent since the backup from which this store was put back: for a person to decide, who needs
+-- the envelope for a week.
+local function hold(member, keep_ms)
+  close(member, 'unknown', 'restored', 'technical', keep_ms)
+  redis.call('ZADD', HELD, now + math.min(7 * DAY_MS, keep_ms), member)
+end
+
+-- Tells whether this store was put back since somebody saw it ``then``. A server that crashes may forget some seconds.
+local function was_put_back(since)
+  return tonumber(redis.call('GET', P .. 'seen') or 0) + 30000 < tonumber(since)
 end
 
 local ARRIVED = {delivered = true, undelivered = true}

@@ -34,6 +34,8 @@ elseif outcome == 'retry' or outcome == 'hold' then
   redis.call('HDEL', key, 'token', 'looks', 'claims', 'wakes')
   if outcome == 'retry' then redis.call('HINCRBY', key, 'tries', 1) end
   redis.call('ZADD', DUE, now + delay, member)
+elseif reason == 'restored' then
+  hold(member, keep_ms)
 else
   finish(member, outcome, reason, class, keep_ms)
 end

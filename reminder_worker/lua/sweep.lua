@@ -44,6 +44,14 @@ end
 for _, member in ipairs(ended(DEAD, now - ARGV[5])) do
   finish(member, 'failed', 'poison', 'technical', keep_ms)
 end
+for _, member in ipairs(ended(HELD, now)) do  -- nobody wanted it to be sent after all
+  local id = string.sub(member, 1, 16)
+  local version, leads, left, tag, ticket = head_of(id)
+  redis.call('ZREM', HELD, member)
+  if version and has(left, bit_of(member)) and redis.call('ZSCORE', UNKNOWN, member) then
+    write_head(id, version, leads, left - bit_of(member), tag, ticket, keep_ms)
+  end
+end
 redis.call('ZREMRANGEBYSCORE', UNKNOWN, '-inf', now - keep_ms)  -- their rows are gone by then
 redis.call('LTRIM', ACTS, -MOST_ACTS, -1)
 return wake

@@ -1,0 +1,99 @@
+"""What is done when the store was put back from a backup: what may have been sent since is held for a person to decide.
+
+The store cannot know what was sent after the backup was made. So everything that was due by now, or on its way, becomes
+``unknown``, and is neither sent nor forgotten. Blind: ids and due times are enough.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from redis.exceptions import RedisError
+
+from reminder_worker import acts
+from reminder_worker.clocks import moment
+from reminder_worker.errors import SettingsError
+from reminder_worker.schedule import BATCH, Schedule, unavailable
+
+SENDERS = b"scheduler/", b"worker/"
+SILENT = timedelta(seconds=20)  # whoever has not beaten for longer has missed three heartbeats
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """What was held, and what was not."""
+
+    until: datetime  # what was due by then is held
+    newest_sign: datetime | None  # of life, in the store as it was put back: from about then on nothing is known here
+    due: int
+    queued: int
+    sending: int
+    dead_letters: int
+    waiting: int  # due later: goes out as it was planned when the backup was made
+
+    @property
+    def held(self) -> int:
+        """How many a person has to decide about."""
+        return self.due + self.queued + self.sending + self.dead_letters
+
+
+def quarantine(schedule: Schedule, who: acts.Who) -> Quarantined:
+    """Hold what may have been sent already, let workers start, and note who did it. Raises StoreUnavailable.
+
+    Safe to do again, also where it was cut short: workers start once all of it was done.
+    """
+    sign, until = newest_sign(schedule), 0
+    due = queued = sending = dead = 0
+    for shard in range(schedule.shards):
+        batch = [1]
+        while any(batch):
+            until, *batch = schedule.run("quarantine", shard, BATCH, until, schedule.keep_ms)
+            due, queued, sending, dead = due + batch[0], queued + batch[1], sending + batch[2], dead + batch[3]
+    acts.note(schedule, "restore", "quarantined", who)
+    return Quarantined(moment(until), sign, due, queued, sending, dead, _waiting(schedule))
+
+
+def end(schedule: Schedule, who: acts.Who) -> bool:
+    """Take what is handed in late for new again; False where it was already. Raises StoreUnavailable."""
+    try:
+        gone = [schedule.client.delete(schedule.prefix(shard) + b"restored") for shard in range(schedule.shards)]
+    except RedisError as error:
+        raise unavailable(error) from None
+    if any(gone):
+        acts.note(schedule, "restore", "ended", who)
+    return any(gone)
+
+
+def wait_for_silence(schedule: Schedule, sleep: Callable[[float], object] = time.sleep) -> None:
+    """Wait until nobody can be at work: who beat shortly before the backup is in it as well. Raises SettingsError."""
+    first = _last_beat(schedule)
+    while (last := _last_beat(schedule)) is not None and schedule.now() - last < SILENT:
+        if last != first:
+            raise SettingsError("a worker or a scheduler is at work: stop all of them, and say this again")
+        sleep(1.0)
+
+
+def newest_sign(schedule: Schedule) -> datetime | None:
+    """Say when anybody was last here, as far as this store knows: when the backup was made, to some seconds."""
+    try:
+        beats = schedule.client.zrange(schedule.prefix(0) + b"processes", -1, -1, withscores=True)
+        seen = [schedule.client.get(schedule.prefix(shard) + b"seen") for shard in range(schedule.shards)]
+    except RedisError as error:
+        raise unavailable(error) from None
+    return max((moment(float(at)) for at in [*(at for _, at in beats), *filter(None, seen)]), default=None)
+
+
+def _last_beat(schedule: Schedule) -> datetime | None:
+    try:
+        beats = schedule.client.zrange(schedule.prefix(0) + b"processes", 0, -1, withscores=True)
+    except RedisError as error:
+        raise unavailable(error) from None
+    return max((moment(at) for name, at in beats if name.startswith(SENDERS)), default=None)
+
+
+def _waiting(schedule: Schedule) -> int:
+    try:
+        return sum(schedule.client.zcard(schedule.prefix(shard) + b"due") for shard in range(schedule.shards))
+    except RedisError as error:
+        raise unavailable(error) from None

@@ -1,0 +1,73 @@
+"""A copy of the opt-out list as text, to be kept apart: a backup of the store is older than the last STOP.
+
+A line is when, tag and on or off. A tag says nothing without the pepper, and nobody here holds one. Of each phone the
+last word counts, by when it was said.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from redis.exceptions import RedisError
+
+from reminder_worker.errors import SettingsError
+from reminder_worker.schedule import Schedule, unavailable
+
+PAGE = 1000
+_FIRST = "reminder-worker opt-outs v1"
+_LINE = re.compile(r"([0-9]{1,15})-([0-9]{1,9}) ([0-9a-f]{32}) ([01])", re.ASCII)
+
+Order = tuple[int, int]
+Words = dict[bytes, tuple[Order, bytes]]  # tag -> when the last word was said, and which: b"1" is stop
+
+
+def export(schedule: Schedule) -> Iterator[str]:
+    """Yield the lines of a copy, oldest first; also of who takes texts again. Raises StoreUnavailable."""
+    yield _FIRST
+    for tag, ((ms, number), on) in sorted(_read(schedule).items(), key=lambda item: item[1]):
+        yield f"{ms}-{number} {tag.hex()} {on.decode()}"
+
+
+def bring_back(schedule: Schedule, lines: Iterable[str]) -> int:
+    """Append what a copy has and the list has not; return how many that are. Raises SettingsError, StoreUnavailable.
+
+    What is there and newer stays. All lines are looked at before anything is written.
+    """
+    copy, known = _parse(lines), _read(schedule)
+    lost = [(said, tag, on) for tag, (said, on) in copy.items() if tag not in known or known[tag][0] < said]
+    missing = [(tag, on) for _, tag, on in sorted(lost) if on != known.get(tag, (None, b"0"))[1]]
+    try:
+        for tag, on in missing:
+            schedule.client.xadd(schedule.prefix(0) + b"stops", {b"tag": tag, b"on": on})
+    except RedisError as error:
+        raise unavailable(error) from None
+    return len(missing)
+
+
+def _parse(lines: Iterable[str]) -> Words:
+    first, *rest = list(lines) or [""]
+    if first != _FIRST:
+        raise SettingsError("FILE: is not what optouts export wrote")
+    words: Words = {}
+    for number, line in enumerate(rest, 2):
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise SettingsError(f"FILE: line {number} is damaged; nothing was brought back")
+        said, tag = (int(match[1]), int(match[2])), bytes.fromhex(match[3])
+        words[tag] = max(words.get(tag, ((0, 0), b"0")), (said, match[4].encode()))
+    return words
+
+
+def _read(schedule: Schedule) -> Words:
+    """Read the list to its end."""
+    words, cursor, page = Words(), b"-", PAGE
+    try:
+        while page == PAGE:
+            found = schedule.client.xrange(schedule.prefix(0) + b"stops", min=cursor, count=PAGE)
+            page = len(found)
+            for name, fields in found:
+                ms, _, number = name.partition(b"-")
+                words[fields[b"tag"]] = (int(ms), int(number)), fields[b"on"]
+                cursor = b"(" + name
+    except RedisError as error:
+        raise unavailable(error) from None
+    return words
