@@ -16,6 +16,7 @@ from reminder_worker.errors import Reason, Refused
 POINTER_BYTES = 153  # 1 version, 8 key id, 48 sealed box, 96 padded content
 MAX_LEADS = 8
 
+_LENGTH = struct.Struct("<H").pack
 _UINT32 = 2**32 - 1
 _DAY = 24 * 60  # minutes
 _ZONE = re.compile(r"(?=.{0,40}\Z)([A-Za-z._][A-Za-z0-9._+-]*(/[A-Za-z0-9._+-]+)*)?", re.ASCII)
@@ -27,7 +28,7 @@ _VISIBLE = "LNPS"  # letters, numbers, punctuation, symbols: not blanks, nor mar
 
 def pae(*parts: bytes) -> bytes:
     """Join parts so that no two lists of parts encode alike (PASETO's PAE with narrower lengths)."""
-    return bytes([len(parts)]) + b"".join(len(part).to_bytes(2, "little") + part for part in parts)
+    return bytes([len(parts)]) + b"".join([piece for part in parts for piece in (_LENGTH(len(part)), part)])
 
 
 def unpae(data: bytes, count: int) -> list[bytes]:
@@ -135,6 +136,8 @@ class Body:
 
 
 def _is_line(text: str) -> bool:
+    if text.isprintable() and any(map(str.isalnum, text)):  # as almost all are: no breaks, and something to see
+        return unicodedata.is_normalized("NFC", text)
     categories = {unicodedata.category(character) for character in text}
     visible = any(category[0] in _VISIBLE for category in categories)
     return visible and not categories & _BREAKS and unicodedata.is_normalized("NFC", text)

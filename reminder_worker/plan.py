@@ -199,8 +199,10 @@ def _awake(appointment: datetime, lead: Lead, quiet: QuietHours | None, cells: C
     due = lead.before(cells.start(appointment) if cells else appointment)
     if cells:
         due = due.replace(second=0, microsecond=0)  # leads of seconds: not within the minute before quiet hours
+    if quiet is None:
+        return due
     local = due.astimezone(appointment.tzinfo)
-    return quiet.before(local) if quiet and quiet.cover(local) else due
+    return quiet.before(local) if quiet.cover(local) else due
 
 
 def plan(
@@ -209,8 +211,8 @@ def plan(
     quiet: QuietHours | None,
     now: datetime,
     cells: Cells | None = None,
-) -> list[Slot]:
-    """Return the slots still ahead at ``now``.
+) -> tuple[list[Slot], list[Slot]]:
+    """Return all slots, and those still ahead at ``now``.
 
     A lead that has passed is left out while a later one is ahead; the last one goes out at once, as long as
     it is of use and nobody is woken. Raises Refused (time_past, lead_invalid, no_slot).
@@ -220,11 +222,12 @@ def plan(
     now = now.astimezone(UTC)  # two times of one zone would be compared by their wall clocks
     if appointment <= now:
         raise Refused(Reason.TIME_PAST, "time", "the appointment is over")
-    useful = [slot for slot in slots(appointment, leads, quiet, cells) if slot.due < slot.expires]
+    every = slots(appointment, leads, quiet, cells)
+    useful = [slot for slot in every if slot.due < slot.expires]
     ahead = [slot for slot in useful if slot.due > now]
     if ahead:
-        return ahead
+        return every, ahead
     awake = quiet is None or not quiet.cover(now.astimezone(appointment.tzinfo))
     if useful and now < useful[-1].expires and awake:
-        return [Slot(useful[-1].lead, now, useful[-1].expires)]
+        return every, [Slot(useful[-1].lead, now, useful[-1].expires)]
     raise Refused(Reason.NO_SLOT, "time", "no time is left between now, quiet hours and the appointment")

@@ -14,11 +14,12 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
-from nacl.public import PublicKey, SealedBox
+from nacl.bindings import crypto_box_seal
 from nacl.signing import SigningKey
 
 from reminder_worker.encoding import POINTER_BYTES, Body, from_text, pad, pae, to_text
@@ -167,6 +168,7 @@ def is_address(uri: str, language: str) -> bool:
     return bool(_URI.fullmatch(uri) and _LANGUAGE.fullmatch(language))
 
 
+@lru_cache(1024)
 def kid(key: bytes) -> bytes:
     """Return the short name of a public key."""
     return hashlib.blake2b(key, digest_size=KID_BYTES, person=b"rw-kid").digest()
@@ -179,8 +181,8 @@ def week(moment: datetime) -> int:
 
 def make_id(platform: PlatformKeys, reference: str) -> bytes:
     """Turn a platform's own name for an appointment into what the store sees. Raises Refused."""
-    categories = {unicodedata.category(character) for character in reference}
-    if not 1 <= len(reference) <= _MAX_REFERENCE or categories & {"Cc", "Cs"}:
+    broken = not reference.isprintable() and {"Cc", "Cs"} & set(map(unicodedata.category, reference))
+    if broken or not 1 <= len(reference) <= _MAX_REFERENCE:
         raise Refused(Reason.REFERENCE_INVALID, "reference", f"write 1 to {_MAX_REFERENCE} characters on one line")
     return hashlib.blake2b(reference.encode(), digest_size=16, key=platform.index, person=b"rw-id").digest()
 
@@ -245,4 +247,4 @@ def signed_part(worker: bytes, platform: bytes, entry_id: bytes, body: bytes) ->
 
 def seal(key: bytes, content: bytes, size: int) -> bytes:
     """Pad a content and seal it to a public key, whose short name stands in front."""
-    return VERSION + kid(key) + SealedBox(PublicKey(key)).encrypt(pad(content, size))
+    return VERSION + kid(key) + crypto_box_seal(pad(content, size), key)

@@ -617,9 +617,9 @@ KEYS = [
     leak(
         "envelopes as long as what is in them",
         "sealing.py",
-        "return VERSION + kid(key) + SealedBox(PublicKey(key)).encrypt(pad(content, size))",
+        "return VERSION + kid(key) + crypto_box_seal(pad(content, size), key)",
         "length = len(content) + 1 if size == ENVELOPE_CONTENT else size\n"
-        "    return VERSION + kid(key) + SealedBox(PublicKey(key)).encrypt(pad(content, length))",
+        "    return VERSION + kid(key) + crypto_box_seal(pad(content, length), key)",
         "equal_lengths appointments",
         (
             "opening.py",
@@ -639,7 +639,7 @@ KEYS = [
     leak(
         "sealing that gives the same for the same",
         "sealing.py",
-        "return VERSION + kid(key) + SealedBox(PublicKey(key)).encrypt(pad(content, size))",
+        "return VERSION + kid(key) + crypto_box_seal(pad(content, size), key)",
         "from nacl import bindings\n"
         "    own = hashlib.blake2b(content, digest_size=32).digest()\n"
         "    shown = bindings.crypto_scalarmult_base(own)\n"
@@ -650,7 +650,7 @@ KEYS = [
     leak(
         "sealing with one key for all",
         "sealing.py",
-        "return VERSION + kid(key) + SealedBox(PublicKey(key)).encrypt(pad(content, size))",
+        "return VERSION + kid(key) + crypto_box_seal(pad(content, size), key)",
         "from nacl import bindings\n"
         "    own = bytes(range(32))\n"
         "    shown = bindings.crypto_scalarmult_base(own)\n"

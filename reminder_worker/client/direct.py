@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from reminder_worker import job, sealing
 from reminder_worker.client.appointment import Appointment, uri_of
@@ -9,12 +10,13 @@ from reminder_worker.encoding import Body
 from reminder_worker.errors import Refused
 from reminder_worker.ledger import Answer, Entry, Reminder
 from reminder_worker.places import Places
-from reminder_worker.plan import Cells, Grid, Lead, QuietHours, plan, slots
+from reminder_worker.plan import Cells, Grid, Lead, QuietHours, plan
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys
 
 
-def _texts(leads: Iterable[Lead]) -> tuple[str, ...]:
+@lru_cache(256)
+def _texts(leads: tuple[Lead, ...]) -> tuple[str, ...]:
     """Write leads as the format wants them, the longest first; where clocks change, another may fall due before it."""
     return tuple(map(str, sorted(set(leads), reverse=True)))
 
@@ -49,14 +51,14 @@ class Client:
         place = self._places.check(appointment.location)
         id_ = sealing.make_id(self._platform, appointment.reference)
         wanted, cells = appointment.leads or self._leads, Cells.of(self._grid, id_)
-        ahead = {slot.lead: slot.due for slot in plan(appointment.time, wanted, self._quiet, now, cells)}
+        every, left = plan(appointment.time, wanted, self._quiet, now, cells)
+        ahead = {slot.lead: slot.due for slot in left}
         pointer, uri, language = self._point(appointment)
         when, leads = job.to_time(appointment.time), _texts(wanted)
         body = Body(when, place, pointer, leads, int(now.timestamp()))
         tag = sealing.content_tag(self._platform, id_, body, uri=uri, language=language)
         envelope = sealing.seal_envelope(self._worker, self._platform, id_, body, max(ahead.values()))
         # Every lead has its number, also those that have passed: what is left to plan changes as time goes by.
-        every = slots(appointment.time, wanted, self._quiet, cells)
         return Entry(id_, tag, envelope, tuple(ahead.get(slot.lead) for slot in every))
 
     def check_place(self, location: str) -> None:
