@@ -182,8 +182,8 @@ class Delivery:
         """Write down a refusal: final for the person, or a reason to go on."""
         final = isinstance(error, Rejected)
         outcome = refused(error.reason) if final else Outcome.closed(error.reason)
-        self._settle(claim, outcome, provider.name, text.reference)
         log.debug("attempt", extra={"provider": provider.name, "state": outcome.kind, "reason": outcome.reason})
+        self._settle(claim, outcome, provider.name, text.reference)
         if error.reason is Reason.OPTED_OUT:  # the provider's list knows more than ours: nobody else texts them either
             self.opted_out(text.to)
         if isinstance(error, Misconfigured):
