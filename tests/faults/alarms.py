@@ -122,6 +122,7 @@ def _record(found: Found, prometheus: Prometheus, mishap: Mishap, seed: int, tim
         "ended": round(ended - began),
         "allowed": found.allowed,
         "fired": found.fired,
+        "clears": mishap.clears,
         "companions": sorted(mishap.companions),
         "series": prometheus.recording(NAMES, began, ended, mishap.step),
     }
@@ -181,7 +182,7 @@ def run_healthy(minutes: float, reminders: int, seed: int) -> Found:
         found.remark = f"{station.handed_in} handed in, {station.refused} not; {dict(station.carrier.fates)}"
         ends = {"how": "", "step": 60, "broken": round(seconds), "mended": round(seconds), "ended": round(seconds)}
         series = prometheus.recording(NAMES, began, ended, 60)
-        expected = {"allowed": {}, "fired": {}, "companions": []}
+        expected = {"allowed": {}, "fired": {}, "clears": None, "companions": []}
         found.recording = header(HEALTHY, seed) | ends | expected | {"series": series}
     return found
 

@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import tempfile
 import time
 from collections.abc import Callable
@@ -49,6 +50,20 @@ def _kill(name: str) -> Act:
 
 def _start(name: str) -> Act:
     return lambda station: station.start(name)
+
+
+def _mute(station: Station) -> None:
+    """Take the port at which the worker answers Prometheus; texts go out all the same."""
+    station.kill("worker")
+    wait_for(lambda: not station.scraped("worker"), 30, 0.2)
+    station.taken = socket.create_server(("127.0.0.1", station.targets["worker"]))
+    station.start("worker")
+
+
+def _unmute(station: Station) -> None:
+    assert station.taken is not None
+    station.taken.close()
+    station.restart("worker")
 
 
 def _set(setting: str, value: str) -> Act:
@@ -205,6 +220,7 @@ LANES: dict[str, list[Mishap]] = {
         Mishap("web dead", {"ReminderFrontDown": SILENCE}, _kill("web"), _start("web")),
         Mishap("hooks dead", {"ReminderFrontDown": SILENCE}, _kill("hooks"), _start("hooks")),
         Mishap("worker dead", {"ReminderWorkerDown": SILENCE}, _kill("worker"), _start("worker")),
+        Mishap("worker that nobody sees", {"ReminderWorkerUnseen": 20}, _mute, _unmute),
         Mishap(
             "a clock that is fast", {"ReminderClocksDiffer": 15}, _fast(fast=True), _fast(fast=False),
             how="the hooks process is told a time 12 s ahead",

@@ -84,7 +84,11 @@ class Prometheus:
         query = f'{{__name__=~"{"|".join(sorted(names))}"}}'
         found = self.ask("query_range", query=query, start=began, end=ended, step=step)["result"]
         times = [began + step * number for number in range(int((ended - began) // step) + 1)]
-        return dict(sorted((_name(one["metric"]), notation(_sampled(one["values"], times, step))) for one in found))
+        return {
+            _name(one["metric"]): notation(_sampled(one["values"], times, step))
+            for one in sorted(found, key=lambda one: _name(one["metric"]))
+            if not one["metric"]["__name__"].endswith("_bucket") or any(float(value) for _, value in one["values"])
+        }
 
 
 def _name(metric: dict[str, str]) -> str:
@@ -118,7 +122,7 @@ def _repeated(word: str, times: int) -> str:
 
 def _short(value: float) -> float:
     """Round to what an alert could ever care about; counts stay whole."""
-    return value if value == int(value) and abs(value) < 100_000 else float(f"{value:.4g}")
+    return value if value == int(value) and abs(value) < 100_000 else float(f"{round(value, 2):.4g}")
 
 
 def wait_for(found: Any, seconds: float, pause: float = 1.0) -> Any:

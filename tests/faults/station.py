@@ -204,6 +204,7 @@ class Station(Installation):
         super().__init__(folder)
         self.rate, self.carrier, self.hooks = rate, Carrier(seed), free_port()
         self.first, self.handed_in, self.refused = _ports(8), 0, 0
+        self.taken: socket.socket | None = None
         self._numbers, self._crew, self._fast = itertools.count(), Crew(), set[str]()
 
     def __enter__(self) -> Self:
@@ -235,6 +236,11 @@ class Station(Installation):
         """Where each kind of process shows its metrics."""
         settings = Settings(metrics_listen=f"127.0.0.1:{self.first}")
         return {kind: settings.metrics_address(kind)[1] for kind in KINDS}
+
+    def scraped(self, name: str) -> bool:
+        """Tell whether a process answers Prometheus."""
+        with socket.socket() as one:
+            return one.connect_ex(("127.0.0.1", self.targets[name])) == 0
 
     def _start(self, name: str) -> None:
         worker = ["worker", "--processes", "2", "--threads", "4"]
