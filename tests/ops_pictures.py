@@ -33,7 +33,7 @@ def main(folder: Path) -> None:
                 if folder != FOLDER:
                     page.tab.click("text=Send again")
                     chromium.picture(page, folder / f"{shot}-confirm.png")
-                print(shot, page.complaints)
+                assert not page.complaints, page.complaints
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -48,12 +49,18 @@ class Browser:
         given |= {name.replace("_", "-"): value for name, value in headers.items()}
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as line:
             body = None if form is None else urlencode(form)
-            line.request(method or ("GET" if form is None else "POST"), path, body, {k: v for k, v in given.items() if v})
+            method = method or ("GET" if form is None else "POST")
+            line.request(method, path, body, {name: value for name, value in given.items() if value})
             answer = line.getresponse()
             said = answer.read().decode()
         if (cookie := answer.headers.get("Set-Cookie")) is not None:
             self.cookie = cookie.partition(";")[0]
         return answer.status, answer.headers, said
+
+    def token(self, path: str = "/ops") -> str:
+        """Return what the forms of this session carry."""
+        (found,) = set(re.findall(r'name="token" value="(\w+)"', self.ask(path)[2]))
+        return str(found)
 
     def log_in(self, name: str = NAME, password: str = PASSWORD, **headers: str) -> int:
         return self.ask("/ops/login", {"name": name, "password": password}, **headers)[0]

@@ -21,7 +21,7 @@ from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.ops import phrases, views
 from reminder_worker.ops.entrances import Entrance, Forms, Passwords, Visitor, is_own
 from reminder_worker.ops.feed import Feed
-from reminder_worker.ops.login import read_form
+from reminder_worker.ops.login import UNREADABLE, read_form
 from reminder_worker.ops.pages import HEADERS, Pages, elsewhere
 from reminder_worker.schedule import Schedule
 from reminder_worker.serving import LATER
@@ -47,7 +47,7 @@ def _let_in(handler: Handler) -> Callable[[Any, Request], Awaitable[Response]]:
             return desk.say(503, "The store does not answer. It is not known whether anything was done: look again.")
         except SettingsError:
             log.exception("operators_unreadable")
-            return desk.say(503, "The file of operators cannot be read.")
+            return desk.say(503, UNREADABLE)
 
     return asked
 
@@ -98,7 +98,7 @@ class Desk:
             return Response(headers=LIVE, media_type="text/event-stream")
         if self._feed.watchers >= MOST_STREAMS:
             return Response(status_code=503, headers=HEADERS | LATER)
-        told = self._feed.events(lambda: self.entrance.visitor(request) is not None)
+        told = self._feed.events(lambda: self._may_watch(request))
         return StreamingResponse(told, headers=LIVE, media_type="text/event-stream")
 
     @_let_in
@@ -130,6 +130,12 @@ class Desk:
         answer = await run_in_threadpool(decisions.decide, self._schedule, one, chosen[0], who)
         self._feed.expire()
         return elsewhere(f"/ops?answer={answer}&decision={chosen[0]}#said")
+
+    def _may_watch(self, request: Request) -> bool:
+        try:
+            return self.entrance.visitor(request) is not None
+        except SettingsError:
+            return False
 
     async def _find(self, name: str) -> Waiting | None:
         """Return what is meant; two of one name are settled elsewhere."""

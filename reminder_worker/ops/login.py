@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from reminder_worker.errors import SettingsError
 from reminder_worker.ops import operators
 from reminder_worker.ops.attempts import Attempts
 from reminder_worker.ops.entrances import COOKIE, Addresses, Forms, Passwords, is_own
@@ -18,6 +19,7 @@ from reminder_worker.serving import read_body
 FORM_LIMIT = 4096  # bytes
 AT_ONCE = 2  # passwords that are looked at: each takes 32 MiB
 WRONG = "This name and password do not belong together."
+UNREADABLE = "The file of operators cannot be read."
 FLAGS = "Path=/; Secure; HttpOnly; SameSite=Strict"
 
 log = logging.getLogger(__name__)
@@ -55,7 +57,11 @@ class Login:
         if wait:
             log.warning("login_limited", extra={"count": wait})
             return self._refuse(429, f"Too many tries. Wait for {wait} seconds.", wait)
-        operator = self._entrance.operators.get(known)
+        try:
+            operator = self._entrance.operators.get(known)
+        except SettingsError:
+            log.exception("operators_unreadable")
+            return self._refuse(503, UNREADABLE)
         async with self._looking:
             right = await run_in_threadpool(operators.opens, operator, form.get("password", ""))
         if operator is None or not right:
