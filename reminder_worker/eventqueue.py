@@ -144,7 +144,7 @@ class EventQueue:
     def keys(self) -> int:
         """Return how many keys ``replay`` has to look at."""
         with _answered():
-            return int(self.schedule.client.dbsize())
+            return sum(int(server.dbsize()) for server in servers(self.schedule.client))
 
     def replay(
         self, span: timedelta, wanted: Callable[[bytes, bytes], bool] | None = None

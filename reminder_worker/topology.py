@@ -140,7 +140,7 @@ class _Pool(ConnectionPool):
 @contextmanager
 def server_of(client: Client, key: bytes) -> Iterator[Client]:
     """Lend a client of the one server that has this key: who waits for the disk has to do so where they wrote."""
-    if not isinstance(client, RedisCluster):
+    if not hasattr(client, "get_primaries"):  # of a Cluster
         yield client
         return
     try:
@@ -152,7 +152,7 @@ def server_of(client: Client, key: bytes) -> Iterator[Client]:
 
 def servers(client: Client) -> list[Client]:
     """Return a client for each server that holds a part of the keys."""
-    if not isinstance(client, RedisCluster):
+    if not hasattr(client, "get_primaries"):  # of a Cluster
         return [client]
     return [client.get_redis_connection(node) for node in client.get_primaries()]
 

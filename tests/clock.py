@@ -6,9 +6,10 @@ from functools import cache
 
 from reminder_worker import clocks, schedule, store
 
-KEY = "test:now"
+KEYS = [b"test:{%d}:now" % shard for shard in range(3)]  # beside each shard's own, on the same server of a Cluster
 START = datetime(2027, 3, 1, 9, tzinfo=UTC)
-READ_KEY = f"(function() local t = redis.call('GET', '{KEY}') return {{math.floor(t / 1000), t % 1000 * 1000}} end)()"
+BESIDE = "'test' .. string.sub(KEYS[1], 3) .. 'now'"  # of rw:{0}: it is test:{0}:now
+READ_KEY = f"(function() local t = redis.call('GET', {BESIDE}) return {{math.floor(t / 1000), t % 1000 * 1000}} end)()"
 real_script = schedule.script
 
 
@@ -30,7 +31,10 @@ class Clock:
 
     def set(self, moment: datetime) -> None:
         self.now = moment
-        self._client.set(KEY, clocks.to_ms(moment))
+        with self._client.pipeline(transaction=False) as pipe:
+            for key in KEYS:
+                pipe.set(key, clocks.to_ms(moment))
+            pipe.execute()
 
     def forward(self, **span: float) -> datetime:
         """Move on by what a timedelta takes, and return the new time."""

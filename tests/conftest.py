@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
+import engines
 import hypothesis
 import pytest
 from clock import Clock, script
@@ -18,16 +19,34 @@ hypothesis.settings.load_profile("default")
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """One Valkey for the session."""
+    if request.config.getoption("--engine"):
+        pytest.skip("what it tells is of one server")
     with EmbeddedServer(tmp_path_factory.mktemp("valkey")) as running:
         yield running
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the ledger's tests run on a store of several servers (test_engines.py does)."""
+    parser.addoption("--engine", choices=engines.NAMES, help="what the ledger is on: by default one server")
+
+
+@pytest.fixture(scope="session")
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[engines.Engine | None]:
+    """The store that this session was told to run on; None for one server."""
+    if name := request.config.getoption("--engine"):
+        with engines.start(name, tmp_path_factory.mktemp(name)) as running:
+            yield running
+    else:
+        yield None
+
+
 @pytest.fixture
-def client(server: EmbeddedServer) -> Iterator[store.Client]:
-    """A client of an empty server."""
-    with contextlib.closing(store.connect(server.url())) as connected:
+def client(request: pytest.FixtureRequest, engine: engines.Engine | None) -> Iterator[store.Client]:
+    """A client of an empty store."""
+    url = engine.url if engine else request.getfixturevalue("server").url()
+    with contextlib.closing(store.connect(url)) as connected:
         connected.flushall()
         connected.script_flush()
         yield connected

@@ -1,0 +1,228 @@
+"""Stores and queues of several servers, each a real one: a master with Sentinels, a Cluster, a RabbitMQ.
+
+Everything lies in one folder and ends with the process that started it.
+"""
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+import redis
+from guarded import free_port
+
+from redis.crc import key_slot
+
+from reminder_worker.embedded import server_program
+from reminder_worker.lifeline import end_with_parent
+
+NAMES = "sentinel", "cluster"
+MASTER = "reminders"
+DOWN_MS = 600  # a server that is silent for so long is down
+PATIENCE = 30.0  # seconds
+RABBIT = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+
+
+def until(true: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    """Wait until something is true; a server that is away says nothing."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(redis.RedisError, OSError):
+            if found := true():
+                return found
+        time.sleep(0.03)
+    raise AssertionError("it did not become true")
+
+
+class Server:
+    """A Valkey on a port of its own; it may be killed and started again on its files."""
+
+    def __init__(self, folder: Path, *options: str, port: int | None = None) -> None:
+        self.folder, self.port = folder, port or free_port()
+        folder.mkdir(parents=True)
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self.client = redis.Redis(port=self.port, socket_timeout=2, retry=None)
+
+    def start(self) -> Self:
+        """Start it, without waiting for it."""
+        self._process = subprocess.Popen(
+            [server_program(), *self._words()],
+            cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            preexec_fn=end_with_parent,
+        )  # fmt: skip
+        return self
+
+    def _words(self) -> list[str]:
+        kept = ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--logfile", "log"]
+        here = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        return [*here, *kept, "--repl-diskless-sync-delay", "0", *self._options]
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None
+
+    def kill(self) -> None:
+        """Kill it without warning."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def is_master(self) -> bool:
+        return self.runs and self.client.role()[0] == b"master"
+
+
+class Watcher(Server):
+    """A Sentinel."""
+
+    def __init__(self, folder: Path, master: int, *options: str) -> None:
+        super().__init__(folder)
+        lines = [
+            f"sentinel monitor {MASTER} 127.0.0.1 {master} 2",
+            f"sentinel down-after-milliseconds {MASTER} {DOWN_MS}",
+            f"sentinel failover-timeout {MASTER} 4000",
+            *options,
+        ]
+        (folder / "sentinel.conf").write_text("\n".join(lines) + "\n")
+
+    def _words(self) -> list[str]:
+        here = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--logfile", "log"]
+        return ["sentinel.conf", "--sentinel", *here]
+
+
+class Engine:
+    """What both kinds of store have in common."""
+
+    servers: list[Server]
+    url: str
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        for server in self.everything():
+            server.kill()
+            server.client.close()
+
+    def everything(self) -> Sequence[Server]:
+        return self.servers
+
+    def masters(self) -> list[Server]:
+        """Return the servers that may be written to now."""
+        found = []
+        for server in self.servers:
+            with contextlib.suppress(redis.RedisError):
+                if server.is_master():
+                    found.append(server)
+        return found
+
+    def kill(self, server: Server) -> None:
+        """Kill a master without warning, and start it again when another has taken over."""
+        others = set(self.masters()) - {server}
+        server.kill()
+        until(lambda: set(self.masters()) - others)
+        server.start()
+        until(lambda: server.client.role()[0] == b"slave")
+
+
+class Watched(Engine):
+    """A master, two replicas and three Sentinels."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        first = Server(folder / "0", *options)
+        following = "--replicaof", f"127.0.0.1 {first.port}"
+        self.servers = [first, *(Server(folder / str(number), *options, *following) for number in (1, 2))]
+        self.watchers = [Watcher(folder / f"sentinel-{number}", first.port) for number in range(3)]
+        places = ",".join(f"127.0.0.1:{one.port}" for one in self.watchers)
+        self.url = f"redis+sentinel://{places}/{MASTER}/0"
+
+    def everything(self) -> Sequence[Server]:
+        return [*self.watchers, *self.servers]
+
+    def start(self) -> Self:
+        for server in self.servers:
+            server.start()
+        until(lambda: len(self.servers[0].client.role()[2]) == 2)
+        for watcher in self.watchers:
+            watcher.start()
+        until(lambda: all(self._sees_all(one) for one in self.watchers))
+        return self
+
+    @staticmethod
+    def _sees_all(watcher: Server) -> bool:
+        seen = watcher.client.sentinel_master(MASTER)
+        return seen["num-other-sentinels"] == 2 and seen["num-slaves"] == 2
+
+
+class Cluster(Engine):
+    """Three masters, and a replica of each."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.servers = []
+        for number in range(6):
+            words = "--cluster-enabled", "yes", "--cluster-node-timeout", str(DOWN_MS)
+            self.servers.append(Server(folder / str(number), *words, "--cluster-port", str(free_port()), *options))
+        self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{one.port}" for one in self.servers[:2])
+
+    def start(self) -> Self:
+        for server in self.servers:
+            server.start()
+        until(lambda: all(one.client.ping() for one in self.servers))
+        first, names = self.servers[0], []
+        for number, server in enumerate(self.servers):
+            names.append(server.client.cluster("MYID").decode())
+            server.client.cluster("SET-CONFIG-EPOCH", number + 1)
+            bus = server.client.config_get("cluster-port")["cluster-port"]
+            first.client.cluster("MEET", "127.0.0.1", server.port, bus) if number else None
+        for number, server in enumerate(self.servers[:3]):
+            server.client.cluster("ADDSLOTSRANGE", 5462 * number, min(5462 * number + 5461, 16383))
+        until(lambda: all(len(self._nodes(one)) == 6 for one in self.servers))
+        for server, master in zip(self.servers[3:], names, strict=False):
+            until(lambda one=server, of=master: one.client.cluster("REPLICATE", of))
+        until(lambda: all(self._whole(one) for one in self.servers))
+        return self
+
+    @staticmethod
+    def _nodes(server: Server) -> Any:
+        return server.client.cluster("NODES")
+
+    def _whole(self, server: Server) -> bool:
+        state = server.client.cluster("INFO")
+        roles = [flags for node in self._nodes(server).values() for flags in node["flags"].split(",")]
+        followed = not server.is_master() or len(server.client.role()[2]) == 1
+        return state["cluster_state"] == "ok" and (roles.count("master"), roles.count("slave")) == (3, 3) and followed
+
+    def master_of(self, key: bytes) -> Server:
+        """Return the server that has this key's slot."""
+        slot = key_slot(key)
+        return next(server for server in self.masters() if any(a <= slot <= b for a, b in self._slots(server)))
+
+    def _slots(self, server: Server) -> list[tuple[int, int]]:
+        mine = self._nodes(server)[f"127.0.0.1:{server.port}"]["slots"]
+        return [(int(first), int(last[0] if last else first)) for first, *last in mine]
+
+
+def start(name: str, folder: Path) -> Engine:
+    """Return a store by its name, started with the ``with`` statement."""
+    return {"sentinel": Watched, "cluster": Cluster}[name](folder)
