@@ -201,14 +201,14 @@ def _until(moment: float) -> None:
     time.sleep(max(0.0, moment - time.time()))
 
 
-def run_faults(only: str | None, seed: int) -> list[Found]:
-    """Run all lanes side by side."""
-    lanes = {lane: [one for one in mishaps if only in (None, lane, one.name)] for lane, mishaps in LANES.items()}
-    chosen = {lane: mishaps for lane, mishaps in lanes.items() if mishaps}
-    with ProcessPoolExecutor(max(1, len(chosen))) as pool:
-        names = {lane: [one.name for one in mishaps] for lane, mishaps in chosen.items()}
-        running = [pool.submit(_run_named, lane, named, seed) for lane, named in names.items()]
-        return [found for one in running for found in one.result()]
+def run(*, healthy: tuple[float, int] | None, faults: bool, only: str | None, seed: int) -> list[Found]:
+    """Run the healthy hour (minutes and reminders) and all lanes of faults side by side."""
+    named = {lane: [one.name for one in mishaps if only in (None, lane, one.name)] for lane, mishaps in LANES.items()}
+    chosen = {lane: names for lane, names in named.items() if names and faults}
+    with ProcessPoolExecutor(1 + len(chosen)) as pool:
+        hour = [pool.submit(run_healthy, *healthy, seed)] if healthy else []
+        lanes = [pool.submit(_run_named, lane, names, seed) for lane, names in chosen.items()]
+        return [*(one.result() for one in hour), *(found for one in lanes for found in one.result())]
 
 
 def _run_named(lane: str, names: list[str], seed: int) -> list[Found]:
@@ -249,11 +249,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--record", type=Path, nargs="?", const=RECORDINGS, help="write what was seen into a folder")
     chosen = parser.parse_args()
-    began, answers = datetime.now(UTC), []
-    if chosen.healthy:
-        answers.append(run_healthy(chosen.minutes, chosen.reminders, chosen.seed))
-    if chosen.faults:
-        answers += run_faults(chosen.only, chosen.seed)
+    began = datetime.now(UTC)
+    healthy = (chosen.minutes, chosen.reminders) if chosen.healthy else None
+    answers = run(healthy=healthy, faults=chosen.faults, only=chosen.only, seed=chosen.seed)
     show(answers)
     print(f"seed {chosen.seed}, {timedelta(seconds=round((datetime.now(UTC) - began).total_seconds()))}")
     print("\n".join(found.remark for found in answers if found.remark))

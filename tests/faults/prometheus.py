@@ -122,7 +122,7 @@ def _repeated(word: str, times: int) -> str:
 
 def _short(value: float) -> float:
     """Round to what an alert could ever care about; counts stay whole."""
-    return value if value == int(value) and abs(value) < 100_000 else float(f"{round(value, 2):.4g}")
+    return value if value == int(value) and abs(value) < 100_000 else float(f"{round(value, 2):.4g}") + 0.0
 
 
 def wait_for(found: Any, seconds: float, pause: float = 1.0) -> Any:
