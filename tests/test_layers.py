@@ -28,7 +28,7 @@ LAYERS = [
         "rehearsal",
         """endpoint routes gate circuit wire sending drafting templates contacts providers keys status gauges
         decisions enquiry acts quarantine watermark""",
-        """sealing gateway apikeys opening ratchet epochs root keyfiles findings schedule store broker embedded
+        """sealing gateway apikeys opening ratchet epochs root keyfiles findings schedule scripts store broker embedded
         optouts notes catalogue places commits durability pressure eventqueue history topology stops""",
         """ledger job plan disclosure pairs streets stems folding names errors metrics settings tables logs numbers
         https encoding lifeline confinement words segments records dates clocks answers webhooks documents signatures
@@ -172,6 +172,17 @@ def test_the_command_that_runs_the_scheduler_is_as_blind():
     statements = command("scheduler")
     assert f"{PACKAGE.name}.scheduler" in loaded(statements)
     assert seen(loaded(statements), BLIND, OPENERS) == []
+
+
+@pytest.mark.parametrize("name", ["", "desk", "login", "process", "site"])
+def test_the_operator_s_page_is_blind(name):
+    assert seen(load(f"ops.{name}".rstrip(".")), BLIND | {"optouts", "apikeys"}, OPENERS | {"dramatiq"}) == []
+
+
+def test_the_command_that_runs_the_operator_s_page_is_as_blind():
+    statements = command("ops")
+    assert f"{PACKAGE.name}.ops.process" in loaded(statements)
+    assert seen(loaded(statements), BLIND | {"optouts", "apikeys"}, OPENERS | {"dramatiq"}) == []
 
 
 def test_the_hooks_process_loads_nothing_that_opens_resolves_or_texts():
