@@ -7,7 +7,8 @@ from redis.exceptions import RedisError
 
 from reminder_worker.errors import StoreUnavailable
 from reminder_worker.ledger import Durability
-from reminder_worker.schedule import CONFIRM_MS, Schedule, script, unavailable
+from reminder_worker.schedule import CONFIRM_MS, Schedule, unavailable
+from reminder_worker.scripts import run_before, script
 from reminder_worker.topology import server_of
 
 
@@ -41,14 +42,15 @@ def _history(schedule: Schedule, shard: int) -> str:
 
 def _confirmed(schedule: Schedule, shard: int, process: str) -> str | None:
     """Wait for the disk of a shard's server; return its history, None where it did not confirm."""
-    source, _ = script("beat")
-    wanted, prefix = int(schedule.durability is Durability.REPLICA), schedule.prefix(shard)
+    replicas_wanted, prefix = int(schedule.durability is Durability.REPLICA), schedule.prefix(shard)
+    commands = ("WAITAOF", 1, replicas_wanted, CONFIRM_MS), ("INFO", "replication")
     try:
-        with server_of(schedule.client, prefix) as server, server.pipeline(transaction=False) as pipe:
-            pipe.eval(source, 1, prefix, process)
-            pipe.execute_command("WAITAOF", 1, wanted, CONFIRM_MS)
-            pipe.info("replication")
-            _, (local, replicas), told = pipe.execute()
+        with server_of(schedule.client, prefix) as server:
+            _, written, told = run_before(server, script("beat"), (prefix, process), *commands)
     except RedisError as error:
         raise unavailable(error) from None
-    return str(told.get("master_replid")) if local >= 1 and replicas >= wanted else None
+    for reply in (written, told):
+        if isinstance(reply, RedisError):
+            raise unavailable(reply) from None
+    local, replicas = written
+    return str(told.get("master_replid")) if local >= 1 and replicas >= replicas_wanted else None

@@ -4,13 +4,10 @@ All changes of state are the scripts in ``lua/`` (keys and state diagram: ``lua/
 them. Nothing in Redis tells a number, a place or an appointment's time: ids, due times, sealed envelopes.
 """
 
-import hashlib
 import logging
 import secrets
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from importlib.resources import files
 from typing import Any, Self
 
 from redis.exceptions import NoScriptError, RedisError
@@ -33,6 +30,7 @@ from reminder_worker.ledger import (
     name_of,
 )
 from reminder_worker.plan import MAX_LEADS
+from reminder_worker.scripts import run_before, script
 from reminder_worker.settings import Settings
 from reminder_worker.store import Client
 from reminder_worker.topology import server_of
@@ -179,14 +177,10 @@ class Schedule:
         arguments = claim.wake.member, claim.token, provider, reference, milliseconds(lease), template
         if self.durability is Durability.NONE:
             return Intent(self.run("intend", shard, *arguments).decode())
-        source, _ = script("intend")
+        wait = "WAITAOF", 1, int(self.durability is Durability.REPLICA), CONFIRM_MS
         try:
-            with server_of(self.client, self.prefix(shard)) as server, server.pipeline(transaction=False) as pipe:
-                pipe.eval(source, 1, self.prefix(shard), *arguments)  # one connection: WAITAOF counts its own writes
-                pipe.execute_command("WAITAOF", 1, int(self.durability is Durability.REPLICA), CONFIRM_MS)
-                answer, reply = pipe.execute(raise_on_error=False)
-                if isinstance(answer, RedisError):
-                    raise answer
+            with server_of(self.client, self.prefix(shard)) as server:
+                answer, reply = run_before(server, script("intend"), (self.prefix(shard), *arguments), wait)
         except RedisError as error:
             raise unavailable(error) from None
         local, replicas = (0, 0) if isinstance(reply, RedisError) else reply  # an error: the append-only file is off
@@ -212,15 +206,6 @@ def proven(done: int) -> bool:
     if done == TWICE:
         log.error("texted_twice")
     return bool(done)
-
-
-@cache
-def script(name: str) -> tuple[str, str]:
-    """Return a script with the shared part behind its first line, and its SHA-1."""
-    folder = files("reminder_worker") / "lua"
-    first, _, rest = (folder / f"{name}.lua").read_text().partition("\n")
-    source = f"{first}\n{(folder / 'ledger.lua').read_text()}\n{rest}"
-    return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
 def _flatten(entry: Entry) -> Iterable[Any]:

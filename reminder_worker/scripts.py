@@ -1,0 +1,38 @@
+"""The texts of the scripts in ``lua/``, and how one is run together with a look at what became of its writes."""
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from redis.exceptions import NoScriptError, RedisError
+
+from reminder_worker.store import Client
+
+
+@cache
+def script(name: str) -> tuple[str, str]:
+    """Return a script with the shared part behind its first line, and its SHA-1."""
+    folder = files("reminder_worker") / "lua"
+    first, _, rest = (folder / f"{name}.lua").read_text().partition("\n")
+    source = f"{first}\n{(folder / 'ledger.lua').read_text()}\n{rest}"
+    return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
+def run_before(server: Client, text: tuple[str, str], words: tuple[Any, ...], *commands: tuple[Any, ...]) -> list[Any]:
+    """Run a script, and then commands on its connection: one that waits for the disk waits for its own writes.
+
+    Return what was answered; errors of the commands stand among that. Raises RedisError.
+    """
+    source, digest = text
+    with server.pipeline(transaction=False) as pipe:
+        for run, named in ((pipe.evalsha, digest), (pipe.eval, source)):
+            run(named, 1, *words)
+            for command in commands:
+                pipe.execute_command(*command)
+            replies: list[Any] = pipe.execute(raise_on_error=False)
+            if not isinstance(replies[0], NoScriptError):
+                break
+    if isinstance(replies[0], RedisError):
+        raise replies[0]
+    return replies
