@@ -35,10 +35,10 @@ def in_folder(folder: Path) -> Iterator[Place]:
 
 
 def in_records(records: Iterable[logging.LogRecord]) -> Iterator[Place]:
-    """Return what our formatter writes, and all that another one could: only exceptions may hold data there."""
-    formatter = Formatter()
+    """Return what our formatters write, and all that another one could: only exceptions may hold data there."""
+    formatters = [Formatter(form) for form in ("json", "console")]
     for record in list(records):
-        yield "log line", formatter.format(record).encode()
+        yield "log line", "\n".join(formatter.format(record) for formatter in formatters).encode()
         fields = {name: value for name, value in record.__dict__.items() if name not in {"exc_info", "exc_text"}}
         yield f"record of {record.name}", f"{record.getMessage()}\n{fields!r}".encode()
 

@@ -130,6 +130,13 @@ LOGS = [
         "logs.existence records of uvicorn.access",
     ),
     leak(
+        "a path in the log of requests",
+        "access.py",
+        '"route": _route(scope)',
+        '"route": scope["path"]',
+        "logs.existence records of reminder_worker.access",
+    ),
+    leak(
         "the token of a contact in the log",
         "contacts/http.py",
         *after(_ADMIT, 'log.info("asking", extra={"code": token})'),
@@ -423,7 +430,7 @@ QUEUE = [
         "kwargs=fields, options={}, message_id=filled)",
         'kwargs=fields, options={"label": name}, message_id=filled)',
         "messages a field label",
-        ("broker.py", 'options == ["redis_message_id"]', 'set(options) <= {"redis_message_id", "label"}'),
+        ("broker.py", "added == tuple(options) and", 'set(added) <= {"redis_message_id", "label"} and'),
     ),
     leak(
         "messages as long as the version in them",

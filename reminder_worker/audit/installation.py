@@ -27,6 +27,8 @@ PATIENCE = 60.0  # seconds: on a busy machine all of this takes its time
 T = TypeVar("T")
 
 _STORE = 'store_url = "{store}"\nmetrics_listen = "127.0.0.1:{metrics}"\n'
+_TALKATIVE = 'log_level = "debug"\naccess_log = true\n'
+_FOR_PEOPLE = 'log_format = "console"\n'
 _PLATFORM = """\
 [platforms.{practice}]
 verify_key = "keys/gateway.pub"
@@ -52,11 +54,11 @@ resolver_private = true
 """
 _HOOKS = 'hooks_url = "{public}"\n'
 SETTINGS = {  # what each process is told
-    "web": _STORE + _PLATFORM + _EVENTS,
-    "hooks": _STORE + _HOOKS + _PROVIDER,
+    "web": _STORE + _TALKATIVE + _PLATFORM + _EVENTS,
+    "hooks": _STORE + _TALKATIVE + _FOR_PEOPLE + _HOOKS + _PROVIDER,
     "scheduler": _STORE,
     "desk": _STORE + _PLATFORM,  # a platform with keys of its own, where somebody types commands
-    "worker": _STORE + _HOOKS + 'allow_numbers = ["{numbers}"]\n' + _PLATFORM + _RESOLVER + _PROVIDER,
+    "worker": _STORE + _TALKATIVE + _HOOKS + 'allow_numbers = ["{numbers}"]\n' + _PLATFORM + _RESOLVER + _PROVIDER,
 }
 
 

@@ -46,7 +46,8 @@ def log_lines(case: Case) -> Iterator[str]:
             crash = ValueError, ValueError(word), None
             record = logging.LogRecord(name, logging.ERROR, __file__, 1, f"to {word}: %s", (word,), crash)
             record.__dict__.update(dict.fromkeys((*FIELDS, "text"), word))
-            if not case.silent(Formatter().format(record).encode()):
+            lines = "\n".join(Formatter(form).format(record) for form in ("json", "console"))
+            if not case.silent(lines.encode()):
                 yield f"a record of {name}"
 
 
