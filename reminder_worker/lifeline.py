@@ -1,8 +1,9 @@
-"""Processes that end with whoever started them: what is killed without warning leaves nothing running behind."""
+"""How processes end: with whoever started them, so that nothing is left running, and in the middle of no call."""
 
 import ctypes
 import signal
 import sys
+from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
 
@@ -11,3 +12,21 @@ def end_with_parent() -> None:
     """Ask the kernel for SIGTERM when this process's parent dies (Linux; elsewhere the parent has to stop it)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def end_once() -> None:
+    """Hear the first SIGTERM only. To dramatiq a second one is an order to drop the calls that are under way.
+
+    It comes by itself where a supervisor tells a whole group of processes: dramatiq's parent passes on what it heard.
+    """
+    heed, told = signal.getsignal(signal.SIGTERM), False
+    if not callable(heed):  # nobody would be asked to finish anything
+        return
+
+    def once(number: int, frame: FrameType | None) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            heed(number, frame)
+
+    signal.signal(signal.SIGTERM, once)

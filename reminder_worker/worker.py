@@ -23,7 +23,7 @@ from reminder_worker.findings import Finding
 from reminder_worker.inbox import Inbox
 from reminder_worker.job import FailureClass, Job, Level, State
 from reminder_worker.ledger import Claim, OpenAttempt, Outcome, Wake, name_of
-from reminder_worker.lifeline import end_with_parent
+from reminder_worker.lifeline import end_once, end_with_parent
 from reminder_worker.opening import OpenedJob, open_envelope, open_pointer
 from reminder_worker.places import Places
 from reminder_worker.plan import Cells, Lead, QuietHours, Slot, slots
@@ -202,6 +202,7 @@ def ending(error: Unopenable | Refused) -> Outcome:
 def setup() -> None:
     """Set up the worker of one process: ``dramatiq reminder_worker.worker:setup``."""
     end_with_parent()  # dramatiq's own processes would go on without it, and pile up with each restart
+    end_once()
     confine()
     logs.set_up()  # before the settings are read: what is wrong with them, or with us, is said as all else
     try:
