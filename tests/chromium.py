@@ -1,11 +1,10 @@
 """Debian's Chromium, driven by Playwright, and axe; tests that want them skip where they are not."""
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from javascript import MODULES
@@ -13,7 +12,7 @@ from opspage import NAME, PASSWORD
 
 AXE = MODULES / "axe-core" / "axe.min.js"
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-ABOVE = "({ scrolls: document.documentElement.scrollWidth > innerWidth, width: innerWidth })"
+KINDS = {"error", "warning"}  # of what a page says to its console
 
 
 def program() -> str:
@@ -28,7 +27,6 @@ def browser() -> Iterator[Any]:
     """Run a browser."""
     path = program()
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    os.environ.setdefault("NODE_OPTIONS", "--no-deprecation")
     with playwright.sync_playwright() as running:
         started = running.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
         try:
@@ -46,6 +44,19 @@ class Page:
         self.complaints: list[str] = []
         self.tab.on("console", lambda said: self.complaints.append(said.text) if said.type in KINDS else None)
         self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.context.close()
+        assert (
+            kind is not None or self.complaints == []
+        )  # of a script, a style or an address that the policy forbids too
+
+    def scrolls(self) -> bool:
+        """Tell whether the page is wider than the screen."""
+        return bool(self.tab.evaluate("document.documentElement.scrollWidth > innerWidth"))
 
     def log_in(self) -> None:
         self.tab.goto("/ops")
@@ -65,9 +76,6 @@ class Page:
         self.tab.evaluate(AXE.read_text())  # as a debugger does: the page's policy allows no script of others
         found = self.tab.evaluate("axe.run(document, { resultTypes: ['violations'] })")
         return [f"{one['id']}: {node['html'][:120]}" for one in found["violations"] for node in one["nodes"]]
-
-
-KINDS = {"error", "warning"}
 
 
 def picture(page: Page, file: Path) -> None:
