@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -694,6 +695,30 @@ def test_development_starts_with_a_warning_and_ends_well(shop, forgetful, name, 
         process.communicate(timeout=60)
     assert process.returncode == 0
     assert [line["reason"] for line in said if line["event"] == "unsafe"] == warnings
+
+
+@pytest.mark.parametrize("name", ["scheduler", "worker"])
+def test_a_process_logs_in_the_form_and_from_the_level_that_the_settings_say(shop, forgetful, name):
+    def beats(client: store.Client) -> bool:
+        return any(one.startswith(name.encode()) for one in client.zrange("rw:{0}:processes", 0, -1))
+
+    with store.connect(forgetful.url()) as client:
+        client.flushall()
+        said = {"STORE_URL": forgetful.url(), "LOG_FORMAT": "console", "LOG_LEVEL": "warning"}
+        with start(shop, [CLI, name], **said) as process:
+            until(lambda: beats(client))
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "reason=no_append_only_file" in err
+    assert all(re.match(r"\d\d:\d\d:\d\d\.\d{3} warning  \w+ ", line) for line in err.splitlines())
+
+
+def until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 # What a command loads.

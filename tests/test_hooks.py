@@ -265,7 +265,8 @@ def test_without_a_public_url_it_does_not_start(schedule: Schedule, tmp_path: Pa
         hooks.build(chosen, schedule)
 
 
-def test_it_starts_with_no_private_key_and_stops_when_told(server: EmbeddedServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_it_starts_with_no_private_key_and_stops_when_told(server: EmbeddedServer, tmp_path: Path, form: str) -> None:
     keys.new_worker(tmp_path / "all", datetime.now(UTC))
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / "worker.pub.json").write_bytes((tmp_path / "all" / "worker.pub.json").read_bytes())
@@ -278,6 +279,7 @@ def test_it_starts_with_no_private_key_and_stops_when_told(server: EmbeddedServe
         port = reserved.getsockname()[1]
     command = [sys.executable, "-m", "reminder_worker.cli", "hooks", "--port", str(port)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REMINDER_")}
+    environment |= {"REMINDER_LOG_FORMAT": form, "REMINDER_ACCESS_LOG": "true"}
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         served = Served.__new__(Served)
@@ -291,8 +293,9 @@ def test_it_starts_with_no_private_key_and_stops_when_told(server: EmbeddedServe
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=20)
     assert process.returncode == 0
-    events = [json.loads(line)["event"] for line in said.splitlines()]
-    assert {"hooks_started", "hooks_stopped"} <= set(events)
+    assert {line.startswith(b"{") for line in said.splitlines()} == {form == "json"}
+    for word in (b"hooks_started", b"hooks_stopped", b"/v1/receipts/{provider}/{attempt}"):
+        assert word in said
     assert TOKEN.encode() not in said
     assert b"A" * 39 not in said
 
