@@ -1,6 +1,6 @@
 """A backup of a store in a test's memory: everything that stands in it but the time, and with when each key ends."""
 
-from clock import KEY
+from clock import KEYS
 
 from reminder_worker import store
 
@@ -20,4 +20,4 @@ class Backup:
             self._client.restore(key, max(ttl, 0), value)
 
     def _keys(self) -> list[bytes]:
-        return [key for key in self._client.scan_iter(count=1000) if key != KEY.encode()]
+        return [key for key in self._client.scan_iter(count=1000) if key not in KEYS]

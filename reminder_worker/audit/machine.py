@@ -16,7 +16,7 @@ ELSEWHERE = "http://api.example.com", "http://10.0.0.1", "ftp://127.0.0.1"
 LOOPBACK = "'127.0.0.1'"
 WRITTEN = (
     re.compile(r"^/dev/"),
-    re.compile(r"/\.?worker\.(ratchet|epoch)[^/]*$"),  # what a worker forgets, and that it did
+    re.compile(r"/\.?worker\.(ratchet|epoch|seen)[^/]*$"),  # what a worker forgets, and that it did
     re.compile(r"/reminder-worker-metrics-[^/]*/\w+\.db$"),  # names and numbers of series, shared by its processes
 )
 DONE = "os.putenv ", "dramatiq", "reminder-worker-metrics-"  # variables, a worker's processes, their folder
