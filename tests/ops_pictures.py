@@ -29,7 +29,9 @@ def main(folder: Path) -> None:
                 with chromium.Page(browser, visitor.port, viewport=viewport, color_scheme=scheme) as page:
                     page.log_in()
                     page.live()
-                    chromium.picture(page, folder / f"{shot}.png")
+                    chromium.picture(page, folder / f"{shot}.png", 2400 if viewport == chromium.DESKTOP else 1500)
+                    if viewport == chromium.DESKTOP:
+                        continue
                     page.tab.click("text=Send again")
                     page.tab.wait_for_url("**/resend")
                     chromium.picture(page, folder / f"{shot}-confirm.png")

@@ -19,10 +19,12 @@ from reminder_worker.audit.people import NUMBERS, PRACTICE, SENDER
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import SettingsError
 from reminder_worker.gateway import Mode
+from reminder_worker.ops import operators
 from reminder_worker.settings import CONFIG_VARIABLE
 
 PACKAGE = Path(__file__).parents[1]
-PROCESSES = "web", "hooks", "scheduler", "worker"
+PROCESSES = "web", "hooks", "scheduler", "worker", "ops"
+OPERATOR = "ada", "a password of the audit"
 PATIENCE = 60.0  # seconds: on a busy machine all of this takes its time
 T = TypeVar("T")
 
@@ -52,11 +54,18 @@ resolver_url = "{outside}/contacts"
 resolver_secret_file = "resolver.whsec"
 resolver_private = true
 """
+_OPS = """\
+[ops]
+operators = "operators.json"
+[providers.twilio]
+rate = 10
+"""
 _HOOKS = 'hooks_url = "{public}"\n'
 SETTINGS = {  # what each process is told
     "web": _STORE + _TALKATIVE + _PLATFORM + _EVENTS,
     "hooks": _STORE + _TALKATIVE + _FOR_PEOPLE + _HOOKS + _PROVIDER,
     "scheduler": _STORE,
+    "ops": _STORE + _OPS,
     "desk": _STORE + _PLATFORM,  # a platform with keys of its own, where somebody types commands
     "worker": _STORE + _TALKATIVE + _HOOKS + 'allow_numbers = ["{numbers}"]\n' + _PLATFORM + _RESOLVER + _PROVIDER,
 }
@@ -71,7 +80,7 @@ class Installation:
         noting = "--slowlog-log-slower-than", "0", "--slowlog-max-len", "10000"
         self.server = EmbeddedServer(folder / "valkey", "--rdbcompression", "no", *noting)
         self.running: dict[str, subprocess.Popen[bytes]] = {}
-        self.ports = {"web": _free_port(), "hooks": _free_port()}
+        self.ports = {name: _free_port() for name in ("web", "hooks", "ops")}
         self.metrics = _free_port(len(PROCESSES))
         self._outside = outside.url
 
@@ -126,6 +135,7 @@ class Installation:
         self.publish()
         for process, name in (("web", "events"), ("worker", "resolver")):
             keys.new_events(PRACTICE, self.folder).rename(self.folder / process / f"{name}.whsec")
+        operators.enter(self.folder / "ops" / operators.FILE, *OPERATOR, now)
         for process in ("hooks", "worker"):
             token = self.folder / process / "twilio.token"
             token.write_text(TOKEN)

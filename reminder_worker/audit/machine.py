@@ -21,6 +21,7 @@ WRITTEN = (
 )
 DONE = "os.putenv ", "dramatiq", "reminder-worker-metrics-"  # variables, a worker's processes, their folder
 PRIVATE = {".key", ".ratchet", ".pepper", ".whsec", ".token"}
+LISTS = {"api-keys.json", "operators.json"}
 OTHERS = 0o077  # what a private file grants nobody
 
 
@@ -87,7 +88,7 @@ def key_files(case: Case) -> Iterator[str]:
     """Private files can be read by their owner alone, and so could any that a process makes."""
     for folder in SETTINGS:
         for path in (case.story.here.folder / folder).rglob("*"):
-            private = path.suffix in PRIVATE or path.name == "api-keys.json"
+            private = path.suffix in PRIVATE or path.name in LISTS
             if private and stat.S_IMODE(path.stat().st_mode) & OTHERS:
                 yield f"{folder}/{path.name}"
     for name in PROCESSES:

@@ -110,6 +110,7 @@ class Holdings:
 
     def _metrics(self) -> Iterator[Piece]:
         yield from (Piece("pages and status", page) for page in self._story.measured)
+        yield from (Piece("memory of ops", around, kept=False) for around in self._story.memory["ops"])
 
     def _worker(self) -> Iterator[Piece]:
         yield from in_folder(self._story.here.folder / "worker")

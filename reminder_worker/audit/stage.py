@@ -19,7 +19,7 @@ from reminder_worker.errors import SettingsError
 from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.sealing import ENVELOPE_BYTES, PublicKeys, make_id
 
-BLIND = "web", "hooks", "scheduler"
+BLIND = "web", "hooks", "scheduler", "ops"
 LEASES = b"live", b"open"
 BAD = 400  # an answer from there on
 
@@ -165,7 +165,7 @@ class Stage:
         self.backups.append(b"\n".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()))
 
     def wait_for_web(self) -> None:
-        """Wait until web and hooks answer."""
+        """Wait until all that answer HTTP do."""
         for port in self.here.ports.values():
             wait_for(lambda port=port: fetch(port, "/readyz") or None, "web and hooks do not start")  # type: ignore[misc]
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from reminder_worker import keys, store
 from reminder_worker.audit import counterparts as outside
 from reminder_worker.audit.counterparts import Counterparts
-from reminder_worker.audit.installation import PROCESSES, Installation, wait_for
+from reminder_worker.audit.installation import OPERATOR, PROCESSES, Installation, wait_for
 from reminder_worker.audit.people import NAME, PENDING, PRACTICE, REASON, REPLY
 from reminder_worker.audit.stage import Stage, fetch
 from reminder_worker.audit.taps import MONITOR, REPLICA, Tap
+from reminder_worker.audit.visit import visit
 from reminder_worker.errors import SettingsError
 
 MOVES = 9  # so that a version has two digits
@@ -154,6 +155,7 @@ class Story(Stage):
         for port in self.here.ports.values():
             for path in ("/metrics", "/ops", "/livez", "/readyz", "/openapi.json", "/v1/keys"):
                 self.measured.append(fetch(port, path))
+        self.measured += visit(self.here.ports["ops"], *OPERATOR)
         self.here.look(2)
         self.keep_store()
         self.backup()
