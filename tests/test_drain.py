@@ -1,21 +1,31 @@
 """What is under way when a process is told to end: finished, and the rest given back; within the time of its unit."""
 
 import contextlib
+import http.client
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from desk import Desk
 from fake_twilio import FakeTwilio
+from guarded import free_port
 from test_end_to_end import Installation, here, line, twilio, write
 
-from reminder_worker import store
+from reminder_worker import status, store
 from reminder_worker.broker import NAMESPACE, QUEUE
+from reminder_worker.ledger import Entry
+from reminder_worker.schedule import Schedule
+from reminder_worker.sealing import PublicKeys
 from reminder_worker.testing.peer import Handler, Request
 
 __all__ = ["here", "twilio"]  # fixtures
@@ -120,3 +130,102 @@ def test_what_a_worker_had_fetched_is_another_s_at_once(here: Installation, twil
             assert time.monotonic() - began < 15  # and not the half minute after which what is lost is woken again
             here.wait_for({"sent": 12})
     assert b'"swept"' not in Path(here.folder / "log.jsonl").read_bytes()
+
+
+def test_a_scheduler_wakes_all_that_it_took_and_takes_no_more(here: Installation, twilio: FakeTwilio) -> None:
+    schedule = Schedule(store.connect(here.server.url()))
+    due = datetime.now(UTC) - timedelta(minutes=1)
+    for start in range(0, 20_000, 500):  # a queue without a limit would take them all within seconds
+        ids = [number.to_bytes(16, "little") for number in range(start, start + 500)]
+        schedule.add([Entry(id_, b"t" * 12, b"envelope", (due,)) for id_ in ids])
+    with started(here, "scheduler") as scheduler:
+        until(lambda: waiting(here))
+        began = time.monotonic()
+        one(scheduler)
+        assert scheduler.wait(15) == 0
+        assert time.monotonic() - began < 5
+    now = status.read(schedule)
+    assert now.scheduled + now.queued == 20_000
+    assert now.scheduled
+    assert waiting(here) == now.queued  # each that is leased has its wake-up
+    schedule.client.close()
+
+
+@pytest.fixture
+def gateway(here: Installation) -> tuple[str, int]:
+    """Let the installation take calls; return an API key, and a port."""
+    settings = here.folder / "reminder-worker.toml"
+    text = settings.read_text().replace("keys/clinic.pub", "keys/gateway.pub")
+    settings.write_text('hooks_url = "https://hooks.example"\n' + text)
+    here.type("keys", "new", "gateway", "keys")
+    here.type("keys", "new", "api", "clinic", "keys")
+    (file,) = (here.folder / "keys").glob("*.apikey")
+    return file.read_text().strip(), free_port()
+
+
+def is_up(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def test_web_answers_what_is_under_way_and_keeps_what_it_answered(here: Installation, gateway: tuple[str, int]) -> None:
+    key, port = gateway
+    public = PublicKeys.load(here.folder / "keys" / "worker.pub.json")
+    answers: list[tuple[str, int]] = []
+    unanswered: list[str] = []
+
+    def hand_in(client: int) -> None:
+        desk = Desk(port, key, public)
+        for number in range(100_000):
+            reference = f"A-{client}-{number}"
+            try:
+                answers.append((reference, desk.put(reference, **fields).status))
+            except (OSError, http.client.HTTPException):
+                unanswered.append(reference)
+                return
+
+    with started(here, "web", "--port", str(port)) as web:
+        until(lambda: is_up(port))
+        fields = Desk(port, key, public).fields()
+        clients = [threading.Thread(target=hand_in, args=(client,)) for client in range(4)]
+        for client in clients:
+            client.start()
+        until(lambda: len(answers) > 50)
+        began = time.monotonic()
+        one(web)
+        assert web.wait(45) == 0
+        assert time.monotonic() - began < 15
+        for client in clients:
+            client.join(30)
+    assert {code for _, code in answers} == {201}
+    assert len(unanswered) == 4  # each the one call that came too late
+    with started(here, "web", "--port", str(port)):
+        until(lambda: is_up(port))
+        desk = Desk(port, key, public)
+        assert {desk.get(reference).status for reference, _ in answers} == {200}
+
+
+@pytest.mark.parametrize("kind", ["web", "hooks"])
+def test_a_call_that_has_begun_is_answered_and_no_other(
+    here: Installation, gateway: tuple[str, int], kind: str
+) -> None:
+    key, port = gateway
+    line = {"web": "PUT /v1/reminders/A-1", "hooks": f"POST /v1/receipts/twilio/{'a' * 39}"}[kind]
+    said = "Host: x", f"Authorization: Bearer {key}", "Content-Type: application/json", "Content-Length: 10"
+    head = "\r\n".join([f"{line} HTTP/1.1", *said, "", "12345"])
+    with started(here, kind, "--port", str(port)) as process:
+        until(lambda: is_up(port))
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as begun:
+            begun.sendall(head.encode())
+            time.sleep(0.3)  # it has begun to read
+            one(process)
+            until(lambda: not is_up(port), 5)
+            begun.sendall(b"67890")
+            answer = http.client.HTTPResponse(begun)
+            answer.begin()
+            assert answer.status in {400, 422}  # it was read to its end
+            assert json.loads(answer.read())["type"].startswith("urn:reminder-worker:")
+        assert process.wait(20) == 0
