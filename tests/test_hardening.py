@@ -24,14 +24,16 @@ from opspage import Browser
 from test_acl import DIRECT
 from test_end_to_end import call
 
-from reminder_worker import acts, decisions, doctor, enquiry, status, store
+from reminder_worker import acts, decisions, doctor, enquiry, status, stops, store
 from reminder_worker import broker as queue
 from reminder_worker.client import Appointment, Client
+from reminder_worker.errors import SettingsError
 from reminder_worker.eventqueue import EventQueue
 from reminder_worker.ledger import Answer, Wake
 from reminder_worker.notes import NOTE_BYTES, Notes
 from reminder_worker.optouts import Tags
 from reminder_worker.plan import Lead
+from reminder_worker.quarantine import end, quarantine, wait_for_silence
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys
 from reminder_worker.testing.peer import Response
@@ -238,6 +240,7 @@ def test_in_a_day_nothing_is_refused_and_nothing_was_granted_in_vain(day: Day, r
             for part in (texts, answers, plans, a_platform_with_keys, operators, support, the_queue_after_a_crash):
                 part(day)
             events(day, receiver)
+            a_restore(day)
             monitor.learn_who_is_who()
             log = refused(estate)
     assert log == []
@@ -338,6 +341,18 @@ def support(day: Day) -> None:
     assert [(one.state, one.provider) for one in found.traces] == [("delivered", "twilio")]
     done = [(one.what, one.result, one.user) for one in acts.read(day.schedule("operator"))]
     assert done == [("find", found.result, "alice"), ("drop", "dead_letter", "bob")]
+
+
+def a_restore(day: Day) -> None:
+    """The store was put back, for all that its operator knows, and so is the opt-out list."""
+    schedule = day.schedule("restore")
+    with pytest.raises(SettingsError, match="is at work"):
+        wait_for_silence(schedule)
+    assert quarantine(schedule, acts.Who("carol")).newest_sign is not None
+    assert end(schedule, acts.Who("carol"))
+    copy = list(stops.export(schedule))
+    assert len(copy) > 1
+    assert stops.bring_back(schedule, [*copy, f"9999999999999-0 {'0' * 32} 1"]) == 1
 
 
 def scrape(estate: Estate, kind: str) -> str:
