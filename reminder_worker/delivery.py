@@ -104,7 +104,8 @@ class Delivery:
             self._settle(claim, refused(Reason.OPTED_OUT))
             self._gate.release(admission)
             return None
-        time.sleep(admission.wait.total_seconds())
+        if admission.wait:  # sleeping for no time still gives the processor away
+            time.sleep(admission.wait.total_seconds())
         return self._intend_and_call(claim, order, provider, admission)
 
     def _intend_and_call(self, claim: Claim, order: Order, provider: Provider, admission: Admission) -> _Closed | None:
