@@ -35,6 +35,7 @@ class Row:
     replied: int = 0
     answered: int = 0
     act: bytes = b""  # the last decision about it
+    held: bool = False  # its envelope is kept for a person, since the store was put back
     earlier: dict[str, str] = field(default_factory=dict)  # provider of each attempt before the last, by reference
 
     @property
@@ -45,6 +46,10 @@ class Row:
     @property
     def open(self) -> bool:
         return self.ended is None and self.state != "passed"
+
+    @property
+    def needs_envelope(self) -> bool:
+        return self.open or self.held
 
 
 @dataclass
@@ -59,7 +64,7 @@ class Appointment:
 
     @property
     def open(self) -> bool:
-        return any(row.open for row in self.rows)
+        return any(row.needs_envelope for row in self.rows)
 
 
 class Model:
@@ -72,6 +77,8 @@ class Model:
         self.forget: dict[tuple[int, str], int] = {}  # texts to be removed by their providers, and when, by shard
         self.events: dict[bytes, int] = {}  # what platforms are still to be told, and when
         self.dropped = 0
+        self.held: dict[bytes, int] = {}  # when envelopes go that are kept for a person
+        self.restored: dict[int, int] = {}  # until when what is handed in may have been sent, by shard
         self.acts: Counter[tuple[str, str, bytes]] = Counter()  # decisions: what, of what, about which reminder
         self._lease, self._most_claims, self._keep_dead = lease, most_claims, keep_dead
 
@@ -93,6 +100,8 @@ class Model:
             return "in_flight"
         version = old.version + 1 if old else 1
         ticket = ticket or (old.ticket if old else b"")
+        for row in rows:
+            row.held = False
         self.appointments[id_] = Appointment(version, tag, envelope, ticket, rows)
         return "moved" if old else "added"
 
@@ -117,6 +126,7 @@ class Model:
         for row in found.rows:
             if row.open:
                 self._finish(row, "cancelled", "cancelled")
+            row.held = False
         found.tag = None
         return "cancelled"
 
@@ -203,9 +213,44 @@ class Model:
             row.state, row.reason, row.due, row.token = "scheduled", reason, self.now + delay, None
             row.wakes = row.claims = row.looks = 0
             row.tries += kind == "retry"
+        elif reason == "restored":
+            self._hold(row)
         else:
             self._finish(row, kind, reason)
         return True
+
+    def receipt(self, row: Row | None, ref: str, by: str, state: str, message: str, forget: int) -> int:
+        if row and row.reason == "restored" and ref and by and ref not in {row.ref, *row.earlier}:
+            if row.ref:
+                row.earlier[row.ref] = row.provider
+            self.counts[row.ended // DAY, "unknown", row.provider] -= 1
+            row.ref, row.provider, row.asked = ref, by, row.asked or self.now
+            self.counts[row.ended // DAY, "unknown", by] += 1
+        return self.prove(row, ref, by, state, "", message, forget)
+
+    def sent_until(self, row: Row) -> int:
+        return 0 if row.act or row.reason else self.restored.get(row.member[0] % self.shards, 0)
+
+    def quarantine(self, shard: int, shards: int, most: int, until: int) -> list[int]:
+        self.restored[shard] = max(self.restored.get(shard, 0), until)
+        rows, numbers = self.rows(shard, shards), []
+        due = sorted((row.due, member) for member, row in rows.items() if row.state == "scheduled" and row.due <= until)
+        found = [[member for _, member in due][:most]]
+        for row in map(rows.__getitem__, found[0]):
+            row.version = self.appointments[row.member[:16]].version
+        for states in (LIVE, {"sending"}, {"dead"}):
+            room = most - sum(map(len, found))
+            ordered = sorted((row.until, member) for member, row in rows.items() if row.state in states)
+            found.append([member for _, member in ordered][:room])
+        for some in found:
+            numbers.append(len(some))
+            for member in some:
+                self._hold(rows[member])
+        return numbers
+
+    def _hold(self, row: Row) -> None:
+        self._finish(row, "unknown", "restored")
+        row.held, self.held[row.member] = True, self.now + self._keep_dead
 
     def sweep(self, shard: int, shards: int, most: int) -> list[tuple[bytes, int]]:
         rows, wake = self.rows(shard, shards), []
@@ -222,6 +267,11 @@ class Model:
             wake.append((member, row.version))
         for _, row in self._ended(rows, {"dead"}, self.now - self._keep_dead, most):
             self._finish(row, "failed", "poison")
+        kept = sorted((at, member) for member, at in self.held.items() if member[0] % shards == shard)
+        for _, member in [one for one in kept if one[0] <= self.now][:most]:
+            del self.held[member]
+            if member in rows and rows[member].state == "unknown":
+                rows[member].held = False
         return wake
 
     def decide(self, row: Row | None, since: int, act: bytes, decision: str) -> str:
@@ -241,6 +291,7 @@ class Model:
             if row.ended is not None:
                 self._count(row.ended, row.state, row.provider, -1)
             row.state, row.reason, row.ended, row.token, row.due = "scheduled", "", None, None, self.now
+            row.held = False
             row.wakes = row.claims = row.looks = 0
         elif decision == "drop":
             self._finish(row, "failed", "dropped")
@@ -270,7 +321,7 @@ class Model:
     def _finish(self, row: Row, state: str, reason: str, by: str = "") -> None:
         if row.ended is not None:
             self._count(row.ended, row.state, row.provider, -1)
-        row.state, row.reason, row.ended, row.token = state, reason, self.now, None
+        row.state, row.reason, row.ended, row.token, row.held = state, reason, self.now, None, False
         row.wakes = row.claims = row.looks = 0
         self._count(self.now, state, by or row.provider, 1)
         if reason != "cancelled":

@@ -70,6 +70,7 @@ OUTCOMES = st.sampled_from(
         Outcome.final(State.CANCELLED, Reason.CONTACT_GONE, FailureClass.PERMANENT),
         Outcome.final(State.SUPPRESSED, Reason.OPTED_OUT, FailureClass.PERMANENT),
         Outcome.final(State.UNKNOWN, Reason.AMBIGUOUS, FailureClass.TECHNICAL),
+        Outcome.final(State.UNKNOWN, Reason.RESTORED, FailureClass.TECHNICAL),
     ]
 )
 
@@ -120,10 +121,11 @@ class Stored:
         self.counts: Counter[tuple[str, str, str]] = Counter()
         self.sets: dict[str, dict[bytes, int]] = {name: {} for name in ("due", "live", "open", "dead", "unknown")}
         self.forget: dict[str, int] = {}
+        self.held: dict[bytes, int] = {}
         self.events: dict[bytes, int] = {}
         self.lives_on: set[bytes] = set()  # rows and heads without an end of their own
         found = client.scan_iter(prefix + b"*", count=1000)
-        keys = [key for key in found if not key.endswith((b".dropped", b":acts"))]
+        keys = [key for key in found if not key.endswith((b".dropped", b":acts", b":restored", b":seen"))]
         self.acts: list[bytes] = client.lrange(prefix + b"acts", 0, -1)
         with client.pipeline(transaction=False) as pipe:
             for key in keys:
@@ -154,6 +156,8 @@ class Stored:
             assert ttl > 0
         elif name == b"forget":
             self.forget = {text.decode(): int(at) for text, at in value}
+        elif name == b"held":
+            self.held = {member: int(at) for member, at in value}
         elif name == b"events":
             self.events = {event: int(at) for event, at in value}
         else:
@@ -288,6 +292,8 @@ class Ledger(RuleBasedStateMachine):
         if kind == "claimed":
             assert isinstance(found, Claim)
             assert (found.tries, found.envelope) == (row.tries, self.model.appointments[wake.id].envelope)
+            until = self.model.sent_until(row)
+            assert found.sent_until == (clocks.moment(until) if until else None)
             assert (wake.id, wake.version) not in self.withdrawn
             return found
         assert isinstance(found, OpenAttempt) if kind == "look" else found is None
@@ -369,7 +375,7 @@ class Ledger(RuleBasedStateMachine):
         words = member, ref, by, state, "", "", message, forget, self.schedule.keep_ms
         taken, expected = self.call(
             lambda: self.schedule.run("receipt", shard, *words),
-            lambda: self.model.prove(self.row(member), ref, by, state, "", message, forget),
+            lambda: self.model.receipt(self.row(member), ref, by, state, message, forget),
             twice=twice,
         )
         assert taken == expected
@@ -435,6 +441,21 @@ class Ledger(RuleBasedStateMachine):
         unknown = Outcome.final(State.UNKNOWN, Reason.AMBIGUOUS, FailureClass.TECHNICAL)
         self.settle(claim.wake, claim.token, ref, unknown, twice=False)
         self.somebody_decides(which=0, late=False, decision=decision, twice=twice)
+
+    # What is done when the store was put back from a backup.
+
+    @rule(shard=st.integers(0, 2), most=st.sampled_from([9, 9, 1]), ago=st.sampled_from([0, 0, 15]), twice=TWICE)
+    def the_store_was_put_back(self, *, shard: int, most: int, ago: int, twice: bool) -> None:
+        shard, until = shard % self.shards, self.model.now - 1000 * ago
+        told, expected = self.call(
+            lambda: self.schedule.run("quarantine", shard, most, until, self.schedule.keep_ms),
+            lambda: self.model.quarantine(shard, self.shards, most, until),
+            twice=False,
+        )
+        assert told == [until, *expected]
+        if twice:
+            self.client.evalsha(*self.sender.calls[-1])
+            self.model.quarantine(shard, self.shards, most, until)
 
     # What their platforms are told.
 
@@ -502,10 +523,12 @@ class Ledger(RuleBasedStateMachine):
         acts: list[bytes] = []
         counts: Counter[tuple[str, str, str]] = Counter()
         forget: dict[tuple[int, str], int] = {}
+        held: dict[bytes, int] = {}
         events: dict[bytes, int] = {}
         for shard in range(self.shards):
             stored = Stored(self.client, self.schedule.prefix(shard))
             counts.update(stored.counts)
+            held |= stored.held
             forget |= {(shard, name): at for name, at in stored.forget.items()}
             events |= stored.events
             acts += stored.acts
@@ -518,6 +541,7 @@ class Ledger(RuleBasedStateMachine):
             {f"{what}|{of}|{name_of(member)}|alice|bob": n for (what, of, member), n in self.model.acts.items()}
         )
         assert forget == self.model.forget
+        assert held == self.model.held
         assert events == self.model.events
         assert self.queue.count() == (len(events), self.model.dropped)
 
@@ -536,7 +560,7 @@ class Ledger(RuleBasedStateMachine):
         assert set(stored.heads) == set(expected)
         for id_, (version, leads, left, tag) in stored.heads.items():
             found = expected[id_]
-            bits = sum(2**lead for lead, row in enumerate(found.rows) if row.open)
+            bits = sum(2**lead for lead, row in enumerate(found.rows) if row.needs_envelope)
             assert (version, leads, left, tag) == (found.version, len(found.rows), bits, found.tag or bytes(12))
             assert stored.envelopes[id_] == (found.envelope if left else b"")
             assert stored.tickets[id_] == found.ticket
@@ -593,6 +617,7 @@ def test_the_scripts_do_what_the_model_does(client: store.Client, clock: Clock, 
         "told",
         "retell",
         "decide",
+        "quarantine",
     ):
         client.script_load(script(name)[0])  # so that a call is one call
     machine = type("Machine", (Ledger,), {"client": client, "shards": shards})
