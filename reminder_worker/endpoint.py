@@ -146,15 +146,18 @@ class Line:
 
     def _run(self) -> None:
         while (letter := self._waiting.get()) is not None:
-            try:
-                with logs.about(name_of(letter.event.name)):
-                    self._tell(letter)
-            except StoreUnavailable:
-                log.warning("store_away")  # the event comes again when its lease has ended
-            except Exception as error:  # noqa: BLE001 - one event must not end the thread
-                log.error("event_failed", extra={"error": type(error).__name__})  # noqa: TRY400
-            finally:
-                self._waiting.task_done()
+            with logs.about(name_of(letter.event.name)):
+                self._try(letter)
+
+    def _try(self, letter: Letter) -> None:
+        try:
+            self._tell(letter)
+        except StoreUnavailable:
+            log.warning("store_away")  # the event comes again when its lease has ended
+        except Exception as error:  # noqa: BLE001 - one event must not end the thread
+            log.error("event_failed", extra={"error": type(error).__name__})  # noqa: TRY400
+        finally:
+            self._waiting.task_done()
 
     def _tell(self, letter: Letter) -> None:
         """Tell one event, and say what became of it."""

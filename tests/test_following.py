@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from test_vocabulary import ALWAYS, table
 from reminder_worker import decisions
 from reminder_worker.acts import Who
 from reminder_worker.decisions import Decision
+from reminder_worker.endpoint import Letter, Line
 from reminder_worker.errors import Ambiguous, Misconfigured, NotSent, Reason, Rejected, Throttled
+from reminder_worker.eventqueue import Event
 from reminder_worker.inbox import Inbox
 from reminder_worker.job import State
 from reminder_worker.ledger import Entry, Wake, name_of
@@ -169,3 +172,20 @@ def test_what_does_not_open_is_followed_too(day: Day) -> None:
     day.practice.schedule.add([entry])
     day.work()
     assert day.follow(entry) == [("settled", "rejected")]
+
+
+def test_an_event_that_could_not_be_told_names_its_reminder(
+    day: Day,
+    written: Any,  # noqa: F811
+) -> None:
+    def fail(_: Letter) -> None:
+        raise ValueError(PLACE)
+
+    line: Any = Line.__new__(Line)
+    line._waiting, line._tell = Queue(), fail
+    at = day.practice.clock.now
+    line._waiting.put(Letter(Event(bytes(range(16)) + b"\x02|rest", b"", "sent", None, at, at, at, 0.0), None))  # type: ignore[arg-type]
+    line._waiting.put(None)
+    line._run()
+    (said,) = written()
+    assert (said["event"], said["error"], said["reminder"]) == ("event_failed", "ValueError", "zzzyzxzwzvzu-2")
