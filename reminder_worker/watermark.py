@@ -35,11 +35,15 @@ class Watermark:
         if not self._reach():
             raise SettingsError(PUT_BACK)
 
-    def rise(self) -> None:
-        """Leave word of now in the store, then here. Raises OSError, StoreUnavailable."""
-        if not self._reach():
+    def rise(self) -> bool:
+        """Leave word of now in the store; False where it was put back. Raises StoreUnavailable."""
+        known = self._reach()
+        if not known:
             log.error("store_put_back")
-            return
+        return known
+
+    def keep(self) -> None:
+        """Remember here what the store remembers by now. Raises OSError."""
         replace_file(self._path, key_file(Kind.SEEN, ms=str(self._schedule.seen)), PRIVATE)
 
     def _reach(self) -> bool:

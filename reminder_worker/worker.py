@@ -153,8 +153,11 @@ class Worker:
     def beat(self, name: str) -> None:
         """Show that this process lives, and forget the keys of weeks that are over.
 
-        What is forgotten never comes back, so the earlier of two clocks decides when a week is over.
+        What is forgotten never comes back, so the earlier of two clocks decides when a week is over. Where the store
+        was put back this process is given nothing, and nobody is to take it for one that works.
         """
+        if not self._parts.watermark.rise():
+            return
         told, own = self._schedule.beat(name), datetime.now(UTC)
         if abs(own - told) > FURTHEST_APART:
             log.error("clocks_differ")
@@ -167,7 +170,7 @@ class Worker:
             keys.behind = True
         if keys.behind:
             log.error("keys_behind")
-        self._parts.watermark.rise()
+        self._parts.watermark.keep()
 
     def listen(self, public: PublicKeys) -> None:
         """Hear providers whose receipts come over the line that sends."""
