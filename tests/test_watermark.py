@@ -1,7 +1,7 @@
 """A store that was put back is noticed by who has seen it later, at the start and at work; nobody texts meanwhile."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,13 +10,18 @@ from clock import Clock
 from scripted import Keys, Practice, Scripted
 
 from reminder_worker import store
+from reminder_worker import worker as worker_process
 from reminder_worker.acts import Who
+from reminder_worker.clocks import to_ms
+from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import SettingsError
 from reminder_worker.job import State
-from reminder_worker.keyfiles import is_private
+from reminder_worker.keyfiles import Kind, is_private, key_file
+from reminder_worker.keys import new_worker
 from reminder_worker.ledger import Claim
 from reminder_worker.quarantine import quarantine
 from reminder_worker.schedule import Schedule
+from reminder_worker.settings import Profile, Settings
 from reminder_worker.watermark import Watermark
 
 ALICE = Who("alice")
@@ -94,15 +99,14 @@ def test_a_new_machine_knows_nothing_and_starts(worker: Worker, client: store.Cl
     assert worker().beat()
 
 
-def test_a_clock_that_is_set_back_is_no_backup(worker: Worker, client: store.Client, clock: Clock) -> None:
-    assert worker().beat()
+def test_a_clock_that_is_set_back_is_no_backup(worker: Worker, clock: Clock) -> None:
+    one, another = worker(), worker()
+    assert one.beat()
+    assert another.beat()
     clock.forward(hours=-1)
-    one = worker()
     assert one.beat()
-    Watermark(Schedule(client), Path("none")).check()  # who does not know is no harm for those who do
-    clock.forward(hours=2)
-    assert one.beat()
-    worker()
+    assert another.beat()
+    assert worker().beat()
 
 
 def test_a_damaged_file_is_named(worker: Worker, tmp_path: Path) -> None:
@@ -110,6 +114,19 @@ def test_a_damaged_file_is_named(worker: Worker, tmp_path: Path) -> None:
         (tmp_path / "worker.seen").write_text(text)
         with pytest.raises(SettingsError, match=r"worker\.seen: is"):
             worker()
+
+
+@pytest.mark.parametrize("profile", list(Profile))
+def test_the_command_that_runs_a_worker_looks(
+    server: EmbeddedServer, client: store.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: Profile
+) -> None:
+    new_worker(tmp_path, datetime.now(UTC))
+    monkeypatch.setattr(worker_process.doctor, "require", lambda *_: [])
+    chosen = Settings(keys=tmp_path, profile=profile)
+    worker_process.prepare(chosen, server.url())
+    (tmp_path / "worker.seen").write_text(key_file(Kind.SEEN, ms=str(to_ms(datetime.now(UTC) + timedelta(minutes=1)))))
+    with pytest.raises(SettingsError, match=PUT_BACK):
+        worker_process.prepare(chosen, server.url())
 
 
 # At work.
