@@ -161,7 +161,7 @@ def main() -> None:
         keys.new_worker(Path(folder) / "keys", datetime.now(UTC))
         keys.new_platform("clinic", Path(folder) / "keys")
         rounds = [one_round(chosen.count, Path(folder) / "keys") for _ in range(chosen.rounds)]
-    show("adding", table(rounds), write=chosen.write)
+    show("adding", table(rounds), chosen.rounds, write=chosen.write)
 
 
 if __name__ == "__main__":

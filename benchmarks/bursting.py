@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--write", action="store_true", help="put it into docs/benchmarks.md")
     chosen = parser.parse_args()
-    show("bursting", table([one_round(chosen.count) for _ in range(chosen.rounds)]), write=chosen.write)
+    show("bursting", table([one_round(chosen.count) for _ in range(chosen.rounds)]), chosen.rounds, write=chosen.write)
 
 
 if __name__ == "__main__":

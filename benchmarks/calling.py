@@ -1,0 +1,153 @@
+"""What a text through Twilio's interface costs its caller: bare, with its SDK, with ours, and all that we do.
+
+    python -m benchmarks.calling [--count 500] [--rounds 5] [--write]
+
+CPU of the thread that calls; the stand-in for Twilio runs in another one. "All of it" is a whole reminder: claimed,
+opened, resolved, drafted, admitted, intended, called through Twilio's interface, settled.
+"""
+
+import argparse
+import http.client
+import json
+import logging
+import os
+import statistics
+import tempfile
+import time
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlencode
+
+from twilio.http.http_client import TwilioHttpClient
+from twilio.http.response import Response
+from twilio.rest import Client
+
+from reminder_worker import providers, settings, store, worker
+from reminder_worker.ledger import Wake
+from reminder_worker.providers import Text
+from tests.fake_twilio import ACCOUNT, SENDER, TOKEN, FakeTwilio
+
+from .bursting import LEAD, Quick
+from .capacity import due_at
+from .pages import show
+
+BODY = "Rappel : vous avez rendez-vous le mercredi 25 novembre à 09:15, 12 rue des Lilas, Lyon."
+TABLE = """
+[providers.twilio]
+account_sid = "{account}"
+auth_token_file = "{folder}/token"
+from = "{sender}"
+base_url = "{url}"
+"""
+BARE, SDK, OURS, ALL = "bare request, http.client", "Twilio's SDK as it is", "Twilio's SDK over ours", "all of it"
+
+
+class Here(TwilioHttpClient):  # type: ignore[misc]  # the SDK has no types
+    """The SDK's own client, which is sent to the stand-in."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+
+    def request(self, method: str, url: str, **details: object) -> Response:
+        """Call another host."""
+        return super().request(method, url.replace("https://api.twilio.com", self._url), **details)
+
+
+def spent(call: Callable[[int], object], count: int) -> float:
+    """Return the microseconds of CPU that a call takes of this thread."""
+    call(0)
+    began = time.thread_time()
+    for number in range(1, count + 1):
+        call(number)
+    return 1e6 * (time.thread_time() - began) / count
+
+
+def bare(twilio: FakeTwilio) -> Callable[[int], object]:
+    """Post a form and read JSON."""
+    connection = http.client.HTTPConnection(twilio.url.partition("://")[2])
+    key = b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
+    head = {"Authorization": f"Basic {key}", "Content-Type": "application/x-www-form-urlencoded"}
+
+    def call(number: int) -> object:
+        form = urlencode({"To": f"+33612{number:06d}", "From": SENDER, "Body": BODY})
+        connection.request("POST", f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json", form, head)
+        return json.loads(connection.getresponse().read())
+
+    return call
+
+
+def as_it_is(twilio: FakeTwilio) -> Callable[[int], object]:
+    """Call as Twilio's tutorial does."""
+    client = Client(ACCOUNT, TOKEN, http_client=Here(twilio.url))
+    return lambda number: client.messages.create(to=f"+33612{number:06d}", from_=SENDER, body=BODY)
+
+
+def ours(twilio: FakeTwilio, folder: Path) -> Callable[[int], object]:
+    """Call as the worker does."""
+    provider = providers.load("twilio", twilio.table(folder))
+
+    def call(number: int) -> object:
+        text = Text(f"+33612{number:06d}", BODY, 1, f"{number:039d}", timedelta(hours=1))
+        return provider.send(text, deadline=time.monotonic() + 10)
+
+    return call
+
+
+def whole(twilio: FakeTwilio, plant: Quick, count: int) -> Callable[[int], object]:
+    """Have reminders due, and return what works off one of them."""
+    text, _, _ = plant.config.read_text().partition("[providers.outbox]")
+    words = {"account": ACCOUNT, "sender": SENDER, "url": twilio.url, "folder": plant.folder}
+    plant.config.write_text(text + TABLE.format(**words))
+    (plant.folder / "token").write_text(TOKEN)
+    chosen = settings.read(plant.config)
+    works, _ = worker.prepare(chosen, store.url_of(chosen))
+    first, client = datetime.now(UTC) + timedelta(seconds=1), plant.client()
+    client.add([replace(one, time=first + LEAD) for one in due_at(first, 0, count + 1)])
+    wakes: list[Wake] = []
+    while len(wakes) <= count:
+        wakes += plant.schedule.take(0, capacity=count + 1).wakes
+    return lambda number: works.remind(wakes[number])
+
+
+def one_round(count: int) -> dict[str, float]:
+    """Measure each once."""
+    with tempfile.TemporaryDirectory() as name, FakeTwilio() as twilio, Quick(Path(name)) as plant:
+        found = {
+            BARE: spent(bare(twilio), count),
+            SDK: spent(as_it_is(twilio), count),
+            OURS: spent(ours(twilio, plant.folder), count),
+            ALL: spent(whole(twilio, plant, count), count),
+        }
+        twilio.look = lambda *_: None
+        assert len(twilio.messages) == 4 * (count + 1)
+        return found
+
+
+def table(rounds: Sequence[dict[str, float]]) -> str:
+    """Write medians; ratios are of one round each."""
+    lines = ["| what | CPU, microseconds | from, to | of the SDK as it is |", "|---|--:|--:|--:|"]
+    for name in rounds[0]:
+        costs = [one[name] for one in rounds]
+        ratio = statistics.median(one[name] / one[SDK] for one in rounds)
+        lines.append(f"| {name} | {statistics.median(costs):.0f} | {min(costs):.0f}, {max(costs):.0f} | {ratio:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--write", action="store_true", help="put it into docs/benchmarks.md")
+    chosen = parser.parse_args()
+    logging.getLogger("reminder_worker").addHandler(logging.NullHandler())
+    os.environ["REMINDER_LOG_FORMAT"] = "json"
+    rounds = [one_round(chosen.count) for _ in range(chosen.rounds)]
+    show("calling", table(rounds), chosen.rounds, write=chosen.write)
+
+
+if __name__ == "__main__":
+    main()

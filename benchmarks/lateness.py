@@ -1,0 +1,104 @@
+"""Whether what is far ahead delays what is due: lateness, memory and slow scripts, with ever more reminders pending.
+
+    python -m benchmarks.lateness [--pending 1000 1000000 5000000] [--a-second 200] [--seconds 30] [--write]
+
+Real processes on a store that writes no file; the provider is a file. Late is from when a text was due to its line.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from reminder_worker.ledger import Answer
+from tests.faults.installation import percentile
+
+from . import footprint, sizing
+from .bursting import LEAD, Quick, wait_for
+from .capacity import due_at
+from .pages import show
+
+SETTLED = 5.0  # seconds, until processes hold what they hold
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was seen with so many pending."""
+
+    pending: int
+    bytes_each: float
+    late: list[float]  # seconds
+    memory: dict[str, float]  # by process, MB
+    slowest: float  # script or command, milliseconds
+    slowest_name: str
+
+
+def measure(pending: int, rate: int, seconds: int) -> Result:
+    """Fill the schedule, and have texts fall due steadily."""
+    with tempfile.TemporaryDirectory() as name, Quick(Path(name)) as plant:
+        client, count = plant.client(), rate * seconds
+        before = footprint.used(plant.schedule)
+        footprint.fill(plant.schedule, pending, 1)
+        each = (footprint.used(plant.schedule) - before) / pending
+        plant.start("worker-8", "scheduler", "web")
+        time.sleep(SETTLED)
+        plant.schedule.client.config_set("slowlog-log-slower-than", 1000)
+        plant.schedule.client.slowlog_reset()
+        first = datetime.now(UTC) + timedelta(seconds=4 + count / 700)
+        for start in range(0, count, 500):
+            made = enumerate(due_at(first, start, min(count, start + 500)), start)
+            dues = (replace(one, time=first + LEAD + timedelta(seconds=number / rate)) for number, one in made)
+            assert set(client.add(dues)) == {Answer.ADDED}
+        outbox = plant.folder / "outbox.jsonl"
+        wait_for(lambda: outbox.exists() and outbox.read_bytes().count(b"\n") >= count)
+        slow = plant.schedule.client.slowlog_get(128)
+        worst = max(slow, key=lambda one: one["duration"], default={"duration": 0, "command": b"-"})
+        pids = {"worker": plant.pid("worker-8"), "scheduler": plant.pid("scheduler"), "web": plant.pid("web")}
+        memory = {kind: footprint.resident(pid) / sizing.MB for kind, pid in pids.items()}
+        named = worst["command"].split(b" ")[0].decode()
+        return Result(pending, each, lateness(outbox, first, rate), memory, worst["duration"] / 1000, named)
+
+
+def lateness(outbox: Path, first: datetime, rate: int) -> list[float]:
+    """Return how late each text was, by the number that stands in its phone's."""
+    sent = [json.loads(line) for line in outbox.read_text().splitlines()]
+    numbers = [int(one["to"].removeprefix("+33612")) for one in sent]
+    assert len(set(numbers)) == len(numbers)
+    came = [datetime.fromisoformat(one["at"]).timestamp() for one in sent]
+    return [at - first.timestamp() - number / rate for at, number in zip(came, numbers, strict=True)]
+
+
+def table(results: list[Result]) -> str:
+    """Write a row for each."""
+    lines = [
+        "| pending | bytes each | late, median | 99 of 100 | the latest | worker, scheduler, web | slowest in Redis |",
+        "|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for one in results:
+        spans = (statistics.median(one.late), percentile(one.late, 0.99), max(one.late))
+        late = " | ".join(f"{1000 * span:.0f} ms" for span in spans)
+        memory = ", ".join(f"{one.memory[kind]:.0f}" for kind in ("worker", "scheduler", "web"))
+        slow = f"{one.slowest:.1f} ms ({one.slowest_name})" if one.slowest else "under 1 ms"
+        lines.append(f"| {one.pending:,} | {one.bytes_each:.0f} | {late} | {memory} MB | {slow} |")
+    ratio = percentile(results[-1].late, 0.99) / percentile(results[0].late, 0.99)
+    lines += ["", f"Ninety-nine of a hundred: {ratio:.2f} times as late with the most pending as with the fewest."]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pending", type=int, nargs="+", default=[1_000, 1_000_000, 5_000_000])
+    parser.add_argument("--a-second", type=int, default=200)
+    parser.add_argument("--seconds", type=int, default=30)
+    parser.add_argument("--write", action="store_true", help="put it into docs/benchmarks.md")
+    chosen = parser.parse_args()
+    results = [measure(pending, chosen.a_second, chosen.seconds) for pending in chosen.pending]
+    show("lateness", table(results), 1, write=chosen.write)
+
+
+if __name__ == "__main__":
+    main()
