@@ -21,7 +21,7 @@ from reminder_worker.errors import Reason
 from reminder_worker.job import State
 from reminder_worker.ledger import FORGET_AFTER, ID_BYTES, Leftover, Wake, failure_class, name_of
 from reminder_worker.providers import Provider, Receipt
-from reminder_worker.schedule import Schedule, proven
+from reminder_worker.schedule import KNOWN, Schedule, proven
 
 REFERENCE_LENGTH = 39  # characters
 _REFERENCE_SECRET = 12  # bytes
@@ -64,7 +64,8 @@ class Receipts:
         )
         if counts := proven(done):
             metrics.count(metrics.RECEIPTS, provider=provider.name, state=state)
-            metrics.ended(state, provider.name)
+            if done != KNOWN:  # said again, or by the provider's answer already
+                metrics.ended(state, provider.name)
             log.info("receipt", extra={"provider": provider.name, "state": state, "reason": reason})
         else:
             log.debug("receipt_ignored", extra={"provider": provider.name, "state": state})

@@ -39,7 +39,7 @@ WAKE_LEASE = timedelta(seconds=30)  # a wake-up is lost when nobody claims withi
 MOST_CLAIMS = 5  # a reminder whose worker died this often is a dead letter
 KEEP_DEAD = timedelta(days=7)
 CONFIRM_MS = 1_200  # how long an intent may wait for the disk; "everysec" takes up to a second
-TWICE = 2  # what scripts answer to a second proof
+TWICE, KNOWN = 2, 3  # what scripts answer to a second proof: of another text, and of the same
 DEAD = -1  # what sweep.lua says instead of a version
 BATCH = 500  # per script call: each takes Redis a few milliseconds
 

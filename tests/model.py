@@ -194,7 +194,7 @@ class Model:
         row.message = row.message or message
         if news or not named:
             leave(row.message, self.now if row.state in ARRIVED else self.now + forget)
-        return 1
+        return 1 if news else 3
 
     def settle(
         self, row: Row | None, token: bytes, ref: str, kind: str, reason: str, delay: int, message: str, forget: int

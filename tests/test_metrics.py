@@ -58,7 +58,7 @@ def test_the_values_of_a_label_are_the_program_s_own_words() -> None:
     assert metrics.LABELS["state"] == set(State) - pending
     assert metrics.LABELS["reason"] == set(Reason)
     assert metrics.LABELS["answer"] == set(Answer)
-    assert metrics.LABELS["process"] == {"worker", "scheduler", "web", "hooks"}
+    assert metrics.LABELS["process"] == {"worker", "scheduler", "web", "hooks", "ops"}
     assert metrics.LABELS["what"] == {"field", "value", "message"}
     assert metrics.LABELS["result"] == {
         "accepted", "rejected", "not_sent", "throttled", "misconfigured", "ambiguous",
@@ -216,6 +216,17 @@ def test_a_receipt_counts_once_it_is_somebody_s(practice: Practice, changed: Cal
     practice.office.receipts.take(scripted, Receipt(scripted.texts[0].reference, State.DELIVERED))
     assert changed()["receipts_total scripted delivered"] == 1
     assert changed()["outcomes_total delivered scripted"] == 1
+
+
+def test_what_a_receipt_says_again_has_not_ended_again(practice: Practice, changed: Callable[[], Any]) -> None:
+    scripted = practice.office.carriers["scripted"]
+    practice.add()
+    practice.work()
+    for state in (State.SENT, State.DELIVERED, State.DELIVERED, State.SENT):
+        assert practice.office.receipts.take(scripted, Receipt(scripted.texts[0].reference, state))
+    counted = changed()
+    assert counted["outcomes_total sent scripted"] == counted["outcomes_total delivered scripted"] == 1
+    assert counted["receipts_total scripted delivered"] == counted["receipts_total scripted sent"] == 2
 
 
 def test_an_attempt_that_is_found_counts_as_sent(practice: Practice, changed: Callable[[], Any]) -> None:

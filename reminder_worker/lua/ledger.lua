@@ -185,5 +185,5 @@ local function prove(member, ref, by, state, reason, class, message_id, forget_m
   if not (old_news and message) then
     leave(message_id, ARRIVED[old_news and old or state] and now or now + forget_ms)
   end
-  return 1
+  return old_news and 3 or 1
 end

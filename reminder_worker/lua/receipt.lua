@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Writes down what a provider reports of an attempt: it is with the provider, or it arrived, or it did not.
 -- ARGV: member, ref, provider, sent | delivered | undelivered, reason, class, provider_message_id, forget ms, keep_ms
--- Returns 1 where it counts, 0 where there is no such attempt, 2 where the person was texted twice.
+-- Returns 1 where it counts, 0 where there is no such attempt, 2 where the person was texted twice, 3 where it was known.
 local member, ref, by, state, reason, class, message_id = unpack(ARGV, 1, 7)
 
 -- Since the store was put back it does not know the attempts that were made meanwhile. A provider's word on one of them
