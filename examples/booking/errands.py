@@ -16,10 +16,10 @@ log = logging.getLogger("booking")
 
 
 class Errands:
-    def __init__(self, register, places, *, gateway, api_key, pinned):
+    def __init__(self, register, places, *, gateway, api_key, pinned, patience=PATIENCE):
         self._register = register
         self._places = places
-        self._client = HttpClient(gateway, api_key, platform=PLATFORM, pinned=pinned, patience=PATIENCE)
+        self._client = HttpClient(gateway, api_key, platform=PLATFORM, pinned=pinned, patience=patience)
 
     def run(self):
         """Run all that there are; what could not be done is there again next time."""

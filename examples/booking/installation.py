@@ -25,11 +25,10 @@ from reminder_worker.sealing import PublicKeys
 
 ROOT = Path(__file__).parents[2]
 REMINDERS = "web", "hooks", "scheduler", "worker"  # reminder-worker's own processes
-COUNTRIES = ["AT", "BE", "CH", "DE", "ES", "FR", "GB", "IE", "IT", "LU", "NL", "PT"]  # whose numbers may be texted
-PATIENCE = 30.0  # seconds
+PATIENCE = 60.0  # seconds
 
 _STORE = 'store_url = "{store}"\nmetrics_listen = "127.0.0.1:{metrics}"\n'
-_PLATFORM = '[platforms.booking]\nverify_key = "keys/gateway.pub"\ncountries = {countries}\n'
+_PLATFORM = '[platforms.booking]\nverify_key = "keys/gateway.pub"\n'
 _EVENTS = 'events_url = "{events}/reminder-events"\nevents_secret_file = "booking.whsec"\nevents_private = true\n'
 _OUTBOX = '[providers.outbox]\npath = "{outbox}"\n'
 SETTINGS = {
@@ -109,7 +108,6 @@ class Installation:
 
     def _write_settings(self):
         words = {"store": self.server.url(), "metrics": self.metrics, "outbox": self.outbox, "events": self.events}
-        words |= {"countries": json.dumps(COUNTRIES)}
         for name, text in SETTINGS.items():
             (self.folder / name / "reminder-worker.toml").write_text(text.format(**words))
         pointer_key = PublicKeys.load(self.folder / "site/worker.pub.json").pointers[-1]

@@ -29,7 +29,10 @@ async function choosePractice() {
   find("#to-practice").textContent = say("sealedToPractice", { practice: practice().name });
   find("#practice-key").textContent = practice().fingerprint;
   hintNumber();
-  offered = await call("GET", `/api/practices/${practice().id}/slots`);
+  const { id } = practice();
+  const slots = await call("GET", `/api/practices/${id}/slots`);
+  if (id !== practice().id) return; // somebody was faster than the answer
+  offered = slots;
   showSlots();
 }
 
