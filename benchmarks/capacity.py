@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -159,8 +160,8 @@ def rate_of(carrier: Carrier) -> float:
     return (len(came) - 2 * edge) / (came[-edge - 1] - came[edge])
 
 
-def machine() -> str:
-    """Say on what it was measured, and with which versions."""
+def machine(runs: int) -> str:
+    """Say on what it was measured, with which versions, and how busy it was before."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
     said = subprocess.run([server_program(), "--version"], capture_output=True, text=True, check=True).stdout
@@ -169,7 +170,12 @@ def machine() -> str:
     server = re.search(r"(Valkey|Redis) server v=(\S+).* malloc=(\S+)", said)
     store = f"{server[1]} {server[2]} with {server[3]}" if server else said.strip()
     day = datetime.now(UTC).date()
-    return f"{day}: {os.cpu_count()} cores ({model}), Python {platform.python_version()}, {store}, {versions}.\n"
+    cores, python, busy = os.cpu_count(), platform.python_version(), os.getloadavg()[1]
+    return (
+        f"{day}: {cores} cores ({model}), Python {python}, {store}, {versions}; {runs} runs.\n"
+        f"In the five minutes before, {busy:.1f} processes of others wanted these cores: "
+        "with more than 0.2, rates are too low.\n"
+    )
 
 
 def measure(runs: int, *, quick: bool) -> Found:
@@ -177,7 +183,8 @@ def measure(runs: int, *, quick: bool) -> Found:
     found: Found = defaultdict(list)
     count = 500 if quick else 4000
     weigh(found, large=20_000 if quick else 100_000)
-    for _ in range(runs):
+    for number in range(runs):
+        print(f"run {number + 1} of {runs}", file=sys.stderr)
         hand_in(found, count)
         put(found, 2 * count)
         deliver(found, count, 8, 0)
@@ -191,10 +198,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="see whether it runs; measures nothing worth having")
     parser.add_argument("--write", action="store_true", help="put it into docs/capacity.md, with what follows from it")
     chosen = parser.parse_args()
+    where = machine(chosen.runs)
     table = sizing.measured(measure(chosen.runs, quick=chosen.quick))
-    print(machine(), table, sep="\n")
+    print(where, table, sep="\n")
     if chosen.write:
-        page = sizing.filled(sizing.PAGE.read_text("utf-8"), "machine", machine())
+        page = sizing.filled(sizing.PAGE.read_text("utf-8"), "machine", where)
         sizing.write(sizing.filled(page, "measured", table))
 
 

@@ -90,6 +90,21 @@ class Need:
         return self.waiting + self.ended
 
 
+def assumptions() -> str:
+    """Say what the constants say."""
+    stays, leads = (" and ".join(map(str, days)) for days in ([BOOKED - lead for lead in LEADS], LEADS))
+    return (
+        f"Assumed: an appointment has {len(LEADS)} texts, {leads} days ahead, "
+        f"and is made {BOOKED} days ahead on average,\n"
+        f"so they are pending for {stays} days. Outcomes are kept for {RETENTION} days (`retention_days`). "
+        f"{BUSIEST_HOUR:.0%} of a day's texts go out in its\n"
+        f"busiest hour, and {THEIR_SHARE:.0%} of these in its first {FIRST_MINUTES} minutes. "
+        "Appointments are handed in one by one, at the same pace. Each text\n"
+        f"has {RECEIPTS} receipts. A process does at most {LOAD:.0%} of what was measured, "
+        f"a server holds at most {size(SHARD_BYTES)}.\n"
+    )
+
+
 def need(month: int, figures: Mapping[str, float]) -> Need:
     """Compute what a month's reminders need; what is pending is what comes in a day, times the days that it stays."""
     texts = month / DAYS
@@ -251,7 +266,7 @@ def _bytes(number: int) -> str:
 def write(page: str) -> None:
     """Write the page, and what follows from it."""
     figures = read(page)
-    PAGE.write_text(filled(page, "needs", needs(figures)), "utf-8")
+    PAGE.write_text(filled(filled(page, "assumed", assumptions()), "needs", needs(figures)), "utf-8")
     PLOT.write_text(plot(figures), "utf-8")
 
 
