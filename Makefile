@@ -5,7 +5,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 
-.PHONY: install demo audit test lint faults lock clean
+.PHONY: install demo audit example dev docs test lint faults bench lock clean
 
 install: .venv/installed
 
@@ -24,6 +24,18 @@ demo: install
 audit: install
 	@$(BIN)/reminder-worker audit
 
+# A booking platform that cannot read its appointments, with reminders that work; prints where to look. Ctrl-C ends it.
+example: install
+	@$(BIN)/python -m examples.booking
+
+# All processes of the Procfile, with the settings that are here.
+dev: install
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start
+
+# Pages that are made from the code.
+docs: install
+	$(BIN)/python docs/build_settings.py
+
 lint: install
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -35,8 +47,9 @@ test: lint
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
 
 # Slow: thousands of reminders within a minute, while their processes and then the store too are killed, and through
-# providers that lie, die and contradict themselves; then the HTTP API, in bad hands and with bad luck; then a hundred
-# leaks, each planted into a copy of its own, for the audit to find.
+# providers that lie, die and contradict themselves; a store that is put back, an upgrade and a rollback under load; then
+# the HTTP API, in bad hands and with bad luck; then a hundred leaks, each planted into a copy of its own, for the audit
+# to find; then two hours with a Prometheus, a healthy one and one of faults.
 faults: install
 	$(BIN)/python -m tests.faults.kills --reminders 20000 --kills 10
 	$(BIN)/python -m tests.faults.kills --reminders 5000 --kills 12 --window 40 --store
@@ -47,7 +60,26 @@ faults: install
 	$(BIN)/python -m tests.faults.gateway --rounds 20
 	$(BIN)/python -m tests.faults.races --appointments 2000
 	$(BIN)/python -m tests.faults.events --events 2000 --kills 12
+	$(BIN)/python -m tests.faults.restore --reminders 2000
+	$(BIN)/python -m tests.faults.upgrade --reminders 2000
 	$(BIN)/python -m tests.faults.leaks --jobs 2
+	$(BIN)/python -m tests.faults.alarms --healthy --minutes 60 --reminders 20000
+	$(BIN)/python -m tests.faults.alarms --faults
+
+# Slow too: how fast, beside others and beside limits; into docs/benchmarks.md and docs/capacity.md.
+bench: install .venv-peers/installed
+	$(BIN)/python -m benchmarks.adding --write
+	$(BIN)/python -m benchmarks.bursting --write
+	$(BIN)/python -m benchmarks.lateness --write
+	$(BIN)/python -m benchmarks.calling --write
+	$(BIN)/python -m benchmarks.starting --write
+	$(BIN)/python -m benchmarks.capacity --runs 5 --write
+
+.venv-peers/installed: benchmarks/peers/requirements.lock benchmarks/peers/package-lock.json
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	-npm ci --prefix benchmarks/peers --no-audit --no-fund --silent
+	@touch $@
 
 # Renews the locked versions.
 lock: install
@@ -56,4 +88,4 @@ lock: install
 		--generate-hashes --no-header --no-annotate --upgrade --output-file requirements.lock
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis
