@@ -273,7 +273,7 @@ def test_what_it_copies_is_there_and_is_all_that_is_sent() -> None:
     assert (ROOT / ".dockerignore").resolve() == ROOT / ".containerignore"
 
 
-EXTRAS = "aws", "messagebird", "smpp", "twilio"
+EXTRAS = "aws", "messagebird", "rabbitmq", "smpp", "twilio"
 
 
 def locked(path: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
