@@ -127,7 +127,7 @@ def test_a_process_is_up_while_its_heart_beats(schedule: Schedule) -> None:
     schedule.client.zadd(schedule.prefix(0) + b"processes", {"hooks/5-d": silent, "worker/6-e": silent})
     now = shown(partial(gauges.ledger, schedule))
     up = {name.partition(" ")[2]: value for name, value in now.items() if name.startswith("process_up")}
-    assert up == {"worker": 2, "web": 1, "hooks": 0, "scheduler": 0}
+    assert up == {"worker": 2, "web": 1, "hooks": 0, "scheduler": 0, "ops": 0}
 
 
 def test_the_store_says_how_full_and_how_durable_it_is(tmp_path: Path) -> None:
