@@ -159,7 +159,7 @@ def test_what_has_no_appointment_any_more_is_left_out(schedule: Schedule, clock:
 
 
 def test_a_person_may_send_it_after_all(practice: Practice, provider: Scripted) -> None:
-    practice.add()
+    entry = practice.add()
     quarantine(practice.schedule, ALICE)
     (one,) = waiting(practice.schedule)
     assert decisions.decide(practice.schedule, one, Decision.RETRY, ALICE) is Answer.IN_DOUBT
@@ -167,6 +167,7 @@ def test_a_person_may_send_it_after_all(practice: Practice, provider: Scripted) 
     practice.work()
     assert len(provider.texts) == 1
     assert ended(practice) == (State.SENT, None)
+    assert envelope(practice, entry) == b""
     assert counted(practice.schedule) == {b"sent|scripted": 1}
 
 
@@ -292,6 +293,22 @@ def test_a_late_report_of_the_attempt_that_was_open_counts_too(
     quarantine(schedule, ALICE)
     assert practice.office.receipts.take(provider, Receipt(reference, State.DELIVERED, "id"))
     assert counted(schedule) == {b"delivered|scripted": 1}
+
+
+def test_that_an_attempt_that_was_given_up_did_not_arrive_says_nothing_of_the_next(
+    practice: Practice, provider: Scripted, schedule: Schedule
+) -> None:
+    practice.add()
+    (wake,) = practice.take()
+    claim = schedule.claim(wake)
+    assert isinstance(claim, Claim)
+    first, second = new_reference(wake), new_reference(wake)
+    schedule.intend(claim, "scripted", first, lease=LEASE)
+    schedule.settle(wake, Outcome.closed(Reason.NOT_SENT), token=claim.token, reference=first)
+    schedule.intend(claim, "scripted", second, lease=LEASE)
+    quarantine(schedule, ALICE)
+    assert not practice.office.receipts.take(provider, Receipt(first, State.UNDELIVERED, "id"))
+    assert ended(practice) == HELD
 
 
 def test_a_report_of_an_unknown_attempt_settles_nothing_else(
