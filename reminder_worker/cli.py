@@ -303,7 +303,7 @@ def preview(
 def doctor(
     config: Config = None,
     process: Annotated[
-        str | None, typer.Option("--process", help="Whose settings: web, hooks, scheduler, worker.")
+        str | None, typer.Option("--process", help="Whose settings: web, hooks, scheduler, worker, ops.")
     ] = None,
 ) -> None:
     """Look for what would make production unsafe, say why it matters and how to mend it.
@@ -315,16 +315,19 @@ def doctor(
     from reminder_worker import doctor as checks  # noqa: PLC0415
     from reminder_worker import gateway, screen, settings, store  # noqa: PLC0415
     from reminder_worker.findings import Grade  # noqa: PLC0415
+    from reminder_worker.ops import operators  # noqa: PLC0415
 
     chosen = settings.read(config)
     client = store.connect(store.url_of(chosen))
-    if process not in {None, "web", "hooks", "scheduler", "worker"}:
-        raise SettingsError("--process: web, hooks, scheduler or worker")
+    if process not in {None, "web", "hooks", "scheduler", "worker", "ops"}:
+        raise SettingsError("--process: web, hooks, scheduler, worker or ops")
     found = [*checks.check_passwords(chosen), *checks.check_store(client)]
     if process in {None, "worker"}:
         found += [*checks.check_worker(chosen), *checks.check_restored(chosen, client)]
     if process == "web" or (process is None and gateway.private_file(chosen.keys).exists()):
         found += checks.check_gateway(chosen)
+    if process in {None, "web", "ops"}:
+        found += operators.check(chosen)
     screen.print_findings(found)
     raise typer.Exit(REFUSED if any(one.grade is Grade.UNSAFE for one in found) else 0)
 

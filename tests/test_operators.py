@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from reminder_worker.errors import SettingsError
+from reminder_worker.findings import Grade
 from reminder_worker.ops import operators
 from reminder_worker.ops.operators import Operators
+from reminder_worker.settings import Settings
 
 NOW = datetime(2027, 3, 1, 9, tzinfo=UTC)
 GOOD, OTHER = "correct horse battery", "battery horse correct"
@@ -70,6 +72,14 @@ def test_a_file_that_others_can_read_is_refused(file: Path) -> None:
     file.chmod(0o640)
     with pytest.raises(SettingsError, match="can be read by others"):
         Operators(file)
+
+
+def test_the_doctor_looks_at_the_file(file: Path) -> None:
+    chosen = Settings(ops={"operators": file})
+    assert list(operators.check(chosen)) == list(operators.check(Settings())) == []
+    file.chmod(0o644)
+    (finding,) = operators.check(chosen)
+    assert (finding.grade, "can be read by others" in finding.what) == (Grade.UNSAFE, True)
 
 
 @pytest.mark.parametrize("content", ["", "[]]", '[{"name": "ada"}]', '{"ada": 1}'])

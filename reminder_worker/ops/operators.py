@@ -8,13 +8,17 @@ import hmac
 import re
 import secrets
 import unicodedata
+from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from reminder_worker.errors import SettingsError
+from reminder_worker.findings import Finding, try_to_load
 from reminder_worker.keyfiles import PRIVATE, is_private, replace_file
+from reminder_worker.settings import Settings
 
 FILE = "operators.json"  # in a folder of keys
 SHORTEST, LONGEST = 12, 256  # characters of a password
@@ -97,6 +101,12 @@ def enter(path: Path, name: str, password: str, now: datetime) -> None:
         replace_file(path, f"{text}\n", PRIVATE)
     except OSError:
         raise SettingsError(f"{path}: cannot be written") from None
+
+
+def check(settings: Settings) -> Iterator[Finding]:
+    """Look whether the operators of the settings can be read, and by nobody else."""
+    if settings.ops is not None and settings.ops.operators is not None:
+        yield from try_to_load("ops.operators", partial(Operators, settings.ops.operators))
 
 
 def _read(path: Path) -> list[Operator]:
