@@ -67,8 +67,8 @@ def end(schedule: Schedule, who: acts.Who) -> bool:
 
 def wait_for_silence(schedule: Schedule, sleep: Callable[[float], object] = time.sleep) -> None:
     """Wait until nobody can be at work: who beat shortly before the backup is in it as well. Raises SettingsError."""
-    first = _last_beat(schedule)
-    while (last := _last_beat(schedule)) is not None and schedule.now() - last < SILENT:
+    first, began = _last_beat(schedule), schedule.now()
+    while (last := _last_beat(schedule)) and schedule.now() - min(last, began) < SILENT:  # a clock may have been ahead
         if last != first:
             raise SettingsError("a worker or a scheduler is at work: stop all of them, and say this again")
         sleep(1.0)

@@ -426,6 +426,15 @@ def test_whoever_beat_before_the_backup_is_waited_for(
     wait_for_silence(timed, pytest.fail)  # now there is nothing to wait for
 
 
+def test_a_heartbeat_of_the_future_is_not_waited_for_without_end(
+    timed: Schedule, clock: Clock, sleeps: Callable[[float], object]
+) -> None:
+    timed.client.zadd("rw:{0}:processes", {"worker/1-a": 4e12})
+    before = clock.now
+    wait_for_silence(timed, sleeps)
+    assert clock.now - before <= timedelta(seconds=22)
+
+
 @pytest.mark.parametrize("name", ["worker/1-a", "scheduler/2-b"])
 def test_whoever_beats_meanwhile_is_at_work(timed: Schedule, sleeps: Callable[[float], object], name: str) -> None:
     timed.beat(name)
