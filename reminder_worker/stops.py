@@ -52,8 +52,7 @@ def _parse(lines: Iterable[str]) -> Words:
         match = _LINE.fullmatch(line)
         if match is None:
             raise SettingsError(f"FILE: line {number} is damaged; nothing was brought back")
-        said, tag = (int(match[1]), int(match[2])), bytes.fromhex(match[3])
-        words[tag] = max(words.get(tag, ((0, 0), b"0")), (said, match[4].encode()))
+        words[bytes.fromhex(match[3])] = (int(match[1]), int(match[2])), match[4].encode()
     return words
 
 
