@@ -211,6 +211,7 @@ def story(play: Play) -> None:
     play.pages = {one: play.book(one, slot) for slot, one in enumerate((FRENCH, ENGLISH, GERMAN))}
     hasty = play.book(HASTY, 5)
     hasty.click("#cancel")
+    hasty.click("#cancel")  # asked whether they are sure
     play.answered(hasty, "cancelled")
     play.pages[HASTY] = hasty
     wait_for(lambda: all(map(play.texts, (FRENCH, ENGLISH, GERMAN))))
@@ -238,7 +239,9 @@ def change_by_practice(play: Play) -> None:
     wasserturm.get_by_role("button", name="Move").click()
     play.answered(play.pages[GERMAN], "moved")
     assert play.row(play.pages[GERMAN])["slot"] != before
+    wasserturm.get_by_text(re.compile("^handed")).wait_for()
     wasserturm.get_by_role("button", name="Cancel").click()
+    wasserturm.get_by_role("button", name="Press again").click()
     play.answered(play.pages[GERMAN], "cancelled")
 
 
@@ -504,7 +507,7 @@ def test_everything_can_be_done_with_the_keyboard(play):
     page.wait_for_url("**/appointment#*")
     page.locator("#when:not(:empty)").wait_for()
     page.focus("#slot")
-    for key in ("Tab", "Tab", "Enter"):
+    for key in ("Tab", "Tab", "Enter", "Enter"):
         page.keyboard.press(key)
     page.get_by_text("Cancelled").wait_for()
 

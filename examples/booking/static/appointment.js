@@ -1,6 +1,6 @@
 // The patient's own appointment: whoever has its address may move and cancel it. The secret in it is not sent in a path.
 import pinned from "/pinned.js";
-import { call, element, find, shown, slotOptions } from "./page.js";
+import { call, element, find, pressedTwice, shown, slotOptions } from "./page.js";
 import { knows, language, say, speak } from "./words.js";
 
 const [id, token] = location.hash.slice(1).split(".");
@@ -67,7 +67,7 @@ find("#moving").addEventListener("submit", (event) => {
   event.preventDefault();
   change("PUT", `${path}/slot`, { token, body: { slot: find("#slot").value } });
 });
-find("#cancel").addEventListener("click", () => change("DELETE", path, { token }));
+pressedTwice(find("#cancel"), () => say("sure"), () => change("DELETE", path, { token }));
 find("#watch").href = `${pinned.watch}/#${id}`;
 addEventListener("hashchange", () => location.reload());
 await look();

@@ -17,6 +17,25 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
+// A button that cannot be taken back asks to be pressed again.
+export function pressedTwice(button, question, act) {
+  let label = null;
+  const restore = () => {
+    if (label !== null) [button.textContent, label] = [label, null];
+    button.classList.remove("asks");
+  };
+  button.addEventListener("click", () => {
+    if (label === null) {
+      [label, button.textContent] = [button.textContent, question()];
+      button.classList.add("asks");
+      setTimeout(restore, 6000);
+    } else {
+      restore();
+      act();
+    }
+  });
+}
+
 const SHAPES = {
   time: { hour: "2-digit", minute: "2-digit" },
   day: { weekday: "long", day: "numeric", month: "long" },

@@ -1,6 +1,6 @@
 // The practice's page: its key stays in this page's memory, and opens here what the platform cannot read.
 import pinned from "/pinned.js";
-import { byDay, call, element, find, shown, slotOptions } from "./page.js";
+import { byDay, call, element, find, pressedTwice, shown, slotOptions } from "./page.js";
 import { isOf, keysOf, openCard, seedFromFile, seedFromPassphrase } from "./sealing.js";
 
 const LANGUAGE = "en-GB";
@@ -75,7 +75,7 @@ function visit(row, slots) {
   const cancel = element("button", { type: "button", class: "danger" }, "Cancel");
   const path = `/api/appointments/${row.id}`;
   move.addEventListener("click", () => change("PUT", `${path}/slot`, { slot: select.value }));
-  cancel.addEventListener("click", () => change("DELETE", path));
+  pressedTwice(cancel, () => "Press again to cancel", () => change("DELETE", path));
   return element("article", { class: "visit" }, ...shownCard, element("div", { class: "row" }, select, move, cancel));
 }
 
@@ -89,13 +89,15 @@ async function change(method, path, body) {
   await look();
 }
 
-async function look() {
-  if (!keys) return;
+// Looks what there is; a list in which somebody is choosing is not taken from under their hands.
+async function look(isAsked = true) {
+  if (!keys || (!isAsked && find("#days select:focus, #days .asks"))) return;
   const path = `/api/practices/${practice().id}`;
   const rows = await call("GET", `${path}/appointments`, { token: keys.token });
   if (JSON.stringify(rows) === last || !keys) return;
-  last = JSON.stringify(rows);
   const slots = await call("GET", `${path}/slots`);
+  if (!keys || (!isAsked && find("#days .asks"))) return;
+  last = JSON.stringify(rows);
   const days = [...byDay(rows.map(({ slot }) => slot), LANGUAGE).keys()];
   const list = days.map((day) => element("section", { class: "sheet" }, element("h2", {}, day),
     ...rows.filter(({ slot }) => shown(slot, "day", LANGUAGE) === day).map((row) => visit(row, slots))));
@@ -113,4 +115,4 @@ find("#opening").addEventListener("submit", async (event) => {
 find("#practice").addEventListener("change", choosePractice);
 find("#lock").addEventListener("click", lock);
 choosePractice();
-setInterval(() => look().catch(() => {}), 2000);
+setInterval(() => look(false).catch(() => {}), 2000);

@@ -10,7 +10,7 @@ const PANELS = [
   ["provider", "The SMS provider", "what it was given: here a file instead of a company"],
   ["phone", "The patient's phone", "what it would show, out of that file"],
 ];
-const NAMES = Object.fromEntries(PANELS.map(([key, name]) => [key, name]));
+const SEARCHED = { ...Object.fromEntries(PANELS), worker: "The logs of all four processes of the reminder worker" };
 
 for (const [key, name, what] of PANELS) {
   const content = key === "phone"
@@ -69,7 +69,7 @@ async function search() {
   const response = await fetch("/search", { method: "POST", body: find("#text").value });
   const found = await response.json();
   find("#found").replaceChildren(...Object.entries(found).map(([party, places]) => element("li",
-    { class: places ? "there" : null }, `${NAMES[party]}: ${places ? `found, in ${places} of its pieces` : "not there"}`)));
+    { class: places ? "there" : null }, `${SEARCHED[party]}: ${places ? `found, in ${places} of its pieces` : "not there"}`)));
 }
 
 find("#searching").addEventListener("submit", (event) => {

@@ -46,6 +46,7 @@ const WORDS = {
     move: "Another time",
     moveTo: "Move",
     cancel: "Cancel the appointment",
+    sure: "Press again to cancel",
     again: "Book another",
   },
   fr: {
@@ -94,6 +95,7 @@ const WORDS = {
     move: "Un autre horaire",
     moveTo: "Déplacer",
     cancel: "Annuler le rendez-vous",
+    sure: "Appuyez encore pour annuler",
     again: "Prendre un autre rendez-vous",
   },
   de: {
@@ -142,6 +144,7 @@ const WORDS = {
     move: "Eine andere Zeit",
     moveTo: "Verlegen",
     cancel: "Termin absagen",
+    sure: "Zum Absagen noch einmal drücken",
     again: "Noch einen Termin buchen",
   },
 };
