@@ -9,14 +9,15 @@ import binascii
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
 from uuid import uuid4
 
 from dramatiq import Broker, DecodeError, Message, Middleware
 from dramatiq.brokers.redis import RedisBroker
 
 from reminder_worker import store
-from reminder_worker.errors import StoreUnavailable
+from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.ledger import ID_BYTES, Wake
 
 QUEUE = "reminders"
@@ -30,7 +31,9 @@ log = logging.getLogger(__name__)
 
 
 def connect(queue_url: str, middleware: Sequence[Middleware]) -> Broker:
-    """Return the broker at ``queue_url`` with exactly this middleware."""
+    """Return the broker at ``queue_url`` with exactly this middleware. Raises SettingsError, or StoreUnavailable."""
+    if queue_url.startswith(("amqp:", "amqps:")):
+        return _rabbit(queue_url, middleware)
     client = store.connect(queue_url)
     broker: Broker = WakeBroker(
         client=client,
@@ -42,11 +45,42 @@ def connect(queue_url: str, middleware: Sequence[Middleware]) -> Broker:
     return broker
 
 
+def _rabbit(queue_url: str, middleware: Sequence[Middleware]) -> Broker:
+    try:
+        from reminder_worker import rabbit  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise SettingsError("queue_url: amqp needs pip install 'reminder-worker[rabbitmq]'") from None
+    broker = rabbit.connect(queue_url, middleware, partial(is_wake, options=()))
+    broker.declare_queue(QUEUE)
+    return broker
+
+
+@runtime_checkable
+class Batching(Protocol):
+    """A broker that publishes many messages at a time."""
+
+    def enqueue_all(self, messages: Iterable[Message[None]]) -> None:
+        """Publish them, and know that they are in the queue."""
+
+
 class WakeBroker(RedisBroker):
     """A Redis broker whose neighbours survive a message that is no wake-up, and which clears up after dead workers."""
 
     client: store.Client
     _next_upkeep = 0.0
+
+    def enqueue_all(self, messages: Iterable[Message[None]]) -> None:
+        """Write messages and their names where dramatiq's own script writes them, all in one round trip.
+
+        Done twice by a retry, the names stand there twice, and the second time their messages are gone.
+        """
+        copies = (message.copy(options={"redis_message_id": str(uuid4())}) for message in messages)
+        named = {copy.options["redis_message_id"]: copy.encode() for copy in copies}
+        if named:
+            with self.client.pipeline(transaction=False) as pipe:
+                pipe.hset(f"{self.namespace}:{QUEUE}.msgs", mapping=named)
+                pipe.rpush(f"{self.namespace}:{QUEUE}", *named)
+                pipe.execute()
 
     def do_fetch(self, queue_name: str, *arguments: Any) -> list[bytes]:
         """Fetch messages; what cannot be decoded is dropped here: dramatiq would lose its batch with it."""
@@ -84,17 +118,17 @@ class WakeBroker(RedisBroker):
                 log.warning("message_dropped", extra={"reason": "undecodable"})
 
 
-def is_wake(data: Any) -> bool:
-    """Tell whether a raw message is one that our worker understands."""
+def is_wake(data: Any, options: Sequence[str] = ("redis_message_id",)) -> bool:
+    """Tell whether a raw message is one that our worker understands; ``options`` are what its queue adds."""
     try:
         message = Message.decode(data)
         read(**message.kwargs)
         names = [message.message_id, *message.options.values()]
-        options = list(message.options)
+        added = tuple(message.options)
     except (DecodeError, TypeError, ValueError, AttributeError):
         return False
     ours = message.queue_name == QUEUE and message.actor_name == ACTOR and not message.args
-    return ours and options == ["redis_message_id"] and all(isinstance(name, str) for name in names)
+    return ours and added == tuple(options) and all(isinstance(name, str) for name in names)
 
 
 def write(wake: Wake) -> Message[None]:
@@ -122,6 +156,9 @@ def read(id: str, lead: int, version: int) -> Wake:  # noqa: A002 - the message'
 def wake(broker: Broker, wakes: Iterable[Wake]) -> None:
     """Wake a worker for each; what is lost on the way is woken again when its lease ends."""
     try:
+        if isinstance(broker, Batching):
+            broker.enqueue_all(map(write, wakes))
+            return
         for one in wakes:
             broker.enqueue(write(one))
     except Exception as error:  # noqa: BLE001 - each broker has errors of its own

@@ -52,8 +52,8 @@ DIRECT = {
     "scheduler": each(due="zcard", open="zcard", dead="zcard zrange", unknown="zcard zrange", N="hgetall")  # metrics
     | each(processes="zrange", events="zcard", events__dropped="get", notes="llen", notes__unread="llen")
     | each(due="zcount zrange", live="zcard")
-    | bare("info select script|load")
-    | {("zadd", f"{QUEUE}__heartbeats__"), ("rpush", f"{QUEUE}reminders"), ("hset", f"{QUEUE}reminders.msgs")},
+    | bare("info select")
+    | {("rpush", f"{QUEUE}reminders"), ("hset", f"{QUEUE}reminders.msgs")},
     "worker": each(L="lrange", H="set", stops="xrange xadd", notes="llen rpush")
     | bare("info waitaof select script|load")
     | {
@@ -96,7 +96,7 @@ def wanted(user: str) -> set[Grant]:
 
 
 def keys_of_scripts(user: str) -> set[Grant]:
-    queue = {("evalsha", "{rw-queue}")} if user in {"scheduler", "worker"} else set()
+    queue = {("evalsha", "{rw-queue}")} if user == "worker" else set()
     return {("eval", ""), ("evalsha", "")} | queue
 
 
