@@ -8,8 +8,11 @@ import hashlib
 import json
 import re
 import shutil
+import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -551,6 +554,33 @@ def test_what_everybody_can_find_is_found_there(play):
 
 
 # What came with it
+
+
+def test_one_command_starts_it_and_an_interrupt_leaves_nothing_behind():
+    command = [sys.executable, "-m", "examples.booking", "--port", str(free_port(2))]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as started:
+        lines = until(started.stdout, "Ctrl-C")
+        folder = Path(re.search(r"Everything is in (\S+)\. ", lines[-1])[1])
+        processes = [path for path in Path("/proc").glob("[0-9]*") if cwd_of(path).is_relative_to(folder)]
+        assert len(processes) > len(REMINDERS)
+        started.send_signal(signal.SIGINT)
+        assert started.wait(60) == 0
+    assert not folder.exists()
+    assert [path for path in processes if path.exists()] == []
+
+
+def until(stream: Any, word: str) -> list[str]:
+    lines = [stream.readline()]
+    while lines[-1] and word not in lines[-1]:
+        lines.append(stream.readline())
+    return lines
+
+
+def cwd_of(process: Path) -> Path:
+    try:
+        return (process / "cwd").readlink()
+    except OSError:
+        return Path("/")
 
 
 def test_libsodium_is_as_it_was_published():

@@ -4,7 +4,6 @@ import { byDay, call, element, find, pressedTwice, shown, slotOptions } from "./
 import { isOf, keysOf, openCard, seedFromFile, seedFromPassphrase } from "./sealing.js";
 
 const LANGUAGE = "en-GB";
-const EVENTS = { "reminder.sent": "reminder sent", "reminder.delivered": "reminder delivered" };
 let keys = null;
 let last = "";
 
@@ -58,7 +57,7 @@ function lock() {
 }
 
 function reminder({ cancelled, told, events }, zone) {
-  const heard = events.map(({ type, at }) => `${EVENTS[type] ?? type}, ${shown(`${at}[${zone}]`, "seconds", LANGUAGE)}`);
+  const heard = events.map(({ type, at }) => `${type.replace(".", " ")}, ${shown(`${at}[${zone}]`, "seconds", LANGUAGE)}`);
   const first = cancelled ? "cancelled" : told ? "handed to the reminder service" : "being handed to the reminder service …";
   return [first, ...heard].join(" · ");
 }
