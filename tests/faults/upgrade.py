@@ -57,7 +57,9 @@ from = "+15005550006"
 base_url = "{twilio}"
 """
 PROCESSES = "scheduler", "worker", "worker", "web", "hooks"
-STARTS_IN, ENDS_IN, PATIENCE = 60.0, 90.0, 180.0  # seconds
+PARTS = 2 * (len(PROCESSES) + 1)  # one is handed in before each is replaced, and one whenever all are
+CLIENTS = 4
+STARTS_IN, ENDS_IN, ALONE, PATIENCE = 60.0, 90.0, 30.0, 180.0  # seconds
 
 
 @dataclass
@@ -68,6 +70,7 @@ class Result:
     reminders: int
     seed: int
     replaced: int = 0
+    alone: dict[str, int] = field(default_factory=dict)  # texts while all processes were of one version
     texts: int = 0
     twice: int = 0
     lost: int = 0
@@ -85,7 +88,7 @@ class Result:
         """Everybody once, everything delivered and reported, and every process ended well."""
         wrong = self.twice, self.lost, self.amiss, self.unheard, self.told_apart, self.errors.total()
         ended = self.states == {"delivered": self.reminders} and self.codes.keys() == {0}
-        return not any(wrong) and ended and self.replaced == 2 * len(PROCESSES)
+        return not any(wrong) and ended and self.replaced == 2 * len(PROCESSES) and all(self.alone.values())
 
 
 class Calm(Carrier):
@@ -123,6 +126,7 @@ class Site(Office):
         self.phones = [f"+33612{number:06d}" for number in range(result.reminders)]
         self.key = self._make_keys()
         self.web = 0  # port
+        self.dice, self.work = random.Random(result.seed), queue.Queue[tuple[str, float, float] | None]()
         self.running_: list[Running] = []
 
     def _provider(self) -> Any:
@@ -222,27 +226,36 @@ class Site(Office):
 
     # The platform.
 
-    def hand_in_all(self, window: float) -> Crew:
-        """Hand in over the window, each to fall due soon or some time later."""
-        dice, began, work, crew = random.Random(self.result.seed), time.monotonic(), queue.Queue(), Crew()
-        for number, phone in enumerate(self.phones):
-            at = began + window * number / len(self.phones)
-            work.put((number, phone, at, dice.choice([3.0, 5.0, dice.uniform(5, 5 + window / 2)])))
-        for _ in range(4):
-            crew.hire(self._hand_in, work)
+    def hire(self) -> Crew:
+        """Have platforms that hand in what they are offered."""
+        crew = Crew()
+        for _ in range(CLIENTS):
+            crew.hire(self._hand_in)
         return crew
 
-    def _hand_in(self, work: "queue.Queue[tuple[int, str, float, float]]") -> None:
-        while True:
-            try:
-                number, phone, at, ahead = work.get_nowait()
-            except queue.Empty:
-                return
+    def offer(self, phones: list[str], seconds: float) -> None:
+        """Have these handed in over some seconds, each to fall due soon or some time later."""
+        now = time.monotonic()
+        for number, phone in enumerate(phones):
+            at = now + seconds * number / len(phones)
+            self.work.put((phone, at, self.dice.choice([3.0, 5.0, self.dice.uniform(5, 5 + 4 * seconds)])))
+
+    def work_alone(self, phones: list[str], seconds: float) -> int:
+        """Have these handed in while all processes are of one version; return how many are texted meanwhile."""
+        before, deadline = self.carrier.phones.total(), time.monotonic() + seconds + ALONE
+        self.offer(phones, seconds)
+        while (texted := self.carrier.phones.total() - before) < len(phones) // 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return texted
+
+    def _hand_in(self) -> None:
+        while (offered := self.work.get()) is not None:
+            phone, at, ahead = offered
             time.sleep(max(0.0, at - time.monotonic()))
             when = datetime.now(UTC) + timedelta(hours=30, seconds=ahead)
             pointer = pointer_to_text(seal_pointer(self.public, "clinic", f"tel:{phone}", "fr"))
             fields = {"time": when.isoformat(timespec="seconds"), "location": PLACE, "pointer": pointer}
-            self._until_answered(f"A-{number}", fields | {"leads": ["30h"]})
+            self._until_answered(f"A-{phone[1:]}", fields | {"leads": ["30h"]})
 
     def _until_answered(self, reference: str, fields: dict[str, Any]) -> None:
         """Call as a platform does: again, where no answer came."""
@@ -305,17 +318,22 @@ def unpack(revision: str, folder: Path) -> Path:
 
 
 def run(*, reminders: int, seed: int, window: float, old: str = OLD) -> Result:
-    """Run it once; ``window`` is in seconds, from the first reminder that is handed in to the last."""
+    """Run it once; ``window`` is for how many seconds is handed in, at the least."""
     result, dice, began = Result(old, reminders, seed), random.Random(seed), time.monotonic()
     with tempfile.TemporaryDirectory() as name, EmbeddedServer(Path(name) / "valkey") as server:
         folder = Path(name)
         site = Site(folder, server, unpack(old, folder / "old"), result)
         with site.open():
-            crew = site.hand_in_all(window)
+            crew, parts = site.hire(), [site.phones[start::PARTS] for start in range(PARTS)]
+            pause = window / PARTS
             for version in ("new", "old"):
                 for one in dice.sample(site.running_, len(site.running_)):
-                    time.sleep(dice.uniform(0.5, 1.5) * window / (2.5 * len(PROCESSES)))
+                    site.offer(parts.pop(), pause)
+                    time.sleep(dice.uniform(0.2, 0.8) * pause)
                     site.replace(one, version, first=one.kind != "worker" or dice.random() < 0.5)
+                result.alone[version] = site.work_alone(parts.pop(), pause)
+            for _ in range(CLIENTS):
+                site.work.put(None)
             crew.join()
             site.wait_for_all()
             site.judge()
