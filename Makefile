@@ -35,6 +35,7 @@ dev: install
 # Pages that are made from the code.
 docs: install
 	$(BIN)/python docs/build_settings.py
+	$(BIN)/python benchmarks/sizing.py
 
 lint: install
 	$(BIN)/ruff check
@@ -61,6 +62,7 @@ faults: install
 	$(BIN)/python -m tests.faults.races --appointments 2000
 	$(BIN)/python -m tests.faults.events --events 2000 --kills 12
 	$(BIN)/python -m tests.faults.restore --reminders 2000
+	$(BIN)/python -m tests.faults.restore --reminders 2000 --mode forgotten
 	$(BIN)/python -m tests.faults.upgrade --reminders 2000
 	$(BIN)/python -m tests.faults.leaks --jobs 2
 	$(BIN)/python -m tests.faults.alarms --healthy --minutes 60 --reminders 20000
