@@ -135,6 +135,16 @@ def test_nothing_of_a_platform_a_phone_or_a_member_is_on_the_page(browser: Brows
         assert decisions.name_of(member) in said
 
 
+def test_what_somebody_left_in_the_store_is_shown_as_text(browser: Browser, schedule: Schedule) -> None:
+    schedule.beat("web/<script>alert(1)</script>")
+    acts.note(schedule, "find", "<b>bold</b>", acts.Who('"><i>'))
+    said = browser.ask("/ops")[2] + json.dumps(event(browser)["parts"])
+    assert "&lt;script&gt;alert(1)" in said
+    assert "<script>alert" not in said
+    assert "<b>" not in said
+    assert "<i>" not in said
+
+
 def test_words_in_the_address_say_nothing_of_their_own(browser: Browser) -> None:
     assert "Drop: Done, and noted with your name." in browser.ask("/ops?answer=done&decision=drop")[2]
     for query in ("answer=<b>hacked</b>", "answer=hacked&decision=drop", "decision=drop"):

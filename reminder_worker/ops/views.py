@@ -120,8 +120,8 @@ def _outcome(facts: Facts, name: str, hour: dict[str, int], day: dict[str, int])
 
 
 def _stack(states: dict[str, int]) -> dict[str, int]:
-    """Add up what belongs together; a correction may have made a count of ten minutes negative."""
-    return {group: max(0, sum(states.get(state, 0) for state in members)) for group, members in GROUPS.items()}
+    """Add up what belongs together."""
+    return {group: sum(states.get(state, 0) for state in members) for group, members in GROUPS.items()}
 
 
 def _stacked(x: int, stack: dict[str, int], most: int) -> Iterable[Bar]:
@@ -148,7 +148,7 @@ def _rate(facts: Facts, name: str) -> str:
         return "0"
     minutes = (facts.now.now - last[0].since) / timedelta(minutes=1)
     count = sum(part.by.get(name, {}).get(state, 0) for part in last for state in TEXTS)
-    rate = max(0.0, count / max(minutes, 1.0))
+    rate = count / max(minutes, 1.0)
     return f"{rate:,.0f}" if rate >= 10 or not rate else f"{rate:.1f}"  # noqa: PLR2004 - two digits are enough
 
 
