@@ -247,7 +247,7 @@ LANES: dict[str, list[Mishap]] = {
         Mishap("published keys run out", {"ReminderKeysRunOut": 5}, _shorten, _lengthen),
         Mishap("texts in doubt", {"ReminderUnknown": 90}, _doubt, _resolve),
         Mishap(
-            "a text in doubt for a day", {"ReminderUnknownAges": 10}, _age, _resolve,
+            "a text in doubt for a day", {"ReminderUnknownAges": 90}, _age, _resolve,
             how="its age is written into the ledger",
         ),
     ],
@@ -279,7 +279,8 @@ LANES: dict[str, list[Mishap]] = {
         Mishap(
             "no receipts, keys not forgotten, reminders that expire",
             {"ReminderExpired": 240, "ReminderKeysBehind": 15, "ReminderReceiptsLate": 3720},
-            _long, _advance, clears=None, step=60, how="the ratchet is put back a week in the ledger",
+            _long, _advance, clears=None, step=60,
+            companions=frozenset({"ReminderUnknown"}), how="the ratchet is put back a week in the ledger",
         ),
     ],
 }  # fmt: skip
