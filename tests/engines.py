@@ -4,7 +4,9 @@ Everything lies in one folder and ends with the process that started it.
 """
 
 import contextlib
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -12,10 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import pytest
 import redis
 from guarded import free_port
-
 from redis.crc import key_slot
 
 from reminder_worker.embedded import server_program
@@ -25,7 +25,6 @@ NAMES = "sentinel", "cluster"
 MASTER = "reminders"
 DOWN_MS = 600  # a server that is silent for so long is down
 PATIENCE = 30.0  # seconds
-RABBIT = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 
 
 def until(true: Callable[[], Any], seconds: float = PATIENCE) -> Any:
@@ -54,7 +53,7 @@ class Server:
         self._process = subprocess.Popen(
             [server_program(), *self._words()],
             cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            preexec_fn=end_with_parent,
+            preexec_fn=end_with_parent,  # noqa: PLW1509
         )  # fmt: skip
         return self
 
@@ -78,6 +77,13 @@ class Server:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def freeze(self) -> None:
+        """Let it stand still, with all connections to it open."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
 
     def is_master(self) -> bool:
         return self.runs and self.client.role()[0] == b"master"
@@ -136,6 +142,10 @@ class Engine:
                 if server.is_master():
                     found.append(server)
         return found
+
+    def master_of(self, key: bytes) -> Server:  # noqa: ARG002
+        """Return the server that may be written this key to."""
+        return self.masters()[0]
 
     def kill(self, server: Server) -> None:
         """Kill a master without warning, and start it again when another has taken over."""
@@ -218,6 +228,40 @@ class Cluster(Engine):
         slot = key_slot(key)
         return next(server for server in self.masters() if any(a <= slot <= b for a, b in self._slots(server)))
 
+    @contextlib.contextmanager
+    def moving(self, key: bytes) -> Iterator[tuple[Server, Server]]:
+        """Mark a key's slot as one that is on the move, from its server to another; nothing moves yet."""
+        slot, old = key_slot(key), self.master_of(key)
+        new = next(server for server in self.masters() if server is not old)
+        names = [server.client.cluster("MYID").decode() for server in (old, new)]
+        new.client.cluster("SETSLOT", slot, "IMPORTING", names[0])
+        old.client.cluster("SETSLOT", slot, "MIGRATING", names[1])
+        yield old, new
+        for server in (old, new):
+            server.client.cluster("SETSLOT", slot, "STABLE")
+
+    def move_key_by_key(self, key: bytes) -> tuple[Server, Server]:
+        """Move a key's slot as every version can."""
+        slot = key_slot(key)
+        with self.moving(key) as (old, new):
+            while keys := old.client.cluster("GETKEYSINSLOT", slot, 10):
+                old.client.execute_command("MIGRATE", "127.0.0.1", new.port, "", 0, 5000, "KEYS", *keys)
+            name = new.client.cluster("MYID").decode()
+            for server in (new, old, *self.masters()):
+                server.client.cluster("SETSLOT", slot, "NODE", name)
+        until(lambda: self.master_of(key) is new)
+        return old, new
+
+    def move_at_once(self, key: bytes) -> tuple[Server, Server]:
+        """Move a key's slot as a whole."""
+        slot, old = key_slot(key), self.master_of(key)
+        new = next(server for server in self.masters() if server is not old)
+        old.client.execute_command(
+            "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", new.client.cluster("MYID")
+        )
+        until(lambda: self.master_of(key) is new)
+        return old, new
+
     def _slots(self, server: Server) -> list[tuple[int, int]]:
         mine = self._nodes(server)[f"127.0.0.1:{server.port}"]["slots"]
         return [(int(first), int(last[0] if last else first)) for first, *last in mine]
@@ -226,3 +270,87 @@ class Cluster(Engine):
 def start(name: str, folder: Path) -> Engine:
     """Return a store by its name, started with the ``with`` statement."""
     return {"sentinel": Watched, "cluster": Cluster}[name](folder)
+
+
+RABBIT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # the one on PATH becomes another user, in another folder
+
+
+def has_rabbit() -> bool:
+    return RABBIT.exists() and shutil.which("epmd") is not None
+
+
+class Rabbit:
+    """A RabbitMQ with one user; it may be killed and started again on its files."""
+
+    def __init__(self, folder: Path, *lines: str) -> None:
+        folder.mkdir(parents=True)
+        self.folder, self.port = folder, free_port()
+        self._register, between = free_port(), free_port()
+        self.url = f"amqp://reminders:secret@127.0.0.1:{self.port}/"
+        users = "default_user = reminders", "default_pass = secret"
+        (folder / "rabbitmq.conf").write_text("\n".join((f"listeners.tcp.1 = 127.0.0.1:{self.port}", *users, *lines)))
+        (folder / "plugins").write_text("[].")
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "ERL_EPMD_PORT": str(self._register),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": f"rabbit{self.port}@localhost",
+            "RABBITMQ_DIST_PORT": str(between),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_LOG_BASE": str(folder / "logs"),
+        }
+        self._said: Any = {"env": self._environment, "capture_output": True}
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        self._begin(["epmd", "-port", str(self._register), "-address", "127.0.0.1"])  # else one would stay behind
+        try:
+            return self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        while self._processes:
+            self.kill()
+
+    def _begin(self, words: Sequence[str]) -> None:
+        self._processes.append(
+            subprocess.Popen(
+                words, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=end_with_parent,  # noqa: PLW1509
+            )
+        )  # fmt: skip
+
+    def start(self) -> Self:
+        """Start it and wait until it listens."""
+        self._begin([str(RABBIT)])
+        until(lambda: socket.create_connection(("127.0.0.1", self.port), 1).close() is None)
+        return self
+
+    def elect(self) -> bool:
+        """Do what an operator has to: a quorum queue of one server that was killed finds no leader by itself."""
+        words = "-n", self._environment["RABBITMQ_NODENAME"], "eval", "ra:trigger_election('%2F_reminders')."
+        command = [str(RABBIT.with_name("rabbitmqctl")), *words]
+        return b"ok" in subprocess.run(command, **self._said, check=False).stdout
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop it for a while, with all connections to it open."""
+        os.killpg(self._processes[-1].pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self._processes[-1].pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Kill it without warning."""
+        process = self._processes.pop()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if self._processes:  # its name is free again only when the one that keeps names has noticed
+            until(lambda: b"rabbit" not in subprocess.run(["epmd", "-names"], **self._said, check=False).stdout)
