@@ -88,6 +88,13 @@ lock: install
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --upgrade --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra aws --extra messagebird --extra rabbitmq --extra smpp --extra twilio \
+		--universal --python-version 3.11 --generate-hashes --no-header --no-annotate --constraint requirements.lock \
+		--output-file ops/container/run.lock
+	echo hatchling | $(BIN)/uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--constraint requirements.lock --output-file ops/container/build.lock
+	$(BIN)/uv pip compile benchmarks/peers/requirements.txt --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --upgrade --output-file benchmarks/peers/requirements.lock
 
 clean:
 	rm -rf .venv .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis
