@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from recorded import FOLDER, Recording, play
 from test_gauges import SERIES
 from test_metrics import NAMES
 
@@ -59,150 +60,84 @@ def test_promtool_reads_the_rules() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-# A healthy hour of 20,000 reminders, minute by minute, and what each fault makes of it.
+# What a real Prometheus saw of real faults: `python -m tests.faults.alarms` (docs/faults.md).
 
-HEALTHY = {
-    'reminder_process_up{process="worker"}': "2x120",
-    'reminder_process_up{process="scheduler"}': "1x120",
-    'reminder_process_up{process="web"}': "1x120",
-    'reminder_process_up{process="hooks"}': "1x120",
-    "reminder_scheduled": "20000-166x120",
-    "reminder_overdue_seconds": "0 1 0 2 0x116",
-    "reminder_store_up": "1x120",
-    "reminder_store_memory_bytes": "3e7x120",
-    "reminder_store_memory_limit_bytes": "1e8x120",
-    "reminder_store_durable": "1x120",
-    "reminder_store_evicts": "0x120",
-    "reminder_clock_skew_seconds": "-0.01x120",
-    'reminder_lateness_seconds_bucket{le="1"}': "0+320x120",
-    'reminder_lateness_seconds_bucket{le="300"}': "0+333x120",
-    'reminder_lateness_seconds_bucket{le="900"}': "0+333x120",
-    'reminder_lateness_seconds_bucket{le="+Inf"}': "0+333x120",
-    'reminder_outcomes_total{state="sent",provider="twilio"}': "0+330x120",
-    'reminder_outcomes_total{state="delivered",provider="twilio"}': "0+320x120",
-    'reminder_outcomes_total{state="failed",provider="twilio"}': "0+2x120",
-    'reminder_outcomes_total{state="expired",provider="none"}': "0x60 1x60",
-    'reminder_rejected_total{reason="damaged"}': "0x30 1x90",
-    'reminder_circuit_open{provider="twilio"}': "0x120",
-    'reminder_attempts_total{provider="twilio",result="accepted"}': "0+330x120",
-    'reminder_attempts_total{provider="twilio",result="rejected"}': "0+3x120",
-    'reminder_attempts_total{provider="twilio",result="ambiguous"}': "0+1x120",
-    'reminder_receipts_total{provider="twilio",state="delivered"}': "0+320x120",
-    'reminder_waits_total{provider="twilio",reason="rate_limited"}': "0+40x120",
-    "reminder_unknown": "0x120",
-    "reminder_unknown_oldest_seconds": "0x120",
-    "reminder_dead_letters": "0x120",
-    "reminder_replies_waiting": "0 3 2 1 0x116",
-    "reminder_replies_unread": "0x120",
-    "reminder_published_keys_seconds": "26e6x120",
-    "reminder_key_epoch_lag": "1x120",
-}
-UP = "reminder_process_up"
-ATTEMPTS = 'reminder_attempts_total{provider="twilio",result='
-# What is otherwise, the alerts that follow, and by which minute; the fault is there from minute 30.
-FAULTS: dict[str, tuple[dict[str, str | None], set[str], int]] = {
-    "worker dead": (
-        {f'{UP}{{process="worker"}}': "2x30 0x90", "reminder_overdue_seconds": "0x30 60+60x90"},
-        {"ReminderWorkerDown"}, 33,
-    ),
-    "scheduler dead": ({"reminder_scheduled": "20000x30 _x90"}, {"ReminderSchedulerDown"}, 40),
-    "hooks dead": ({f'{UP}{{process="hooks"}}': "1x30 0x90"}, {"ReminderFrontDown"}, 34),
-    "store away": ({"reminder_store_up": "1x30 0x90", "reminder_scheduled": "1x30 _x90"}, {"ReminderStoreDown"}, 40),
-    "store full": ({"reminder_store_memory_bytes": "3e7x30 8e7x90"}, {"ReminderStoreNearlyFull"}, 37),
-    "disk full": ({"reminder_store_durable": "1x30 0x90"}, {"ReminderStoreUnsafe"}, 34),
-    "evicting": ({"reminder_store_evicts": "0x30 1x90"}, {"ReminderStoreUnsafe"}, 34),
-    "clock": ({"reminder_clock_skew_seconds": "0x30 -31x90"}, {"ReminderClocksDiffer"}, 34),
-    "backlog": ({"reminder_overdue_seconds": "0x30 60+60x90"}, {"ReminderBacklog"}, 40),
-    "late": (
-        {'reminder_lateness_seconds_bucket{le="1"}': "0+320x30 9600x90",
-         'reminder_lateness_seconds_bucket{le="300"}': "0+333x30 9990x90"},
-        {"ReminderLate"}, 50,
-    ),
-    "expired": (
-        {'reminder_outcomes_total{state="expired",provider="none"}': "0x30 0+30x90"}, {"ReminderExpired"}, 50,
-    ),
-    "forged": ({'reminder_rejected_total{reason="damaged"}': "0x30 0+2x90"}, {"ReminderRejected"}, 36),
-    "circuit": ({'reminder_circuit_open{provider="twilio"}': "0x30 1x90"}, {"ReminderProviderDown"}, 34),
-    "provider fails": ({f'{ATTEMPTS}"ambiguous"}}': "0+1x30 30+200x90"}, {"ReminderProviderFails"}, 40),
-    "credentials": ({f'{ATTEMPTS}"misconfigured"}}': "0x30 0+1x90"}, {"ReminderProviderMisconfigured"}, 33),
-    "spent": ({'reminder_waits_total{provider="twilio",reason="spend_capped"}': "0x30 0+5x90"}, {"ReminderCapped"}, 33),
-    "no receipts": (
-        {'reminder_receipts_total{provider="twilio",state="delivered"}': "0+320x1 320x119"},
-        {"ReminderReceiptsLate"}, 115,
-    ),
-    "unknown": ({"reminder_unknown": "0x30 4x90"}, {"ReminderUnknown"}, 42),
-    "unknown for a day": (
-        {"reminder_unknown": "0x30 4x90", "reminder_unknown_oldest_seconds": "0x30 86401x90"},
-        {"ReminderUnknown", "ReminderUnknownAges"}, 42,
-    ),
-    "poison": ({"reminder_dead_letters": "0x30 1x90"}, {"ReminderDeadLetters"}, 37),
-    "replies wait": ({"reminder_replies_waiting": "0x30 5x90"}, {"ReminderRepliesWait"}, 43),
-    "reply unread": ({"reminder_replies_unread": "0x30 1x90"}, {"ReminderRepliesUnread"}, 32),
-    "keys run out": ({"reminder_published_keys_seconds": "26e6x30 5.1e6x90"}, {"ReminderKeysRunOut"}, 32),
-    "ratchet stuck": ({"reminder_key_epoch_lag": "1x30 2x90"}, {"ReminderKeysBehind"}, 93),
-}  # fmt: skip
+RECORDINGS = [Recording.read(file) for file in sorted(FOLDER.glob("*.json"))]
+FAULTS = [one for one in RECORDINGS if one.allowed]
 
 
 def test_each_alert_has_a_fault_that_fires_it() -> None:
-    fired = {alert for _, alerts, _ in FAULTS.values() for alert in alerts}
-    assert fired == {rule["alert"] for rule in RULES}
+    assert {alert for one in FAULTS for alert in one.fired} == {rule["alert"] for rule in RULES}
+    assert all(one.fired.keys() == one.allowed.keys() for one in FAULTS)
 
 
-def run(folder: Path, series: dict[str, str], expected: dict[str, list[int]]) -> "subprocess.CompletedProcess[str]":
-    """Have promtool play two hours and compare, for each minute and alert, whether it fires."""
-    (folder / "alerts.yml").write_text(ALERTS.read_text())
-    given = [{"series": name, "values": values} for name, values in series.items()]
-    labels = {rule["alert"]: rule for rule in RULES}
-    tests = []
-    for alert, minutes in expected.items():
-        for minute in minutes:
-            wanted = (
-                [{"exp_labels": fired(labels[alert]), "exp_annotations": said(labels[alert])}] if minute > 0 else []
-            )
-            tests.append({"eval_time": f"{abs(minute)}m", "alertname": alert, "exp_alerts": wanted})
-    content = {
-        "rule_files": ["alerts.yml"],
-        "evaluation_interval": "1m",
-        "tests": [{"interval": "1m", "input_series": given, "alert_rule_test": tests}],
-    }
-    (folder / "test.yml").write_text(yaml.safe_dump(content))
-    return subprocess.run(
-        ["promtool", "test", "rules", folder / "test.yml"], capture_output=True, text=True, check=False
-    )
+def test_an_alert_s_words_name_what_it_is_told_apart_by() -> None:
+    for rule in RULES:
+        kept = {label for some in re.findall(r"by \(([\w, ]+)\)", rule["expr"]) for label in some.split(", ")}
+        assert set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"])) <= kept
 
 
-GROUPS = {"process": "hooks", "provider": "twilio", "reason": "spend_capped"}
-
-
-def fired(rule: dict[str, Any]) -> dict[str, str]:
-    by = re.search(r"by \(([\w, ]+)\)", rule["expr"])
-    kept = [label for label in by[1].split(", ") if label in GROUPS] if by else []
-    return {"severity": rule["labels"]["severity"]} | {label: GROUPS[label] for label in kept}
-
-
-def said(rule: dict[str, Any]) -> dict[str, str]:
-    return {
-        name: re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda match: GROUPS[match[1]], text)
-        for name, text in rule["annotations"].items()
-    }
+def test_a_recording_shows_every_series_that_alerts_read() -> None:
+    read = {name for rule in RULES for name in names(rule["expr"])}
+    for one in RECORDINGS:
+        assert read - {name.partition("{")[0] for name in one.series} <= {"reminder_lateness_seconds_bucket"}, one.name
 
 
 @needs_promtool
-def test_a_healthy_hour_wakes_nobody(tmp_path: Path) -> None:
-    never = {rule["alert"]: [-minute for minute in range(1, 120)] for rule in RULES}
-    done = run(tmp_path, HEALTHY, never)
+@pytest.mark.parametrize("recording", FAULTS, ids=lambda one: one.name)
+def test_a_fault_is_told_in_time_and_nothing_else_is(tmp_path: Path, recording: Recording) -> None:
+    done = play(tmp_path, ALERTS, recording)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @needs_promtool
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_told_in_time_and_nothing_else_is(tmp_path: Path, fault: str) -> None:
-    changed, alerts, by = FAULTS[fault]
-    follow = {"ReminderBacklog"} if fault == "worker dead" else set()  # is told as well, later
-    expected = {rule["alert"]: [-minute for minute in (15, 29, by)] for rule in RULES if rule["alert"] not in follow}
-    expected |= {alert: [-15, -29, by] for alert in alerts}
-    series = {name: values for name, values in (HEALTHY | changed).items() if values is not None}
-    done = run(tmp_path, series, expected)
+def test_an_hour_of_20000_reminders_wakes_nobody(tmp_path: Path) -> None:
+    (healthy,) = (one for one in RECORDINGS if not one.allowed)
+    assert healthy.ended >= 3600
+    sent = healthy.series['reminder_outcomes_total{instance="worker",provider="twilio",state="sent"}']
+    assert len(sent.split()) > 30, "it goes up all the time"
+    done = play(tmp_path, ALERTS, healthy)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# Made up, for it lasts longer than a recording: three healthy hours, and a process that was taken away on purpose.
+
+HEALTHY = {
+    'reminder_process_up{process="worker"}': "2x180",
+    'reminder_process_up{process="scheduler"}': "1x180",
+    'reminder_process_up{process="web"}': "1x180",
+    'reminder_process_up{process="hooks"}': "1x180",
+    "reminder_scheduled": "20000x180",
+    "reminder_store_up": "1x180",
+    'reminder_circuit_open{provider="twilio"}': "0x180",
+    'reminder_lateness_seconds_bucket{le="1"}': "0+320x180",
+    'reminder_lateness_seconds_bucket{le="300"}': "0+333x180",
+    'reminder_lateness_seconds_bucket{le="+Inf"}': "0+333x180",
+    'reminder_outcomes_total{state="sent",provider="twilio"}': "0+330x180",
+    'reminder_outcomes_total{state="expired",provider="none"}': "0x60 1x60 3x60",
+    'reminder_rejected_total{reason="damaged"}': "0x30 1x150",
+    'reminder_attempts_total{provider="twilio",result="accepted"}': "0+330x180",
+    'reminder_attempts_total{provider="twilio",result="ambiguous"}': "0+1x180",
+    'reminder_receipts_total{provider="twilio",state="delivered"}': "0+320x180",
+}
+
+
+def made_up(allowed: dict[str, float], broken: int, ended: int, **changed: str) -> Recording:
+    series = HEALTHY | {f'reminder_process_up{{process="{name}"}}': values for name, values in changed.items()}
+    when = {"step": 60, "broken": broken, "mended": broken, "ended": ended}
+    rest: dict[str, Any] = {"name": "", "fired": {}, "clears": 0.0 if allowed else None, "companions": [], "header": {}}
+    return Recording(allowed=allowed, series=series, **when, **rest)
+
+
+@needs_promtool
+def test_receipts_of_three_hours_wake_nobody(tmp_path: Path) -> None:
+    done = play(tmp_path, ALERTS, made_up({}, 10_800, 10_800))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_promtool
+def test_a_process_that_was_taken_away_on_purpose_is_quiet_after_an_hour(tmp_path: Path) -> None:
+    done = play(tmp_path, ALERTS, made_up({"ReminderFrontDown": 180.0}, 1800, 1800 + 3720, hooks="1x29 0x150"))
     assert done.returncode == 0, done.stdout + done.stderr
 
 

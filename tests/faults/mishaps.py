@@ -253,7 +253,7 @@ LANES: dict[str, list[Mishap]] = {
     ],
     "provider": [
         Mishap(
-            "one call in four fails", {"ReminderProviderFails": 600}, _mood("one in four"), _mood("well"),
+            "one call in four fails", {"ReminderProviderFails": 500}, _mood("one in four"), _mood("well"),
             clears=400, lead=300,
         ),
         Mishap(
@@ -271,7 +271,7 @@ LANES: dict[str, list[Mishap]] = {
     ],
     "backlog": [
         Mishap(
-            "slow provider, very many at once", {"ReminderBacklog": 330, "ReminderLate": 480},
+            "slow provider, very many at once", {"ReminderBacklog": 330, "ReminderLate": 400},
             _crowd, _mood("well"), clears=960,
         ),
     ],
