@@ -20,7 +20,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.connection import Connection, ConnectionPool, SSLConnection, parse_url
-from redis.exceptions import AskError, RedisClusterException, RedisError, TryAgainError
+from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError, TryAgainError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -119,6 +119,8 @@ class _Unmoved:
     def read_response(self, *arguments: Any, **options: Any) -> Any:
         try:
             return super().read_response(*arguments, **options)  # type: ignore[misc]
+        except MovedError:  # a kind of AskError, to redis-py: this slot has arrived
+            raise
         except AskError:
             raise TryAgainError("the slot is on the move") from None
 

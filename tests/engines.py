@@ -143,7 +143,7 @@ class Engine:
                     found.append(server)
         return found
 
-    def master_of(self, key: bytes) -> Server:  # noqa: ARG002
+    def master_of(self, key: bytes) -> Server:
         """Return the server that may be written this key to."""
         return self.masters()[0]
 
@@ -244,7 +244,7 @@ class Cluster(Engine):
         """Move a key's slot as every version can."""
         slot = key_slot(key)
         with self.moving(key) as (old, new):
-            while keys := old.client.cluster("GETKEYSINSLOT", slot, 10):
+            while keys := old.client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 10):  # as bytes
                 old.client.execute_command("MIGRATE", "127.0.0.1", new.port, "", 0, 5000, "KEYS", *keys)
             name = new.client.cluster("MYID").decode()
             for server in (new, old, *self.masters()):
