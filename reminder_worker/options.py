@@ -34,7 +34,8 @@ class Options(BaseModel):
     store_url: str | None = Field(
         default=None,
         repr=False,  # may hold a password
-        description="Redis or Valkey 7.2 and later, with `appendonly yes` and `noeviction`",
+        description="Redis or Valkey 7.2 and later, with `appendonly yes` and `noeviction`; "
+        "`redis+sentinel://…` and `redis+cluster://…` for several servers ([scaling.md](scaling.md))",
         json_schema_extra={"default": "an embedded Valkey; needed in production"},
     )
     store_password_file: Path | None = Field(
@@ -45,8 +46,9 @@ class Options(BaseModel):
     queue_url: str | None = Field(
         default=None,
         repr=False,
-        description="where dramatiq keeps its wake-ups",
-        json_schema_extra={"default": "the store's server and user, database 1"},
+        description="where dramatiq keeps its wake-ups: Redis or Valkey again, or RabbitMQ, "
+        "`amqp://worker@127.0.0.1:5672/` ([scaling.md](scaling.md))",
+        json_schema_extra={"default": "the store's server and user, database 1; of a Cluster, the one there is"},
     )
     queue_password_file: Path | None = Field(
         default=None,

@@ -3,15 +3,20 @@
 import contextlib
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
+import engines
 import grants
 import pytest
 import redis
 from grants import ACL, Grant, needs
-from guarded import USERS, Guarded
+from guarded import USERS, Guarded, free_port
 
-from reminder_worker import store
+from reminder_worker import status, store
+from reminder_worker.durability import confirm
+from reminder_worker.ledger import Claim, Durability, Entry, Intent, Outcome
+from reminder_worker.schedule import Schedule
 
 QUEUE = "{rw-queue}:"
 
@@ -143,6 +148,63 @@ def test_nobody_gets_in_without_a_password(guarded: Guarded) -> None:
     for url in (f"redis://127.0.0.1:{guarded.port}/0", f"redis://web:wrong@127.0.0.1:{guarded.port}/0"):
         with contextlib.closing(redis.Redis.from_url(url)) as stranger, pytest.raises(redis.AuthenticationError):
             stranger.ping()
+
+
+def test_on_a_cluster_each_process_gets_what_it_needs_of_every_shard(tmp_path: Path) -> None:
+    """One server with all slots: who may ask where a slot is, and what else, is the same with more of them."""
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for user in USERS:
+        (secrets / f"{user}.password").write_text(user)
+    joined = subprocess.run([ACL / "join", secrets, "cluster"], capture_output=True, text=True, check=True).stdout
+    server = engines.Server(tmp_path / "one", "--cluster-enabled", "yes", "--cluster-port", str(free_port())).start()
+    try:
+        engines.until(server.client.ping)
+        server.client.cluster("ADDSLOTSRANGE", 0, 16383)
+        engines.until(lambda: server.client.cluster("INFO")["cluster_state"] == "ok")
+        for _, user, *rules in map(str.split, joined.splitlines()[1:]):
+            server.client.execute_command("ACL", "SETUSER", user, *rejoined(rules))
+        with contextlib.ExitStack() as stack:
+            work(*(stack.enter_context(as_user(server, user)) for user in ("web", "scheduler", "worker")))
+        assert server.client.execute_command("ACL", "LOG") == []
+    finally:
+        server.kill()
+        server.client.close()
+
+
+def as_user(server: engines.Server, user: str) -> store.Client:
+    return store.connect(f"redis+cluster://{user}:{user}@127.0.0.1:{server.port}")
+
+
+def rejoined(words: list[str]) -> Iterator[str]:
+    """Put selectors together again: each is one argument."""
+    selector: list[str] = []
+    for word in words:
+        selector += [word]
+        if selector[0].startswith("(") and not word.endswith(")"):
+            continue
+        yield " ".join(selector)
+        selector = []
+
+
+def work(web: store.Client, scheduler: store.Client, worker: store.Client) -> None:
+    """Do on two shards what each of three processes does all day."""
+    handed_in, waking, sending = (
+        Schedule(client, shards=2, durability=Durability.LOCAL) for client in (web, scheduler, worker)
+    )
+    with confirm(handed_in, "web/1"):
+        now = handed_in.now()
+        handed_in.add([Entry(bytes([one]) * 16, b"t" * 12, b"e", (now,)) for one in range(2)])
+    for shard in range(2):
+        waking.beat("scheduler/1")
+        (wake,) = waking.take(shard, capacity=9).wakes
+        assert waking.sweep(shard) == []
+        found = sending.claim(wake)
+        assert isinstance(found, Claim)
+        assert sending.intend(found, "outbox", "ref", lease=timedelta(seconds=9)) is Intent.OK
+        assert sending.settle(wake, Outcome.sent("name"), token=found.token, reference="ref")
+    assert [len(handed_in.show(bytes([one]) * 16)) for one in range(2)] == [1, 1]
+    assert status.read(waking).ended == {"sent": 2}
 
 
 def test_a_user_without_a_password_file_is_left_out(guarded: Guarded, tmp_path: Path) -> None:
