@@ -203,6 +203,19 @@ def test_after_a_week_the_envelope_goes_and_it_stays_unknown(practice: Practice,
     assert practice.schedule.client.zcard("rw:{0}:held") == 0
 
 
+def test_where_outcomes_are_kept_for_days_only_no_envelope_stays_for_ever(client: store.Client, clock: Clock) -> None:
+    schedule = Schedule(client, retention=timedelta(days=2))
+    ids = [bytes([number]) * 16 for number in range(5)]
+    schedule.add([Entry(id_, bytes(12), b"sealed", (clock.now,)) for id_ in ids])
+    assert quarantine(schedule, ALICE).held == 5
+    clock.forward(days=2)
+    for _ in range(3):  # fewer in one go than went at once
+        schedule.sweep(0, most=2)
+    assert [client.get(b"rw:{0}:a:" + id_)[18:] for id_ in ids] == [b""] * 5
+    assert all(client.pttl(b"rw:{0}:a:" + id_) > 0 for id_ in ids)
+    assert waiting(schedule) == []
+
+
 def test_what_was_planned_anew_keeps_its_envelope_when_the_week_is_over(practice: Practice, clock: Clock) -> None:
     practice.add()
     quarantine(practice.schedule, ALICE)

@@ -44,7 +44,8 @@ end
 for _, member in ipairs(ended(DEAD, now - ARGV[5])) do
   finish(member, 'failed', 'poison', 'technical', keep_ms)
 end
-for _, member in ipairs(ended(HELD, now)) do  -- nobody wanted it to be sent after all
+local over = ended(HELD, now)
+for _, member in ipairs(over) do  -- nobody wanted it to be sent after all
   local id = string.sub(member, 1, 16)
   local version, leads, left, tag, ticket = head_of(id)
   redis.call('ZREM', HELD, member)
@@ -52,6 +53,8 @@ for _, member in ipairs(ended(HELD, now)) do  -- nobody wanted it to be sent aft
     write_head(id, version, leads, left - bit_of(member), tag, ticket, keep_ms)
   end
 end
-redis.call('ZREMRANGEBYSCORE', UNKNOWN, '-inf', now - keep_ms)  -- their rows are gone by then
+if #over < most then  -- else the envelopes of some are still to go
+  redis.call('ZREMRANGEBYSCORE', UNKNOWN, '-inf', now - keep_ms)  -- their rows are gone by then
+end
 redis.call('LTRIM', ACTS, -MOST_ACTS, -1)
 return wake
