@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import logging
+import time
 from contextlib import closing
 
 import pytest
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from reminder_worker import logs
+from reminder_worker import access, logs
 from reminder_worker.access import AccessLog
 from reminder_worker.testing.outcomes import serving
 
@@ -94,6 +95,20 @@ def test_who_leaves_before_the_answer_is_a_line_too(caplog: pytest.LogCaptureFix
         asyncio.run(AccessLog(leave)(scope, None, None))  # type: ignore[arg-type]
     (line,) = lines(caplog)
     assert json.loads(line)["status"] == 500
+
+
+def test_how_long_a_live_page_was_open_is_withheld_from_no_line(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stay(*_: object) -> None:
+        monkeypatch.setattr(time, "monotonic", lambda: 3600.0)
+
+    caplog.set_level(logging.INFO, "reminder_worker")
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    asyncio.run(AccessLog(stay)({"type": "http", "method": "GET", "path": "/"}, None, None))  # type: ignore[arg-type]
+    (line,) = lines(caplog)
+    assert json.loads(line)["ms"] == access.LONGEST
+    assert logs.WITHHELD not in json.loads(line)
 
 
 def test_what_is_no_request_is_let_through_without_a_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,17 +4,20 @@ import re
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 from opspage import NAME, PASSWORD, Browser, opened, settings, wait_as
 from pydantic import ValidationError
+from starlette.requests import Request
 
 from reminder_worker import acts, decisions
 from reminder_worker.admission import Ops
 from reminder_worker.ops import attempts, operators, pages, sessions
 from reminder_worker.ops.attempts import Attempts, Turns
+from reminder_worker.ops.entrances import Addresses
 from reminder_worker.ops.sessions import Sessions
 from reminder_worker.schedule import Schedule
 
@@ -256,7 +259,10 @@ def test_logging_out_ends_the_session_for_everybody_who_has_its_token(browser: B
 def test_logging_out_needs_a_form_of_one_s_own(browser: Browser) -> None:
     browser.log_in()
     kept = browser.cookie
-    browser.ask("/ops/logout", {"token": "0" * 64})
+    for asked in ({"token": "0" * 64}, {}):
+        assert (
+            browser.ask("/ops/logout", asked)[1]["Set-Cookie"] is None
+        )  # a form elsewhere brings no cookie, and takes none
     assert browser.ask("/ops", Cookie=kept)[0] == 200
 
 
@@ -372,6 +378,28 @@ def test_tries_are_counted_by_who_makes_them_where_a_proxy_says_so(schedule: Sch
         tries = [browser.log_in(f"name{turn}", X_Forwarded_For="9.9.9.9, 10.0.0.1") for turn in range(11)]
         assert tries == [403] * 10 + [429]
         assert browser.log_in(X_Forwarded_For="10.0.0.1, 10.0.0.2") == 303
+
+
+@pytest.mark.parametrize(
+    ("lines", "counted"),
+    [
+        (["198.51.100.7"], "198.51.100.7"),
+        (["192.0.2.1, 198.51.100.7"], "198.51.100.7"),
+        (["192.0.2.1", "198.51.100.7"], "198.51.100.7"),  # a proxy that adds a line to those that were sent
+        (["2001:db8:0:1::77"], "20010db800000001"),
+        (["2001:db8:0:1:ffff::1"], "20010db800000001"),
+        (["::ffff:198.51.100.7"], "198.51.100.7"),
+        (["198.51.100.7:4711"], "127.0.0.1"),
+        (["a" * 9000], "127.0.0.1"),  # counted by what it is, it would fill memory
+        ([""], "127.0.0.1"),
+        ([], "127.0.0.1"),
+    ],
+)
+def test_whoever_tries_is_counted_by_the_address_that_the_proxy_saw(lines: list[str], counted: str) -> None:
+    headers = [(b"x-forwarded-for", line.encode()) for line in lines]
+    known = Addresses([ip_network("127.0.0.1/32")])
+    request = Request({"type": "http", "client": ("127.0.0.1", 4711), "headers": headers})
+    assert known.caller(request) == counted
 
 
 def test_who_is_no_proxy_cannot_say_that_somebody_else_tries(browser: Browser) -> None:

@@ -90,8 +90,8 @@ class Addresses:
     def caller(self, request: Request) -> str:
         """Return whose call it is: the peer's, or whom a proxy names as the last one before it."""
         peer = _peer(request)
-        named = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
-        return named if named and self.hold(peer) else peer
+        named = ",".join(request.headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
+        return (_household(named) if self.hold(peer) else None) or _household(peer) or peer
 
 
 class Forms:
@@ -117,6 +117,17 @@ def is_own(request: Request) -> bool:
     with contextlib.suppress(ValueError):
         return urlsplit(request.headers.get("origin", "")).netloc == request.headers.get("host", "-")
     return False
+
+
+def _household(address: str) -> str | None:
+    """Name whose address it is; of IPv6 the network's, in which anybody has as many as they like."""
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    if known.version == 6:  # noqa: PLR2004 - the number of the protocol
+        return str(known.ipv4_mapped or known.packed[:8].hex())
+    return str(known)
 
 
 def _peer(request: Request) -> str:

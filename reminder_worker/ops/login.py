@@ -78,11 +78,11 @@ class Login:
         """End a session."""
         visitor, form = self._entrance.visitor(request), await read_form(request)
         genuine = visitor and form and is_own(request) and self._forms.genuine(visitor, form.get("token", ""))
-        if visitor and visitor.session and genuine:
+        answer = elsewhere("/ops/login")
+        if visitor and visitor.session and genuine:  # else another site could take the cookie away
             self._entrance.sessions.end(visitor.session)
             log.info("logged_out", extra={"sudo_user": visitor.name})
-        answer = elsewhere("/ops/login")
-        answer.headers["Set-Cookie"] = f"{COOKIE}=; {FLAGS}; Max-Age=0"
+            answer.headers["Set-Cookie"] = f"{COOKIE}=; {FLAGS}; Max-Age=0"
         return answer
 
     def _refuse(self, status: int, said: str, wait: int = 0) -> Response:
