@@ -1,0 +1,171 @@
+"""Faults at chosen moments, each upon thousands of reminders: what was lost or texted twice, how soon all was well.
+
+    python -m tests.faults.storms --reminders 2000 --seed 1
+    python -m tests.faults.storms --only "worker killed" --at-once 1
+
+Real processes, a real Valkey whose append-only file is synced at each write, and a provider over HTTP that counts. Each
+text names a place that belongs to one number. What ends is started again, as a supervisor would; nothing else is done.
+"""
+
+import argparse
+import random
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import weather
+from .harbour import SYNCED, Harbour, Result, Size
+
+LEDGER, HTTP = "reminder_worker.schedule", "reminder_worker.https"
+POINTS = {  # of a worker's way: module, function, when
+    "before the claim": (LEDGER, "Schedule.claim", "before"),
+    "after the claim": (LEDGER, "Schedule.claim", "after"),
+    "before the intent": (LEDGER, "Schedule.intend", "before"),
+    "before the confirmation": ("redis.connection", "AbstractConnection.send_packed_command", "after", "WAITAOF"),
+    "after the confirmation": (LEDGER, "Schedule.intend", "after"),
+    "before the first byte": (HTTP, "_Socket.sendall", "before"),
+    "after the first byte": (HTTP, "_Socket.sendall", "first byte"),
+    "before the reply": (HTTP, "_Socket.recv_into", "before"),
+    "after the reply": (HTTP, "Site._exchange", "after"),
+    "before the outcome": (LEDGER, "Schedule.settle", "before"),
+    "after the outcome": (LEDGER, "Schedule.settle", "after"),
+}
+TAKEN = {  # of a scheduler's
+    "taken, not yet awake": ("reminder_worker.broker", "wake", "before"),
+    "awake": ("reminder_worker.broker", "wake", "after"),
+}
+
+
+@dataclass(frozen=True)
+class Storm:
+    """One fault: at points of a process's way, or what blows while reminders fall due."""
+
+    name: str
+    blows: weather.Act | None = None
+    worker: tuple[str, ...] = ()  # at which points, in turn
+    scheduler: tuple[str, ...] = ()
+    act: str = "kill"
+    kind: str = "asked"  # of provider
+    workers: tuple[dict[str, Any], ...] = ({},)  # whom besides, and what they are always told
+    options: tuple[str, ...] = SYNCED
+    line: bool = False
+    short: bool = True  # it has a short form
+    long: bool = False  # it takes too long for every day
+
+
+def _storms() -> Iterator[Storm]:
+    for point in POINTS:
+        yield Storm(f"worker killed {point}", worker=(point,), short=False)
+    every = tuple(POINTS)
+    for kind in ("asked", "deduplicates", "neither"):
+        yield Storm(f"worker killed at all these points, provider: {kind}", worker=every, kind=kind)
+    yield Storm("worker killed at random", weather.killings, kind="deduplicates", short=False)
+    yield Storm("scheduler killed, taken and not yet awake", scheduler=("taken, not yet awake",), short=False)
+    yield Storm("scheduler killed before and after wake-ups", scheduler=tuple(TAKEN))
+    yield Storm("store down 1 s", weather.down(1))
+    yield Storm("store down 20 s", weather.down(20), short=False)
+    yield Storm("store down 10 min", weather.down(600), long=True)
+    yield Storm("store down, provider: neither", weather.down(3), kind="neither", short=False)
+    yield Storm("store stalled 8 s", weather.stalled(8))
+    yield Storm("store full", weather.full)
+    yield Storm("disk full", weather.disk_full, options=("--appendfsync", "everysec"))
+    yield Storm("answers of every script lost", weather.lost_answers, line=True)
+    for point in ("after the claim", "before the intent", "after the confirmation", "before the first byte"):
+        yield Storm(f"worker frozen {point}", worker=(point,), act="stop", workers=({}, {}), short=False)
+    for point in ("before the reply", "after the reply", "before the outcome"):
+        yield Storm(f"worker frozen {point}", worker=(point,), act="stop", workers=({}, {}), short=False)
+    yield Storm("workers frozen", weather.frozen, workers=({}, {}))
+    for name, seconds in (("65 s", 65), ("an hour", 3600), ("a day", 86400)):
+        clocks = ({}, {"clock": seconds}, {"clock": -seconds})
+        yield Storm(f"clocks {name} fast and slow", weather.shifted, workers=clocks, short=seconds == 3600)
+    yield Storm("bad messages and envelopes", weather.vandals)
+
+
+STORMS = {storm.name: storm for storm in _storms()}
+
+
+def run(storm: Storm, size: Size, seed: int) -> Result:
+    """Let one storm blow over an installation of its own."""
+    dice, began = random.Random(f"{seed} {storm.name}"), time.monotonic()
+    result = Result(storm.name, size.reminders)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        weather.disk(Path(name), small=storm.blows is weather.disk_full) as folder,
+        Harbour(folder, kind=storm.kind, pace=size.pace, options=storm.options, line=storm.line) as harbour,
+    ):
+        (client,) = harbour.found("clinic")
+        harbour.hand_in(client, size.reminders, size.window)
+        harbour.launch("scheduler", _plans(storm.scheduler, TAKEN, storm.act, size, dice))
+        for number, always in enumerate(storm.workers):
+            points = storm.worker if number == 0 else ()
+            harbour.launch("worker", _plans(points, POINTS, storm.act, size, dice), **always)
+        victims = storm.blows(harbour, dice, size) if storm.blows else set()
+        harbour.wait(size.reminders)
+        harbour.judge(result, client, victims)
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def _plans(names: tuple[str, ...], points: dict[str, Any], act: str, size: Size, dice: random.Random) -> list[Any]:
+    """Say at which call of which function each life ends; who only stands still has one life."""
+    lives = max(size.times, len(names)) if names else 0
+    plans = []
+    for number in range(lives if act == "kill" else min(1, lives)):
+        module, function, when, *about = points[names[number % len(names)]]
+        times = 1 if act == "kill" else size.times
+        how = {"when": when, "nth": dice.randint(1, 20), "times": times, "about": "".join(about)}
+        plans.append({"act": act, "module": module, "name": function, "how": how})
+    return plans
+
+
+COLUMNS = "fault, reminders, times, lost, twice, another's text, unknown, in flight at most, recovered in s, run in s"
+
+
+def table(results: list[Result]) -> str:
+    """Write them for docs/faults.md."""
+    lines = [COLUMNS.split(", "), ["---"] * 10]
+    for one in results:
+        counts = one.reminders, one.happened, one.lost, one.twice, one.strayed, one.unknown, one.in_flight
+        lines.append([one.name, *(f"{count:,}" for count in counts), f"{one.recovered:.0f}", f"{one.seconds:.0f}"])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def run_all(storms: list[Storm], size: Size, seed: int, at_once: int) -> list[Result]:
+    """Run them, some at once: they wait more than they work."""
+
+    def one(storm: Storm) -> Result:
+        result = run(storm, size, seed)
+        print(f"{'whole' if result.whole else 'BROKEN'} {result}", file=sys.stderr, flush=True)
+        return result
+
+    with ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(one, storms))
+
+
+def main() -> None:
+    """Run it from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--reminders", type=int, default=2000)
+    parser.add_argument("--window", type=float, default=30.0, help="seconds from the first due time to the last")
+    parser.add_argument("--times", type=int, default=6, help="how often a fault happens")
+    parser.add_argument("--pace", type=float, default=1.0, help="how long leases are, of what they are")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--at-once", type=int, default=2)
+    parser.add_argument("--only", default="", help="those whose name holds this (a regular expression)")
+    parser.add_argument("--long", action="store_true", help="those too that take ten minutes and more")
+    chosen = parser.parse_args()
+    wanted = [one for one in STORMS.values() if re.search(chosen.only, one.name) and (chosen.long or not one.long)]
+    size = Size(chosen.reminders, chosen.window, chosen.times, chosen.pace)
+    results = run_all(wanted, size, chosen.seed, chosen.at_once)
+    print(f"seed {chosen.seed}\n{table(results)}")
+    sys.exit(0 if all(one.whole for one in results) else 1)
+
+
+if __name__ == "__main__":
+    main()
