@@ -7,7 +7,7 @@ last word counts, by when it was said.
 import re
 from collections.abc import Iterable, Iterator
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from reminder_worker.errors import SettingsError
 from reminder_worker.schedule import Schedule, unavailable
@@ -33,14 +33,22 @@ def bring_back(schedule: Schedule, lines: Iterable[str]) -> int:
     What is there and newer stays. All lines are looked at before anything is written.
     """
     copy, known = _parse(lines), _read(schedule)
-    lost = [(said, tag, on) for tag, (said, on) in copy.items() if tag not in known or known[tag][0] < said]
-    missing = [(tag, on) for _, tag, on in sorted(lost) if on != known.get(tag, (None, b"0"))[1]]
+    lost = sorted((said, tag, on) for tag, (said, on) in copy.items() if tag not in known or known[tag][0] < said)
     try:
-        for tag, on in missing:
-            schedule.client.xadd(schedule.prefix(0) + b"stops", {b"tag": tag, b"on": on})
+        for said, tag, on in lost:
+            _append(schedule, said, {b"tag": tag, b"on": on})
     except RedisError as error:
         raise unavailable(error) from None
-    return len(missing)
+    return len(lost)
+
+
+def _append(schedule: Schedule, said: Order, word: dict[bytes, bytes]) -> None:
+    """Append a word as of when it was said, so that a later copy's counts; as of now, where the list is further on."""
+    key, (ms, number) = schedule.prefix(0) + b"stops", said
+    try:
+        schedule.client.xadd(key, word, id=f"{ms}-{number}")
+    except ResponseError:
+        schedule.client.xadd(key, word)
 
 
 def _parse(lines: Iterable[str]) -> Words:

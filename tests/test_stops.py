@@ -55,6 +55,35 @@ def test_a_start_that_the_backup_does_not_know_comes_back_too(schedule: Schedule
     assert not optouts(schedule).has("clinic", PHONE)
 
 
+@pytest.mark.parametrize("known", [0, 1])
+@pytest.mark.parametrize("words", ["101", "010"])
+@pytest.mark.parametrize("turn", [1, -1])
+def test_of_two_copies_the_later_word_counts_in_whichever_order_they_come(
+    schedule: Schedule, turn: int, words: str, known: int
+) -> None:
+    tag, copies = TAGS.optout(EVERYBODY, PHONE), []
+    for number, on in enumerate(words, 1):
+        schedule.client.xadd(KEY, {"tag": tag, "on": on}, id=f"{number}000-0")
+        copies.append(list(export(schedule)))
+    schedule.client.delete(KEY)
+    if known:  # the store that was put back knows the first
+        schedule.client.xadd(KEY, {"tag": tag, "on": words[0]}, id="1000-0")
+    for copy in copies[1:][::turn]:
+        bring_back(schedule, copy)
+    assert list(export(schedule)) == copies[-1]
+    assert optouts(schedule).has("clinic", PHONE) == (words[-1] == "1")
+
+
+def test_what_comes_back_after_somebody_has_said_something_new_is_put_behind_it(schedule: Schedule) -> None:
+    optouts(schedule).stop(PHONE)
+    copy = list(export(schedule))
+    schedule.client.delete(KEY)
+    optouts(schedule).stop(ANOTHER)
+    assert bring_back(schedule, copy) == 1
+    assert optouts(schedule).has("clinic", PHONE)
+    assert optouts(schedule).has("clinic", ANOTHER)
+
+
 def test_a_copy_holds_tags_and_no_number(schedule: Schedule) -> None:
     optouts(schedule).stop(PHONE)
     first, line = export(schedule)
