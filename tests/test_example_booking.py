@@ -3,6 +3,7 @@
 Everything between browser, site and gateway goes over relays that write down each byte.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -24,6 +25,8 @@ from typing import Any
 
 import pytest
 from javascript import MODULES
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 from examples.booking.installation import REMINDERS, Installation, free_port
 from examples.booking.slots import TEXT_AFTER
@@ -417,6 +420,20 @@ def test_the_site_refuses_strangers_and_fields_that_it_does_not_have(play, metho
         urllib.request.urlopen(request)
     with refused.value as answer:
         assert answer.code == status
+
+
+def test_a_body_that_does_not_say_how_long_it_is_is_not_read_without_end():
+    from examples.booking import site  # noqa: PLC0415
+
+    pieces = iter([b"x" * 8192] * 20)
+
+    async def receive():
+        return {"type": "http.request", "body": next(pieces), "more_body": True}
+
+    with pytest.raises(HTTPException) as refused:
+        asyncio.run(site.read(Request({"type": "http", "headers": []}, receive), site.FORMS))
+    assert refused.value.status_code == 413
+    assert len(list(pieces)) == 20 - site.BODY_LIMIT // 8192 - 1
 
 
 def test_every_answer_carries_the_policy_and_it_holds(play):

@@ -31,6 +31,7 @@ from examples.booking.register import Register, SlotTaken
 from examples.booking.security import Headers
 from reminder_worker import signatures
 from reminder_worker.errors import Refused
+from reminder_worker.serving import read_body
 
 HERE = Path(__file__).parent
 CLIENT = HERE.parents[1] / "clients/js/index.js"
@@ -143,7 +144,7 @@ class Site:
 
     async def hear(self, request):
         """Take an event of the reminder worker's, where its signature is good (docs/events.md)."""
-        body = await request.body()
+        body = await body_of(request)
         try:
             signatures.verify(self._secret, request.headers, body, time.time())
         except Refused:
@@ -208,9 +209,17 @@ def bearer(request):
     return token
 
 
+async def body_of(request):
+    """Read a body, as long as it is none without end: what length it says it has is no promise."""
+    body = await read_body(request, BODY_LIMIT)
+    if body is None:
+        raise HTTPException(413)
+    return body
+
+
 async def read(request: Request, forms):
     """Read exactly these fields, each of its form; an error names the field and never what is in it."""
-    body = await request.body() if int(request.headers.get("content-length", "0")) <= BODY_LIMIT else b""
+    body = await body_of(request)
     try:
         fields = json.loads(body)
     except ValueError:
