@@ -118,6 +118,7 @@ HEALTHY = {
     'reminder_rejected_total{reason="damaged"}': "0x30 1x150",
     'reminder_attempts_total{provider="twilio",result="accepted"}': "0+330x180",
     'reminder_attempts_total{provider="twilio",result="ambiguous"}': "0+1x180",
+    'reminder_receipts_total{provider="twilio",state="sent"}': "0x180",
     'reminder_receipts_total{provider="twilio",state="delivered"}': "0+320x180",
 }
 

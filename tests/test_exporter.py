@@ -192,7 +192,9 @@ def test_what_alerts_ask_for_is_there_from_the_beginning(here: Here) -> None:
             assert worker[f"reminder_rejected_total {reason}"] == 0
         assert worker["reminder_outcomes_total none expired"] == worker["reminder_outcomes_total twilio sent"] == 0
         assert "reminder_receipts_total twilio delivered" not in worker, "hooks hears of them, and the worker does not"
-        assert until(lambda: here.shown("hooks"))["reminder_receipts_total twilio delivered"] == 0
+        hooks = until(lambda: here.shown("hooks"))
+        for state in ("sent", "delivered", "undelivered"):
+            assert hooks[f"reminder_receipts_total twilio {state}"] == 0
 
 
 def test_a_store_that_is_silent_is_told_of_before_prometheus_gives_up(

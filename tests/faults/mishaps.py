@@ -278,7 +278,7 @@ LANES: dict[str, list[Mishap]] = {
     "patience": [
         Mishap(
             "no receipts, keys not forgotten, reminders that expire",
-            {"ReminderExpired": 240, "ReminderKeysBehind": 15, "ReminderReceiptsLate": 3720},
+            {"ReminderExpired": 150, "ReminderKeysBehind": 15, "ReminderReceiptsLate": 3720},
             _long, _advance, clears=None, step=60,
             companions=frozenset({"ReminderUnknown"}), how="the ratchet is put back a week in the ledger",
         ),
