@@ -44,6 +44,8 @@ app.command()(backupcommands.restore)
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default reminder-worker.toml here.")]
 PlatformName = Annotated[str | None, typer.Option("--platform", help="Which booking platform of the settings.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
+Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")]
 
 
 @app.command()
@@ -123,11 +125,7 @@ def scheduler(config: Config = None) -> None:
 
 
 @app.command()
-def web(
-    config: Config = None,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8080,
-) -> None:
+def web(config: Config = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
     """Take reminders of booking platforms over HTTP; put it behind a proxy that speaks TLS.
 
     Example: reminder-worker web --port 8080
@@ -141,11 +139,7 @@ def web(
 
 
 @app.command()
-def hooks(
-    config: Config = None,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8081,
-) -> None:
+def hooks(config: Config = None, host: Host = "127.0.0.1", port: Port = 8081) -> None:
     """Take providers' receipts and people's replies; put it behind the URL of the setting hooks_url.
 
     Example: reminder-worker hooks --port 8081
@@ -159,11 +153,7 @@ def hooks(
 
 
 @app.command()
-def ops(
-    config: Config = None,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8082,
-) -> None:
+def ops(config: Config = None, host: Host = "127.0.0.1", port: Port = 8082) -> None:
     """Serve the operator's page at /ops, alone; put it behind a proxy that speaks TLS (docs/operator-page.md).
 
     Example: reminder-worker ops --port 8082

@@ -45,6 +45,14 @@ def ended(practice: Practice, reference: str = "A-1007") -> tuple[str, str | Non
     return shown.state, shown.reason
 
 
+def claimed(practice: Practice, reference: str = "A-1007") -> Claim:
+    practice.add(reference=reference)
+    (wake,) = practice.take()
+    claim = practice.schedule.claim(wake)
+    assert isinstance(claim, Claim)
+    return claim
+
+
 def counted(schedule: Schedule) -> dict[bytes, int]:
     """Return how many ended how, of the days that are kept."""
     found: dict[bytes, int] = {}
@@ -93,11 +101,7 @@ def test_whatever_was_on_its_way_is_held_and_what_is_due_later_is_not(
             schedule.claim(wake)
         clock.forward(minutes=30)
     schedule.sweep(0)
-    practice.add(reference="sending")
-    (wake,) = schedule.take(0, capacity=10).wakes
-    claim = schedule.claim(wake)
-    assert isinstance(claim, Claim)
-    schedule.intend(claim, "scripted", "ref", lease=LEASE)
+    schedule.intend(claimed(practice, "sending"), "scripted", "ref", lease=LEASE)
     practice.add(reference="claimed")
     schedule.claim(schedule.take(0, capacity=10).wakes[0])
     practice.add(reference="queued")
@@ -298,11 +302,8 @@ def test_a_report_of_the_second_attempt_settles_what_was_held_at_the_first(
 def test_a_late_report_of_the_attempt_that_was_open_counts_too(
     practice: Practice, provider: Scripted, schedule: Schedule
 ) -> None:
-    practice.add()
-    (wake,) = practice.take()
-    claim = schedule.claim(wake)
-    assert isinstance(claim, Claim)
-    schedule.intend(claim, "scripted", reference := new_reference(wake), lease=LEASE)
+    claim = claimed(practice)
+    schedule.intend(claim, "scripted", reference := new_reference(claim.wake), lease=LEASE)
     quarantine(schedule, ALICE)
     assert practice.office.receipts.take(provider, Receipt(reference, State.DELIVERED, "id"))
     assert counted(schedule) == {b"delivered|scripted": 1}
@@ -311,13 +312,10 @@ def test_a_late_report_of_the_attempt_that_was_open_counts_too(
 def test_that_an_attempt_that_was_given_up_did_not_arrive_says_nothing_of_the_next(
     practice: Practice, provider: Scripted, schedule: Schedule
 ) -> None:
-    practice.add()
-    (wake,) = practice.take()
-    claim = schedule.claim(wake)
-    assert isinstance(claim, Claim)
-    first, second = new_reference(wake), new_reference(wake)
+    claim = claimed(practice)
+    first, second = new_reference(claim.wake), new_reference(claim.wake)
     schedule.intend(claim, "scripted", first, lease=LEASE)
-    schedule.settle(wake, Outcome.closed(Reason.NOT_SENT), token=claim.token, reference=first)
+    schedule.settle(claim.wake, Outcome.closed(Reason.NOT_SENT), token=claim.token, reference=first)
     schedule.intend(claim, "scripted", second, lease=LEASE)
     quarantine(schedule, ALICE)
     assert not practice.office.receipts.take(provider, Receipt(first, State.UNDELIVERED, "id"))
