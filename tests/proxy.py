@@ -41,7 +41,13 @@ class Proxy:
                 threading.Thread(target=self._pass_on, args=(near,), daemon=True).start()
 
     def _pass_on(self, near: socket.socket) -> None:
-        with near, socket.socket(socket.AF_UNIX) as far, selectors.DefaultSelector() as selector:
+        """Pass on until either side hangs up, or is away."""
+        with (
+            contextlib.suppress(OSError),
+            near,
+            socket.socket(socket.AF_UNIX) as far,
+            selectors.DefaultSelector() as selector,
+        ):
             far.connect(str(self._server))
             for one, other in ((near, far), (far, near)):
                 selector.register(one, selectors.EVENT_READ, other)

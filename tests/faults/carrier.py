@@ -63,7 +63,9 @@ class Carrier:
         return TABLE.format(url=self.peer.url, more=said) + KINDS[self.kind].format(url=self.peer.url, settles=settles)
 
     def _look(self, request: Request) -> Response | None:
-        """Answer who asks for a reference; a text is let pass, or told to come back."""
+        """Answer who asks for a reference; a text is let pass, or told to come back; half of one is none."""
+        if request.method != "GET" and len(request.body) < int(request.headers["content-length"]):
+            return Response.of({}, 400)
         if request.method != "GET":
             with self.lock:
                 self.throttles, now = max(0, self.throttles - 1), self.throttles > 0

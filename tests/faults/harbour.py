@@ -38,10 +38,9 @@ phone_daily_cap = 100
 allow_numbers = ["+336"]
 """
 PLATFORM = '[platforms.{name}]\nverify_key = "{folder}/keys/{name}.pub"\ndaily_cap = 1000000\n'
-THREADS, PROCESSES = 8, 2
 COMMANDS = {
     "scheduler": ["-m", "reminder_worker.cli", "scheduler"],
-    "worker": ["-m", "reminder_worker.cli", "worker", "--processes", str(PROCESSES), "--threads", str(THREADS)],
+    "worker": ["-m", "reminder_worker.cli", "worker", "--threads", "8"],
 }
 SYNCED = "--appendfsync", "always"
 LEAD = Lead.parse("30h")

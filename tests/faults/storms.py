@@ -36,6 +36,7 @@ POINTS = {  # of a worker's way: module, function, when
     "before the outcome": (LEDGER, "Schedule.settle", "before"),
     "after the outcome": (LEDGER, "Schedule.settle", "after"),
 }
+FROZEN = tuple(point for point in POINTS if point not in {"before the claim", "before the confirmation"})
 TAKEN = {  # of a scheduler's
     "taken, not yet awake": ("reminder_worker.broker", "wake", "before"),
     "awake": ("reminder_worker.broker", "wake", "after"),
@@ -55,36 +56,44 @@ class Storm:
     workers: tuple[dict[str, Any], ...] = ({},)  # whom besides, and what they are always told
     options: tuple[str, ...] = SYNCED
     line: bool = False
-    short: bool = True  # it has a short form
+    short: bool = False  # it is part of the short form
     long: bool = False  # it takes too long for every day
+
+
+TWO, THREE = ({},) * 2, ({},) * 3
+DOUBTFUL = "after the confirmation", "after the first byte", "before the reply", "before the outcome"
 
 
 def _storms() -> Iterator[Storm]:
     for point in POINTS:
-        yield Storm(f"worker killed {point}", worker=(point,), short=False)
+        yield Storm(f"worker killed {point}", worker=(point,), workers=TWO)
     every = tuple(POINTS)
-    for kind in ("asked", "deduplicates", "neither"):
-        yield Storm(f"worker killed at all these points, provider: {kind}", worker=every, kind=kind)
-    yield Storm("worker killed at random", weather.killings, kind="deduplicates", short=False)
-    yield Storm("scheduler killed, taken and not yet awake", scheduler=("taken, not yet awake",), short=False)
-    yield Storm("scheduler killed before and after wake-ups", scheduler=tuple(TAKEN))
+    yield Storm("worker killed at all these points", worker=every, workers=THREE, short=True)
+    yield Storm("the same, provider deduplicates", worker=every, kind="deduplicates", workers=THREE)
+    yield Storm("the same, provider does neither", worker=every, kind="neither", workers=THREE)
+    yield Storm(
+        "worker killed in doubt, provider does neither", worker=DOUBTFUL, kind="neither", workers=TWO, short=True
+    )
+    yield Storm("worker and scheduler killed at random", weather.killings, workers=TWO)
+    yield Storm("scheduler killed, taken and not yet awake", scheduler=("taken, not yet awake",))
+    yield Storm("scheduler killed before and after wake-ups", scheduler=tuple(TAKEN), short=True)
     yield Storm("store down 1 s", weather.down(1))
-    yield Storm("store down 20 s", weather.down(20), short=False)
+    yield Storm("store down 20 s", weather.down(20))
+    yield Storm("store down 20 s, provider does neither", weather.down(20), kind="neither")
     yield Storm("store down 10 min", weather.down(600), long=True)
-    yield Storm("store down, provider: neither", weather.down(3), kind="neither", short=False)
     yield Storm("store stalled 8 s", weather.stalled(8))
     yield Storm("store full", weather.full)
-    yield Storm("disk full", weather.disk_full, options=("--appendfsync", "everysec"))
+    yield Storm("disk full", weather.disk_full, options=("--appendfsync", "everysec"), short=True)
     yield Storm("answers of every script lost", weather.lost_answers, line=True)
-    for point in ("after the claim", "before the intent", "after the confirmation", "before the first byte"):
-        yield Storm(f"worker frozen {point}", worker=(point,), act="stop", workers=({}, {}), short=False)
-    for point in ("before the reply", "after the reply", "before the outcome"):
-        yield Storm(f"worker frozen {point}", worker=(point,), act="stop", workers=({}, {}), short=False)
-    yield Storm("workers frozen", weather.frozen, workers=({}, {}))
+    for point in FROZEN:
+        yield Storm(f"worker frozen {point}", worker=(point,), act="stop", workers=TWO)
+    yield Storm("workers frozen at random", weather.frozen, workers=TWO)
     for name, seconds in (("65 s", 65), ("an hour", 3600), ("a day", 86400)):
         clocks = ({}, {"clock": seconds}, {"clock": -seconds})
-        yield Storm(f"clocks {name} fast and slow", weather.shifted, workers=clocks, short=seconds == 3600)
+        yield Storm(f"clocks {name} fast and slow", weather.shifted, workers=clocks)
     yield Storm("bad messages and envelopes", weather.vandals)
+    clocks = {"clock": 3600}, {"clock": -65}
+    yield Storm("all of it, one after the other", weather.everything, line=True, workers=clocks, short=True)
 
 
 STORMS = {storm.name: storm for storm in _storms()}
@@ -102,9 +111,9 @@ def run(storm: Storm, size: Size, seed: int) -> Result:
         (client,) = harbour.found("clinic")
         harbour.hand_in(client, size.reminders, size.window)
         harbour.launch("scheduler", _plans(storm.scheduler, TAKEN, storm.act, size, dice))
+        plans = _plans(storm.worker, POINTS, storm.act, size, dice)
         for number, always in enumerate(storm.workers):
-            points = storm.worker if number == 0 else ()
-            harbour.launch("worker", _plans(points, POINTS, storm.act, size, dice), **always)
+            harbour.launch("worker", plans[number :: len(storm.workers)], **always)
         victims = storm.blows(harbour, dice, size) if storm.blows else set()
         harbour.wait(size.reminders)
         harbour.judge(result, client, victims)

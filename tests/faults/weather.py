@@ -20,7 +20,8 @@ from reminder_worker.sealing import PlatformKeys, make_id
 from .harbour import LEAD, Harbour, Size, appointment
 
 Act = Callable[[Harbour, random.Random, Size], set[int]]
-SCRIPTS = "claim", "admit", "intend", "settle", "take", "sweep", "beat", "report", "seen", "epoch"
+SCRIPTS = "claim", "admit", "intend", "settle", "take", "report"
+RARE = "sweep", "beat", "seen", "epoch"  # once a second, or in five
 RIVER = "{rw-queue}:reminders"  # where dramatiq keeps messages, and their names
 
 
@@ -116,13 +117,14 @@ def disk_full(harbour: Harbour, _: random.Random, size: Size) -> set[int]:
 def lost_answers(harbour: Harbour, dice: random.Random, size: Size) -> set[int]:
     """Lose the answers of each script in turn, of wake-ups, and of what dramatiq asks."""
     assert harbour.line
-    words = {name: script(name)[1].encode() for name in SCRIPTS} | {"wake-ups": b"RPUSH", "fetches": b"fetch"}
+    words = {name: script(name)[1].encode() for name in (*SCRIPTS, *(RARE if size.pace == 1 else ()))}
+    words |= {"wake-ups": b"RPUSH", "fetches": b"fetch"}
     lost: Counter[str] = Counter()
     harbour.carrier.throttles = 3  # else nothing is reported
     begun(harbour)
     for _ in range(size.times):
         for name in dice.sample(sorted(words), len(words)):
-            before, deadline = harbour.line.lost, time.monotonic() + 0.4
+            before, deadline = harbour.line.lost, time.monotonic() + (6 if name in RARE else 0.4)
             harbour.line.lose(words[name])
             while harbour.line.lost == before and time.monotonic() < deadline:
                 time.sleep(0.005)
@@ -155,6 +157,13 @@ def vandals(harbour: Harbour, dice: random.Random, size: Size) -> set[int]:
     """Spoil envelopes, and throw all kinds of messages into the queue."""
     victims = _spoil(harbour, dice, size)
     begun(harbour)
+    throwing(harbour, dice, size)
+    harbour.notes["spoilt envelopes"] = len(victims)
+    return victims
+
+
+def throwing(harbour: Harbour, dice: random.Random, size: Size) -> set[int]:
+    """Throw all kinds of messages into the queue."""
     with contextlib.closing(store.connect(harbour.server.url(1))) as queue:
         thrown = 0
         deadline = time.monotonic() + size.window * 0.7
@@ -167,7 +176,20 @@ def vandals(harbour: Harbour, dice: random.Random, size: Size) -> set[int]:
                 thrown += 1
             queue.rpush(RIVER, b"a name without a message", dice.randbytes(200_000))
             time.sleep(0.1)
-    harbour.notes |= {"happened": thrown + len(victims), "spoilt envelopes": len(victims)}
+    harbour.notes["happened"] = thrown
+    return set()
+
+
+def everything(harbour: Harbour, dice: random.Random, size: Size) -> set[int]:
+    """Let all that can be told apart afterwards blow one after the other."""
+    each = Size(size.reminders // 8, size.window / 8, 2, size.pace)
+    victims = _spoil(harbour, dice, size)
+    every: list[Act] = [killings, down(1), stalled(6), full, lost_answers, frozen, shifted, throwing]
+    happened = 0
+    for act in every:
+        act(harbour, dice, each)
+        happened += harbour.notes.pop("happened", 0)
+    harbour.notes["happened"] = happened + harbour.deaths + len(victims)
     return victims
 
 
