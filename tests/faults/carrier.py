@@ -94,6 +94,13 @@ class Carrier:
             found[text.number].append(text)
         return found
 
+    def by_place(self) -> dict[str, list[Text]]:
+        """Return who got what, by whose text it was."""
+        found = defaultdict(list)
+        for text in self.texts.values():
+            found[text.place].append(text)
+        return found
+
     def close(self) -> None:
         """Listen no more."""
         self.peer.close()
