@@ -53,7 +53,6 @@ def restore(
 
     Later, when all platforms have handed in again: reminder-worker restore --end
     """
-    from reminder_worker import logs  # noqa: PLC0415
     from reminder_worker import quarantine as steps  # noqa: PLC0415
     from reminder_worker.acts import Who  # noqa: PLC0415
 
@@ -61,13 +60,11 @@ def restore(
         raise SettingsError(_EXPLAIN)
     schedule = open_ledger(config)
     if end:
-        logs.set_up()
         print("ended" if steps.end(schedule, Who.here()) else "nothing was held back")
         return
     if not yes and not _agreed():
         print("nothing was done")
         raise typer.Exit(REFUSED)
-    logs.set_up()
     steps.wait_for_silence(schedule)
     _say(steps.quarantine(schedule, Who.here()), json=json)
 
@@ -113,13 +110,12 @@ def import_(
 
     Example: reminder-worker optouts import optouts.txt
     """
-    from reminder_worker import acts, logs, stops  # noqa: PLC0415
+    from reminder_worker import acts, stops  # noqa: PLC0415
 
     try:
         lines = file.read_text("ascii").splitlines()
     except (OSError, ValueError):
         raise SettingsError(f"{file}: cannot be read as what optouts export wrote") from None
     schedule = open_ledger(config)
-    logs.set_up()
     print(f"{stops.bring_back(schedule, lines)} brought back")
     acts.note(schedule, "optouts", "imported", acts.Who.here())

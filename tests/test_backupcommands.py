@@ -58,6 +58,18 @@ def test_where_nobody_can_be_asked_nothing_is_done(run: Shell, schedule: Schedul
     assert waiting(schedule) == []
 
 
+@pytest.mark.parametrize("words", [("restore", "--quarantine", "--yes"), ("restore", "--end"), ("optouts", "import")])
+def test_what_was_done_is_logged_in_the_form_of_the_settings(
+    run: Shell, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "reminder-worker.toml").write_text('log_format = "console"\n')
+    (tmp_path / "copy").write_text(run("optouts", "export").stdout)
+    run("restore", "--quarantine", "--yes")
+    done = run(*words, *(["copy"] if "import" in words else []))
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+    assert " act=" in done.stderr
+
+
 def test_it_says_what_was_held_and_what_a_person_has_to_do(run: Shell, schedule: Schedule) -> None:
     add(schedule, 1, timedelta(hours=-1))
     add(schedule, 2, timedelta(hours=1))
