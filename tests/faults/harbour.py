@@ -114,6 +114,7 @@ class Harbour:
         self.deaths = 0
         self.over = 0.0  # when the fault ended
         self.patience = 240.0
+        self.python, self.environment = sys.executable, dict[str, str]()
         self.notes: dict[str, Any] = {}
         self.freeze = 25.0 * pace  # seconds that a process stands still: longer than its leases
         self._ending = threading.Event()
@@ -173,11 +174,11 @@ class Harbour:
 
     def _start(self, ship: Ship) -> None:
         told = ship.plans.popleft() if ship.plans else {}
-        environment = os.environ | {"REMINDER_CONFIG": str(self.folder / "reminder-worker.toml")}
+        environment = os.environ | self.environment | {"REMINDER_CONFIG": str(self.folder / "reminder-worker.toml")}
         environment |= {"PYTHONPATH": str(self.folder / "hands"), "STORM": json.dumps({**ship.always, **told})}
         with ship.log.open("ab") as log:
             ship.process = subprocess.Popen(
-                [sys.executable, *COMMANDS[ship.name]], env=environment, stdout=log, stderr=log, start_new_session=True
+                [self.python, *COMMANDS[ship.name]], env=environment, stdout=log, stderr=log, start_new_session=True
             )
 
     def _keep(self) -> None:
