@@ -5,7 +5,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 
-.PHONY: install demo audit example dev docs test lint faults bench lock clean
+.PHONY: install demo audit example dev docs test lint faults fuzz bench lock clean
 
 install: .venv/installed
 
@@ -31,6 +31,12 @@ example: install
 # All processes of the Procfile, with the settings that are here.
 dev: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/honcho start
+
+# Everything that parses foreign bytes, with atheris, which comes for some versions of Python only.
+SECONDS ?= 60
+fuzz: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "atheris>=3"
+	$(BIN)/python -m tests.fuzz --all --seconds $(SECONDS)
 
 # Pages that are made from the code.
 docs: install

@@ -67,7 +67,7 @@ class PublicKeys:
             pointers = tuple(key.checked() for key in document.pointer)
             envelopes = {key.week: key.checked() for key in document.envelope}
             signature = document.root.checked() if document.root else None
-        except (ValueError, msgspec.DecodeError):
+        except (ValueError, msgspec.DecodeError, RecursionError):
             raise SettingsError("public keys: not the JSON that `reminder-worker keys public` prints") from None
         if document.version != 1 or not pointers or len(envelopes) < len(document.envelope):
             raise SettingsError("public keys: of an unknown version, without a pointer key, or with a week twice")

@@ -124,6 +124,8 @@ def read(config: Path | None = None) -> Settings:
     except ValueError as error:  # neither TOML nor UTF-8; of the message only the place is no value
         place = re.search(r" \(at line \d+, column \d+\)\Z", str(error))
         raise SettingsError(f"{path or DEFAULT_FILE}: is not TOML{place[0] if place else ''}") from None
+    except RecursionError:
+        raise SettingsError(f"{path or DEFAULT_FILE}: is not TOML, or nested too deeply") from None
     except OSError as error:
         raise SettingsError(f"{path or DEFAULT_FILE}: cannot be read ({type(error).__name__})") from None
 

@@ -85,7 +85,8 @@ class HttpClient:
     def cancel(self, reference: str) -> Answer:
         """Take an appointment back: ``cancelled`` tells that no text follows. Raises Refused and as ``add``."""
         _, document = self._call("DELETE", _path(reference))
-        answer = _answer(document)
+        with _as_a_gateway_writes():
+            answer = _answer(document)
         if isinstance(answer, Refused):
             raise answer
         return answer
@@ -95,9 +96,9 @@ class HttpClient:
         said, document = self._call("GET", _path(reference))
         if said.status == http.HTTPStatus.NOT_FOUND:
             return []
-        if said.status != http.HTTPStatus.OK:
-            raise _refusal(document)
         with _as_a_gateway_writes():
+            if said.status != http.HTTPStatus.OK:
+                raise _refusal(document)
             return [_reminder(lead) for lead in document["reminders"]]
 
     def public_keys(self) -> PublicKeys:
@@ -142,9 +143,9 @@ class HttpClient:
         text = json.dumps({"reminders": items}, ensure_ascii=False)  # else a place's length told its alphabet
         content = text.encode(errors="backslashreplace")  # JSON's way too: half a character is the gateway's to refuse
         said, document = self._call("POST", f"{_ROUTE}:batch", fill(content, UNIT * len(items)))
-        if said.status != http.HTTPStatus.OK:
-            raise _refusal(document)
         with _as_a_gateway_writes():
+            if said.status != http.HTTPStatus.OK:
+                raise _refusal(document)
             return [_answer(result) for _, result in zip(items, document["results"], strict=True)]
 
     def _call(self, method: str, path: str, body: bytes | None = None) -> tuple[Said, dict[str, Any]]:
@@ -170,7 +171,7 @@ class HttpClient:
             raise SettingsError("key: the gateway does not accept it for this; ask the worker's operator")
         try:
             document = json.loads(said.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
             raise SettingsError("url: there is no gateway there")
