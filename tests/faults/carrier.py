@@ -20,7 +20,6 @@ TABLE = """\
 type = "http"
 url = "{url}/messages"
 id = "id"
-timeout = 2.0
 {more}
 [providers.carrier.body]
 to = "{{to}}"

@@ -150,7 +150,7 @@ class Harbour:
         url = self.line.url() if self.line else self.server.url()
         text = SETTINGS.format(store=url, folder=self.folder)
         text += "".join(PLATFORM.format(name=name, folder=self.folder) for name in platforms)
-        text += self.carrier.table(0.25 * self.pace, **limits)
+        text += self.carrier.table(max(0.25 * self.pace, 0.1), timeout=5.0 * self.pace, **limits)
         (self.folder / "reminder-worker.toml").write_text(text)
         loaded = [PlatformKeys.load(self.folder / "keys" / f"{name}.key") for name in platforms]
         return [Client(self.schedule, one, self.public, leads=[LEAD]) for one in loaded]

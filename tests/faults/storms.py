@@ -123,12 +123,12 @@ def run(storm: Storm, size: Size, seed: int) -> Result:
 
 def _plans(names: tuple[str, ...], points: dict[str, Any], act: str, size: Size, dice: random.Random) -> list[Any]:
     """Say at which call of which function each life ends; who only stands still has one life."""
-    lives = max(size.times, len(names)) if names else 0
+    lives, often = max(size.times, len(names)) if names else 0, 20 if points is POINTS else 1  # it takes many at once
     plans = []
     for number in range(lives if act == "kill" else min(1, lives)):
         module, function, when, *about = points[names[number % len(names)]]
         times = 1 if act == "kill" else size.times
-        how = {"when": when, "nth": dice.randint(1, 20), "times": times, "about": "".join(about)}
+        how = {"when": when, "nth": dice.randint(1, often), "times": times, "about": "".join(about)}
         plans.append({"act": act, "module": module, "name": function, "how": how})
     return plans
 
