@@ -54,10 +54,12 @@ def connect(url: str, *, retry: Retry, **options: Any) -> Client:
     query = f"?{parts.query}" if parts.query else ""
     if kind == "sentinel":
         name, _, database = parts.path.strip("/").partition("/")
+        if not name or not (database or "0").isdecimal():
+            raise ValueError("the master's name, or a database's number, is missing")
         given = parse_url(f"{scheme}://{user}@sentinel/{database}{query}")
         return _master(name, hosts, options | given | {"retry": retry})
-    if parts.path not in {"", "/", "/0"}:
-        raise ValueError("a Cluster has one database")
+    if parts.path not in {"", "/", "/0"} or scheme not in {"redis", "rediss"}:
+        raise ValueError("a Cluster has one database, and no sockets")
     nodes = [ClusterNode(*host) for host in hosts[1:]]
     first = f"{scheme}://{user}@{places.split(',')[0]}{query}"
     return _reached(Cluster)(url=first, startup_nodes=nodes, retry=retry, connection_pool_class=_Pool, **options)
@@ -72,8 +74,6 @@ def _host(place: str, port: int) -> tuple[str, int]:
 
 def _master(name: str, sentinels: list[tuple[str, int]], options: dict[str, Any]) -> Client:
     """Return a client that asks the Sentinels at each new connection which server is the master."""
-    if not name:
-        raise ValueError("the master's name is missing")
     secure = issubclass(options.pop("connection_class", Connection), SSLConnection)
     known = {key: value for key, value in options.items() if key.startswith("ssl_")} | {"ssl": secure}
     theirs: dict[str, Any] = known | {"socket_timeout": SENTINEL_TIMEOUT, "retry": Retry(NoBackoff(), 0)}

@@ -1,0 +1,157 @@
+"""URLs of stores of several servers; what stands behind them is tried in ``test_engines``."""
+
+import contextlib
+import socket
+import ssl
+import threading
+from pathlib import Path
+from typing import Self
+
+import engines
+import pytest
+import redis
+import trustme
+from redis.connection import SSLConnection
+
+from reminder_worker import store
+from reminder_worker.errors import SettingsError, StoreUnavailable
+from reminder_worker.schedule import Schedule
+from reminder_worker.settings import Settings
+
+
+def test_sentinels_are_asked_for_a_master_by_name() -> None:
+    with store.connect("redis+sentinel://worker:p%40ss@one.example,[::1]:26380/reminders/3") as client:
+        pool = client.connection_pool
+        hosts = [one.connection_pool.connection_kwargs for one in pool.sentinel_manager.sentinels]
+        assert [(one["host"], one["port"]) for one in hosts] == [("one.example", 26379), ("::1", 26380)]
+        assert not any(one.get("password") for one in hosts)
+        read = pool.connection_kwargs
+        assert (pool.service_name, read["username"], read["password"], read["db"]) == ("reminders", "worker", "p@ss", 3)
+        assert read["retry"].get_retries() == 5
+
+
+def test_sentinels_may_want_a_user_and_tls_too() -> None:
+    url = "rediss+sentinel://worker:word@one.example/reminders?sentinel_user=sentinel&ssl_ca_certs=/a"
+    with store.connect(url) as client:
+        (sentinel,) = client.connection_pool.sentinel_manager.sentinels
+        theirs = sentinel.connection_pool.connection_kwargs
+        assert (theirs["username"], theirs["password"], theirs["ssl_ca_certs"]) == ("sentinel", "word", "/a")
+        assert issubclass(sentinel.connection_pool.connection_class, SSLConnection)
+        assert issubclass(client.connection_pool.connection_class, SSLConnection)
+        assert client.connection_pool.connection_kwargs["ssl_ca_certs"] == "/a"
+
+
+@pytest.mark.parametrize(
+    ("url", "queue"),
+    [
+        ("redis+sentinel://a@one.example,two.example/reminders/0", "redis+sentinel://a@one.example,two.example/reminders/1"),
+        ("redis+sentinel://one.example/reminders", "redis+sentinel://one.example/reminders/1"),
+        ("rediss+cluster://a@one.example:1,two.example?ssl_ca_certs=/a", "rediss+cluster://a@one.example:1,two.example?ssl_ca_certs=/a"),
+    ],
+)  # fmt: skip
+def test_the_queue_is_in_another_database_where_there_is_one(url: str, queue: str) -> None:
+    assert store.queue_url(None, url) == queue
+    assert store.queue_url("amqp://a@mq.example", url) == "amqp://a@mq.example"
+
+
+def test_a_password_comes_from_its_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("p@ss\n")
+    url = "redis+sentinel://worker@one.example,two.example:1/reminders"
+    settings = Settings(store_url=url, store_password_file=tmp_path / "password")
+    assert store.url_of(settings) == "redis+sentinel://worker:p%40ss@one.example,two.example:1/reminders"
+    assert store.has_password("redis+cluster://a:hunter2@one.example,two.example")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+sentinel://one.example",
+        "redis+sentinel://one.example,/reminders",
+        "redis+sentinel:///reminders",
+        "redis+sentinel://one.example:port/reminders",
+        "redis+sentinel://one.example/reminders/nought",
+        "redis+cluster://one.example/1",
+        "redis+cluster://one.example:port",
+        "redis+cluster://",
+        "unix+cluster://one.example",
+        "amqp://a@one.example",
+    ],
+)
+def test_what_is_no_such_url_is_said_so(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^store_url, queue_url: write them as "):
+        store.connect(url)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a certificate for this machine, and whose it is."""
+    folder, ours = tmp_path_factory.mktemp("tls"), trustme.CA()
+    ours.cert_pem.write_to_path(folder / "ca.pem")
+    ours.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    return folder
+
+
+class Terminator:
+    """Speaks TLS on a port of its own, and plainly with a server: ours was built without it."""
+
+    def __init__(self, authority: Path, server: int) -> None:
+        self._server = server
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(authority / "server.pem")
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near = self._listener.accept()[0]
+                threading.Thread(target=self._pass_on, args=(near,), daemon=True).start()
+
+    def _pass_on(self, plain: socket.socket) -> None:
+        with (
+            plain,
+            contextlib.suppress(OSError),
+            self._context.wrap_socket(plain, server_side=True) as near,
+            socket.create_connection(("127.0.0.1", self._server)) as far,
+        ):
+            back = threading.Thread(target=self._copy, args=(far, near), daemon=True)
+            back.start()
+            self._copy(near, far)
+            far.shutdown(socket.SHUT_RDWR)
+            back.join()
+
+    @staticmethod
+    def _copy(one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+
+
+@pytest.mark.parametrize("kind", ["", "+cluster"])
+def test_over_tls_the_server_has_to_show_who_it_is(authority: Path, tmp_path: Path, kind: str) -> None:
+    port = engines.free_port()
+    with Terminator(authority, port) as line:
+        announced = "--cluster-announce-port", str(line.port), "--cluster-port", str(engines.free_port())
+        cluster = ("--cluster-enabled", "yes", *announced) if kind else ()
+        server = engines.Server(tmp_path / "one", *cluster, port=port).start()
+        try:
+            engines.until(server.client.ping)
+            if kind:
+                server.client.cluster("ADDSLOTSRANGE", 0, 16383)
+                engines.until(lambda: server.client.cluster("INFO")["cluster_state"] == "ok")
+            url = f"rediss{kind}://127.0.0.1:{line.port}"
+            with store.connect(f"{url}?ssl_ca_certs={authority / 'ca.pem'}") as client:
+                assert Schedule(client).beat("worker/1")
+            with pytest.raises((redis.ConnectionError, StoreUnavailable)):
+                store.connect(url, retry=store.retrying(0)).ping()
+        finally:
+            server.kill()
+            server.client.close()
