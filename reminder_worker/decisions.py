@@ -4,6 +4,7 @@ Whoever decides sees why one waits and since when. A platform, a phone, a place 
 be shown; a reminder has an opaque name, from its id.
 """
 
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from reminder_worker.ledger import HEAD_BYTES, ID_BYTES, name_of
 from reminder_worker.schedule import BATCH, Schedule, unavailable
 
 _FIELDS = ("state", "reason", "provider", "tries", "attempts", "due", "asked")
+_NUMBER = re.compile(r"([0-9]{1,14})(\.[0-9]+)?", re.ASCII)
 _LEFT = 3  # where a head says which of the appointment's reminders are not final
 
 
@@ -117,7 +119,10 @@ def _of_shard(schedule: Schedule, shard: int, most: int) -> Iterator[Waiting]:
                 replies = pipe.execute()
             for (member, score), values, head in zip(batch, replies[::2], replies[1::2], strict=True):
                 if values[0] is not None:  # else its row is gone, and its place will be
-                    texts = {name: (value or b"").decode() for name, value in zip(_FIELDS, values, strict=True)}
+                    texts = {
+                        name: (value or b"").decode("utf-8", "replace")
+                        for name, value in zip(_FIELDS, values, strict=True)
+                    }
                     yield _waiting(kind, member, int(score), texts, head)
 
 
@@ -128,11 +133,17 @@ def _waiting(kind: Kind, member: bytes, score: int, row: Mapping[str, str], head
         reason=row["reason"],
         since=moment(score),
         provider=row["provider"] or None,
-        tries=int(row["tries"] or 0),
-        attempts=int(row["attempts"] or 0),
-        due=moment(float(row["due"])) if row["due"] else None,
-        asked=moment(int(row["asked"])) if row["asked"] else None,
+        tries=_whole(row["tries"]) or 0,
+        attempts=_whole(row["attempts"]) or 0,
+        due=None if (due := _whole(row["due"])) is None else moment(due),
+        asked=None if (asked := _whole(row["asked"])) is None else moment(asked),
         can_retry=len(head) == HEAD_BYTES and head[_LEFT] != 0,
         member=member,
         score=score,
     )
+
+
+def _whole(text: str) -> int | None:
+    """Read a number, or a time in milliseconds; a row that somebody has spoiled must not hide all others."""
+    number = _NUMBER.fullmatch(text)
+    return int(number[1]) if number else None

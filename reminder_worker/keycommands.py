@@ -126,7 +126,7 @@ def new_operator(
 ) -> None:
     """Let somebody open the operator's page: asks for a password, hidden, twice. To change one, name its owner again.
 
-    Example: reminder-worker keys new operator ada secrets
+    Example: reminder-worker keys new operator ada secrets/operators.json
     """
     from reminder_worker.ops import operators  # noqa: PLC0415
 

@@ -1,6 +1,7 @@
 """What the command line shows: tables for people, JSON for programs."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # who shows anything does not load what looks for numbers
 
 console = Console(highlight=False, markup=False, emoji=False)  # labels are shown as they are
 BARS = " ▁▂▃▄▅▆▇█"
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # controls, and what turns text around
 UNSEEN = (
     "not known: what still waits, for its number is sealed; what ended before a provider was to be asked; more than "
     "the last four tries of a day; what test keys sent"
@@ -53,8 +55,18 @@ def print_line(value: Any) -> None:
     print(json.dumps(value))
 
 
+def visible(text: str) -> str:
+    """Return what may be written to a terminal: what stands in the store must not move anybody's cursor."""
+    return _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+class _Rows(Table):
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        super().add_row(*map(visible, cells), **options)
+
+
 def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = _Rows(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
@@ -168,7 +180,7 @@ def print_waiting(found: Iterable[Waiting]) -> None:
 def print_decidable(one: Waiting) -> None:
     """Print all that is known of a reminder that waits, and what can be done."""
     print_waiting([one])
-    last = f", {one.provider} last at {_short(one.asked)}" if one.asked else ""
+    last = f", {visible(one.provider or '')} last at {_short(one.asked)}" if one.asked else ""
     due = f"it was due at {_short(one.due)}; " if one.due else ""
     console.print(f"{due}providers were asked {one.attempts} times{last}")
     console.print(meaning(one))

@@ -125,7 +125,7 @@ def read(schedule: Schedule, providers: Collection[str] = ()) -> Status:
         dead_letters=whole.dead_letters,
         ended=_by_state(ended),
         by_provider={name: states for name, states in ended.items() if name != NOBODY},
-        processes={name.decode(): max(0.0, (now - at) / 1000) for name, at in beats},
+        processes={name.decode("utf-8", "replace"): max(0.0, (now - at) / 1000) for name, at in beats},
         circuits=circuits(schedule, providers),
         replies_waiting=notes[0],
         replies_unread=notes[1],
@@ -214,7 +214,7 @@ def _tens(now: int) -> range:
 
 
 def _counts(fields: dict[bytes, bytes]) -> "Counter[str]":
-    return Counter({name.decode(): int(number) for name, number in fields.items()})
+    return Counter({name.decode("utf-8", "replace"): int(number) for name, number in fields.items()})
 
 
 def _total(parts: "Iterable[Counter[str]]") -> "Counter[str]":

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from clock import START, Clock
 
-from reminder_worker import acts, decisions, store
+from reminder_worker import acts, decisions, status, store
 from reminder_worker.acts import Who
 from reminder_worker.decisions import Answer, Decision, Kind, Waiting, decide, waiting
 from reminder_worker.errors import Reason
@@ -113,6 +113,23 @@ def test_many_that_wait_in_several_shards_are_all_listed(client: store.Client) -
         schedule.client.zadd(schedule.prefix(shard) + b"dead", {member: 1000 + number})
         schedule.client.hset(schedule.prefix(shard) + b"r:" + member, mapping={"state": "failed", "reason": "poison"})
     assert [one.score for one in waiting(schedule)] == list(range(1000, 1007))
+
+
+@pytest.mark.parametrize(
+    "spoiled", [{"tries": "x"}, {"attempts": "-1"}, {"due": "1e300"}, {"asked": "9" * 30}, {"reason": b"\xff"}]
+)
+def test_a_row_that_somebody_has_spoiled_hides_no_other(schedule: Schedule, spoiled: dict[str, str]) -> None:
+    for number in (1, 2):
+        member = bytes([number]) * 16 + b"\0"
+        schedule.client.hset(b"rw:{0}:r:" + member, mapping={"state": "unknown"} | (spoiled if number == 1 else {}))
+        schedule.client.zadd("rw:{0}:unknown", {member: 1000})
+    assert len(waiting(schedule)) == 2
+
+
+def test_a_process_of_no_readable_name_hides_no_number(schedule: Schedule) -> None:
+    schedule.client.zadd("rw:{0}:processes", {b"hooks/\xff": 1})
+    schedule.client.hset(f"rw:{{0}}:n:{int(schedule.now().timestamp()) // 86_400}", b"sent|\xff", 1)
+    assert status.read(schedule).ended == {"sent": 1}
 
 
 def test_what_is_left_of_one_whose_row_is_gone_is_not_listed(schedule: Schedule) -> None:

@@ -1,11 +1,15 @@
 import io
 import json
+import unicodedata
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from rich.console import Console
 
 from reminder_worker import screen
+from reminder_worker.acts import Act
+from reminder_worker.decisions import Kind, Waiting
 from reminder_worker.drafting import Draft
 from reminder_worker.findings import Finding, Grade
 from reminder_worker.job import State
@@ -173,3 +177,15 @@ def test_a_finding_says_what_why_and_how_to_mend_it(capsys):
 def test_no_finding_is_said_so(capsys):
     screen.print_findings(iter([]))
     assert capsys.readouterr().out == "nothing found: production would be safe to start\n"
+
+
+@pytest.mark.parametrize("evil", ["\x1b[2J", "\x1b]52;c;eA==\x07", "\x9b31m", "a\nb", "a\rb", "\u202ea"])
+def test_what_somebody_left_in_the_store_moves_no_terminal(capsys, evil):
+    waits = Waiting("a-0", Kind.UNKNOWN, evil, NOW, evil, 1, 1, NOW, NOW, can_retry=False, member=b"", score=0)
+    screen.print_acts([Act(NOW, evil, evil, evil, evil, evil)])
+    screen.print_decidable(waits)
+    screen.print_status(replace(BUSY, processes={evil: 1.0}, circuits={evil: evil}, ended={evil: 1}))
+    shown = capsys.readouterr().out
+    assert shown.count("\N{REPLACEMENT CHARACTER}") >= 10
+    assert evil not in shown
+    assert not [one for one in shown if one != "\n" and unicodedata.category(one) in {"Cc", "Cf"}]
