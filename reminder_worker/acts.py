@@ -2,7 +2,8 @@
 
 A line is for those who look after operators, so it names the account; of a reminder it holds the opaque name only, and
 of a number that somebody asked about nothing at all. Lines are appended and read: the operator's own user of the store
-cannot take one away (``ops/redis/operator.acl``).
+cannot take one away (``ops/redis/operator.acl``), but push it out with ten thousand others, or write one in somebody
+else's name. What the log has was said by the process itself.
 """
 
 import logging
@@ -18,6 +19,7 @@ from reminder_worker.clocks import moment
 from reminder_worker.schedule import Schedule, unavailable
 
 _PARTS = 6
+_WHEN = re.compile(r"[0-9]{1,14}", re.ASCII)  # ms; what is further off is no time, and would hide all the others
 _UNUSUAL = re.compile(r"[^A-Za-z0-9_.-]")
 _LONGEST_NAME = 64
 
@@ -56,7 +58,7 @@ class Act:
     def of(cls, line: bytes) -> "Act | None":
         """Read a line; None for what no script of ours has left."""
         parts = line.decode("utf-8", "replace").split("|")
-        if len(parts) != _PARTS or not parts[0].isdecimal():
+        if len(parts) != _PARTS or not _WHEN.fullmatch(parts[0]):
             return None
         return cls(moment(int(parts[0])), *parts[1:])
 

@@ -45,6 +45,8 @@ def test_acts_of_all_shards_are_read_newest_first_and_what_is_none_is_left_out(c
 def test_a_line_that_is_no_text_is_no_act() -> None:
     assert Act.of(b"\xff|find|nothing||alice|") is None
     assert Act.of(b"1|find|\xff||alice|") is not None
+    for when in (b"9" * 15, b"9" * 400, "\u0661".encode(), b"-1", b""):
+        assert Act.of(when + b"|find|nothing||alice|") is None
 
 
 def test_a_question_leaves_a_line_and_its_log_no_empty_field(schedule, caplog: pytest.LogCaptureFixture) -> None:
