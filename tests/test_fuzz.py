@@ -154,7 +154,8 @@ def test_a_message_of_sns_is_read_when_it_is_believed() -> None:
 def test_records_of_the_seeds_are_sealed() -> None:
     with time_machine.travel(NOW):
         shown = [
-            str(words.read_records(name, next(iter(TARGETS[f"records-{name}"].seeds())))) for name in ("csv", "ics")
+            str(words.read_records(name, next(iter(TARGETS[f"records-{name}"].seeds()))))
+            for name in ("csv", "jsonl", "ics", "fhir")
         ]
     assert all("Entry(" in one for one in shown)
 

@@ -6,6 +6,7 @@
 import asyncio
 import atexit
 import functools
+import ipaddress
 import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from typing import Any
 from unittest.mock import patch
 from urllib.parse import unquote
 
+import h11
 import msgspec
 from desk import make_keys, new_key
 from known import NOW
@@ -24,23 +26,27 @@ from reminder_worker.api import Api
 from reminder_worker.apikeys import ApiKeys
 from reminder_worker.decisions import Kind, Waiting
 from reminder_worker.gateway import GatewayKeys
+from reminder_worker.hooks import Hooks
 from reminder_worker.job import State
 from reminder_worker.ledger import Answer, Durability, Reminder
 from reminder_worker.ops import operators
 from reminder_worker.ops.attempts import Attempts
 from reminder_worker.ops.desk import Desk
-from reminder_worker.ops.entrances import COOKIE, Addresses, Forms, Passwords
+from reminder_worker.ops.entrances import COOKIE, Addresses, Forms, Passwords, Proxy
 from reminder_worker.ops.facts import Facts
 from reminder_worker.ops.feed import Feed
 from reminder_worker.ops.login import Login
 from reminder_worker.ops.operators import Operators
 from reminder_worker.ops.pages import Pages
 from reminder_worker.ops.sessions import Sessions
+from reminder_worker.providers import Receipt, Reply, Role
 from reminder_worker.root import Published
 from reminder_worker.sealing import pointer_to_text, seal_pointer
 from reminder_worker.status import Status
 from reminder_worker.tables import Platform
+from reminder_worker.testing.reports import HOOKS
 
+from .calls import believed, calls, provider
 from .targets import NUMBER, PLACE, Finding, folder, nested, target
 
 FORM = "content-type: application/x-www-form-urlencoded\nsec-fetch-site: same-origin\ncookie: {cookie}"
@@ -131,7 +137,8 @@ def _end(one: asyncio.AbstractEventLoop) -> None:
     tasks = asyncio.all_tasks(one)
     for task in tasks:
         task.cancel()
-    one.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    if tasks:
+        one.run_until_complete(asyncio.wait(tasks))
     one.close()
 
 
@@ -196,11 +203,77 @@ def api(data: bytes) -> object:
     return status, said.decode() if status >= 400 or batch else ""
 
 
+# What providers call
+
+
+class _Inbox:
+    """Takes what was heard."""
+
+    def take(self, _: object, heard: object) -> None:
+        assert isinstance(heard, Receipt | Reply)
+
+
+@functools.cache
+def hooks() -> Starlette:
+    """Return what providers call, with two of them."""
+    ledger: Any = Ledger()
+    inbox: Any = _Inbox()
+    carriers = {name: provider(name, Role.HEAR) for name in ("twilio", "http-query")}
+    for name, one in carriers.items():
+        one.name = name
+    return Hooks(ledger, inbox, carriers, dict.fromkeys(carriers, HOOKS)).app()
+
+
+def to_hooks() -> Iterator[bytes]:
+    for name in ("twilio", "http-query"):
+        for data in calls(name):
+            yield data.partition(b" ")[2].replace(b"/acme", b"/" + name.encode(), 1)
+    yield b"GET /v1/receipts/twilio/%ff/..?a=%ff\n\n"
+    yield f"POST /v1/replies/{NUMBER}\n\n{PLACE}".encode()
+
+
+@target("hooks", to_hooks)
+def heard(data: bytes) -> object:
+    """Calls are believed here."""
+    with believed():
+        status, said = loop().run_until_complete(ask(hooks(), data))
+    if status >= 500 and status != 503:
+        raise Finding(f"hooks: answers {status}")
+    return status, said.decode()
+
+
+# Heads
+
+
+def heads() -> Iterator[bytes]:
+    yield b"PUT /v1/reminders/A HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
+    yield (
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + b"1;a=b\r\nx\r\n" * 600
+        + b"0\r\nA: b\r\n\r\n"
+    )
+    yield b"GET / HTTP/1.0\nHost: a\n b\n\n"
+    yield b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    yield b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 3_000
+
+
+@target("http", heads, h11.RemoteProtocolError, quotes=True)
+def read_head(data: bytes) -> object:
+    """What does not follow HTTP is answered with words of ours, whatever h11 says."""
+    connection = serving.Wary(h11.SERVER, serving.HEAD_LIMIT)
+    for start in range(0, len(data), 700):
+        connection.receive_data(data[start : start + 700])
+        while not isinstance(event := connection.next_event(), type):
+            if isinstance(event, h11.EndOfMessage):
+                return None
+    return None
+
+
 # The operator's page
 
 
 class Page:
-    """The page, with somebody who has logged in."""
+    """The page, with somebody who has logged in, and the one behind a proxy."""
 
     def __init__(self) -> None:
         file = folder("ops") / operators.FILE
@@ -210,11 +283,14 @@ class Page:
         pages, forms = Pages(), Forms()
         status = Status(NOW, 1, 0, 0.0, None, 0, 0, 1, {}, {}, {})
         feed = Feed(lambda: Facts(status, [WAITING], [], {}), pages)
-        self.login = Login(self.passwords, Addresses([]), forms, pages)
+        proxies = Addresses([ipaddress.ip_network("127.0.0.0/8")])
+        self.login = Login(self.passwords, proxies, forms, pages)
         ledger: Any = Ledger()
         desk = Desk(ledger, feed, self.passwords, forms, pages)
         self.forms = forms
         self.app = Starlette(routes=[*self.login.routes, *desk.routes])
+        behind = Desk(ledger, feed, Proxy("x-remote-user", proxies), forms, pages)
+        self.behind = Starlette(routes=behind.routes)
 
     def opened(self) -> tuple[str, str]:
         """Return cookie and token of a session that has just begun."""
@@ -242,6 +318,9 @@ def to_page() -> Iterator[bytes]:
     yield f"POST /ops/login\n{FORM}\n\nname=ada&password=correct+horse+battery".encode()
     yield f"POST /ops/login\n{FORM}\n\nname={PLACE}&password={NUMBER}".encode()
     yield f"POST /ops/login\ncontent-type: text/plain\norigin: http://a\nhost: a\n\n{NUMBER}".encode()
+    yield f"POST /ops/login\n{FORM}\nx-forwarded-for: ::1, fe80::1%eth0\n\nname=ada&password=x".encode()
+    yield b"GET /ops\nx-remote-user: ada@example\n\n"
+    yield f"GET /ops\nx-remote-user: {NUMBER}\n\n".encode()
     yield f"POST /ops/logout\n{FORM}\n\ntoken={{token}}".encode()
     for decision in ("sent", "failed", "resend", "drop", "retry", NUMBER):
         yield f"POST /ops/decisions\n{FORM}\n\ntoken={{token}}&name=abcdefgh&score=7&decision={decision}".encode()
@@ -268,7 +347,7 @@ def operators_page(data: bytes) -> object:
         patch.object(decisions, "waiting", lambda *_: [WAITING]),
         patch.object(decisions, "decide", lambda *_: decisions.Answer.DONE),
     ):
-        status, said = loop().run_until_complete(ask(one.app, data))
-    if status >= 500 and status != 503:
-        raise Finding(f"page: answers {status}")
-    return status, said.decode("utf-8", "replace")
+        answers = [loop().run_until_complete(ask(app, data)) for app in (one.app, one.behind)]
+    if any(status >= 500 and status != 503 for status, _ in answers):
+        raise Finding("page: answers 5xx")
+    return b"".join(said for _, said in answers).decode("utf-8", "replace")

@@ -24,8 +24,8 @@ from reminder_worker.errors import Refused, ReminderError, SettingsError
 from reminder_worker.logs import Formatter
 
 FOUND = Path(__file__).parents[1] / "data" / "fuzz"  # what once failed, by target
-NUMBER, PLACE = "+33639981234", "Quittenweg 8b"  # planted in seeds, and by mutation anywhere; no plain words
-PLANTED = (NUMBER[1:], PLACE, NUMBER[1:][::-1])
+NUMBER, PLACE = "+33612987654", "Quittenweg 8b"  # planted in seeds, and by mutation anywhere; no plain words
+PLANTED = (NUMBER[1:], PLACE, "33639981234", "33612340015")  # the last two are those of other tests
 SLOW = 1.0  # seconds of work
 MOST_MEMORY = 200 * 1024  # KiB by which one input may have this process grow
 LONGEST = 20_000  # bytes of an input

@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from reminder_worker import disclosure, documents, keyfiles, numbers, records, replies, settings, stops, templates
+from reminder_worker import acts, disclosure, documents, keyfiles, numbers, records, replies, settings, stops, templates
 from reminder_worker.apikeys import ApiKeys, key_list
 from reminder_worker.client import Appointment, direct
 from reminder_worker.errors import SettingsError
@@ -21,7 +21,7 @@ from reminder_worker.providers import read_table
 from reminder_worker.records import Cancelled, Defaults
 from reminder_worker.wire.gateway import Gateway
 
-from .formats import CLINIC, PUBLIC
+from .formats import CLINIC, YEAR
 from .targets import NUMBER, PLACE, Finding, attempt, decoded, folder, holds, nested, target, texts
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -84,7 +84,7 @@ def reply(data: bytes) -> object:
 
 def _client() -> direct.Client:
     leads = (Lead.parse("24h"), Lead.parse("2h"))
-    return direct.Client(None, CLINIC, PUBLIC, leads=leads)  # type: ignore[arg-type] - nothing is handed in
+    return direct.Client(None, CLINIC, YEAR, leads=leads)  # type: ignore[arg-type] - nothing is handed in
 
 
 CLIENT = _client()
@@ -130,17 +130,25 @@ def read_csv(data: bytes) -> object:
     return read_records("csv", data)
 
 
+RECORD = {
+    "reference": "A-1",
+    "time": "2026-12-01T10:00:00+01:00[Europe/Paris]",
+    "location": PLACE,
+    "phone": NUMBER,
+    "language": "fr",
+}
+
+
 def _jsonl() -> Iterator[bytes]:
+    changes: list[dict[str, object]] = [
+        {"leads": ["24h", "90m"]},
+        {NUMBER: 1},
+        {"phone": 1},
+        {"time": None},
+        {"leads": [{}]},
+    ]
+    yield b"\n".join(json.dumps(RECORD | change).encode() for change in ({}, *changes))
     yield (EXAMPLES / "appointments.jsonl").read_bytes()[:2_000]
-    yield (
-        b'{"reference":"a","time":"2026-12-01T10:00:00+01:00","location":"'
-        + PLACE.encode()
-        + b'","phone":"'
-        + NUMBER.encode()
-        + b'","language":"fr","leads":["24h"],"'
-        + NUMBER.encode()
-        + b'":1}'
-    )
     yield from nested()
 
 
@@ -166,7 +174,7 @@ def _ics() -> Iterator[bytes]:
     yield (EXAMPLES / "calendar.ics").read_bytes()
     event = "BEGIN:VCALENDAR\nX-WR-TIMEZONE:Europe/Paris\nBEGIN:VEVENT\nUID:1\n{}\nEND:VEVENT\nEND:VCALENDAR\n"
     for lines in (
-        f"DTSTART:20261201T100000Z\nATTENDEE:tel:{NUMBER}\nLOCATION:{PLACE}",
+        f"DTSTART:20261201T100000Z\nATTENDEE;LANGUAGE=fr:tel:{NUMBER}\nLOCATION:{PLACE}",
         "DTSTART;TZID=Europe/Paris:20261201T100000\nRRULE:FREQ=MONTHLY;BYDAY=1MO,-1FR;BYSETPOS=-1\nEXDATE:20270101T100000",
         "DTSTART:20261201T100000\nRDATE;VALUE=PERIOD:20261202T100000Z/PT1H\nRECURRENCE-ID:20261201T100000",
         "DTSTART:00010101T000000Z\nRRULE:FREQ=YEARLY;INTERVAL=9999",
@@ -247,6 +255,12 @@ def gateway_table(data: bytes) -> object:
     except SettingsError:
         if not _named(data, json.loads):
             raise
+
+
+@target("act", texts("1795564800000|drop|unknown|abcdefgh|root|ada", "9" * 30 + "|a|b|c|d|e", "\u0661|a|b|c|d|e"))
+def act(data: bytes) -> object:
+    """A line of the store, which somebody else may have written."""
+    return acts.Act.of(data) is not None
 
 
 @target(
