@@ -71,8 +71,7 @@ faults: install
 	$(BIN)/python -m tests.faults.restore --reminders 2000 --mode forgotten
 	$(BIN)/python -m tests.faults.upgrade --reminders 2000
 	$(BIN)/python -m tests.faults.leaks --jobs 2
-	$(BIN)/python -m tests.faults.alarms --healthy --minutes 60 --reminders 20000
-	$(BIN)/python -m tests.faults.alarms --faults
+	$(BIN)/python -m tests.faults.alarms --healthy --faults
 
 # Slow too: how fast, beside others and beside limits; into docs/benchmarks.md and docs/capacity.md.
 bench: install .venv-peers/installed
