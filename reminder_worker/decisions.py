@@ -87,10 +87,13 @@ def meaning(one: Waiting) -> str:
     return _RESTORED if one.reason == Reason.RESTORED else MEANING[one.kind]
 
 
-def waiting(schedule: Schedule, most: int = 0) -> list[Waiting]:
-    """Return what waits, oldest first; ``most`` of each kind and shard, 0 for all. Raises StoreUnavailable."""
+def waiting(schedule: Schedule, most: int = 0, *, name: str | None = None) -> list[Waiting]:
+    """Return what waits, or what has a name, oldest first. Raises StoreUnavailable.
+
+    ``most`` of each kind and shard, 0 for all. After a restore that may be all of a day: rows are read where asked for.
+    """
     try:
-        found = [one for shard in range(schedule.shards) for one in _of_shard(schedule, shard, most)]
+        found = [one for shard in range(schedule.shards) for one in _of_shard(schedule, shard, most, name)]
     except RedisError as error:
         raise unavailable(error) from None
     return sorted(found, key=lambda one: (one.since, one.name))
@@ -106,10 +109,11 @@ def decide(schedule: Schedule, one: Waiting, decision: Decision, who: acts.Who) 
     return answer
 
 
-def _of_shard(schedule: Schedule, shard: int, most: int) -> Iterator[Waiting]:
+def _of_shard(schedule: Schedule, shard: int, most: int, name: str | None) -> Iterator[Waiting]:
     prefix = schedule.prefix(shard)
     for kind, key in ((Kind.DEAD_LETTER, b"dead"), (Kind.UNKNOWN, b"unknown")):
         held = schedule.client.zrange(prefix + key, 0, most - 1, withscores=True)
+        held = [one for one in held if name in {None, name_of(one[0])}]
         for start in range(0, len(held), BATCH):
             batch = held[start : start + BATCH]
             with schedule.client.pipeline(transaction=False) as pipe:

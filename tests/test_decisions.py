@@ -115,6 +115,18 @@ def test_many_that_wait_in_several_shards_are_all_listed(client: store.Client) -
     assert [one.score for one in waiting(schedule)] == list(range(1000, 1007))
 
 
+def test_one_that_is_named_is_found_and_the_rows_of_all_others_are_not_read(schedule: Schedule) -> None:
+    for number in range(20):
+        member = bytes([number]) * 16 + b"\0"
+        schedule.client.hset(b"rw:{0}:r:" + member, mapping={"state": "unknown"})
+        schedule.client.zadd("rw:{0}:unknown", {member: 1000})
+    wanted = waiting(schedule)[7]
+    schedule.client.config_resetstat()
+    assert waiting(schedule, name=wanted.name) == [wanted]
+    assert schedule.client.info("commandstats")["cmdstat_hmget"]["calls"] == 1
+    assert waiting(schedule, name="a-0") == []
+
+
 @pytest.mark.parametrize(
     "spoiled", [{"tries": "x"}, {"attempts": "-1"}, {"due": "1e300"}, {"asked": "9" * 30}, {"reason": b"\xff"}]
 )

@@ -139,8 +139,7 @@ class Desk:
 
     async def _find(self, name: str) -> Waiting | None:
         """Return what is meant; two of one name are settled elsewhere."""
-        found = await run_in_threadpool(decisions.waiting, self._schedule)
-        meant = [one for one in found if one.name == name]
+        meant = await run_in_threadpool(decisions.waiting, self._schedule, name=name)
         return meant[0] if len(meant) == 1 else None
 
     def _use(self, visitor: Visitor) -> None:
