@@ -27,8 +27,14 @@ _VISIBLE = "LNPS"  # letters, numbers, punctuation, symbols: not blanks, nor mar
 
 
 def pae(*parts: bytes) -> bytes:
-    """Join parts so that no two lists of parts encode alike (PASETO's PAE with narrower lengths)."""
-    return bytes([len(parts)]) + b"".join([piece for part in parts for piece in (_LENGTH(len(part)), part)])
+    """Join parts so that no two lists of parts encode alike (PASETO's PAE with narrower lengths).
+
+    Raises OverflowError for a part of 64 KiB or more.
+    """
+    try:
+        return bytes([len(parts)]) + b"".join([piece for part in parts for piece in (_LENGTH(len(part)), part)])
+    except struct.error:
+        raise OverflowError("a part is too long") from None
 
 
 def unpae(data: bytes, count: int) -> list[bytes]:

@@ -39,6 +39,12 @@ def test_whatever_comes_apart_was_joined_in_the_only_way(data, count):
         assert pae(*unpae(data, count)) == data
 
 
+def test_a_part_whose_length_has_no_room_is_refused_and_not_cut():
+    assert unpae(pae(bytes(2**16 - 1), b""), 2) == [bytes(2**16 - 1), b""]
+    with pytest.raises(OverflowError):
+        pae(b"", bytes(2**16))
+
+
 @pytest.mark.parametrize("entry", BAD["pae"])
 def test_wrongly_joined_parts_are_refused(entry):
     with pytest.raises(ValueError):
