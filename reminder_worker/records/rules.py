@@ -61,15 +61,16 @@ def check(rule: Any, start: datetime, end: datetime) -> None:
         raise Refused(Reason.MALFORMED, "RRULE", "repeats more often than daily, or in a way that is not known here")
     if any(len(parts.get(name, ())) > 1 for name in _CLOCK):
         raise Refused(Reason.MALFORMED, "RRULE", "repeats more than once a day")
-    text = ";".join(one for one in rule.to_ical().decode().split(";") if not one.upper().startswith("UNTIL="))
-    if not _ends(text, int(parts.get("INTERVAL", [1])[0]), start.replace(tzinfo=None), end.replace(tzinfo=None)):
+    interval = int(parts.get("INTERVAL", [1])[0])
+    if not _ends(rule, interval, start.replace(tzinfo=None), end.replace(tzinfo=None)):
         raise Refused(Reason.MALFORMED, "RRULE", "takes too long to expand: it began too long ago, or never repeats")
 
 
-def _ends(text: str, interval: int, start: datetime, end: datetime) -> bool:
+def _ends(rule: Any, interval: int, start: datetime, end: datetime) -> bool:
     """Tell whether the rule gets beyond ``end`` within the limit."""
     beyond = 0
     try:
+        text = ";".join(one for one in rule.to_ical().decode().split(";") if not one.upper().startswith("UNTIL="))
         for count, moment in enumerate(rrulestr(text, dtstart=start).replace(interval=_Interval(interval))):
             beyond += moment > end
             if beyond > _AHEAD:

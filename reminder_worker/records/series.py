@@ -66,6 +66,8 @@ class Expansion:
     def _checked(self, event: Any) -> Any:
         """Refuse what cannot be reminded of, or would never end."""
         start = event["DTSTART"]
+        if not isinstance(event["DTSTART"].dt, date):  # nor a datetime, which is one: a span, a time of day, a period
+            raise Refused(Reason.TIME_INVALID, "DTSTART", "is no date")
         if not _repeats(event) and not self._is_ahead(start.dt):
             self._pass_over(start.dt)
         if not all(isinstance(event[name].dt, datetime) for name in ("DTSTART", "RECURRENCE-ID") if name in event):
@@ -96,8 +98,9 @@ class Expansion:
             moment = one["DTSTART"].dt
             if self._is_ahead(moment):
                 found.append(self._record(one, f"{uid}/{_name(one['RECURRENCE-ID'].dt)}", moment))
-        gone = (one.dt for excluded in _each(events[0][1], "EXDATE") for one in excluded.dts if whole)
-        return found + [Cancelled(f"{uid}/{_name(one)}", perhaps=True) for one in gone if self._is_ahead(one)]
+        excluded = (one.dt for some in _each(events[0][1], "EXDATE") for one in some.dts if whole)
+        gone = (one for one in excluded if isinstance(one, date) and self._is_ahead(one))  # a span is no date
+        return found + [Cancelled(f"{uid}/{_name(one)}", perhaps=True) for one in gone]
 
     def _is_ahead(self, moment: date) -> bool:
         return self._now < self._aware(moment) <= self._now + HORIZON
@@ -149,7 +152,8 @@ def _parse(lines: Sequence[bytes]) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             event: Any = Event.from_ical(text.decode())
-        damaged = bool(event.errors) or not event.get("UID") or isinstance(event["UID"], list)
+        twice = any(isinstance(event.get(name), list) for name in ("UID", "RECURRENCE-ID"))
+        damaged = bool(event.errors) or not event.get("UID") or twice
     except Exception:  # noqa: BLE001 - the library's errors quote the line
         event, damaged = Event(), True
     if damaged:
