@@ -70,6 +70,9 @@ faults: install
 	$(BIN)/python -m tests.faults.restore --reminders 2000
 	$(BIN)/python -m tests.faults.restore --reminders 2000 --mode forgotten
 	$(BIN)/python -m tests.faults.upgrade --reminders 2000
+	$(BIN)/python -m tests.faults.engines sentinel
+	$(BIN)/python -m tests.faults.engines cluster
+	$(BIN)/python -m tests.faults.engines rabbitmq
 	$(BIN)/python -m tests.faults.leaks --jobs 2
 	$(BIN)/python -m tests.faults.alarms --healthy --faults
 
