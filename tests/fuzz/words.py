@@ -1,10 +1,12 @@
 """Texts that people wrote: numbers, places, replies, records of other programs, and what operators put into files."""
 
+import importlib
 import itertools
 import json
 import tomllib
 from collections.abc import Callable, Iterator
 from datetime import UTC
+from importlib.metadata import entry_points
 from io import BytesIO
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,8 +19,9 @@ from reminder_worker.job import parse_time
 from reminder_worker.keyfiles import Kind
 from reminder_worker.ops import operators
 from reminder_worker.plan import Lead
-from reminder_worker.providers import read_table
+from reminder_worker.providers import ENTRY_POINTS, Limits, read_table
 from reminder_worker.records import Cancelled, Defaults
+from reminder_worker.tables import Platform
 from reminder_worker.wire.gateway import Gateway
 
 from .formats import CLINIC, YEAR
@@ -217,21 +220,29 @@ def template(data: bytes) -> object:
     return templates._read(file("fr/reminder.txt", data)).name
 
 
-@target(
-    "settings",
-    texts(
-        'store_url = "redis://:hunter2@127.0.0.1:6379/0"\nprofile = "production"\nallow_numbers = ["+15005550006"]\n'
-        '[platforms.clinic]\nverify_key = "keys/clinic.pub"\nleads = ["24h"]\nquiet_hours = "21:00-08:00"\n'
-        'level = "place"\nlocations = "lint"\ncountries = ["FR"]\nresolver_url = "https://a.example/c"\n'
-        '[providers.outbox]\npath = "o"\n[[routes]]\nprefix = "+33"\nproviders = ["outbox"]\n',
-        '[ops]\nproxy_header = "X"\nproxy_from = ["127.0.0.1/8"]\n[gateway]\n',
-        'metrics_listen = "[::1]:9"\nretention_days = 1e400\nlog_level = 3\n',
-        f'store_url = "{PLACE}"\nroot = "{NUMBER}"\nkeys = {{ a = "{NUMBER}" }}\nhooks_url = "{PLACE}"\n',
-        "a = " + "[" * 3_000,
-        "a" + ".a" * 3_000 + " = 1",
-    ),
-    runs=8,
-)
+def _settings() -> Iterator[bytes]:
+    yield (
+        b'store_url = "redis://:hunter2@127.0.0.1:6379/0"\nprofile = "production"\nallow_numbers = ["+15005550006"]\n'
+        b'[platforms.clinic]\nverify_key = "keys/clinic.pub"\nleads = ["24h"]\nquiet_hours = "21:00-08:00"\n'
+        b'level = "place"\nlocations = "lint"\ncountries = ["FR"]\nresolver_url = "https://a.example/c"\n'
+        b'[providers.outbox]\npath = "o"\n[[routes]]\nprefix = "+33"\nproviders = ["outbox"]\n'
+    )
+    yield b'metrics_listen = "[::1]:9"\nretention_days = 1e400\nlog_level = 3\n[ops]\nproxy_from = ["127.0.0.1/8"]\n'
+    yield b"a = " + b"[" * 3_000
+    yield b"a" + b".a" * 3_000 + b" = 1"
+    names = [name for name in settings.Settings.model_fields if name not in (*settings._TABLES, "routes")]
+    for value in (
+        f'"{PLACE}"',
+        f'["{NUMBER}"]',
+        f'{{ a = "{PLACE}" }}',
+        f'"https://{NUMBER}@[::1"',
+        f'"21:00-{NUMBER}"',
+    ):
+        own, platform = ("".join(f"{name} = {value}\n" for name in some) for some in (names, Platform.model_fields))
+        yield f"{own}[platforms.clinic]\n{platform}[[routes]]\nprefix = {value}\nproviders = {value}\n".encode()
+
+
+@target("settings", _settings, runs=8)
 def read_settings(data: bytes) -> object:
     """Names are the operator's own and may be said; values never."""
     try:
@@ -248,12 +259,33 @@ GATEWAY = (
 )
 
 
-@target("gateway-table", lambda: [GATEWAY.encode(), GATEWAY.replace("{to}", "{to!r:>9}").encode(), *nested()])
-def gateway_table(data: bytes) -> object:
+def _tables() -> Iterator[bytes]:
+    yield b"http\n" + GATEWAY.encode()
+    yield b"http\n" + GATEWAY.replace("{to}", "{to!r:>9}").encode()
+    for name, model in MODELS.items():
+        fields = [field.alias or key for key, field in model.model_fields.items()]
+        for value in (PLACE, NUMBER, [NUMBER], {"a": PLACE}, f"https://{NUMBER}@x/{{{NUMBER}}}"):
+            yield f"{name}\n{json.dumps(dict.fromkeys(fields, value))}".encode()
+    yield from (b"http\n" + deep for deep in nested())
+
+
+def _model(name: str) -> type[Limits]:
+    module = importlib.import_module(f"reminder_worker.providers.{name}")
+    found: type[Limits] = module.Gateway if name == "http" else module._Settings
+    return found
+
+
+MODELS = {point.name: _model(point.name) for point in entry_points(group=ENTRY_POINTS)}
+
+
+@target("provider-table", _tables)
+def provider_table(data: bytes) -> object:
+    """Names are the operator's own here too."""
+    name, _, rest = data.partition(b"\n")
     try:
-        read_table(Gateway, "acme", documents.read_object(data))
+        read_table(MODELS.get(name.decode("latin-1"), Gateway), "acme", documents.read_object(rest))
     except SettingsError:
-        if not _named(data, json.loads):
+        if not _named(rest, json.loads):
             raise
 
 
