@@ -58,7 +58,7 @@ def pending(config: Config = None) -> None:
 
 @app.command()
 def enable(platform: PlatformName, config: Config = None) -> None:
-    """Tell a platform again that answered 410 Gone; what it missed is brought back by ``events replay``.
+    """Tell a platform again that answered 410 Gone; what it missed is brought back by events replay.
 
     Example: reminder-worker events enable clinic
     """

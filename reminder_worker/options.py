@@ -103,7 +103,7 @@ class Options(BaseModel):
         default=None,
         title="host:port",
         description="where Prometheus asks the worker, `127.0.0.1:9464`; the scheduler answers one port further, then "
-        "`web`, then `hooks`, so that all may have one file ([operating.md](operating.md))",
+        "`web`, `hooks` and `ops`, so that all may have one file ([operating.md](operating.md))",
     )
     log_format: Literal["json", "console"] | None = Field(
         default=None,

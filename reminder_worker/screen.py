@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # who shows anything does not load what looks for numbers
 
 console = Console(highlight=False, markup=False, emoji=False)  # labels are shown as they are
 BARS = " ▁▂▃▄▅▆▇█"
+NAMES = "id", "reminder"  # columns of what is copied into another command: in one piece, however narrow a terminal is
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # controls, and what turns text around
 UNSEEN = (
     "not known: what still waits, for its number is sealed; what ended before a provider was to be asked; more than "
@@ -68,7 +69,7 @@ class _Rows(Table):
 def _table(*columns: str) -> Table:
     table = _Rows(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in NAMES)
     return table
 
 

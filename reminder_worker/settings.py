@@ -139,12 +139,14 @@ def _check_variables() -> None:
             raise SettingsError(f"{name}: there is no such setting")
 
 
+_SAID = {"extra_forbidden": "there is no such setting", "missing": "is needed"}
+
+
 def _explain(errors: Sequence[Any]) -> str:
     """Name each setting with what is wrong; pydantic's messages hold no values once the input is left out."""
     lines = []
     for error in errors:
-        unknown = error["type"] == "extra_forbidden"
-        what = "there is no such setting" if unknown else error["msg"].removeprefix("Value error, ")
+        what = _SAID.get(error["type"], error["msg"].removeprefix("Value error, "))
         where = ".".join(str(part) for part in error["loc"])
         lines.append(f"{where}: {what}" if where else what)
     return "; ".join(lines)

@@ -228,7 +228,8 @@ def _set_up(chosen: Settings) -> None:
     def remind(id: str, lead: int, version: int) -> None:  # noqa: A002 - the message's own names
         worker.take(queue.read(id, lead, version))
 
-    dramatiq.actor(actor_name=queue.ACTOR, queue_name=queue.QUEUE, broker=broker)(remind)
+    actor = dramatiq.actor(actor_name=queue.ACTOR, queue_name=queue.QUEUE, broker=broker)(remind)
+    actor.logger.setLevel(logging.WARNING)  # named after our module, and as talkative as any other of dramatiq's
     dramatiq.set_broker(broker)
 
 

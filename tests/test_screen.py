@@ -108,6 +108,16 @@ def test_reminders_are_a_row_each(capsys):
     assert "1 scheduled 2027-03-01 09:00:00Z 0 not_sent" in shown
 
 
+def test_what_is_copied_into_another_command_is_in_one_piece_on_a_narrow_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(screen, "console", Console(width=60))
+    seen = "ambiguous", NOW, "twilio", 0, 1, NOW, NOW
+    screen.print_waiting([Waiting("qpvuntsmwlqt-0", Kind.UNKNOWN, *seen, can_retry=True, member=b"", score=0)])
+    screen.print_acts([Act(NOW, "retry", "dead_letter", "kxnlvwsukzkz-1", "root", "ada")])
+    shown = capsys.readouterr().out
+    assert "qpvuntsmwlqt-0" in shown
+    assert "kxnlvwsukzkz-1" in shown
+
+
 def test_no_reminders_are_said_to_be_unknown(capsys):
     screen.print_reminders([])
     assert capsys.readouterr().out == "not known\n"

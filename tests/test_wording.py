@@ -90,7 +90,10 @@ def senders(shop: Path, sender: str) -> list[str]:
     return [one.code for one in found(shop, SAFE.replace("+15005550006", sender))]
 
 
-@pytest.mark.parametrize("sender", ["Oncology", "IVF", "+Oncology"])
+@pytest.mark.parametrize(
+    "sender",
+    ["Oncology", "IVF", "+Oncology", "pool-oncology", "arn:aws:sms-voice:eu-west-1:123456789012:sender-id/Oncology/FR"],
+)
 def test_what_a_provider_shows_above_each_text_is_looked_at(shop: Path, sender: str) -> None:
     assert "sender_discloses" in senders(shop, sender)
 
@@ -98,6 +101,20 @@ def test_what_a_provider_shows_above_each_text_is_looked_at(shop: Path, sender: 
 @pytest.mark.parametrize("sender", ["+33700000001", "33700000001", "38100", "Studio Nord"])
 def test_a_number_or_a_neutral_name_tells_nothing(shop: Path, sender: str) -> None:
     assert senders(shop, sender) == []
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "pool-0123456789abcdef0",
+        "phone-01234567890123456789012345678901",
+        "arn:aws:sms-voice:eu-west-1:123456789012:pool/pool-0123456789abcdef0",
+        "arn:aws:sms-voice:eu-west-1:123456789012:phone-number/phone-0123456789abcdef0",
+        "arn:aws:sms-voice:eu-west-1:123456789012:sender-id/Studio/FR",
+    ],
+)
+def test_how_a_sender_is_called_at_the_provider_is_shown_to_nobody(shop: Path, sender: str) -> None:
+    assert "sender_discloses" not in senders(shop, sender)  # Twilio has no such names, and says so otherwise
 
 
 def test_a_gateway_that_is_described_is_handed_no_telling_word(shop: Path) -> None:

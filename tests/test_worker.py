@@ -690,12 +690,15 @@ def test_the_pulse_goes_on_while_the_store_is_away(practice: Practice, monkeypat
 
 
 SET_UP = """\
+import logging
+
 import dramatiq
 from reminder_worker import worker
 
 worker.setup()
 broker = dramatiq.get_broker()
 print([type(one).__name__ for one in broker.middleware], sorted(broker.actors), sorted(broker.queues))
+print(broker.get_actor("remind").logger.isEnabledFor(logging.INFO))
 """
 
 
@@ -717,4 +720,4 @@ def test_a_worker_process_has_one_actor_one_queue_and_no_middleware_but_its_puls
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == "['Pulse'] ['remind'] ['reminders']"
+    assert done.stdout.splitlines() == ["['Pulse'] ['remind'] ['reminders']", "False"]

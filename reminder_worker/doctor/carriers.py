@@ -25,7 +25,8 @@ def check_capabilities(name: str, provider: Any) -> Iterator[Finding]:
             "no_receipts",
             f"providers.{name} reports to nobody",
             "an attempt in doubt stays unknown, and nobody learns whether a text arrived",
-            "set hooks_url, and run reminder-worker hooks behind it",
+            "set hooks_url, and run reminder-worker hooks behind it; where the table describes a gateway, "
+            "describe its receipts too (docs/providers/http.md)",
         )
 
 

@@ -16,6 +16,9 @@ from reminder_worker.settings import Settings
 from reminder_worker.tables import Platform
 
 _NUMBER = re.compile(r"\+?[0-9]{3,15}", re.ASCII)
+_NAME_AT_AWS = re.compile(
+    r"(arn:[a-z-]+:sms-voice:[a-z0-9-]+:[0-9]{12}:)?(sender-id/|(phone-number/|pool/)?(phone|pool)-[0-9a-f]+\Z)"
+)
 
 
 def check_names(settings: Settings) -> Iterator[Finding]:
@@ -56,8 +59,9 @@ def _check_platform(where: str, platform: Platform) -> Iterator[Finding]:
 
 
 def check_sender(where: str, sender: str) -> Iterator[Finding]:
-    """Look at what a provider shows above each text."""
-    if not _NUMBER.fullmatch(sender) and disclosure.discloses(sender):
+    """Look at what a provider shows above each text; what only names it at AWS nobody is shown."""
+    shown = _NAME_AT_AWS.sub("", sender, count=1)
+    if not _NUMBER.fullmatch(shown) and disclosure.discloses(shown):
         yield _sender(where, "discloses a reason or a speciality")
 
 
