@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import re
@@ -347,6 +348,17 @@ def test_a_session_that_ends_takes_its_stream_along(browser: Browser, tmp_path: 
         names = [stream.next()[0] for _ in range(2)]
         assert "over" in names
         assert stream.answer.read() == b""
+
+
+def test_a_stream_ends_by_itself_so_that_a_proxy_is_asked_again_who_it_is(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reminder_worker.ops.feed.LONGEST", 3.0)
+    with watching(browser) as stream:
+        names = iter(lambda: stream.next()[0], "")
+        assert set(itertools.islice(names, 10)) == {"facts"}  # not over: the browser comes again
+        assert stream.answer.read() == b""
+    assert event(browser)["parts"]
 
 
 def test_news_are_said_once_and_in_words() -> None:

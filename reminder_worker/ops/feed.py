@@ -18,6 +18,7 @@ from reminder_worker.ops.facts import Facts, news
 from reminder_worker.ops.pages import Pages
 
 EVERY = 2.0  # seconds
+LONGEST = 15 * 60.0  # seconds of a stream: then the browser asks again, and a proxy in front asks who it is
 MOST_NEWS = 20
 
 log = logging.getLogger(__name__)
@@ -70,18 +71,18 @@ class Feed:
 
     async def events(self, may_watch: Callable[[], bool]) -> AsyncIterator[str]:
         """Tell one who watches, as server-sent events, for as long as they may and this process serves."""
-        known, heard = 0, self._shown.look
+        known, heard, until = 0, self._shown.look, boot_time() + LONGEST
         self.watchers += 1
         self._watched.set()
         try:
-            while not self._ended and may_watch():
+            while (goes_on := not self._ended and boot_time() < until) and may_watch():
                 shown = self._shown
                 if shown.look > known and shown.parts:
                     yield _event(shown, known, heard)
                     known = heard = shown.look
                 async with self._moved:
                     await self._moved.wait_for(lambda: self._ended or self._shown.look > known)  # noqa: B023
-            yield "" if self._ended else "event: over\ndata: -\n\n"
+            yield "event: over\ndata: -\n\n" if goes_on else ""
         finally:
             self.watchers -= 1
             if not self.watchers:
