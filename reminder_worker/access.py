@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NO_ROUTE, OTHER = "none", "other"
 FAULT = 500  # the status of what ends in an error of ours
-LONGEST = 999_999  # milliseconds that a line tells: more digits may be a phone's, and a live page is open for hours
+LONGEST = 999_999  # milliseconds that a line tells: more digits may be a phone's
 
 log = logging.getLogger(__name__)
 
