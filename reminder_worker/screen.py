@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # who shows anything does not load what looks for numbers
 console = Console(highlight=False, markup=False, emoji=False)  # labels are shown as they are
 BARS = " ▁▂▃▄▅▆▇█"
 NAMES = "id", "reminder"  # columns of what is copied into another command: in one piece, however narrow a terminal is
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # controls, and what turns text around
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # controls, and what turns text around
 UNSEEN = (
     "not known: what still waits, for its number is sealed; what ended before a provider was to be asked; more than "
     "the last four tries of a day; what test keys sent"
@@ -58,7 +58,7 @@ def print_line(value: Any) -> None:
 
 def visible(text: str) -> str:
     """Return what may be written to a terminal: what stands in the store must not move anybody's cursor."""
-    return _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text)
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class _Rows(Table):
