@@ -362,6 +362,11 @@ def test_what_the_store_has_lost_and_had_been_due_is_held_when_it_is_handed_in_a
     assert len(provider.texts) == 2
 
 
+def test_however_short_outcomes_are_kept_what_is_late_is_held_for_weeks(client: store.Client) -> None:
+    quarantine(Schedule(client, retention=timedelta(days=1)), ALICE)
+    assert client.pttl("rw:{0}:restored") > 59 * 86_400_000  # a lead may be of days, and a platform slow
+
+
 def test_what_was_moved_since_the_backup_is_held_when_it_is_moved_again(
     practice: Practice, provider: Scripted, clock: Clock
 ) -> None:

@@ -4,13 +4,14 @@
 -- ARGV: at most, until when it was due, ms (0: now; then what the first call of a run has answered), keep_ms
 -- Returns until when, then how many were held that were due, with a worker, with a provider, and dead letters.
 
+local RESTORED_DAYS = 60  -- however short outcomes are kept: a lead may be of days, and a platform slow
 local most, last, keep_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 if last == 0 then last = now end
 local room, numbers = most, {last}
 
 -- What is handed in again and had been due by then is held as well: by the worker, which knows when that was.
 local before = tonumber(redis.call('GET', P .. 'restored') or 0)
-redis.call('SET', P .. 'restored', string.format('%.0f', math.max(before, last)), 'PX', keep_ms)
+redis.call('SET', P .. 'restored', string.format('%.0f', math.max(before, last)), 'PX', RESTORED_DAYS * DAY_MS)
 
 local function hold_all(place, found)
   numbers[place + 1], room = #found, room - #found
