@@ -42,6 +42,7 @@ COMMANDS = {
     "scheduler": ["-m", "reminder_worker.cli", "scheduler"],
     "worker": ["-m", "reminder_worker.cli", "worker", "--threads", "8"],
 }
+CALM = 2.0  # seconds
 SYNCED = "--appendfsync", "always"
 LEAD = Lead.parse("30h")
 TEXTED = {State.SENT, State.UNKNOWN}  # how a reminder may end whose text a provider has
@@ -116,7 +117,7 @@ class Harbour:
         self.patience = 240.0
         self.python, self.environment = sys.executable, dict[str, str]()
         self.notes: dict[str, Any] = {}
-        self.freeze = 25.0 * pace  # seconds that a process stands still: longer than its leases
+        self.freeze = 60.0 * pace  # seconds that a process stands still: until others have taken over
         self._ending = threading.Event()
         self._keeper = threading.Thread(target=self._keep, daemon=True)
 
@@ -211,13 +212,14 @@ class Harbour:
             os.killpg(ship.process.pid, signal.SIGKILL)
         ship.process.wait()
 
-    def wait(self, reminders: int) -> None:
-        """Wait until nothing is pending."""
+    def wait(self) -> None:
+        """Wait until nothing is pending, and whoever stood still has had time to do what it was about to."""
         client, prefix = self.schedule.client, self.schedule.prefix(0)
         deadline = time.monotonic() + self.patience
         while time.monotonic() < deadline:
             with contextlib.suppress(Exception):
-                if not any(client.zcard(prefix + name) for name in (b"due", b"live", b"open")):
+                pending = any(client.zcard(prefix + name) for name in (b"due", b"live", b"open"))
+                if not pending and not any(ship.stopped for ship in self.ships) and time.time() - self.over > CALM:
                     return
             time.sleep(0.1)
 

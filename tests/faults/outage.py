@@ -101,7 +101,7 @@ def run(*, count: int, rate: float, seed: int, workers: int = 2) -> Result:
         harbour.launch("scheduler")
         for _ in range(workers):
             harbour.launch("worker")
-        harbour.wait(count)
+        harbour.wait()
         _judge(result, harbour, clients, every, began)
     return result
 

@@ -115,7 +115,7 @@ def run(storm: Storm, size: Size, seed: int) -> Result:
         for number, always in enumerate(storm.workers):
             harbour.launch("worker", plans[number :: len(storm.workers)], **always)
         victims = storm.blows(harbour, dice, size) if storm.blows else set()
-        harbour.wait(size.reminders)
+        harbour.wait()
         harbour.judge(result, client, victims)
     result.seconds = time.monotonic() - began
     return result

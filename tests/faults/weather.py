@@ -213,7 +213,7 @@ def _spoil(harbour: Harbour, dice: random.Random, size: Size) -> set[int]:
     """Cut off, fill up, mix up and forge the envelopes of what falls due last."""
     platform = PlatformKeys.load(harbour.folder / "keys" / "clinic.key")
     ledger, prefix = harbour.schedule.client, harbour.schedule.prefix(0) + b"a:"
-    spoilt = set(range(size.reminders * 3 // 4, size.reminders, 10))
+    spoilt = set(range(size.reminders * 3 // 4, size.reminders - 1, max(2, size.reminders // 80)))
     with tempfile.TemporaryDirectory() as name:
         keys.new_platform("clinic", Path(name))
         stranger = PlatformKeys.load(Path(name) / "clinic.key")
