@@ -36,10 +36,7 @@ app.add_typer(keycommands.app, name="keys")
 app.add_typer(eventcommands.app, name="events")
 app.add_typer(locationcommands.app, name="locations")
 app.add_typer(deadcommands.app, name="dead")
-app.command()(supportcommands.find)
-app.command()(supportcommands.acts)
 app.add_typer(backupcommands.app, name="optouts")
-app.command()(backupcommands.restore)
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default reminder-worker.toml here.")]
 PlatformName = Annotated[str | None, typer.Option("--platform", help="Which booking platform of the settings.")]
@@ -320,6 +317,10 @@ def doctor(
         found += operators.check(chosen)
     screen.print_findings(found)
     raise typer.Exit(REFUSED if any(one.grade is Grade.UNSAFE for one in found) else 0)
+
+
+for command in supportcommands.find, supportcommands.acts, backupcommands.restore:
+    app.command()(command)  # here, so that help names them after what comes before
 
 
 def _client(platform: str | None, config: Path | None) -> Any:

@@ -181,9 +181,9 @@ def print_waiting(found: Iterable[Waiting]) -> None:
 def print_decidable(one: Waiting) -> None:
     """Print all that is known of a reminder that waits, and what can be done."""
     print_waiting([one])
-    last = f", {visible(one.provider or '')} last at {_short(one.asked)}" if one.asked else ""
+    last = f", the last to {visible(one.provider or '')} at {_short(one.asked)}" if one.asked else ""
     due = f"it was due at {_short(one.due)}; " if one.due else ""
-    console.print(f"{due}providers were asked {one.attempts} times{last}")
+    console.print(f"{due}calls to providers: {one.attempts}{last}")
     console.print(meaning(one))
 
 

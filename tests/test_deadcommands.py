@@ -131,7 +131,7 @@ def test_of_one_it_is_said_what_it_means_and_what_to_do(run: Run, schedule: Sche
     dead, doubted = dead_letter(schedule), unknown(schedule)
     assert "First see why workers die" in run("dead", "show", dead.name).out
     shown = run("dead", "show", doubted.name).out
-    assert "providers were asked 1 times, twilio last at 20" in shown
+    assert "calls to providers: 1, the last to twilio at 20" in shown
     assert "dead resolve --as sent" in shown
 
 
