@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from email.parser import Parser
 from http.client import HTTPMessage
@@ -26,7 +27,7 @@ from nacl.signing import VerifyKey
 
 from reminder_worker.errors import ReminderError
 from reminder_worker.https import Answer, Site
-from reminder_worker.providers import Provider, Role, Sent, Text, load
+from reminder_worker.providers import Provider, Receipt, Role, Sent, Text, load
 from reminder_worker.testing.peer import Request, Response
 from reminder_worker.testing.promises import REFERENCE
 from reminder_worker.testing.reports import HOOKS, RECEIPTS, REPLIES
@@ -132,7 +133,10 @@ def hear(provider: Provider, data: bytes) -> object:
     with suppress(ReminderError):
         parse(call)
     with believed():
-        return parse(call), call
+        heard = parse(call)
+    if isinstance(heard, Receipt):  # names of texts, as their provider and our own URL have them, are nobody's
+        return replace(heard, reference="", provider_message_id=""), call
+    return heard, call
 
 
 # Providers
