@@ -89,14 +89,14 @@ class Carrier:
     def by_number(self) -> dict[str, list[Text]]:
         """Return who got what."""
         found = defaultdict(list)
-        for text in self.texts.values():
+        for text in list(self.texts.values()):
             found[text.number].append(text)
         return found
 
     def by_place(self) -> dict[str, list[Text]]:
         """Return who got what, by whose text it was."""
         found = defaultdict(list)
-        for text in self.texts.values():
+        for text in list(self.texts.values()):
             found[text.place].append(text)
         return found
 
