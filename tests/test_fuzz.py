@@ -172,6 +172,7 @@ def test_a_delivery_of_the_seeds_is_heard() -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not installed: make fuzz")
+@pytest.mark.timeout(300)  # all that it imports is rewritten
 def test_atheris_runs_a_target(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.fuzz", "time", "--seconds", "1"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

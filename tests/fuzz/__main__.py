@@ -8,11 +8,13 @@ when what it found is mended, copy it to ``tests/data/fuzz/<target>``, where ``m
 """
 
 import argparse
+import contextlib
+import io
+import os
 import re
-import subprocess
 import sys
+import traceback
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 KEPT = Path(".fuzz")
@@ -27,19 +29,33 @@ def load() -> None:
     from . import calls, formats, lines, sites, words  # noqa: F401, PLC0415
 
 
-def fuzz(name: str, seconds: int) -> None:
-    """Fuzz one target in this process; atheris ends it."""
+def known() -> list[str]:
+    """Return the names of all targets that are loaded."""
+    from .targets import TARGETS  # noqa: PLC0415
+
+    return [*TARGETS]
+
+
+def instrument() -> None:
+    """Import all targets as atheris watches them; so is whatever is imported late."""
     import atheris  # noqa: PLC0415 - where it is installed
 
-    with atheris.instrument_imports(include=["reminder_worker", "icalendar", "aiosmpplib"]):
+    atheris.instrument_imports(include=["reminder_worker", "icalendar", "aiosmpplib"]).__enter__()
+    with contextlib.redirect_stderr(io.StringIO()):  # it says of each module that it does
         load()
-        from .mutation import TOKENS  # noqa: PLC0415
-        from .targets import TARGETS, corpus, examine  # noqa: PLC0415
 
-        one, own = TARGETS[name], KEPT / name
-        seeds = [*corpus(one)]
-        for seed in seeds:  # what is imported late is to be instrumented too
-            examine(one, seed)
+
+def fuzz(name: str, seconds: int) -> None:
+    """Fuzz one target; atheris ends the process."""
+    import atheris  # noqa: PLC0415
+
+    from .mutation import TOKENS  # noqa: PLC0415
+    from .targets import TARGETS, corpus, examine  # noqa: PLC0415
+
+    one, own = TARGETS[name], KEPT / name
+    seeds = [*corpus(one)]
+    for seed in seeds:  # what is imported late is imported now
+        examine(one, seed)
     (own / "corpus").mkdir(parents=True, exist_ok=True)
     (own / "seeds").mkdir(exist_ok=True)
     for number, seed in enumerate(seeds):
@@ -55,31 +71,47 @@ def fuzz(name: str, seconds: int) -> None:
         "artifact_prefix": f"{own}/",
         "print_final_stats": 1,
     }
-    folders = [str(own / "corpus"), str(own / "seeds")]
-    atheris.Setup(
-        [sys.argv[0], *(f"-{key}={value}" for key, value in options.items()), *folders], lambda data: examine(one, data)
-    )
+    arguments = [sys.argv[0], *(f"-{key}={value}" for key, value in options.items())]
+    atheris.Setup([*arguments, str(own / "corpus"), str(own / "seeds")], lambda data: examine(one, data))
     atheris.Fuzz()
 
 
-def run(name: str, seconds: int) -> tuple[int, int, str]:
-    """Fuzz one target in a process of its own; return executions, covered edges, and what was found."""
-    command = [sys.executable, "-m", __spec__.parent, name, "--seconds", str(seconds)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    runs, covered = _RUNS.findall(done.stderr), _COVERED.findall(done.stderr)
-    said = re.findall(r"^.*Finding: (.*)$", done.stderr + done.stdout, re.MULTILINE)
-    found = said[-1] if said else "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["?"])[-1]
-    return int(runs[-1]) if runs else 0, int(covered[-1]) if covered else 0, found
+def begin(name: str, seconds: int) -> int:
+    """Fuzz a target in a child of this process, which has imported everything; return the child."""
+    child = os.fork()
+    if child:
+        return child
+    (KEPT / name).mkdir(parents=True, exist_ok=True)
+    log = os.open(KEPT / name / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    try:
+        fuzz(name, seconds)
+    except BaseException:  # noqa: BLE001 - a seed's finding, say
+        traceback.print_exc()
+    os._exit(1)
+
+
+def report(name: str, status: int) -> bool:
+    """Print a target's row; tell whether something was found."""
+    said = (KEPT / name / "log").read_text(errors="replace")
+    runs, covered = _RUNS.findall(said), _COVERED.findall(said)
+    findings = re.findall(r"^.*Finding: (.*)$", said, re.MULTILINE)
+    found = findings[-1] if findings else "" if status == 0 else (said.strip().splitlines() or ["?"])[-1]
+    print(f"| {name} | {int((runs or [0])[-1]):,} | {int((covered or [0])[-1]):,} | {found} |", flush=True)
+    return bool(found)
 
 
 def run_all(seconds: int, jobs: int, names: Sequence[str]) -> int:
     """Fuzz targets, and print a row for each; return how many found something."""
-    findings = 0
+    waiting, running, findings = [*names], dict[int, str](), 0
     print("| target | executions | edges | found |\n|---|---|---|---|", flush=True)
-    with ThreadPoolExecutor(jobs) as pool:
-        for name, (runs, covered, found) in zip(names, pool.map(lambda name: run(name, seconds), names), strict=True):
-            findings += bool(found)
-            print(f"| {name} | {runs:,} | {covered:,} | {found} |", flush=True)
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            name = waiting.pop(0)
+            running[begin(name, seconds)] = name
+        child, status = os.wait()
+        findings += report(running.pop(child), status)
     return findings
 
 
@@ -92,16 +124,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
     parser.add_argument("--jobs", type=int, default=1, help="how many at a time")
     given = parser.parse_args()
+    if given.list or not (given.all or given.names):
+        load()
+        print("\n".join(known()))
+        return 0
+    instrument()
     if len(given.names) == 1 and not given.all:
         fuzz(given.names[0], given.seconds)
-        return 0
-    load()
-    from .targets import TARGETS  # noqa: PLC0415
-
-    if given.list or not (given.all or given.names):
-        print("\n".join(TARGETS))
-        return 0
-    return 1 if run_all(given.seconds, given.jobs, [*TARGETS] if given.all else given.names) else 0
+    return 1 if run_all(given.seconds, given.jobs, known() if given.all else given.names) else 0
 
 
 if __name__ == "__main__":
