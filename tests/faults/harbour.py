@@ -114,7 +114,7 @@ class Harbour:
         self.in_flight: set[bytes] = set()
         self.deaths = 0
         self.over = 0.0  # when the fault ended
-        self.patience = 240.0
+        self.patience = 900.0  # wake-ups are made again more slowly each time
         self.python, self.environment = sys.executable, dict[str, str]()
         self.notes: dict[str, Any] = {}
         self.freeze = 60.0 * pace  # seconds that a process stands still: until others have taken over
