@@ -51,7 +51,7 @@ class Result:
     overdue: int
     rate: float
     expired: int = 0  # before anything ran again
-    late: int = 0  # expired while it waited for its turn
+    late: int = 0  # expired while it waited, or would have before its turn
     texts: int = 0
     lost: int = 0
     twice: int = 0
@@ -93,7 +93,7 @@ def run(*, count: int, rate: float, seed: int, workers: int = 2) -> Result:
     """Run it once."""
     result = Result(count, rate)
     with tempfile.TemporaryDirectory() as name, Harbour(Path(name)) as harbour:
-        harbour.carrier.takes, harbour.patience = 0.0, 60 + 3 * count / rate
+        harbour.carrier.takes, harbour.patience = 0.0, 600 + 3 * count / rate
         clients = dict(zip(PLATFORMS, harbour.found(*PLATFORMS, rate=rate), strict=True))
         every = overdue(count, seed, datetime.now(UTC))
         hand_in(clients, every)
@@ -120,7 +120,8 @@ def _judge(result: Result, harbour: Harbour, clients: dict[str, Client], every: 
             waited[one.lead].append(text.at - first)
         result.expired += one.expires <= began
         result.late += one.expires > began and row.state is State.EXPIRED
-        result.lost += not texts and (row.state is not State.EXPIRED or one.expires > datetime.now(UTC))
+        turns = timedelta(seconds=result.overdue / result.rate)  # whose turn comes too late has ended already
+        result.lost += not texts and (row.state is not State.EXPIRED or one.expires > datetime.now(UTC) + turns)
     result.texts = len(harbour.carrier.texts)
     result.fastest = max(harbour.carrier.arrivals.values(), default=0)
     result.seconds = max((text.at for text in harbour.carrier.texts.values()), default=0.0) - began.timestamp()
