@@ -293,7 +293,7 @@ def printed(made: Result, capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_a_clean_result_is_shown_as_a_table_with_every_party_and_fact(capsys: pytest.CaptureFixture[str]) -> None:
     said = printed(result(), capsys)
-    assert "130 cells and 1 checks: nobody learns more than documented in 12 seconds." in said
+    assert "130 cells and 1 checks in 12 seconds: nobody learns more than documented." in said
     assert "ok   reprs: No object shows anything\n" in said
     assert "LEAK" not in said
     assert all(fact.value.split()[0] in said for fact in Fact)

@@ -89,7 +89,7 @@ def show(result: Result) -> None:
             console.print(f"LEAK {cell.check}: {cell.measured}, not {cell.documented}{_places(cell.found_in)}")
     for name in result.hidden:
         console.print(f"note memory of {name}: could not be looked into; run this as root to include it")
-    console.print(f"\n{_sum(result)} in {result.seconds:.0f} seconds.")
+    console.print(f"\n{_sum(result)}.")
 
 
 def _places(found: Sequence[str]) -> str:
@@ -100,7 +100,7 @@ def _places(found: Sequence[str]) -> str:
 
 def _sum(result: Result) -> str:
     leaks = sum(cell.worse for cell in result.cells) + sum(not check.ok for check in result.checks)
-    done = f"{len(result.cells)} cells and {len(result.checks)} checks"
+    done = f"{len(result.cells)} cells and {len(result.checks)} checks in {result.seconds:.0f} seconds"
     return f"{done}: {'nobody learns more than documented' if result.ok else f'{leaks} LEAKS'}"
 
 
