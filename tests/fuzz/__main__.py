@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 KEPT = Path(".fuzz")
-HANGS = 20  # seconds after which an input is given up; what takes one second is a finding already
+HANGS = 60  # seconds after which an input is given up; what takes one second is a finding already
 MOST_MEMORY = 2048  # MiB of a process
 _RUNS = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
 _COVERED = re.compile(r"cov: (\d+)")
@@ -48,6 +48,8 @@ def instrument() -> None:
 def fuzz(name: str, seconds: int) -> None:
     """Fuzz one target; atheris ends the process."""
     import atheris  # noqa: PLC0415
+    import time_machine  # noqa: PLC0415
+    from known import NOW  # noqa: PLC0415
 
     from .mutation import TOKENS  # noqa: PLC0415
     from .targets import TARGETS, corpus, examine  # noqa: PLC0415
@@ -55,7 +57,8 @@ def fuzz(name: str, seconds: int) -> None:
     one, own = TARGETS[name], KEPT / name
     seeds = [*corpus(one)]
     for seed in seeds:  # what is imported late is imported now
-        examine(one, seed)
+        with time_machine.travel(NOW), contextlib.suppress(Exception):
+            one.run(seed)
     (own / "corpus").mkdir(parents=True, exist_ok=True)
     (own / "seeds").mkdir(exist_ok=True)
     for number, seed in enumerate(seeds):

@@ -70,7 +70,7 @@ def pointer_text(data: bytes) -> object:
     return len(sealing.pointer_from_text(PUBLIC, decoded(data)))
 
 
-@target("base64", texts("", "AA", "Cp_E3jUo2bM9BPbo6_4QReHQ63l_eWgbrw-i8E9CRYE", "é", "A\nA"), ValueError)
+@target("base64", texts("", "AA", "Cp_E3jUo2bM9BPbo6_4QReHQ63l_eWgbrw-i8E9CRYE", "é", "A\nA"), ValueError, quotes=True)
 def base64(data: bytes) -> object:
     text = decoded(data)
     for length in (32, len(text) * 3 // 4):
