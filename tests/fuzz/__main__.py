@@ -13,6 +13,7 @@ import io
 import os
 import re
 import sys
+import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,11 +56,13 @@ def fuzz(name: str, seconds: int) -> None:
     from .targets import TARGETS, corpus, examine  # noqa: PLC0415
 
     one, own = TARGETS[name], KEPT / name
+    own.mkdir(parents=True, exist_ok=True)
+    tempfile.tempdir = str(own.resolve())  # atheris ends the process: nobody would clear up elsewhere
     seeds = [*corpus(one)]
     for seed in seeds:  # what is imported late is imported now
         with time_machine.travel(NOW), contextlib.suppress(Exception):
             one.run(seed)
-    (own / "corpus").mkdir(parents=True, exist_ok=True)
+    (own / "corpus").mkdir(exist_ok=True)
     (own / "seeds").mkdir(exist_ok=True)
     for number, seed in enumerate(seeds):
         (own / "seeds" / f"{number:03d}").write_bytes(seed[: one.longest])
