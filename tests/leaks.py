@@ -378,7 +378,8 @@ ANSWERS = [
         "platforms named where processes are counted",
         "web.py",
         '    process = serving.Process("web", schedule)',
-        '    process = serving.Process("-".join(["web", *chosen.platforms]), schedule)',
+        '    process = serving.Process("web", schedule)\n'
+        '    process.name = "-".join(["web", *chosen.platforms]) + "/1-a"',
         "metrics.practice",
         beside="store.practice value in database 0",
     ),
@@ -680,6 +681,7 @@ KEYS = [
         "key_files worker/worker.pointer.1.key",
         ("findings.py", "if path.is_file() and not is_private(path):", "if path.is_file() and False:"),
         ("apikeys.py", "    if not is_private(path):", "    if False:"),
+        ("ops/operators.py", "    if not is_private(path):", "    if False:"),
     ),
 ]
 
