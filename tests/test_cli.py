@@ -625,7 +625,7 @@ def test_the_doctor_does_not_miss_what_a_process_must_not_have(run, shop):
         assert run("doctor", "--process", process).code == 0
     assert "gateway.key" in run("doctor", "--process", "web").out + run("doctor", "--process", "web").err
     done = run("doctor", "--process", "queue")
-    assert (done.code, done.err) == (2, "reminder-worker: error: --process: web, hooks, scheduler or worker\n")
+    assert (done.code, done.err) == (2, "reminder-worker: error: --process: web, hooks, scheduler, worker or ops\n")
 
 
 def test_the_doctor_looks_at_a_store_that_is_away(run, away):

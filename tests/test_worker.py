@@ -21,6 +21,7 @@ import time_machine
 from clock import START, Clock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nacl.public import PublicKey, SealedBox
 from scripted import PARIS, PHONE, PLACE, REFERENCE, Keys, Practice, Scripted
 
 from reminder_worker import broker as queue
@@ -268,8 +269,8 @@ def test_what_is_signed_is_bound_to_the_worker_it_was_sealed_for(
 
 
 def _resealed(practice: Practice, content: bytes) -> bytes:
-    key = sealing.PublicKey(practice.keys.public.envelope_key(START))
-    return sealing.SealedBox(key).encrypt(pad(content, sealing.ENVELOPE_CONTENT))
+    key = PublicKey(practice.keys.public.envelope_key(START))
+    return SealedBox(key).encrypt(pad(content, sealing.ENVELOPE_CONTENT))
 
 
 # The right moment.

@@ -52,7 +52,7 @@ class Everything(logging.Formatter):
         said = f"{record.name} {record.getMessage()} {record.__dict__!r}"
         return said + (''.join(traceback.format_exception(*record.exc_info)) if record.exc_info else '')
 
-def set_up(level='debug'):
+def set_up(*_):
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Everything())
     logging.root.handlers[:] = [handler]
