@@ -162,7 +162,7 @@ class Confirms:
         self._published = 0
         self._waiting: set[int] = set()
         self._refused = False
-        channel.add_on_return_callback(self._returned)
+        channel._impl.add_on_return_callback(self._returned)  # noqa: SLF001 - at once: pika would keep it for later
         channel._impl.confirm_delivery(self._confirmed)  # noqa: SLF001
 
     def publish(self, queue: str, body: bytes) -> None:

@@ -90,6 +90,14 @@ def left(server: engines.Rabbit) -> int:
         other.close()
 
 
+def is_gone(server: engines.Rabbit) -> bool:
+    try:
+        left(server)
+    except pika.exceptions.ChannelClosedByBroker:
+        return True
+    return False
+
+
 def wakes(number: int) -> list[Wake]:
     return [Wake(one.to_bytes(16, "big"), 0, 1) for one in range(number)]
 
@@ -164,6 +172,16 @@ def test_what_a_dead_worker_had_fetched_comes_back(server: engines.Rabbit, broke
         dead.kill()
     with Seen(broker) as seen:
         seen.wait(5)
+
+
+@here
+def test_a_queue_that_was_deleted_is_declared_again(server: engines.Rabbit, broker: dramatiq.Broker) -> None:
+    queue.wake(broker, [WAKE])
+    broker.channel.queue_delete(queue.QUEUE)
+    engines.until(lambda: is_gone(server))
+    queue.wake(broker, wakes(2))
+    engines.until(lambda: not is_gone(server))
+    assert left(server) == 2
 
 
 @here
