@@ -10,15 +10,18 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
-from dramatiq import Broker, DecodeError, Message, Middleware
+from dramatiq import DecodeError, Message, Middleware
 from dramatiq.brokers.redis import RedisBroker
 
 from reminder_worker import store
 from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.ledger import ID_BYTES, Wake
+
+if TYPE_CHECKING:  # it needs an extra
+    from reminder_worker.rabbit import RabbitBroker
 
 QUEUE = "reminders"
 ACTOR = "remind"
@@ -30,12 +33,12 @@ _VERSION_DIGITS = 5  # of 65535
 log = logging.getLogger(__name__)
 
 
-def connect(queue_url: str, middleware: Sequence[Middleware]) -> Broker:
+def connect(queue_url: str, middleware: Sequence[Middleware]) -> "WakeBroker | RabbitBroker":
     """Return the broker at ``queue_url`` with exactly this middleware. Raises SettingsError, or StoreUnavailable."""
     if queue_url.startswith(("amqp:", "amqps:")):
         return _rabbit(queue_url, middleware)
     client = store.connect(queue_url)
-    broker: Broker = WakeBroker(
+    broker = WakeBroker(
         client=client,
         middleware=list(middleware),
         namespace=NAMESPACE,
@@ -45,7 +48,7 @@ def connect(queue_url: str, middleware: Sequence[Middleware]) -> Broker:
     return broker
 
 
-def _rabbit(queue_url: str, middleware: Sequence[Middleware]) -> Broker:
+def _rabbit(queue_url: str, middleware: Sequence[Middleware]) -> "RabbitBroker":
     try:
         from reminder_worker import rabbit  # noqa: PLC0415 - an extra
     except ImportError:
@@ -55,9 +58,8 @@ def _rabbit(queue_url: str, middleware: Sequence[Middleware]) -> Broker:
     return broker
 
 
-@runtime_checkable
-class Batching(Protocol):
-    """A broker that publishes many messages at a time."""
+class Queue(Protocol):
+    """Takes many messages at a time."""
 
     def enqueue_all(self, messages: Iterable[Message[None]]) -> None:
         """Publish them, and know that they are in the queue."""
@@ -153,13 +155,9 @@ def read(id: str, lead: int, version: int) -> Wake:  # noqa: A002 - the message'
     return Wake(raw, lead, version)
 
 
-def wake(broker: Broker, wakes: Iterable[Wake]) -> None:
+def wake(broker: Queue, wakes: Iterable[Wake]) -> None:
     """Wake a worker for each; what is lost on the way is woken again when its lease ends."""
     try:
-        if isinstance(broker, Batching):
-            broker.enqueue_all(map(write, wakes))
-            return
-        for one in wakes:
-            broker.enqueue(write(one))
+        broker.enqueue_all(map(write, wakes))
     except Exception as error:  # noqa: BLE001 - each broker has errors of its own
         raise StoreUnavailable(f"the queue did not answer ({type(error).__name__}); is it running?") from None

@@ -82,7 +82,7 @@ def _readers(kind: str, chosen: Settings, schedule: Schedule) -> list[Reader]:
     """Say what a process can tell: the scheduler alone may list what is due, the worker alone look at circuits."""
     readers: list[Reader] = [partial(gauges.clock, schedule)]
     if kind == "scheduler":
-        return [*readers, partial(gauges.ledger, schedule), partial(gauges.server, schedule)]
+        return [*readers, partial(gauges.ledger, schedule)]
     if kind == "ops":
         return readers
     if kind == "worker":

@@ -64,7 +64,7 @@ def gauges(name: str, what: str, label: str, values: dict[str, float]) -> GaugeM
 
 
 def ledger(schedule: Schedule) -> Iterator[Metric]:
-    """Return what is pending, how the rest ended, and who is alive. Raises StoreUnavailable."""
+    """Return what is pending, how the rest ended, who is alive, and how the store is. Raises StoreUnavailable."""
     now = status.read(schedule)
     yield gauge("scheduled", "Reminders that wait for their time", now.scheduled)
     yield gauge("overdue", "Of these, how many are due", now.overdue)
@@ -80,6 +80,8 @@ def ledger(schedule: Schedule) -> Iterator[Metric]:
     up = {kind: float(alive.count(kind)) for kind in PROCESSES}
     yield gauges("process_up", "Processes whose heart beats", "process", up)
     yield from _open_questions(schedule, now.now)
+    if now.store is not None:
+        yield from _store(now.store)
 
 
 def _open_questions(schedule: Schedule, now: datetime) -> Iterator[Metric]:
@@ -109,9 +111,8 @@ def _oldest(schedule: Schedule, key: bytes, now: datetime) -> float:
     return max(0.0, now.timestamp() - float(first[0][1]) / 1000) if first else 0.0
 
 
-def server(schedule: Schedule) -> Iterator[Metric]:
-    """Return what the store says of itself. Raises StoreUnavailable."""
-    said = status.store(schedule)
+def _store(said: status.Store) -> Iterator[Metric]:
+    """Return what the store says of itself."""
     yield gauge("store_memory_bytes", "Memory that the store uses", said.memory_bytes)
     yield gauge("store_memory_limit_bytes", "Memory that it may use; 0: no limit", said.memory_limit_bytes)
     yield gauge("store_durable", "Whether it keeps an append-only file and can write it", said.durable)

@@ -11,7 +11,6 @@ import threading
 import time
 from datetime import timedelta
 
-from dramatiq import Broker
 from prometheus_client import Counter
 
 from reminder_worker import broker as queue
@@ -31,7 +30,7 @@ log = logging.getLogger(__name__)
 class Scheduler:
     """Moves reminders from the schedule into the queue until it is told to stop."""
 
-    def __init__(self, schedule: Schedule, broker: Broker, *, capacity: int = CAPACITY) -> None:
+    def __init__(self, schedule: Schedule, broker: queue.Queue, *, capacity: int = CAPACITY) -> None:
         self._schedule = schedule
         self._broker = broker
         self._capacity = capacity
@@ -83,7 +82,7 @@ class Scheduler:
         counter.inc(len(wakes))
 
 
-def run(schedule: Schedule, broker: Broker) -> None:
+def run(schedule: Schedule, broker: queue.Queue) -> None:
     """Run one scheduler in this process until SIGTERM or SIGINT."""
     scheduler = Scheduler(schedule, broker)
     for number in (signal.SIGTERM, signal.SIGINT):

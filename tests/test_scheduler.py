@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -33,13 +33,14 @@ class Recorder:
         self.left = breaks_after
         self._lock = threading.Lock()
 
-    def enqueue(self, message: Message[None]) -> None:
-        with self._lock:
-            if self.left is not None:
-                if not self.left:
-                    raise ConnectionError("somebody's place")
-                self.left -= 1
-            self.wakes[queue.read(**message.kwargs)] += 1
+    def enqueue_all(self, messages: Iterable[Message[None]]) -> None:
+        for message in messages:
+            with self._lock:
+                if self.left is not None:
+                    if not self.left:
+                        raise ConnectionError("somebody's place")
+                    self.left -= 1
+                self.wakes[queue.read(**message.kwargs)] += 1
 
 
 def add(schedule: Schedule, many: int, due: datetime, first: int = 0) -> list[Wake]:
