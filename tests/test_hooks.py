@@ -286,9 +286,7 @@ def test_it_starts_with_no_private_key_and_stops_when_told(server: EmbeddedServe
         served.port, served.reference = port, "A" * 39
         wait_until_alive(served)
         assert served.receipt()[0] == 200
-        with store.connect(server.url()) as client:
-            beats = client.zrange(b"rw:{0}:processes", 0, -1)
-        assert [beat for beat in beats if beat.startswith(b"hooks/")]
+        wait_until_it_beats(server, b"hooks/")
     finally:
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=20)
@@ -298,6 +296,17 @@ def test_it_starts_with_no_private_key_and_stops_when_told(server: EmbeddedServe
         assert word in said
     assert TOKEN.encode() not in said
     assert b"A" * 39 not in said
+
+
+def wait_until_it_beats(server: EmbeddedServer, kind: bytes) -> None:
+    """The first beat is made beside the first requests."""
+    deadline = time.monotonic() + 30
+    with store.connect(server.url()) as client:
+        while time.monotonic() < deadline:
+            if any(name.startswith(kind) for name in client.zrange(b"rw:{0}:processes", 0, -1)):
+                return
+            time.sleep(0.05)
+    pytest.fail("it does not beat")
 
 
 def wait_until_alive(served: Served) -> None:
