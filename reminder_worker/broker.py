@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # it needs an extra
 QUEUE = "reminders"
 ACTOR = "remind"
 NAMESPACE = "{rw-queue}"  # the braces keep all keys on one node of a Cluster
-SILENT = 60.0  # seconds after which a worker counts as dead; what it had fetched was woken again by then
+SILENT = 60.0  # seconds after which a worker counts as dead
 UPKEEP_EVERY = 30.0
 _VERSION_DIGITS = 5  # of 65535
 
@@ -96,13 +96,17 @@ class WakeBroker(RedisBroker):
         return good
 
     def _clear_up(self) -> None:
-        """Delete what dead workers had fetched. Each step may be done twice, or by two at once."""
+        """Bring back what dead workers had fetched. Each step may be done twice, or by two at once.
+
+        The ledger wakes it again as well, and sooner; but in a long backlog it does so more and more slowly.
+        """
         beats = f"{self.namespace}:__heartbeats__"
         for worker in self.client.zrangebyscore(beats, 0, (time.time() - SILENT) * 1000):
             acks, messages = self._fetched_by(worker.decode(), QUEUE)
-            if names := self.client.smembers(acks):
-                self.client.hdel(messages, *names)
-                self.client.delete(acks)
+            names = [name for name in self.client.smembers(acks) if self.client.hexists(messages, name)]
+            if names:
+                self.client.rpush(f"{self.namespace}:{QUEUE}", *names)
+            self.client.delete(acks)
             self.client.zrem(beats, worker)
 
     def _fetched_by(self, worker: str, queue_name: str) -> tuple[str, str]:

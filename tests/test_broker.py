@@ -193,18 +193,22 @@ def test_wake_ups_that_a_worker_has_begun_outlive_a_foreign_neighbour(broker: dr
     assert broker.client.hlen("{rw-queue}:reminders.msgs") == 1
 
 
-def test_what_a_dead_worker_had_fetched_is_cleared_up(server: EmbeddedServer, broker: dramatiq.Broker) -> None:
+def test_what_a_dead_worker_had_fetched_is_brought_back(server: EmbeddedServer, broker: dramatiq.Broker) -> None:
     dead, idle = (queue.connect(server.url(1), []) for _ in range(2))
     queue.wake(broker, [WAKE] * 3)
-    assert len(dead.do_fetch(queue.QUEUE, 2)) == 2
+    broker.client.lpush("{rw-queue}:reminders", "a name whose message another has done")
+    lost = dead.do_fetch(queue.QUEUE, 3)[1:]
+    assert len(lost) == 2
     assert len(idle.do_fetch(queue.QUEUE, 8)) == 1
     broker.client.zadd("{rw-queue}:__heartbeats__", {dead.broker_id: (time.time() - queue.SILENT - 1) * 1000})
-    assert broker.do_fetch(queue.QUEUE, 8) == []
+    assert sorted(broker.do_fetch(queue.QUEUE, 8)) == sorted(lost)
     assert set(broker.client.zrange("{rw-queue}:__heartbeats__", 0, -1)) == {
         name.encode() for name in (broker.broker_id, idle.broker_id)
     }
-    assert broker.client.hlen("{rw-queue}:reminders.msgs") == 1
-    assert broker.client.keys("{rw-queue}:__acks__*") == [f"{{rw-queue}}:__acks__.{idle.broker_id}.reminders".encode()]
+    fetched = {broker.broker_id: 2, idle.broker_id: 1}
+    assert {f"{{rw-queue}}:__acks__.{name}.reminders".encode(): count for name, count in fetched.items()} == {
+        key: broker.client.scard(key) for key in broker.client.keys("{rw-queue}:__acks__*")
+    }
     for one in (dead, idle):
         one.client.close()
 
