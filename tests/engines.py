@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import redis
+from guarded import free_port
 from redis.crc import key_slot
 
 from reminder_worker.embedded import server_program
@@ -24,11 +25,6 @@ NAMES = "sentinel", "cluster"
 MASTER = "reminders"
 DOWN_MS = 600  # a server that is silent for so long is down
 PATIENCE = 30.0  # seconds
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        return int(reserved.getsockname()[1])
 
 
 def until(true: Callable[[], Any], seconds: float = PATIENCE) -> Any:

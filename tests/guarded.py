@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import secrets
 import socket
 import subprocess
 import threading
@@ -20,19 +21,25 @@ from reminder_worker.embedded import EmbeddedServer
 USERS = sorted(path.stem for path in ACL.glob("*.acl"))
 
 
+PORTS = range(20_000, 30_000)  # systems give away others by themselves: none of these is taken before it is used
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        return int(reserved.getsockname()[1])
+    return free_ports(1)
 
 
 def free_ports(number: int) -> int:
-    """Return the first of some ports in a row that are free."""
+    """Return the first of some ports in a row that are free, and that this process has not been given before."""
     while True:
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
-            first = int(stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1])
-            for more in range(1, number):
-                stack.enter_context(socket.create_server(("127.0.0.1", first + more)))
-            return first
+        first = PORTS[secrets.randbelow(len(PORTS) - number)]
+        some = set(range(first, first + number))
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in some - _given:
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            if some.isdisjoint(_given):
+                _given.update(some)
+                return first
 
 
 class Guarded:

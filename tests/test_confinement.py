@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from guarded import free_port
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 
@@ -97,8 +97,7 @@ def running(tmp_path: Path, server, client) -> Iterator[Callable[..., int]]:
 @linux
 @pytest.mark.parametrize("command", ["scheduler", "worker", "web", "hooks", "dramatiq reminder_worker.worker:setup"])
 def test_every_process_is_confined_when_it_works(running: Callable[..., int], command: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = str(reserved.getsockname()[1])
+    port = str(free_port())
     words = {
         "web": ["reminder_worker.cli", "web", "--port", port],
         "hooks": ["reminder_worker.cli", "hooks", "--port", port],

@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from fake_twilio import TOKEN, FakeTwilio
+from guarded import free_port
 from twilio.request_validator import RequestValidator
 
 from reminder_worker import store
@@ -243,8 +243,7 @@ def call(port: int, path: str, form: dict[str, str]) -> int:
 def test_receipts_and_replies_come_back_and_leave_nothing_behind(here: Installation, twilio: FakeTwilio) -> None:
     settings = here.folder / "reminder-worker.toml"
     settings.write_text('hooks_url = "https://hooks.example"\n' + settings.read_text())
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
+    port = free_port()
     lines = [line(1), line(2), line(3)]
     write(here.folder / "a.jsonl", lines)
     twilio.cut()  # the first one is in doubt, until its receipt tells

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import fake_twilio
 import pytest
 from fake_twilio import TOKEN
+from guarded import free_port
 from twilio.request_validator import RequestValidator
 
 from reminder_worker import hooks, keys, metrics, providers, store
@@ -275,8 +276,7 @@ def test_it_starts_with_no_private_key_and_stops_when_told(server: EmbeddedServe
         f'store_url = "{server.url()}"\nhooks_url = "{PUBLIC}"\n[providers.twilio]\n'
         f'account_sid = "{fake_twilio.ACCOUNT}"\nauth_token_file = "token"\nfrom = "+15005550006"\n'
     )
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "reminder_worker.cli", "hooks", "--port", str(port)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REMINDER_")}
     environment |= {"REMINDER_LOG_FORMAT": form, "REMINDER_ACCESS_LOG": "true"}

@@ -5,22 +5,17 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from guarded import free_port
 
 from reminder_worker import magic
 
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "integrate.md").read_text("utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", DOCUMENT, re.DOTALL)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        return reserved.getsockname()[1]
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from desk import make_keys, new_key
+from guarded import free_port
 from opspage import NAME, PASSWORD, Browser, a_day, due, ended, opened, settings, wait_as
 
 from reminder_worker import acts, decisions, web
@@ -471,8 +471,7 @@ def started(server: EmbeddedServer, tmp_path: Path) -> Iterator[tuple["subproces
     (tmp_path / "reminder-worker.toml").write_text(
         f'store_url = "{server.url()}"\n[ops]\noperators = "{operators.FILE}"\n[providers.twilio]\nrate = 5\n'
     )
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
+    port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REMINDER_")}
     command = [sys.executable, "-m", "reminder_worker.cli", "ops", "--port", str(port)]
     with (tmp_path / "log").open("wb") as log:

@@ -15,6 +15,7 @@ import pytest
 import trustme
 from booking import PATH, SECRET, WORD, Booking
 from clock import Clock
+from guarded import free_port
 from scripted import Keys, Practice
 
 from reminder_worker import sealing
@@ -226,9 +227,7 @@ runpy.run_path(example, run_name="__main__")
 @contextlib.contextmanager
 def running(folder: Path, *certificate: str) -> Iterator[int]:
     """Run the example as its own process; yield its port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     file = folder / "secret"
     file.write_text(f"{WORD}\n")
     start = ["-c", PROXY, str(EXAMPLE), *certificate] if certificate else [str(EXAMPLE)]

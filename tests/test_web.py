@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from desk import PHONE, PLACE, Desk, make_keys, new_key, path
+from guarded import free_port
 
 from reminder_worker import store
 from reminder_worker.embedded import EmbeddedServer
@@ -50,8 +51,7 @@ def started(
         f'store_url = "{server.url()}"\n{getattr(request, "param", "")}'
         '[platforms.clinic]\nverify_key = "keys/gateway.pub"\n'
     )
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
+    port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REMINDER_")}
     command = [sys.executable, "-m", "reminder_worker.cli", "web", "--host", "127.0.0.1", "--port", str(port)]
     with (tmp_path / "log").open("wb") as log:

@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
+
+from guarded import free_port
 
 from reminder_worker import apikeys, keys, store
 from reminder_worker.apikeys import Scope
@@ -232,13 +233,6 @@ def path(reference: str) -> str:
 def ahead(**span: float) -> str:
     """Write a time this far ahead."""
     return (datetime.now(UTC) + timedelta(**span)).isoformat(timespec="seconds")
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def in_store(installation: Installation) -> Iterator[bytes]:

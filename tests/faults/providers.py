@@ -18,7 +18,6 @@ import os
 import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
+
+from guarded import free_port
 
 from reminder_worker import keys, status, store
 from reminder_worker.client import Appointment, Client
@@ -234,8 +235,7 @@ class Office:
         self.peers = {"twilio": (Peer(), Twilio()), "gateway": (Peer(), Gateway())}
         for name, (peer, kind) in self.peers.items():
             answer(name, peer, self.carrier, kind)
-        with socket.create_server(("127.0.0.1", 0)) as reserved:
-            self.carrier.hooks = reserved.getsockname()[1]
+        self.carrier.hooks = free_port()
         self.write_settings()
         self.schedule = Schedule(store.connect(server.url()))
         self.phones = [f"+33612{number:06d}" for number in range(reminders)]

@@ -6,7 +6,6 @@ sends what a person would. All processes end with this one, however it ends.
 
 import queue
 import re
-import socket
 import subprocess
 import threading
 import time
@@ -16,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 from urllib.parse import unquote_to_bytes
+
+from guarded import free_port
 
 from reminder_worker.lifeline import end_with_parent
 from reminder_worker.testing.peer import Peer, Request, Response
@@ -54,7 +55,7 @@ class Gateway:
         self._reader: threading.Thread | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
         self._air: queue.Queue[str] = queue.Queue()
-        self._admin, smsbox, self._network, self._people, sendsms = _free_ports(5)
+        self._admin, smsbox, self._network, self._people, sendsms = (free_port() for _ in range(5))
         self.url = f"http://127.0.0.1:{sendsms}"
         self._config = folder / "kannel.conf"
         self._config.write_text(
@@ -192,11 +193,3 @@ def part_on_air(line: str) -> tuple[int, bytes]:
 
 def _octets(content: str) -> bytes:
     return unquote_to_bytes(content.replace("+", " "))
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [reserved.getsockname()[1] for reserved in sockets]
-    for reserved in sockets:
-        reserved.close()
-    return ports
