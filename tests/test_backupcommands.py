@@ -102,8 +102,11 @@ def test_while_a_worker_beats_it_is_refused(run: Shell, schedule: Schedule, clie
     script = "redis.call('ZADD', KEYS[1], ARGV[1] + redis.call('TIME')[2], 'worker/1-a')"  # a beat at every look
     client.zadd("rw:{0}:processes", {"worker/1-a": tomorrow})
     with subprocess.Popen(
-        [sys.executable, "-c", _BEATING, script, str(tomorrow), run._environment["REMINDER_STORE_URL"]]
+        [sys.executable, "-c", _BEATING, script, str(tomorrow), run._environment["REMINDER_STORE_URL"]],
+        stdout=subprocess.PIPE,
     ) as beating:
+        assert beating.stdout is not None
+        assert beating.stdout.readline() == b"beats\n"
         done = run("restore", "--quarantine", "--yes")
         beating.terminate()
     assert done.returncode == 2
@@ -118,6 +121,7 @@ import sys, time, redis
 client = redis.Redis.from_url(sys.argv[3])
 while True:
     client.eval(sys.argv[1], 1, 'rw:{0}:processes', sys.argv[2])
+    print('beats', flush=True)
     time.sleep(0.1)
 """
 

@@ -262,6 +262,9 @@ def test_what_was_found_shows_nothing_of_itself() -> None:
 # What it can do to us
 
 
+LATE = 3.0  # seconds, also on a busy machine: who hangs, or drips a head, takes longer where nobody ends that
+
+
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for a shorter time than in earnest."""
@@ -274,7 +277,7 @@ def test_a_fault_on_the_way_is_a_resolver_that_is_away(desk: Desk, booking: Book
     getattr(booking, fault)()
     begin = time.monotonic()
     assert desk.refusal() is Reason.RESOLVER_AWAY
-    assert time.monotonic() - begin < 1.0
+    assert time.monotonic() - begin < LATE
     assert desk.find().phone == PHONE
 
 
@@ -283,7 +286,7 @@ def test_a_head_that_drips_ends_at_the_deadline(desk: Desk, booking: Booking, hu
     booking.drip(head=True)
     begin = time.monotonic()
     assert desk.refusal() is Reason.RESOLVER_AWAY
-    assert time.monotonic() - begin < 1.0
+    assert time.monotonic() - begin < LATE
 
 
 def test_the_deadline_is_three_seconds() -> None:
@@ -302,7 +305,7 @@ def test_ten_megabytes_are_not_taken_in(desk: Desk, booking: Booking) -> None:
     booking.respond(Response(200, json.dumps(GOOD).encode().ljust(10_000_000)))
     begin = time.monotonic()
     assert desk.refusal() is Reason.RESOLVER_AWAY
-    assert time.monotonic() - begin < 1.0
+    assert time.monotonic() - begin < LATE
 
 
 def test_nobody_there_is_a_resolver_that_is_away(schedule: Schedule, clock: Clock) -> None:
