@@ -10,29 +10,22 @@ one Valkey; scheduler and workers run through it all and are never restarted. Wh
 
 import argparse
 import contextlib
-import json
 import random
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
 
 import engines
 
-from reminder_worker import durability, keys, status, store
-from reminder_worker.client import Appointment, Client
+from reminder_worker import durability, store
 from reminder_worker.embedded import EmbeddedServer
-from reminder_worker.errors import StoreUnavailable
 from reminder_worker.ledger import Durability
-from reminder_worker.plan import Lead
 from reminder_worker.schedule import Schedule
-from reminder_worker.sealing import PlatformKeys, PublicKeys
 
 from . import kills
 from .kills import Processes, Result
@@ -78,7 +71,9 @@ def run(name: str, *, reminders: int, deaths: int, seed: int, window: float, wan
         lines = f'{where.queue}durability = "{wanted}"\nshards = {shards}\n'
         with store.connect(where.url) as client:
             schedule = Schedule(client, shards=shards, durability=wanted)
-            phones = prepare(folder, where.url, lines, schedule, reminders, window)
+            platform = kills.prepare(folder, where.url, schedule, lines)
+            with durability.confirm(schedule, "web/faults"):
+                kills.hand_in(platform, reminders, window)
             began, processes = time.monotonic(), Processes(folder)
             try:
                 for which in kills.COMMANDS:
@@ -86,55 +81,10 @@ def run(name: str, *, reminders: int, deaths: int, seed: int, window: float, wan
                 for _ in range(deaths):
                     time.sleep(dice.uniform(0.5, 1.5) * window / deaths)
                     where.kill(dice)
-                pending = wait(schedule, reminders)
+                pending = kills.wait(schedule, reminders)
             finally:
                 processes.stop()
-            return count(folder, phones, pending, status.read(schedule).ended, deaths, time.monotonic() - began)
-
-
-def count(folder: Path, phones: list[str], pending: int, ended: dict[str, int], deaths: int, spent: float) -> Result:
-    """Compare what was handed in with what was texted."""
-    texts = Counter(json.loads(line)["to"] for line in (folder / "outbox.jsonl").read_text().splitlines())
-    unseen = len(phones) - len(set(phones) & set(texts)) - ended.get("unknown", 0)
-    twice = sum(number > 1 for number in texts.values())
-    return Result(len(phones), deaths, texts.total(), max(0, unseen), twice, ended, pending, spent)
-
-
-def prepare(folder: Path, url: str, lines: str, schedule: Schedule, reminders: int, window: float) -> list[str]:
-    """Make keys and settings, and hand in the appointments; all of it is as durable as is asked for."""
-    keys.new_worker(folder / "keys", datetime.now(UTC))
-    keys.new_platform("clinic", folder / "keys")
-    text = kills.SETTINGS.format(store=url, folder=folder)
-    (folder / "reminder-worker.toml").write_text(lines + text)
-    platform = PlatformKeys.load(folder / "keys" / "clinic.key")
-    client = Client(schedule, platform, PublicKeys.load(folder / "keys" / "worker.pub.json"), leads=[])
-    phones = [f"+33612{number:06d}" for number in range(reminders)]
-    first = datetime.now(UTC) + timedelta(seconds=5 + reminders / 2000, hours=30)
-    for start in range(0, reminders, 500):
-        with durability.confirm(schedule, "web/faults"):
-            client.add([appointment(number, phones, first, window) for number in range(reminders)[start : start + 500]])
-    return phones
-
-
-def appointment(number: int, phones: list[str], first: datetime, window: float) -> Appointment:
-    return Appointment(
-        reference=f"A-{number}",
-        time=first + timedelta(seconds=window * number / len(phones)),
-        location="12 rue des Lilas, Lyon",
-        phone=phones[number],
-        language="fr",
-        leads=(Lead.parse("30h"),),
-    )
-
-
-def wait(schedule: Schedule, reminders: int) -> int:
-    """Wait until everything has ended; return how many have not."""
-    deadline, ended = time.monotonic() + kills.PATIENCE, 0
-    while time.monotonic() < deadline and ended < reminders:
-        with contextlib.suppress(StoreUnavailable):
-            ended = sum(status.read(schedule).ended.values())
-        time.sleep(0.5)
-    return reminders - ended
+            return kills.count(folder, schedule, reminders, deaths, pending, time.monotonic() - began)
 
 
 def main() -> None:

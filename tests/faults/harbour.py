@@ -245,7 +245,10 @@ class Harbour:
             row.ended.timestamp() for row in rows.values() if row.ended and row.due and row.due.timestamp() < self.over
         ]
         result.recovered = max(0.0, max(ends, default=0.0) - self.over)
-        result.notes |= self.notes | {"states": dict(Counter(str(row.state) for row in rows.values()))}
+        result.notes |= self.notes | {
+            "deaths": self.deaths,
+            "states": dict(Counter(str(row.state) for row in rows.values())),
+        }
         return result
 
 

@@ -23,12 +23,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from reminder_worker import keys, status, store
-from reminder_worker.client import Appointment, Client
+from reminder_worker.client import Client
 from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.errors import StoreUnavailable
 from reminder_worker.ledger import Answer
-from reminder_worker.plan import Lead
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys
+
+from .harbour import LEAD, appointment, phone
 
 SETTINGS = """\
 store_url = "{store}"
@@ -95,11 +97,14 @@ class Processes:
 
 def run(*, reminders: int, kills: int, seed: int, window: float, store_too: bool = False) -> Result:
     """Run it once; ``window`` is in seconds, from the first due time to the last."""
-    with tempfile.TemporaryDirectory() as name, EmbeddedServer(Path(name) / "valkey") as server:
-        folder = Path(name)
-        schedule, phones = prepare(folder, server, reminders, window)
-        began = time.monotonic()
-        processes = Processes(folder)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        EmbeddedServer(Path(name) / "valkey") as server,
+        store.connect(server.url()) as client,
+    ):
+        folder, schedule = Path(name), Schedule(client)
+        hand_in(prepare(folder, server.url(), schedule), reminders, window)
+        began, processes = time.monotonic(), Processes(folder)
         try:
             for which in COMMANDS:
                 processes.start(which)
@@ -114,38 +119,25 @@ def run(*, reminders: int, kills: int, seed: int, window: float, store_too: bool
             pending = wait(schedule, reminders)
         finally:
             processes.stop()
-        texts = Counter(json.loads(line)["to"] for line in (folder / "outbox.jsonl").read_text().splitlines())
-        ended = status.read(schedule).ended
-        unseen = reminders - len(set(phones) & set(texts)) - ended.get("unknown", 0)
-        twice = sum(count > 1 for count in texts.values())
-        spent = time.monotonic() - began
-        return Result(reminders, kills, texts.total(), max(0, unseen), twice, ended, pending, spent)
+        return count(folder, schedule, reminders, kills, pending, time.monotonic() - began)
 
 
-def prepare(folder: Path, server: EmbeddedServer, reminders: int, window: float) -> tuple[Schedule, list[str]]:
-    """Make keys and settings, and hand in the appointments."""
+def prepare(folder: Path, url: str, schedule: Schedule, lines: str = "") -> Client:
+    """Make keys and settings, these ``lines`` first."""
     keys.new_worker(folder / "keys", datetime.now(UTC))
     keys.new_platform("clinic", folder / "keys")
-    (folder / "reminder-worker.toml").write_text(SETTINGS.format(store=server.url(), folder=folder))
-    schedule = Schedule(store.connect(server.url()))
+    (folder / "reminder-worker.toml").write_text(lines + SETTINGS.format(store=url, folder=folder))
     platform = PlatformKeys.load(folder / "keys" / "clinic.key")
-    client = Client(schedule, platform, PublicKeys.load(folder / "keys" / "worker.pub.json"), leads=[])
-    phones = [f"+33612{number:06d}" for number in range(reminders)]
-    first = datetime.now(UTC) + timedelta(seconds=5 + reminders / 2000, hours=30)
+    return Client(schedule, platform, PublicKeys.load(folder / "keys" / "worker.pub.json"), leads=[])
+
+
+def hand_in(client: Client, reminders: int, window: float) -> None:
+    """Hand in appointments whose reminders fall due within ``window`` seconds from soon on."""
+    first = datetime.now(UTC) + timedelta(seconds=5 + reminders / 2000) + LEAD.length
     for start in range(0, reminders, 500):
-        batch = [
-            Appointment(
-                reference=f"A-{number}",
-                time=first + timedelta(seconds=window * number / reminders),
-                location="12 rue des Lilas, Lyon",
-                phone=phones[number],
-                language="fr",
-                leads=(Lead.parse("30h"),),
-            )
-            for number in range(start, min(start + 500, reminders))
-        ]
+        numbers = range(start, min(start + 500, reminders))
+        batch = [appointment(number, first + timedelta(seconds=window * number / reminders)) for number in numbers]
         assert set(client.add(batch)) == {Answer.ADDED}
-    return schedule, phones
 
 
 def choose(kills: int, seed: int, window: float, *, store_too: bool = False) -> Iterator[tuple[str, float]]:
@@ -158,13 +150,21 @@ def choose(kills: int, seed: int, window: float, *, store_too: bool = False) -> 
 
 def wait(schedule: Schedule, reminders: int) -> int:
     """Wait until everything has ended; return how many have not."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        ended = sum(status.read(schedule).ended.values())
-        if ended == reminders:
-            return 0
+    deadline, ended = time.monotonic() + PATIENCE, 0
+    while time.monotonic() < deadline and ended < reminders:
+        with contextlib.suppress(StoreUnavailable):
+            ended = sum(status.read(schedule).ended.values())
         time.sleep(0.5)
     return reminders - ended
+
+
+def count(folder: Path, schedule: Schedule, reminders: int, kills: int, pending: int, spent: float) -> Result:
+    """Compare what was handed in with what was texted."""
+    texts = Counter(json.loads(line)["to"] for line in (folder / "outbox.jsonl").read_text().splitlines())
+    ended = status.read(schedule).ended
+    unseen = sum(phone(number) not in texts for number in range(reminders)) - ended.get("unknown", 0)
+    twice = sum(number > 1 for number in texts.values())
+    return Result(reminders, kills, texts.total(), max(0, unseen), twice, ended, pending, spent)
 
 
 def main() -> None:

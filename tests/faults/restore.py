@@ -20,22 +20,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from reminder_worker import decisions, keys, status, store
+from reminder_worker import decisions, status, store
 from reminder_worker.acts import Who
-from reminder_worker.client import Appointment, Client
 from reminder_worker.decisions import Decision
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.job import State
-from reminder_worker.ledger import Answer
-from reminder_worker.plan import Lead
 from reminder_worker.schedule import Schedule
-from reminder_worker.sealing import PlatformKeys, PublicKeys, make_id
+from reminder_worker.sealing import PlatformKeys, make_id
 
-from .kills import COMMANDS, SETTINGS, Processes
+from .harbour import phone
+from .kills import COMMANDS, Processes, hand_in, prepare
 
 MODES = "quarantine", "forgotten", "blind"
 WAYS = "rdb", "aof"
@@ -68,29 +65,12 @@ class Place:
 
     def hand_in(self, reminders: int, window: float) -> None:
         """Make keys and settings, and hand in appointments whose reminders fall due from now on."""
-        keys.new_worker(self.folder / "keys", datetime.now(UTC))
-        keys.new_platform("clinic", self.folder / "keys")
-        text = SETTINGS.format(store=self.server.url(), folder=self.folder)
-        (self.folder / "reminder-worker.toml").write_text(text)
         self.schedule = Schedule(store.connect(self.server.url()))
+        self.client = prepare(self.folder, self.server.url(), self.schedule)
         platform = PlatformKeys.load(self.folder / "keys" / "clinic.key")
-        public = PublicKeys.load(self.folder / "keys" / "worker.pub.json")
-        self.client = Client(self.schedule, platform, public, leads=[Lead.parse("30h")])
-        first = datetime.now(UTC) + timedelta(seconds=5 + reminders / 1000, hours=30)
-        self.phones = {f"A-{number}": f"+33612{number:06d}" for number in range(reminders)}
-        self.members = {make_id(platform, reference): phone for reference, phone in self.phones.items()}
-        appointments = [
-            Appointment(
-                reference=reference,
-                time=first + timedelta(seconds=window * number / reminders),
-                location="12 rue des Lilas, Lyon",
-                phone=phone,
-                language="fr",
-            )
-            for number, (reference, phone) in enumerate(self.phones.items())
-        ]
-        for start in range(0, reminders, 500):
-            assert set(self.client.add(appointments[start : start + 500])) == {Answer.ADDED}
+        self.phones = {f"A-{number}": phone(number) for number in range(reminders)}
+        self.members = {make_id(platform, reference): number for reference, number in self.phones.items()}
+        hand_in(self.client, reminders, window)
 
     def texts(self) -> Counter[str]:
         """Return how many texts each phone has got."""

@@ -10,12 +10,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from reminder_worker import keys, store
 from reminder_worker.client import Client
 from reminder_worker.scripts import script
 from reminder_worker.sealing import PlatformKeys, make_id
+from reminder_worker.testing.peer import Response
 
 from .harbour import LEAD, Harbour, Size, appointment
 
@@ -180,15 +182,38 @@ def throwing(harbour: Harbour, dice: random.Random, size: Size) -> set[int]:
     return set()
 
 
+def unreliable(harbour: Harbour, dice: random.Random, size: Size) -> set[int]:
+    """Let the provider accept and not say so, or not in full, die before that, throttle, and refuse for now."""
+    begun(harbour)
+    peer = harbour.carrier.peer
+    faults: list[Callable[[], None]] = [peer.cut, peer.truncate, peer.reset_mid_reply]
+    faults += [peer.hang_after_accepting, peer.hang_before_accepting]
+    for status, accepts in ((500, True), (500, False), (503, False), (429, False)):
+        faults.append(partial(peer.respond, Response.of({}, status, Retry_After="0"), accept=accepts))
+    deadline, planned = time.monotonic() + size.window, 0
+    while time.monotonic() < deadline:
+        if len(peer._faults) < 2:
+            dice.choice(faults)()
+            planned += 1
+        time.sleep(0.05)
+    harbour.note()
+    harbour.notes["happened"] = planned - len(peer._faults)
+    peer._faults.clear()
+    return set()
+
+
 def everything(harbour: Harbour, dice: random.Random, size: Size) -> set[int]:
-    """Let all that can be told apart afterwards blow one after the other."""
+    """Let all that can be told apart afterwards blow one after the other, in an order drawn by lot."""
     each = Size(size.reminders // 8, size.window / 8, 2, size.pace)
     victims = _spoil(harbour, dice, size)
-    every: list[Act] = [killings, down(1), stalled(6), full, lost_answers, frozen, shifted, throwing]
-    happened = 0
-    for act in every:
+    every: list[Act] = [killings, down(1), stalled(6), full, lost_answers, frozen, shifted, throwing, unreliable]
+    happened, order = 0, dict[str, int]()
+    for act in dice.sample(every, len(every)):
+        began = time.monotonic()
         act(harbour, dice, each)
         happened += harbour.notes.pop("happened", 0)
+        order[act.__qualname__.partition(".")[0]] = round(time.monotonic() - began)
+    harbour.notes["order"] = order
     harbour.notes["happened"] = happened + harbour.deaths + len(victims)
     return victims
 
