@@ -1,5 +1,6 @@
 """The gateway as an operator starts it: one process, with no key of the worker's on the machine."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -9,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class Started:
 
     def stop(self) -> tuple[int, str]:
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(20)
+        code = self.process.wait(60)
         return code, (self.folder / "log").read_text()
 
 
@@ -66,15 +67,20 @@ def started(
 
 
 def wait_until_ready(desk: Desk) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
+    def ready() -> bool:
+        with contextlib.suppress(OSError):
             assert desk.ask("GET", "/readyz").status == 200
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail("it did not start")
+            return True
+        return False
+
+    wait_until(ready)
+
+
+def wait_until(found: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not found():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)
 
 
 def test_it_works_with_no_private_key_of_the_worker_s_and_says_nothing_of_whom(
@@ -83,7 +89,7 @@ def test_it_works_with_no_private_key_of_the_worker_s_and_says_nothing_of_whom(
     assert sorted(file.name for file in (started.folder / "keys").iterdir()) == sorted(NEEDED)
     assert started.desk.put("Reference-7").status == 201
     assert started.desk.get("Reference-7").status == 200
-    assert [name for name in client.zrange(b"rw:{0}:processes", 0, -1) if name.startswith(b"web/")]
+    wait_until(lambda: [name for name in client.zrange(b"rw:{0}:processes", 0, -1) if name.startswith(b"web/")])
     code, said = started.stop()
     assert code == 0
     assert {"web_started", "web_stopped"} <= {json.loads(line)["event"] for line in said.splitlines()}
@@ -119,15 +125,24 @@ def test_when_it_is_told_to_stop_it_finishes_what_is_under_way(started: Started)
     body = json.dumps(started.desk.fields()).encode()
     with socket.create_connection(("127.0.0.1", started.desk.port), timeout=20) as line:
         head = f"PUT {path('A-1')} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {started.desk.key}\r\n"
-        line.sendall(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body[:9])
-        time.sleep(0.2)  # it has begun to read
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+        line.sendall(head.encode() + body[:9])
+        assert line.recv(100).startswith(b"HTTP/1.1 100")  # it has begun to read
         started.process.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
+        wait_until(lambda: is_closed(started.desk.port))
         line.sendall(body[9:])
         answer = http.client.HTTPResponse(line)
         answer.begin()
         assert (answer.status, json.loads(answer.read())) == (201, {"result": "added"})
     assert started.stop()[0] == 0
+
+
+def is_closed(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=10).close()
+    except OSError:
+        return True
+    return False
 
 
 @pytest.mark.parametrize("gone", NEEDED)
