@@ -60,6 +60,7 @@ class Result:
     fastest: int = 0  # calls of the provider in one second
     seconds: float = 0.0  # from the start of the processes to the last text
     waited: dict[str, float] = field(default_factory=dict)  # median seconds until the text, by platform and by lead
+    order: float = 0.0  # rank correlation of due times and texts: 1 where what was due first went out first
 
     @property
     def whole(self) -> bool:
@@ -109,6 +110,7 @@ def run(*, count: int, rate: float, seed: int, workers: int = 2) -> Result:
 def _judge(result: Result, harbour: Harbour, clients: dict[str, Client], every: list[Overdue], began: datetime) -> None:
     got = harbour.carrier.by_place()
     waited, first = defaultdict(list), min((text.at for text in harbour.carrier.texts.values()), default=0.0)
+    sent = []
     for one in every:
         texts = got.get(str(one.number), [])
         (row,) = clients[one.platform].show(f"A-{one.number}")
@@ -118,6 +120,7 @@ def _judge(result: Result, harbour: Harbour, clients: dict[str, Client], every: 
             result.strayed += text.number[-6:] != f"{one.number:06d}"
             waited[one.platform].append(text.at - first)
             waited[one.lead].append(text.at - first)
+            sent.append((one.due, text.at))
         result.expired += one.expires <= began
         result.late += one.expires > began and row.state is State.EXPIRED
         turns = timedelta(seconds=result.overdue / result.rate)  # whose turn comes too late has ended already
@@ -126,6 +129,8 @@ def _judge(result: Result, harbour: Harbour, clients: dict[str, Client], every: 
     result.fastest = max(harbour.carrier.arrivals.values(), default=0)
     result.seconds = max((text.at for text in harbour.carrier.texts.values()), default=0.0) - began.timestamp()
     result.waited = {name: round(statistics.median(times), 1) for name, times in sorted(waited.items())}
+    by_due = [at for _, at in sorted(sent)]
+    result.order = round(statistics.correlation(range(len(sent)), sorted(range(len(sent)), key=by_due.__getitem__)), 3)
 
 
 def main() -> None:
