@@ -24,7 +24,7 @@ from reminder_worker.lifeline import end_with_parent
 NAMES = "sentinel", "cluster"
 MASTER = "reminders"
 DOWN_MS = 600  # a server that is silent for so long is down
-PATIENCE = 30.0  # seconds
+PATIENCE = 60.0  # seconds
 
 
 def until(true: Callable[[], Any], seconds: float = PATIENCE) -> Any:

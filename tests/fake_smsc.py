@@ -76,7 +76,7 @@ class Node:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        assert self._process.wait(10) == 0
+        assert self._process.wait(60) == 0
         self._reader.join(10)
         self._process.stdout.close()
 
@@ -139,7 +139,7 @@ class Smsc:
         with self._node.seen:
             return sum(seen["event"] == event for seen in self.events)
 
-    def wait(self, event: str, count: int = 1, seconds: float = 10) -> dict[str, Any]:
+    def wait(self, event: str, count: int = 1, seconds: float = 60) -> dict[str, Any]:
         """Wait until an event was seen so many times, and return the last."""
         end = time.monotonic() + seconds
         with self._node.seen:
@@ -179,7 +179,7 @@ class Smsc:
     def deliver(self, tag: str, **what: Any) -> None:
         self.tell("deliver", tag=tag, **what)
 
-    def answer(self, tag: str, seconds: float = 10) -> int:
+    def answer(self, tag: str, seconds: float = 60) -> int:
         """Return the status with which a delivery was answered."""
         end = time.monotonic() + seconds
         with self._node.seen:

@@ -26,7 +26,7 @@ def test_what_fails_is_said_without_its_words_and_begun_again(
             await asyncio.Event().wait()
 
         async with background.running(work):
-            await asyncio.wait_for(again.wait(), 20)
+            await asyncio.wait_for(again.wait(), 60)
 
     with caplog.at_level(logging.INFO):
         asyncio.run(story())

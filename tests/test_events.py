@@ -441,7 +441,7 @@ def test_the_deadline_of_a_call_is_kept(office: Office, receiver: Receiver, monk
     office.sent("A-1")
     began = time.monotonic()
     office.tell()
-    assert 0.2 < time.monotonic() - began < 2
+    assert 0.2 < time.monotonic() - began < 4
     assert office.waiting == 1
 
 
@@ -481,7 +481,7 @@ def test_gone_takes_along_what_waits_in_memory(office: Office, receiver: Receive
     waiting = threading.Event()
 
     def gone(request: Request) -> Response:
-        waiting.wait(5)
+        waiting.wait(30)
         return Response(410)
 
     receiver.look = gone
@@ -602,12 +602,12 @@ def test_it_runs_until_it_is_stopped_and_leaves_the_rest_to_others(
 
     def slowly(_: Request) -> None:
         arrived.set()
-        go_on.wait(5)
+        go_on.wait(30)
 
     receiver.look = slowly
     office.sent(*(f"A-{number}" for number in range(20)))
     office.dispatcher.start()
-    assert arrived.wait(5)
+    assert arrived.wait(30)
     while office.line._waiting.qsize() != 20 - THREADS:  # each thread waits for its answer
         go_on.wait(0.01)
     assert not receiver.accepted
@@ -633,7 +633,7 @@ def test_platforms_that_hang_are_parted_from_side_by_side(
 
     def slowly(_: Request) -> None:
         arrived.release()
-        go_on.wait(5)
+        go_on.wait(30)
 
     receiver.look = slowly
     office = Office(schedule, clock, gateway, clinic=receiver.url, other=receiver.url)
@@ -642,7 +642,7 @@ def test_platforms_that_hang_are_parted_from_side_by_side(
     office.send()
     office.dispatcher.start()
     for _ in range(2 * THREADS):
-        assert arrived.acquire(timeout=5)
+        assert arrived.acquire(timeout=30)
     stopping = threading.Thread(target=office.dispatcher.stop)
     stopping.start()
     while any(line._waiting.qsize() > THREADS for line in office.dispatcher.lines.values()):  # both lists are empty
@@ -670,7 +670,7 @@ def test_a_store_that_is_away_is_waited_for(
     monkeypatch.setattr(office.dispatcher, "step", flaky)
     office.sent("A-1")
     office.dispatcher.start()
-    assert taken.wait(5)
+    assert taken.wait(30)
     office.line._waiting.join()
     assert receiver.told == [("A-1", "reminder.sent")]
     assert caplog.messages.count("store_away") == 3
@@ -772,7 +772,7 @@ def test_from_the_http_api_to_the_event_and_back(schedule: Schedule, receiver: R
         platform = desk.Desk(port, key, public)
         assert platform.put("A/1 ü", time=practice.ahead(hours=2), leads=["3h"]).status == 201
         practice.send(schedule)
-        assert arrived.wait(10)
+        assert arrived.wait(60)
         known = platform.get("A/1 ü").body
         published = platform.ask("GET", "/v1/keys").body["record"]
     [request] = receiver.accepted

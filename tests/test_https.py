@@ -21,6 +21,7 @@ from reminder_worker.https import Answer, Site, check_url
 from reminder_worker.testing.peer import Response
 
 PATH = f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
+LATE = 2.5  # seconds by which something may be late on a busy machine
 FORM = urlencode({"To": "+33612345678", "Body": "Rappel", "From": "+15005550006"}).encode()
 HEADERS = {"Authorization": _basic(ACCOUNT, TOKEN), "Content-Type": "application/x-www-form-urlencoded"}
 
@@ -38,7 +39,7 @@ def site(server: FakeTwilio) -> Iterator[Site]:
     site.close()
 
 
-def post(site: Site, seconds: float = 5.0) -> Answer:
+def post(site: Site, seconds: float = 30.0) -> Answer:
     return site.call("POST", PATH, headers=HEADERS, body=FORM, deadline=time.monotonic() + seconds)
 
 
@@ -85,8 +86,8 @@ def test_a_dripping_answer_does_not_extend_the_deadline(server: FakeTwilio, site
     server.drip(every=0.05, head=head)
     begin = time.monotonic()
     with pytest.raises(Ambiguous):
-        post(site, 0.4)
-    assert 0.3 < time.monotonic() - begin < 0.8
+        post(site, 0.8)
+    assert 0.3 < time.monotonic() - begin < 0.8 + LATE
 
 
 def test_an_answer_that_drips_in_time_is_read(server: FakeTwilio, site: Site) -> None:
@@ -145,7 +146,7 @@ def test_the_next_address_is_tried_where_the_first_is_silent(
             "getaddrinfo",
             lambda host, port, **more: look_up(*full.getsockname(), **more) + look_up(host, port, **more),
         )
-        assert post(site, 0.6).status == 201
+        assert post(site, 3.0).status == 201
 
 
 def test_a_silent_address_is_not_sent_at_the_deadline() -> None:
@@ -153,7 +154,7 @@ def test_a_silent_address_is_not_sent_at_the_deadline() -> None:
         begin = time.monotonic()
         with pytest.raises(NotSent):
             post(Site(f"http://127.0.0.1:{full.getsockname()[1]}"), 0.3)
-        assert time.monotonic() - begin < 0.7
+        assert time.monotonic() - begin < 0.3 + LATE
 
 
 def test_a_stalled_handshake_is_not_sent_at_the_deadline() -> None:
@@ -161,13 +162,13 @@ def test_a_stalled_handshake_is_not_sent_at_the_deadline() -> None:
         begin = time.monotonic()
         with pytest.raises(NotSent):
             post(Site(f"https://127.0.0.1:{silent.getsockname()[1]}"), 0.3)
-        assert time.monotonic() - begin < 0.7
+        assert time.monotonic() - begin < 0.3 + LATE
 
 
 def test_a_server_that_takes_nothing_in_ends_at_the_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as thread:
         site = Site(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        first = thread.submit(site.call, "GET", "/", headers={}, deadline=time.monotonic() + 5)
+        first = thread.submit(site.call, "GET", "/", headers={}, deadline=time.monotonic() + 20)
         connection, _ = listener.accept()
         with connection:
             connection.recv(1000)
@@ -175,13 +176,13 @@ def test_a_server_that_takes_nothing_in_ends_at_the_deadline() -> None:
             assert first.result().status == 200
             begin = time.monotonic()
             with pytest.raises(Ambiguous):  # on the connection that is open already
-                site.call("POST", "/", headers={}, body=b"x" * 50_000_000, deadline=begin + 0.3)
-            assert time.monotonic() - begin < 0.9
+                site.call("POST", "/", headers={}, body=b"x" * 50_000_000, deadline=begin + 1.0)
+            assert time.monotonic() - begin < 1.0 + LATE
 
 
 def test_a_header_that_would_split_the_request_is_not_sent(server: FakeTwilio, site: Site) -> None:
     with pytest.raises(NotSent):
-        site.call("POST", PATH, headers={"X": "a\r\nHost: b"}, deadline=time.monotonic() + 5)
+        site.call("POST", PATH, headers={"X": "a\r\nHost: b"}, deadline=time.monotonic() + 20)
     assert len(server.requests) == 0
 
 
@@ -196,14 +197,14 @@ def test_an_answer_over_the_limit_is_not_read(server: FakeTwilio, site: Site) ->
 def test_an_answer_without_an_end_is_left_at_the_limit() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as thread:
         site = Site(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        call = thread.submit(site.call, "GET", "/", headers={}, deadline=time.monotonic() + 5)
+        call = thread.submit(site.call, "GET", "/", headers={}, deadline=time.monotonic() + 20)
         connection, _ = listener.accept()
         with connection:
             connection.recv(1000)
             begin = time.monotonic()
             connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (https.ANSWER_LIMIT + 1))
             assert isinstance(call.exception(), Ambiguous)
-            assert time.monotonic() - begin < 2
+            assert time.monotonic() - begin < 4
 
 
 def test_proxies_of_the_environment_are_not_used(
@@ -270,8 +271,8 @@ def test_a_dripping_answer_does_not_extend_the_deadline_over_tls(
         server.drip(every=0.05, head=head)
         begin = time.monotonic()
         with pytest.raises(Ambiguous):
-            post(Site(server.url), 0.4)
-        assert 0.3 < time.monotonic() - begin < 0.8
+            post(Site(server.url), 0.8)
+        assert 0.3 < time.monotonic() - begin < 0.8 + LATE
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ class Stage:
         queue.wake(broker, self.practice.take())
         crew = dramatiq.Worker(broker, worker_threads=1, worker_timeout=10)
         crew.start()
-        broker.join(queue.QUEUE, interval=10, timeout=10_000)
+        broker.join(queue.QUEUE, interval=10, timeout=60_000)
         crew.stop()
         broker.close()
         broker.client.close()  # dramatiq leaves that to its owner
@@ -187,7 +187,7 @@ def rewrite(server: EmbeddedServer) -> None:
     """Have the server write its append-only file anew, from what it holds."""
     with store.connect(server.url()) as client:
         client.bgrewriteaof()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while any(client.info("persistence")[f"aof_rewrite_{word}"] for word in ("in_progress", "scheduled")):
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -326,7 +326,7 @@ class Installation:
                 for process in running:
                     process.terminate()
                 for process in running:
-                    process.wait(30)
+                    process.wait(60)
 
     def hand_in(self, reference: str) -> None:
         record = practice.fields(reference, location=LILAS, time=practice.ahead(hours=2), leads=["3h"])
@@ -336,7 +336,7 @@ class Installation:
 
     def texts(self, number: int) -> list[str]:
         """Wait for so many texts."""
-        outbox, until = self.folder / "outbox.jsonl", time.monotonic() + 60
+        outbox, until = self.folder / "outbox.jsonl", time.monotonic() + 90
         while True:
             lines = outbox.read_text().splitlines() if outbox.exists() else []
             if len(lines) >= number or time.monotonic() > until:

@@ -52,9 +52,9 @@ def test_nobody_has_no_password_and_takes_as_long(file: Path) -> None:
     def best(who: operators.Operator | None) -> float:
         times = []
         for _ in range(5):
-            began = time.perf_counter()
+            began = time.thread_time()  # of this thread alone, whatever else the machine does
             assert not operators.opens(who, "a wrong password")
-            times.append(time.perf_counter() - began)
+            times.append(time.thread_time() - began)
         return min(times)
 
     assert 0.5 < best(None) / best(ada) < 2

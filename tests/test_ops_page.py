@@ -25,7 +25,7 @@ from reminder_worker import acts, decisions, web
 from reminder_worker.decisions import Answer, Decision
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import SettingsError, StoreUnavailable
-from reminder_worker.ops import facts, operators, phrases, process, views
+from reminder_worker.ops import facts, feed, operators, phrases, process, views
 from reminder_worker.ops.feed import Feed
 from reminder_worker.ops.pages import Pages
 from reminder_worker.schedule import Schedule
@@ -319,18 +319,20 @@ def test_who_watches_is_told_of_what_changes_and_of_nothing_else(browser: Browse
 def test_however_many_watch_the_ledger_is_read_once(
     browser: Browser, monkeypatch: pytest.MonkeyPatch, schedule: Schedule
 ) -> None:
-    looks, look = [], facts.status.read
+    looks, look, began = [], facts.status.read, time.monotonic()
     monkeypatch.setattr(facts.status, "read", lambda *words: looks.append(1) or look(*words))
     with contextlib.ExitStack() as stack:
         streams = [stack.enter_context(watching(browser)) for _ in range(5)]
         for _ in range(3):
             assert {stream.next()[0] for stream in streams} == {"facts"}
-        assert len(looks) <= 4
-    seen = len(looks)
-    deadline = time.monotonic() + 5
+        assert len(looks) <= (time.monotonic() - began) / (feed.EVERY * 0.9) + 2
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert len(looks) <= seen + 1  # nobody watches, nobody looks
+        seen = len(looks)
+        time.sleep(feed.EVERY * 1.5)
+        if len(looks) == seen:  # nobody watches, nobody looks
+            return
+    pytest.fail("it looks for nobody")
 
 
 def test_there_are_only_so_many_streams(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -476,7 +478,7 @@ def started(server: EmbeddedServer, tmp_path: Path) -> Iterator[tuple["subproces
     command = [sys.executable, "-m", "reminder_worker.cli", "ops", "--port", str(port)]
     with (tmp_path / "log").open("wb") as log:
         running = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
-    browser, deadline = Browser(port), time.monotonic() + 30
+    browser, deadline = Browser(port), time.monotonic() + 60
     try:
         while True:
             with contextlib.suppress(OSError):
@@ -500,8 +502,8 @@ def test_a_stream_does_not_hold_up_the_end_of_the_process(
         another.next()
         began = time.monotonic()
         running.send_signal(signal.SIGTERM)
-        assert running.wait(20) == 0
-        assert time.monotonic() - began < 5
+        assert running.wait(60) == 0
+        assert time.monotonic() - began < 15
         assert stream.next()[0] in {"", "facts"}
     events = [json.loads(line)["event"] for line in (tmp_path / "log").read_text().splitlines()]
     assert events[-1] == "ops_stopped"

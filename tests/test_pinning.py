@@ -60,7 +60,7 @@ def sealed(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 def wait_for(desk: Desk, published: Callable[[dict], bool]) -> None:
     """Wait until the gateway has read its file again."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not published(desk.ask("GET", "/v1/keys").body):
         assert time.monotonic() < until
 

@@ -82,7 +82,7 @@ def honcho(folder: Path, port: int) -> "Iterator[subprocess.Popen[bytes]]":
         for pid in {process.pid, *started_in(folder)}:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
 
 
 def started_in(folder: Path) -> set[int]:
@@ -121,8 +121,8 @@ def test_everything_starts_sends_and_ends(folder: Path) -> None:
         until(lambda: status(folder)["ended"] == {"sent": 1})
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 128 + signal.SIGTERM  # honcho says so itself; what it ran ended well
-        assert time.monotonic() - began < 15
+        assert process.wait(60) == 128 + signal.SIGTERM  # honcho says so itself; what it ran ended well
+        assert time.monotonic() - began < 30
         log = (folder / "log").read_text()
         stopped = dict(re.findall(r"(\w+)\.1 stopped \(rc=(-?\d+)\)", log))
         assert stopped == dict.fromkeys(KINDS, "0"), log

@@ -93,7 +93,7 @@ def test_nobody_reads_the_file_while_it_is_overwritten(tmp_path):
         reader.start()
         reader.join(0.3)
         assert found == []
-    reader.join(10)
+    reader.join(60)
     assert found == [FIRST]
 
 

@@ -528,9 +528,9 @@ LONG = ("a ", "stop ", "don't stop ", "x", "ﷺ", "\u0301")
 @pytest.mark.parametrize("text", [part * 5000 for part in LONG], ids=range(len(LONG)))
 def test_a_long_text_takes_no_longer_than_its_beginning(text):
     read("warm")
-    started = time.perf_counter()
+    started = time.thread_time()
     assert read(text) == read(text[: replies.LOOKED_AT])
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2
 
 
 def test_what_stands_far_behind_is_not_looked_at():

@@ -138,16 +138,16 @@ def test_who_answers_oddly_is_found(booking: Booking, response: Response, words:
 
 
 def test_who_is_slow_is_found(booking: Booking, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "DEADLINE", 0.1)
+    monkeypatch.setattr(http, "DEADLINE", 1.0)
     look = booking.look
 
     def slowly(request: Request) -> Response | None:
         booking.look = look
-        booking.closing.wait(0.2)
+        booking.closing.wait(1.2)
         return look(request)
 
     booking.look = slowly
-    assert broken(booking) == {"a known contact has a number": "it took longer than 0 seconds"}
+    assert broken(booking) == {"a known contact has a number": "it took longer than 1 seconds"}
 
 
 @pytest.mark.parametrize(("fault", "words"), [("hang_before_accepting", "whole answer"), ("truncate", "whole answer")])
@@ -237,7 +237,7 @@ def running(folder: Path, *certificate: str) -> Iterator[int]:
         stderr=subprocess.STDOUT,
     )
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
                 break

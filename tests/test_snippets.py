@@ -22,6 +22,7 @@ from reminder_worker.encoding import POINTER_BYTES, from_text
 from reminder_worker.opening import open_pointer
 from reminder_worker.testing.peer import Peer, Response
 
+pytestmark = pytest.mark.timeout(300)  # Go compiles its library
 PAGE = (ROOT / "docs/sealing.md").read_text("utf-8")
 GO_PACKAGES = Path("/usr/share/gocode")  # where Debian puts them
 JARS = [Path("/usr/share/java") / name for name in ("jna.jar", "gson.jar")]

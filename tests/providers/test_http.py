@@ -239,11 +239,11 @@ class TestJsonGateway(ProviderContract):
         assert request.query == {"key": "a/b?c=d&e#%", "v": "1"}
 
     def test_the_timeout_of_the_settings_ends_a_call_before_the_deadline(self, peer: Peer, tmp_path: Path) -> None:
-        provider = provided({**self.table(peer.url, tmp_path), "timeout": 0.2})
+        provider = provided({**self.table(peer.url, tmp_path), "timeout": 0.8})
         peer.hang_after_accepting()
         began = time.monotonic()
         assert type(failure(provider, seconds=60)) is Ambiguous
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 4
 
     # What its answers mean
 

@@ -374,7 +374,7 @@ def test_an_acceptance_counts_segments_or_leaves_ours(infobip: Infobip, peer: Pe
 
 def test_a_repeated_reference_is_an_accepted_text(infobip: Infobip, peer: Peer) -> None:
     peer.hang_after_accepting()
-    assert type(failure(infobip, seconds=0.3)) is Ambiguous
+    assert type(failure(infobip, seconds=0.8)) is Ambiguous
     peer.respond(answered("REJECTED", 23))
     assert send(infobip, text(segments=2)) == Sent(REFERENCE, 2)
     assert len({request.body for request in peer.requests}) == 1

@@ -366,11 +366,11 @@ def test_without_hooks_no_receipt_is_asked_for(peer: FakeMessageBird, tmp_path: 
 
 
 def test_the_timeout_of_the_settings_ends_a_call(peer: FakeMessageBird, tmp_path: Path) -> None:
-    provider = built(peer, tmp_path, timeout=0.2)
+    provider = built(peer, tmp_path, timeout=0.8)
     peer.hang_after_accepting()
     began = time.monotonic()
     assert type(failure(provider, seconds=60)) is Ambiguous
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 3
     provider.close()
 
 

@@ -594,8 +594,8 @@ class TestSinchInDetail:
         assert caught.value.__context__ is None
 
     def test_the_timeout_of_the_settings_ends_a_call(self, peer: Peer, tmp_path: Path) -> None:
-        for provider in self.case.build(peer.url, tmp_path, Role.SEND, timeout=0.3):
+        for provider in self.case.build(peer.url, tmp_path, Role.SEND, timeout=0.8):
             peer.hang_after_accepting()
             began = time.monotonic()
             assert type(failure(provider, seconds=60)) is Ambiguous
-            assert time.monotonic() - began < 0.8
+            assert time.monotonic() - began < 3

@@ -50,8 +50,8 @@ from reminder_worker.webhooks import WebhookRequest
 from reminder_worker.wire.link import Link
 from reminder_worker.wire.shortmessages import encode, read_delivery
 
-SPAN = 0.4  # seconds that a call gets
-LATE = 0.5  # seconds by which it may be late on a busy machine
+SPAN = 0.8  # seconds that a call gets
+LATE = 2.5  # seconds by which it may be late on a busy machine
 LONG = "Rappel : rendez-vous demain à 14 h 30, 27 rue des Archives [entrée B] " * 5 + "€"
 WIDE = "Нагадування: завтра, 14:30, вул. Архівна 27 👍 " * 5
 TEMPORARY, PERMANENT, SYSTEM = 0x64, 0x65, 0x08
@@ -380,23 +380,24 @@ def test_a_connection_that_ends_is_noticed_before_the_deadline(smsc: Smsc, smpp:
     smsc.plan("drop-after")
     began = time.monotonic()
     assert type(failure(smpp, seconds=8)) is Ambiguous
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
 
 
 def test_an_answer_that_comes_late_is_nobodys(smsc: Smsc, smpp: Smpp) -> None:
-    smsc.plan("late", ms=300)
-    assert type(failure(smpp, seconds=0.15)) is Ambiguous
-    smsc.plan("late", ms=400)
-    assert send(smpp) == Sent("id-2", 1)  # while the first answer came
-    assert send(smpp) == Sent("id-3", 1)
+    assert send(smpp) == Sent("id-1", 1)  # the line is up
+    smsc.plan("late", ms=1500)
+    assert type(failure(smpp, seconds=0.8)) is Ambiguous
+    smsc.plan("late", ms=1500)
+    assert send(smpp) == Sent("id-3", 1)  # while the second answer came
+    assert send(smpp) == Sent("id-4", 1)
 
 
 def test_the_timeout_of_the_settings_ends_a_call_before_the_deadline(smsc: Smsc, build: Build) -> None:
-    provider = build(timeout=0.3)
+    provider = build(timeout=0.8)
     smsc.plan("hang")
     began = time.monotonic()
     assert type(failure(provider, seconds=60)) is Ambiguous
-    assert time.monotonic() - began < 0.3 + LATE
+    assert time.monotonic() - began < 0.8 + LATE
 
 
 def test_a_deadline_that_has_passed_sends_nothing(smsc: Smsc, smpp: Smpp) -> None:
@@ -497,7 +498,7 @@ def test_the_line_comes_back_when_the_smsc_does(smsc: Smsc, smpp: Smpp, caplog: 
 
 def send_when_up(provider: Smpp) -> Sent:
     """Send; while there is no connection, try once more."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while True:
         try:
             return send(provider)
@@ -587,7 +588,7 @@ def test_two_threads_send_fifty_texts_each_over_one_line(smsc: Smsc, smpp: Smpp)
 
 def test_no_more_texts_than_the_window_wait_for_an_answer(smsc: Smsc, build: Build) -> None:
     provider = build(window=1)
-    smsc.plan("late", ms=600)
+    smsc.plan("late", ms=2500)
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(send, provider)
         smsc.wait("submit")
@@ -764,7 +765,7 @@ def test_a_receipt_may_come_before_the_acceptance(smsc: Smsc, smpp: Smpp, heard:
 
 
 def eventually(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not true():
         assert time.monotonic() < end
         threading.Event().wait(0.01)
@@ -871,12 +872,12 @@ def test_a_delivery_is_answered_after_it_was_heard_and_keeps_nobody_waiting(smsc
 
     def hear(_: Receipt | Reply) -> None:
         seen.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     smpp.listen(hear)
     smsc.wait("bind")
     smsc.deliver("slow", pdu={"esm_class": 4, "message_state": 2, "receipted_message_id": "7"}, hex="")
-    assert seen.wait(10)
+    assert seen.wait(60)
     assert send(smpp) == Sent("id-1", 1)
     smsc.tell("enquire")
     smsc.wait("enquired")
@@ -941,8 +942,9 @@ def test_nothing_is_logged_of_what_is_delivered(
 
 
 def test_a_text_in_doubt_is_forgotten_when_its_time_is_over(smsc: Smsc, smpp: Smpp) -> None:
+    send(smpp)  # the line is up
     smsc.plan("hang")
-    failure(smpp, seconds=0.1)
+    failure(smpp, seconds=0.5)
     send(smpp)
     assert smpp._line is not None
     session = smpp._line.start()

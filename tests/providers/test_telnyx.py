@@ -498,11 +498,11 @@ class TestTelnyx(ProviderContract):
         assert caught.value.__context__ is None
 
     def test_the_timeout_of_the_settings_ends_a_call(self, peer: Peer, tmp_path: Path) -> None:
-        for provider in self.build(peer.url, tmp_path, Role.SEND, timeout=0.3):
+        for provider in self.build(peer.url, tmp_path, Role.SEND, timeout=0.8):
             peer.hang_after_accepting()
             began = time.monotonic()
             assert type(failure(provider, seconds=60)) is Ambiguous
-            assert time.monotonic() - began < 0.8
+            assert time.monotonic() - began < 3
 
 
 def test_the_window_is_that_of_telnyxs_own_libraries() -> None:

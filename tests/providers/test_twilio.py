@@ -37,6 +37,7 @@ from reminder_worker.webhooks import WebhookRequest
 
 NUMBER = "+33612345678"
 BODY = "Rappel : rendez-vous demain à 14 h 30, rue des Lilas. STOP pour ne plus en recevoir."
+LATE = 2.5  # seconds by which something may be late on a busy machine
 SERVICE = "MG" + "0" * 32
 SID = "SM" + "0" * 32
 
@@ -339,19 +340,19 @@ def test_what_twilio_may_have_accepted_is_ambiguous_and_never_tried_again(
 ) -> None:
     getattr(server, fault)()
     begin = time.monotonic()
-    assert type(failure(twilio, seconds=0.4)) is Ambiguous
-    assert time.monotonic() - begin < 0.8
+    assert type(failure(twilio, seconds=0.8)) is Ambiguous
+    assert time.monotonic() - begin < 0.8 + LATE
     assert len(server.requests) == 1
     assert len(server.messages) == (fault != "hang_before_accepting")
     assert send(twilio).segments == 1  # and the next text is not disturbed
 
 
 def test_the_timeout_of_the_settings_ends_a_call_before_the_deadline(server: FakeTwilio, tmp_path: Path) -> None:
-    provider = load("twilio", server.table(tmp_path, timeout=0.3))
+    provider = load("twilio", server.table(tmp_path, timeout=0.8))
     server.hang_after_accepting()
     begin = time.monotonic()
     assert type(failure(provider, seconds=60)) is Ambiguous
-    assert time.monotonic() - begin < 0.7
+    assert time.monotonic() - begin < 0.8 + LATE
 
 
 def test_a_deadline_that_has_passed_sends_nothing(server: FakeTwilio, twilio: Twilio) -> None:

@@ -217,7 +217,7 @@ def send(folder: Path, count: int) -> None:
             subprocess.Popen([*call, name], cwd=folder, stdout=log, stderr=log) for name in ("scheduler", "worker")
         ]
         try:
-            deadline = time.monotonic() + 80
+            deadline = time.monotonic() + 150
             while time.monotonic() < deadline:
                 ended = json.loads(command(folder, "status", "--json").stdout)["ended"]
                 if ended == {"sent": count}:
@@ -227,7 +227,7 @@ def send(folder: Path, count: int) -> None:
         finally:
             for process in running:
                 process.terminate()
-            assert {process.wait(20) for process in running} == {0}
+            assert {process.wait(60) for process in running} == {0}
 
 
 @pytest.mark.timeout(300)  # two thousand texts on a busy machine
