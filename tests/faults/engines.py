@@ -28,6 +28,7 @@ from reminder_worker.ledger import Durability
 from reminder_worker.schedule import Schedule
 
 from . import kills
+from .harbour import hand_in
 from .kills import Processes, Result
 
 SHARDS = {"cluster": 5}  # one at least on each master
@@ -73,7 +74,7 @@ def run(name: str, *, reminders: int, deaths: int, seed: int, window: float, wan
             schedule = Schedule(client, shards=shards, durability=wanted)
             platform = kills.prepare(folder, where.url, schedule, lines)
             with durability.confirm(schedule, "web/faults"):
-                kills.hand_in(platform, reminders, window)
+                hand_in(platform, reminders, window)
             began, processes = time.monotonic(), Processes(folder)
             try:
                 for which in kills.COMMANDS:

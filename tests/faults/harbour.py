@@ -156,15 +156,6 @@ class Harbour:
         loaded = [PlatformKeys.load(self.folder / "keys" / f"{name}.key") for name in platforms]
         return [Client(self.schedule, one, self.public, leads=[LEAD]) for one in loaded]
 
-    def hand_in(self, client: Client, reminders: int, window: float) -> None:
-        """Hand in appointments whose reminders fall due within ``window`` seconds from soon on."""
-        first = datetime.now(UTC) + timedelta(seconds=1 + reminders / 2000) + LEAD.length
-        every = [
-            appointment(number, first + timedelta(seconds=window * number / reminders)) for number in range(reminders)
-        ]
-        for start in range(0, reminders, 500):
-            assert set(client.add(every[start : start + 500])) == {Answer.ADDED}
-
     def launch(self, name: str, plans: Iterable[Told] = (), **always: Any) -> Ship:
         """Start a command, and start it again whenever it ends."""
         log = self.folder / f"{name}-{len(self.ships)}.log"
@@ -261,6 +252,15 @@ def appointment(number: int, when: datetime, leads: tuple[Lead, ...] = (LEAD,)) 
     """Return an appointment whose text tells whose it is."""
     place = f"{number} rue des Lilas, Lyon"
     return Appointment(f"A-{number}", when, place, phone=phone(number), language="fr", leads=leads)
+
+
+def hand_in(client: Client, reminders: int, window: float, ahead: float = 5.0) -> None:
+    """Hand in appointments whose reminders fall due within ``window`` seconds, the first in ``ahead`` or some more."""
+    first = datetime.now(UTC) + timedelta(seconds=ahead + reminders / 2000) + LEAD.length
+    for start in range(0, reminders, 500):
+        numbers = range(start, min(start + 500, reminders))
+        batch = [appointment(number, first + timedelta(seconds=window * number / reminders)) for number in numbers]
+        assert set(client.add(batch)) == {Answer.ADDED}
 
 
 def row_of(client: Client, number: int) -> Reminder:

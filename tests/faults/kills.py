@@ -19,18 +19,17 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from reminder_worker import keys, status, store
 from reminder_worker.client import Client
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import StoreUnavailable
-from reminder_worker.ledger import Answer
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys
 
-from .harbour import LEAD, appointment, phone
+from .harbour import hand_in, phone
 
 SETTINGS = """\
 store_url = "{store}"
@@ -129,15 +128,6 @@ def prepare(folder: Path, url: str, schedule: Schedule, lines: str = "") -> Clie
     (folder / "reminder-worker.toml").write_text(lines + SETTINGS.format(store=url, folder=folder))
     platform = PlatformKeys.load(folder / "keys" / "clinic.key")
     return Client(schedule, platform, PublicKeys.load(folder / "keys" / "worker.pub.json"), leads=[])
-
-
-def hand_in(client: Client, reminders: int, window: float) -> None:
-    """Hand in appointments whose reminders fall due within ``window`` seconds from soon on."""
-    first = datetime.now(UTC) + timedelta(seconds=5 + reminders / 2000) + LEAD.length
-    for start in range(0, reminders, 500):
-        numbers = range(start, min(start + 500, reminders))
-        batch = [appointment(number, first + timedelta(seconds=window * number / reminders)) for number in numbers]
-        assert set(client.add(batch)) == {Answer.ADDED}
 
 
 def choose(kills: int, seed: int, window: float, *, store_too: bool = False) -> Iterator[tuple[str, float]]:

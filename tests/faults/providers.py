@@ -26,24 +26,24 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 from guarded import free_port
 
 from reminder_worker import keys, status, store
-from reminder_worker.client import Appointment, Client
+from reminder_worker.client import Client
 from reminder_worker.embedded import EmbeddedServer
-from reminder_worker.ledger import Answer
-from reminder_worker.plan import Lead
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys
 from reminder_worker.testing.peer import Handler, Peer, Request, Response
 
+from .harbour import hand_in, phone
+
 ACCOUNT, TOKEN = "AC" + "0" * 32, "a-token-for-tests"
 PUBLIC = "https://hooks.example"
-PLACE = "27 rue des Archives, Lyon"
+PLACE = "rue des Lilas, Lyon"  # without its number
 PATIENCE = 300.0  # seconds
 HORIZON = 1200.0  # seconds, until what is in doubt has become unknown
 SETTINGS = """\
@@ -238,8 +238,10 @@ class Office:
         self.carrier.hooks = free_port()
         self.write_settings()
         self.schedule = Schedule(store.connect(server.url()))
-        self.phones = [f"+33612{number:06d}" for number in range(reminders)]
-        self.hand_in(window)
+        self.phones = [phone(number) for number in range(reminders)]
+        platform = PlatformKeys.load(folder / "keys" / "clinic.key")
+        self.client = Client(self.schedule, platform, PublicKeys.load(folder / "keys" / "worker.pub.json"), leads=[])
+        hand_in(self.client, reminders, window)
 
     def write_settings(self) -> None:
         """Make keys and settings."""
@@ -251,26 +253,6 @@ class Office:
         values = {"store": self.server.url(), "folder": self.folder, "public": PUBLIC, "account": ACCOUNT}
         text = SETTINGS.format(**values, twilio=twilio, gateway=Gateway.TABLE.format(url=gateway))
         (self.folder / "reminder-worker.toml").write_text(text)
-
-    def hand_in(self, window: float) -> None:
-        """Add all appointments; the first text falls due in some seconds."""
-        folder = self.folder / "keys"
-        platform = PlatformKeys.load(folder / "clinic.key")
-        client = Client(self.schedule, platform, PublicKeys.load(folder / "worker.pub.json"), leads=[])
-        first = datetime.now(UTC) + timedelta(seconds=5 + len(self.phones) / 2000, hours=30)
-        for start in range(0, len(self.phones), 500):
-            batch = [
-                Appointment(
-                    reference=f"A-{number}",
-                    time=first + timedelta(seconds=window * number / len(self.phones)),
-                    location=PLACE,
-                    phone=self.phones[number],
-                    language="fr",
-                    leads=(Lead.parse("30h"),),
-                )
-                for number in range(start, min(start + 500, len(self.phones)))
-            ]
-            assert set(client.add(batch)) == {Answer.ADDED}
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -334,13 +316,10 @@ class Office:
 
     def judge(self) -> tuple[int, int, int]:
         """Count who was texted twice, what was lost, and what is unknown without a reason."""
-        folder = self.folder / "keys"
-        platform = PlatformKeys.load(folder / "clinic.key")
-        client = Client(self.schedule, platform, PublicKeys.load(folder / "worker.pub.json"), leads=[])
         lost = unexplained = 0
-        for number, phone in enumerate(self.phones):
-            state, texts = client.show(f"A-{number}")[0].state, self.carrier.phones[phone]
-            fates = self.carrier.fates.get(phone, [""])
+        for number, to in enumerate(self.phones):
+            state, texts = self.client.show(f"A-{number}")[0].state, self.carrier.phones[to]
+            fates = self.carrier.fates.get(to, [""])
             match state:
                 case "sent" | "delivered" | "undelivered":
                     lost += texts == 0

@@ -31,8 +31,8 @@ from reminder_worker.job import State
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, make_id
 
-from .harbour import phone
-from .kills import COMMANDS, Processes, hand_in, prepare
+from .harbour import hand_in, phone
+from .kills import COMMANDS, Processes, prepare
 
 MODES = "quarantine", "forgotten", "blind"
 WAYS = "rdb", "aof"

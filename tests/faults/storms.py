@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from . import weather
-from .harbour import SYNCED, Harbour, Result, Size
+from .harbour import SYNCED, Harbour, Result, Size, hand_in
 
 LEDGER, HTTP = "reminder_worker.schedule", "reminder_worker.https"
 POINTS = {  # of a worker's way: module, function, when
@@ -115,7 +115,7 @@ def run(storm: Storm, size: Size, seed: int) -> Result:
         Harbour(folder, kind=storm.kind, pace=size.pace, options=storm.options, line=storm.line) as harbour,
     ):
         (client,) = harbour.found("clinic")
-        harbour.hand_in(client, size.reminders, size.window)
+        hand_in(client, size.reminders, size.window, ahead=1)
         harbour.launch("scheduler", _plans(storm.scheduler, TAKEN, storm.act, size, dice))
         plans = _plans(storm.worker, POINTS, storm.act, size, dice)
         for number, always in enumerate(storm.workers):

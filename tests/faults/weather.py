@@ -204,7 +204,7 @@ def unreliable(harbour: Harbour, dice: random.Random, size: Size) -> set[int]:
 
 def everything(harbour: Harbour, dice: random.Random, size: Size) -> set[int]:
     """Let all that can be told apart afterwards blow one after the other, in an order drawn by lot."""
-    each = Size(size.reminders // 8, size.window / 8, 2, size.pace)
+    each = Size(size.reminders // 8, size.window / 8, max(1, size.times // 3), size.pace)
     victims = _spoil(harbour, dice, size)
     every: list[Act] = [killings, down(1), stalled(6), full, lost_answers, frozen, throwing, unreliable]
     happened, order = 0, dict[str, int]()
