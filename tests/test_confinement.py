@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import desk
 import pytest
 from guarded import free_port
 
@@ -67,11 +68,8 @@ os.wait()
 @pytest.fixture
 def running(tmp_path: Path, server, client) -> Iterator[Callable[..., int]]:
     """Start a process of ours, and return the id of it or of its newest child once it beats."""
-    keys = [["worker", "keys"], ["platform", "clinic", "keys"], ["gateway", "keys"], ["api", "clinic", "keys"]]
     started: list[subprocess.Popen[bytes]] = []
-    (tmp_path / "reminder-worker.toml").write_text(SETTINGS.format(url=server.url()) + OUTBOX)
-    for words in keys:
-        subprocess.run([sys.executable, "-m", "reminder_worker.cli", "keys", "new", *words], cwd=tmp_path, check=True)
+    desk.make_keys(tmp_path / "keys", "clinic")
     (tmp_path / "reminder-worker.toml").write_text(
         SETTINGS.format(url=server.url()).replace("clinic.pub", "gateway.pub") + OUTBOX
     )
@@ -91,7 +89,7 @@ def running(tmp_path: Path, server, client) -> Iterator[Callable[..., int]]:
     yield start
     for process in started:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 @linux

@@ -15,12 +15,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from desk import Desk
+from desk import Desk, new_key
 from fake_twilio import FakeTwilio
 from guarded import free_port
 from test_end_to_end import Installation, here, line, twilio, write
 
-from reminder_worker import status, store
+from reminder_worker import keys, status, store
 from reminder_worker.broker import NAMESPACE, QUEUE
 from reminder_worker.ledger import Entry
 from reminder_worker.schedule import Schedule
@@ -154,10 +154,8 @@ def gateway(here: Installation) -> tuple[str, int]:
     settings = here.folder / "reminder-worker.toml"
     text = settings.read_text().replace("keys/clinic.pub", "keys/gateway.pub")
     settings.write_text('hooks_url = "https://hooks.example"\n' + text)
-    here.type("keys", "new", "gateway", "keys")
-    here.type("keys", "new", "api", "clinic", "keys")
-    (file,) = (here.folder / "keys").glob("*.apikey")
-    return file.read_text().strip(), free_port()
+    keys.new_gateway(here.folder / "keys")
+    return new_key(here.folder / "keys"), free_port()
 
 
 def is_up(port: int) -> bool:

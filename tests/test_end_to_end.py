@@ -8,19 +8,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
+import practice
 import pytest
 from fake_twilio import TOKEN, FakeTwilio
 from guarded import free_port
 from twilio.request_validator import RequestValidator
 
-from reminder_worker import store
+from reminder_worker import status, store
 from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.schedule import Schedule
 
 PARIS = ZoneInfo("Europe/Paris")
 PLACE = "17 quai des Brumes, Lyon"
@@ -78,15 +81,24 @@ class Installation:
                 assert {process.wait(60) for process in running} == {0}
 
     def states(self) -> dict[str, int]:
-        status = json.loads(self.type("status", "--json"))
-        pending = {name: status[name] for name in ("scheduled", "queued", "sending") if status[name]}
-        return status["ended"] | pending
+        return self._states(json.loads(self.type("status", "--json")))
+
+    @staticmethod
+    def _states(now: dict[str, Any]) -> dict[str, int]:
+        return now["ended"] | {name: now[name] for name in ("scheduled", "queued", "sending") if now[name]}
+
+    def beats(self) -> list[str]:
+        """Say which processes live, as the store knows it."""
+        with contextlib.closing(store.connect(self.server.url())) as client:
+            return [name.decode() for name in client.zrange("rw:{0}:processes", 0, -1)]
 
     def wait_for(self, states: dict[str, int], seconds: float = 60) -> None:
+        """Look until it is so, and then as an operator does."""
         deadline = time.monotonic() + seconds
-        while (found := self.states()) != states and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert found == states
+        with contextlib.closing(store.connect(self.server.url())) as client:
+            while self._states(asdict(status.read(Schedule(client)))) != states and time.monotonic() < deadline:
+                time.sleep(0.1)
+        assert self.states() == states
 
 
 @pytest.fixture
@@ -99,8 +111,7 @@ def twilio() -> Iterator[FakeTwilio]:
 def here(tmp_path: Path, twilio: FakeTwilio) -> Iterator[Installation]:
     with EmbeddedServer(tmp_path / "valkey") as server:
         installation = Installation(tmp_path, server, twilio)
-        installation.type("keys", "new", "worker", "keys")
-        installation.type("keys", "new", "platform", "clinic", "keys")
+        practice.make_keys(tmp_path / "keys")
         yield installation
 
 
@@ -186,7 +197,7 @@ def test_a_scheduler_needs_no_key_and_no_provider(here: Installation) -> None:
             [sys.executable, "-m", "reminder_worker.cli", "scheduler"], cwd=here.folder, stdout=log, stderr=log
         )
         deadline = time.monotonic() + 60
-        while not json.loads(here.type("status", "--json"))["processes"] and time.monotonic() < deadline:
+        while not here.beats() and time.monotonic() < deadline:
             time.sleep(0.1)
         process.terminate()
         assert process.wait(60) == 0
@@ -212,7 +223,7 @@ def test_a_worker_that_is_killed_leaves_no_process_behind(here: Installation) ->
             [sys.executable, "-m", "reminder_worker.cli", "worker"], cwd=here.folder, stdout=log, stderr=log
         )
         deadline = time.monotonic() + 60
-        while not json.loads(here.type("status", "--json"))["processes"] and time.monotonic() < deadline:
+        while not here.beats() and time.monotonic() < deadline:
             time.sleep(0.1)
         children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
         parent.kill()

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import desk
+import practice
 import pytest
 from fake_twilio import FakeTwilio
 from guarded import free_port, free_ports
@@ -22,7 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from test_end_to_end import Installation, line, write
 from test_layers import BLIND, OPENERS, load, seen
 
-from reminder_worker import metrics
+from reminder_worker import keys, metrics
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.settings import Settings
 
@@ -91,8 +93,7 @@ def twilio() -> Iterator[FakeTwilio]:
 def here(tmp_path: Path, twilio: FakeTwilio) -> Iterator[Here]:
     with EmbeddedServer(tmp_path / "valkey") as server:
         made = Here(tmp_path, server, twilio)
-        made.type("keys", "new", "worker", "keys")
-        made.type("keys", "new", "platform", "clinic", "keys")
+        practice.make_keys(tmp_path / "keys")
         yield made
 
 
@@ -129,7 +130,7 @@ def test_what_several_processes_of_a_worker_count_adds_up(here: Here) -> None:
     texts = 0
     with here.running("scheduler", "worker --processes 2 --threads 2") as started:
         until(lambda: here.shown("scheduler").get("reminder_process_up worker") == 2)
-        assert len(workers(started["worker"].pid)) == 2
+        until(lambda: len(workers(started["worker"].pid)) == 2)
         while have_sent(here) < 2:
             write(here.folder / "a.jsonl", [line(number) for number in range(texts, texts + BATCH)])
             here.type("enqueue", "a.jsonl")
@@ -219,8 +220,8 @@ def test_who_answers_loads_nothing_that_opens_resolves_or_sends() -> None:
 
 def gateway(here: Here) -> None:
     """Make what web needs."""
-    here.type("keys", "new", "gateway", "keys")
-    here.type("keys", "new", "api", "clinic", "keys")
+    keys.new_gateway(here.folder / "keys")
+    desk.new_key(here.folder / "keys")
     settings = here.folder / "reminder-worker.toml"
     settings.write_text(settings.read_text().replace("keys/clinic.pub", "keys/gateway.pub"))
 
@@ -253,19 +254,15 @@ def test_nothing_is_shown_where_nobody_asked_for_it(here: Here) -> None:
     settings = here.folder / "reminder-worker.toml"
     settings.write_text("\n".join(settings.read_text().splitlines()[1:]))
     with here.running("scheduler", "worker") as started:
-        until(lambda: {"scheduler", "worker"} <= {name.partition("/")[0] for name in beating(here)})
+        until(lambda: {"scheduler", "worker"} <= {name.partition("/")[0] for name in here.beats()})
         assert [kind for kind in PORTS if here.shown(kind)] == []
         assert len(children(started["worker"].pid)) == 1
         assert here.folders() == []
 
 
-def beating(here: Here) -> list[str]:
-    return list(json.loads(here.type("status", "--json"))["processes"])
-
-
 def test_a_process_works_where_its_port_is_taken_and_says_so(here: Here) -> None:
     with socket.create_server(("127.0.0.1", here.first + 1)), here.running("scheduler"):
-        until(lambda: beating(here))
+        until(here.beats)
     events = [json.loads(text).get("event") for text in here.log.read_text().splitlines()]
     assert "metrics_not_served" in events
 

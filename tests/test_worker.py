@@ -625,7 +625,7 @@ def running(practice: Practice, broker: dramatiq.Broker, threads: int = 4) -> It
         broker.client.close()  # dramatiq leaves that to its owner
 
 
-def until(true: Callable[[], object], seconds: float = 10) -> None:
+def until(true: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
@@ -643,7 +643,7 @@ def test_wake_ups_travel_through_dramatiq_and_are_acknowledged(
     )
     queue.wake(broker, [*wakes, *wakes])
     with running(practice, broker):
-        broker.join(queue.QUEUE, interval=10, timeout=10_000)
+        broker.join(queue.QUEUE, interval=10, timeout=60_000)
         until(lambda: client.zcard("rw:{0}:processes"))
     assert Counter(text.to for text in provider.texts) == {f"+336123400{number:02}": 1 for number in range(20)}
     with store.connect(server.url(1)) as queued:
@@ -664,7 +664,7 @@ def test_a_reminder_that_raises_is_acknowledged_and_left_to_the_sweep(
     with monkeypatch.context() as patch, running(practice, broker):
         patch.setattr(practice.worker._parts.templates, "draft", poison)
         queue.wake(broker, practice.take())
-        broker.join(queue.QUEUE, interval=10, timeout=10_000)
+        broker.join(queue.QUEUE, interval=10, timeout=60_000)
     with store.connect(server.url(1)) as queued:
         assert not [key for key in queued.scan_iter() if b"heartbeats" not in key]
     practice.forward(seconds=20)
