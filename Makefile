@@ -48,10 +48,11 @@ lint: install
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-# Most tests wait more than they compute, so there are more processes than cores; a file stays together.
-TEST_PROCESSES ?= 3
+# Most tests wait more than they compute, so there are more processes than cores; a file stays together, the longest
+# begin (tests/conftest.py).
+TEST_PROCESSES ?= 4
 test: lint
-	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # Slow: thousands of reminders within a minute, while their processes and then the store too are killed, and through
 # providers that lie, die and contradict themselves; a store that is put back, an upgrade and a rollback under load; then

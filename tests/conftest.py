@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import engines
 import hypothesis
@@ -16,6 +17,23 @@ from reminder_worker.schedule import Schedule
 # A slow machine is no failure.
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.load_profile("default")
+
+
+# These files take longest. They begin first, so that at the end no process waits for one that has begun late.
+LONGEST = """
+test_audit faults/test_restore test_exporter faults/test_upgrade test_engines test_drain faults/test_storms
+test_hardening test_example_booking test_snippets test_end_to_end test_adding_a_provider test_rabbit faults/test_engines
+faults/test_providers test_ops_browser faults/test_kills test_confinement faults/test_clients faults/test_events
+test_clients_js_http test_backupcommands test_wording test_plan test_resolving test_web test_ops_page test_procfile
+test_cli providers/test_aws test_api test_supportcommands test_clients_js test_locations test_demo test_doctor
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order files by how long they take; what is in a file keeps its order."""
+    places = {name: place for place, name in enumerate(LONGEST.split())}
+    here = Path(__file__).parent
+    items.sort(key=lambda one: places.get(one.path.relative_to(here).with_suffix("").as_posix(), len(places)))
 
 
 @pytest.fixture(scope="session")

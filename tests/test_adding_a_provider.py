@@ -46,7 +46,7 @@ def run(folder: Path, *options: str) -> str:
         env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
     return done.stdout + done.stderr

@@ -43,7 +43,7 @@ from reminder_worker.errors import SettingsError
 
 pytestmark = pytest.mark.timeout(600)  # several audits, each of which starts a dozen processes
 
-AT_ONCE = 3
+AT_ONCE = 2
 CHECKS = {"equal_lengths", "messages", "middleware", "nothing_left", "sealed_afresh", "forward_secrecy", "keyed"}
 CHECKS |= {"spans", "languages", "reprs", "log_lines", "answers", "secrets", "events", "replies", "tls", "connections"}
 CHECKS |= {
