@@ -75,7 +75,7 @@ faults: install
 	$(BIN)/python -m tests.faults.engines cluster
 	$(BIN)/python -m tests.faults.engines rabbitmq
 	$(BIN)/python -m tests.faults.storms --reminders 2000 --window 40
-	$(BIN)/python -m tests.faults.storms --reminders 10000 --window 120 --only "all of it"
+	$(BIN)/python -m tests.faults.storms --reminders 10000 --window 180 --only "all of it"
 	$(BIN)/python -m tests.faults.outage --overdue 50000 --rate 300
 	$(BIN)/python -m tests.faults.leaks --jobs 2
 	$(BIN)/python -m tests.faults.alarms --healthy --faults
