@@ -25,7 +25,7 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
 
-from reminder_worker import providers, settings, store, worker
+from reminder_worker import providers, settings, startup, store
 from reminder_worker.ledger import Wake
 from reminder_worker.providers import Text
 from tests.fake_twilio import ACCOUNT, SENDER, TOKEN, FakeTwilio
@@ -104,7 +104,7 @@ def whole(twilio: FakeTwilio, plant: Quick, count: int) -> Callable[[int], objec
     plant.config.write_text(text + TABLE.format(**words))
     (plant.folder / "token").write_text(TOKEN)
     chosen = settings.read(plant.config)
-    works, _ = worker.prepare(chosen, store.url_of(chosen))
+    works, _ = startup.prepare(chosen, store.url_of(chosen))
     first, client = datetime.now(UTC) + timedelta(seconds=1), plant.client()
     client.add([replace(one, time=first + LEAD) for one in due_at(first, 0, count + 1)])
     wakes: list[Wake] = []

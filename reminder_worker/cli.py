@@ -85,18 +85,20 @@ def worker(
     """
     import os  # noqa: PLC0415
 
-    from reminder_worker import exporter, settings, store  # noqa: PLC0415
-    from reminder_worker import worker as process  # noqa: PLC0415
+    from reminder_worker import settings, sharing  # noqa: PLC0415
     from reminder_worker.confinement import confine  # noqa: PLC0415
 
     confine()
     chosen = settings.read(config)
-    process.prepare(chosen, store.url_of(chosen))  # what is wrong is said here, once
-    exporter.share(chosen)
     if config is not None:
         os.environ[settings.CONFIG_VARIABLE] = str(config)
-    counts = ["--processes", str(processes), "--threads", str(threads), "--skip-logging"]
-    os.execv(sys.executable, [sys.executable, "-m", "dramatiq", "reminder_worker.worker:setup", *counts])  # noqa: S606
+    sharing.share(chosen)
+    try:
+        from reminder_worker import startup  # noqa: PLC0415 - what counts looks for what is shared when it is imported
+
+        sys.exit(startup.run(chosen, processes, threads))
+    finally:
+        sharing.unshare()
 
 
 @app.command()

@@ -46,6 +46,12 @@ def discloses(text: str) -> bool:
     return found is not None and found.severity is Severity.REFUSE
 
 
+def load() -> None:
+    """Read all words now: processes that are made from this one share them."""
+    stems.load()
+    pairs.load()
+
+
 def find(text: str) -> Finding | None:
     """Return the most severe finding of any language, or None."""
     plain = folding.visible(text)

@@ -1,14 +1,12 @@
 """Where Prometheus asks: on an address of its own, so that what is open to the world shows none of it.
 
 Whoever reaches it learns how many reminders there are and how they end, nothing of anybody. A worker's series are
-served by a process beside its own, which holds no key and adds up what they count; they share it in a folder of
-small files that hold names and numbers of series, and are gone when the worker ends.
+served by a process beside its own, which holds no key and adds up what they count; they share it in a folder that is
+gone when the worker ends.
 """
 
 import logging
 import os
-import shutil
-import tempfile
 import threading
 from functools import partial
 from pathlib import Path
@@ -19,29 +17,16 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from reminder_worker import gauges, logs, metrics, settings, store
 from reminder_worker.confinement import confine
 from reminder_worker.gauges import Gauges, Reader
-from reminder_worker.lifeline import end_with_parent
+from reminder_worker.lifeline import end_once, end_with_parent
 from reminder_worker.schedule import Schedule
 from reminder_worker.settings import Settings
+from reminder_worker.sharing import SHARED, unshare
 
-SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's name for the folder
-FOLDER = "reminder-worker-metrics-"
 PATIENCE = 1.0  # seconds for each reader: three of them and the rest within the shortest time that a scrape may take
 
 log = logging.getLogger(__name__)
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began: twice as many, for nobody
-
-
-def share(chosen: Settings) -> None:
-    """Let the processes of a worker count together; before they are started."""
-    if chosen.metrics_listen is not None:
-        os.environ[SHARED] = tempfile.mkdtemp(prefix=FOLDER, dir=os.environ.get("TMPDIR", "/tmp"))  # noqa: S108 - private
-
-
-def unshare() -> None:
-    """Remove what they shared. Whoever still counts does so in files without a name."""
-    if folder := os.environ.get(SHARED):
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def serve(kind: str, chosen: Settings) -> None:
@@ -55,6 +40,7 @@ def serve(kind: str, chosen: Settings) -> None:
 def serve_worker() -> int:
     """Answer Prometheus for all processes of a worker, until it ends; dramatiq starts this beside them."""
     end_with_parent()
+    end_once()
     confine()
     logs.set_up()
     try:

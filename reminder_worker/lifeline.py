@@ -1,8 +1,10 @@
 """How processes end: with whoever started them, so that nothing is left running, and in the middle of no call."""
 
 import ctypes
+import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
@@ -18,6 +20,7 @@ def end_once() -> None:
     """Hear the first SIGTERM only. To dramatiq a second one is an order to drop the calls that are under way.
 
     It comes by itself where a supervisor tells a whole group of processes: dramatiq's parent passes on what it heard.
+    And dramatiq logs it from within the signal's handler: a second one could wait for what the first one holds.
     """
     heed, told = signal.getsignal(signal.SIGTERM), False
     if not callable(heed):  # nobody would be asked to finish anything
@@ -30,3 +33,16 @@ def end_once() -> None:
             heed(number, frame)
 
     signal.signal(signal.SIGTERM, once)
+
+
+def apart(work: Callable[[], object]) -> None:
+    """Do some work in a process of its own, so that nothing it loads stays in this one's memory.
+
+    An error goes its usual way there; here the same exit code follows it.
+    """
+    child = os.fork()
+    if child == 0:
+        work()
+        os._exit(0)  # what this process does at its end is not for a copy of it to do
+    if code := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+        sys.exit(code)

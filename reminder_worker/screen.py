@@ -15,14 +15,14 @@ from rich.table import Table
 
 from reminder_worker.acts import Act
 from reminder_worker.decisions import Waiting, meaning
-from reminder_worker.drafting import Draft
 from reminder_worker.findings import Finding, Grade
 from reminder_worker.ledger import Reminder
-from reminder_worker.lint import Checked
 from reminder_worker.status import Counts, Status
 
-if TYPE_CHECKING:  # who shows anything does not load what looks for numbers
+if TYPE_CHECKING:  # who shows anything does not load what looks for numbers, or writes texts
+    from reminder_worker.drafting import Draft
     from reminder_worker.enquiry import Found
+    from reminder_worker.lint import Checked
 
 console = Console(highlight=False, markup=False, emoji=False)  # labels are shown as they are
 BARS = " ▁▂▃▄▅▆▇█"
@@ -206,7 +206,7 @@ def print_acts(acts: Iterable[Act]) -> None:
     console.print(table if table.row_count else "nothing was done by hand")
 
 
-def print_lint(checked: Iterable[Checked]) -> None:
+def print_lint(checked: "Iterable[Checked]") -> None:
     """Print one row per text that breaks a rule: where it stands and which rule, not what it says."""
     table = _table("line", "rule", "")
     for one in checked:
@@ -224,7 +224,7 @@ def print_places(places: Iterable[Mapping[str, str]]) -> None:
     console.print(table if table.row_count else "no places")
 
 
-def print_preview(language: str, drafts: Mapping[str, Draft]) -> None:
+def print_preview(language: str, drafts: "Mapping[str, Draft]") -> None:
     """Print every text of a language."""
     table = _table(language, "segments", "text")
     for name, draft in drafts.items():

@@ -4,44 +4,29 @@
 """
 
 import logging
-import sys
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import chain
 
-import dramatiq
-
-from reminder_worker import broker as queue
-from reminder_worker import doctor, endings, equipment, exporter, job, logs, magic, metrics, settings, store
-from reminder_worker.confinement import confine
+from reminder_worker import endings, job, logs, magic, metrics
 from reminder_worker.contacts import Contact
 from reminder_worker.delivery import Order, postponed, refused
 from reminder_worker.drafting import Draft
 from reminder_worker.equipment import Equipment
-from reminder_worker.errors import NotSent, Reason, Refused, SettingsError, StoreUnavailable, Unopenable
-from reminder_worker.findings import Finding
+from reminder_worker.errors import NotSent, Reason, Refused, SettingsError, Unopenable
 from reminder_worker.inbox import Inbox
 from reminder_worker.job import FailureClass, Job, Level, State
 from reminder_worker.ledger import Claim, OpenAttempt, Outcome, Wake, name_of
-from reminder_worker.lifeline import end_once, end_with_parent
 from reminder_worker.opening import OpenedJob, open_envelope, open_pointer
 from reminder_worker.places import Places
 from reminder_worker.plan import Cells, Lead, QuietHours, Slot, slots
 from reminder_worker.providers import Line
-from reminder_worker.pulse import Pulse
-from reminder_worker.root import Published
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys
-from reminder_worker.settings import Settings
+from reminder_worker.sharing import unshare
 from reminder_worker.timeliness import may_be_out, wrong_moment
 
-WRONG_USE = 2  # exit code
 FURTHEST_APART = timedelta(days=1)  # of two clocks: the one that is behind has keys kept for longer
 FALLBACK_LANGUAGE = "en"  # better than no text, where a pointer asks for a language without a template
-_UNTOLD = (
-    "the store does not tell how far the ratchet had got, or when a worker was last there; renew its users.acl, or see "
-    "docs/keys.md and docs/backup.md"
-)
 
 log = logging.getLogger(__name__)
 
@@ -182,7 +167,7 @@ class Worker:
     def close(self) -> None:
         """Part from the providers, and from who counts with us: what answers Prometheus may not have come so far."""
         self._parts.carriers.close()
-        exporter.unshare()
+        unshare()
 
     def answer(self) -> None:
         """Do what people's answers ask for."""
@@ -200,50 +185,3 @@ def ending(error: Unopenable | Refused) -> Outcome:
     if error.reason is Reason.CONTACT_GONE:
         return Outcome.final(State.CANCELLED, error.reason, FailureClass.PERMANENT)
     return refused(error.reason)
-
-
-def setup() -> None:
-    """Set up the worker of one process: ``dramatiq reminder_worker.worker:setup``."""
-    end_with_parent()  # dramatiq's own processes would go on without it, and pile up with each restart
-    end_once()
-    confine()
-    logs.set_up()  # before the settings are read: what is wrong with them, or with us, is said as all else
-    try:
-        _set_up(settings.read())
-    except SettingsError as error:  # dramatiq would print a traceback
-        sys.stderr.write(f"reminder-worker: error: {error}\n")
-        sys.exit(WRONG_USE)
-
-
-def _set_up(chosen: Settings) -> None:
-    logs.set_up(chosen.log_level, chosen.log_format)
-    url = store.url_of(chosen)
-    worker, found = prepare(chosen, url)
-    doctor.warn(found)
-    worker.listen(Published(chosen.keys, chosen.root).load())
-    beside = [exporter.serve_worker] if chosen.metrics_listen is not None else []
-    pulse = Pulse(worker.beat, [worker.answer, worker.forget], worker.close, beside)
-    broker = queue.connect(store.queue_url_of(chosen, url), [pulse])
-
-    def remind(id: str, lead: int, version: int) -> None:  # noqa: A002 - the message's own names
-        worker.take(queue.read(id, lead, version))
-
-    actor = dramatiq.actor(actor_name=queue.ACTOR, queue_name=queue.QUEUE, broker=broker)(remind)
-    actor.logger.setLevel(logging.WARNING)  # named after our module, and as talkative as any other of dramatiq's
-    dramatiq.set_broker(broker)
-
-
-def prepare(chosen: Settings, url: str) -> tuple[Worker, list[Finding]]:
-    """Check everything and load what only a worker may hold. Raises SettingsError."""
-    client = store.connect(url)
-    checks = doctor.check_passwords(chosen), doctor.check_store(client), doctor.check_worker(chosen)
-    found = doctor.require(chosen, chain(*checks))
-    schedule = Schedule.of(chosen, client)
-    parts = equipment.load(chosen, schedule)
-    try:
-        parts.epochs.check(datetime.now(UTC))
-        parts.watermark.check()
-    except StoreUnavailable:
-        if chosen.production:  # the store answers, as was looked at above, and does not say this
-            raise SettingsError(_UNTOLD) from None
-    return Worker(schedule, parts), found

@@ -395,7 +395,7 @@ ANSWERS = [
 QUEUE = [
     leak(
         "a middleware that keeps tracebacks in messages",
-        "worker.py",
+        "startup.py",
         "queue.connect(store.queue_url_of(chosen, url), [pulse])",
         "queue.connect(store.queue_url_of(chosen, url), [pulse, dramatiq.middleware.Retries(max_retries=1)])",
         "middleware Retries",
@@ -420,7 +420,7 @@ QUEUE = [
             'def read(id: str, lead: int, version: int, origin: str = "") -> Wake:',
         ),
         (
-            "worker.py",
+            "startup.py",
             "    def remind(id: str, lead: int, version: int) -> None:",
             '    def remind(id: str, lead: int, version: int, origin: str = "") -> None:',
         ),
@@ -711,7 +711,7 @@ MACHINE = [
         "a token in the environment",
         "cli.py",
         *before(
-            '    counts = ["--processes", str(processes), "--threads", str(threads), "--skip-logging"]',
+            "    sharing.share(chosen)",
             'os.environ["RW_TOKEN"] = Path("twilio.token").read_text()',
         ),
         "command_lines environ of worker",

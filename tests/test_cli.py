@@ -663,7 +663,7 @@ def test_production_does_not_start_unsafe_and_says_in_one_line_what_to_mend(shop
 
 
 def test_a_worker_that_dramatiq_starts_does_not_start_unsafe_either(shop, forgetful):
-    command = ["dramatiq", "reminder_worker.worker:setup", "--processes", "1", "--threads", "1", "--skip-logging"]
+    command = ["dramatiq", "reminder_worker.startup:setup", "--processes", "1", "--threads", "1", "--skip-logging"]
     with start(shop, command, PROFILE="production", STORE_URL=forgetful.url()) as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 2

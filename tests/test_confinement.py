@@ -93,7 +93,7 @@ def running(tmp_path: Path, server, client) -> Iterator[Callable[..., int]]:
 
 
 @linux
-@pytest.mark.parametrize("command", ["scheduler", "worker", "web", "hooks", "dramatiq reminder_worker.worker:setup"])
+@pytest.mark.parametrize("command", ["scheduler", "worker", "web", "hooks", "dramatiq reminder_worker.startup:setup"])
 def test_every_process_is_confined_when_it_works(running: Callable[..., int], command: str) -> None:
     port = str(free_port())
     words = {

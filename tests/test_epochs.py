@@ -8,7 +8,7 @@ import pytest
 import time_machine
 from clock import START, Clock
 
-from reminder_worker import keys, store, worker
+from reminder_worker import keys, startup, store
 from reminder_worker.doctor import check_restored
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.epochs import Epochs, Mark, mark_file
@@ -341,7 +341,7 @@ def process(server: EmbeddedServer, clock: Clock, tmp_path: Path) -> Iterator[Ca
 
         def start() -> Worker:
             own.move_to(clock.now)
-            return worker.prepare(chosen, server.url())[0]
+            return startup.prepare(chosen, server.url())[0]
 
         yield start
 
@@ -352,13 +352,13 @@ def test_a_store_that_answers_and_does_not_tell_epochs_holds_up_production_alone
 ) -> None:
     keys.new_worker(tmp_path, datetime.now(UTC))
     chosen = Settings(keys=tmp_path, profile=profile)
-    monkeypatch.setattr(worker.doctor, "require", lambda *_: [])
+    monkeypatch.setattr(startup.doctor, "require", lambda *_: [])
     client.set("rw:{0}:epochs", "no hash")  # as a store that refuses would raise
     if profile is Profile.PRODUCTION:
         with pytest.raises(SettingsError, match="how far the ratchet had got"):
-            worker.prepare(chosen, server.url())
+            startup.prepare(chosen, server.url())
     else:
-        worker.prepare(chosen, server.url())
+        startup.prepare(chosen, server.url())
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:

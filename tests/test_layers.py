@@ -22,7 +22,7 @@ LAYERS = [
     set(names.split())
     for names in (
         "cli keycommands eventcommands locationcommands deadcommands supportcommands backupcommands demo audit testing",
-        "scheduler worker pulse exporter web api verdicts hooks serving access reception ops enqueue screen",
+        "startup scheduler worker pulse exporter web api verdicts hooks serving access reception ops enqueue screen",
         "equipment",
         "delivery reconciling answering inbox receipts replies events client doctor lint reviewing",
         "rehearsal",
@@ -32,7 +32,7 @@ LAYERS = [
         embedded optouts notes catalogue places commits durability pressure eventqueue history topology stops""",
         """ledger job plan disclosure pairs streets stems folding names errors metrics settings tables logs numbers
         https encoding lifeline confinement words segments records dates clocks answers webhooks documents signatures
-        addresses timeliness padding magic background admission parting vocabulary endings options""",
+        addresses timeliness padding magic background admission parting vocabulary endings options sharing""",
     )
 ]
 LONGEST_MODULE, LONGEST_FUNCTION = 250, 30  # lines

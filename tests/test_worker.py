@@ -694,9 +694,9 @@ SET_UP = """\
 import logging
 
 import dramatiq
-from reminder_worker import worker
+from reminder_worker import startup
 
-worker.setup()
+startup.setup()
 broker = dramatiq.get_broker()
 print([type(one).__name__ for one in broker.middleware], sorted(broker.actors), sorted(broker.queues))
 print(broker.get_actor("remind").logger.isEnabledFor(logging.INFO))

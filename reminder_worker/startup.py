@@ -1,0 +1,88 @@
+"""How a worker starts: what is checked, what is loaded, and the processes that it is made of.
+
+The first process holds no key. The others are made from it, so that all share what they load in common: the program,
+and the words that no text may show.
+"""
+
+import logging
+import sys
+from datetime import UTC, datetime
+from itertools import chain
+
+import dramatiq
+from dramatiq import cli
+
+from reminder_worker import broker as queue
+from reminder_worker import disclosure, doctor, equipment, exporter, logs, settings, store
+from reminder_worker.confinement import confine
+from reminder_worker.errors import SettingsError, StoreUnavailable
+from reminder_worker.findings import Finding
+from reminder_worker.lifeline import apart, end_once, end_with_parent
+from reminder_worker.pulse import Pulse
+from reminder_worker.root import Published
+from reminder_worker.schedule import Schedule
+from reminder_worker.settings import Settings
+from reminder_worker.worker import Worker
+
+WRONG_USE = 2  # exit code
+_UNTOLD = (
+    "the store does not tell how far the ratchet had got, or when a worker was last there; renew its users.acl, or see "
+    "docs/keys.md and docs/backup.md"
+)
+
+
+def run(chosen: Settings, processes: int, threads: int) -> int:
+    """Start a worker's processes and return their exit code once they have ended. Raises SettingsError."""
+    disclosure.load()
+    url = store.url_of(chosen)
+    apart(lambda: prepare(chosen, url))  # what is wrong is said once, not by each
+    counts = "--processes", str(processes), "--threads", str(threads), "--skip-logging"
+    words = cli.make_argument_parser().parse_args([f"{__name__}:setup", *counts])  # type: ignore[no-untyped-call]
+    return int(cli.main(words))  # type: ignore[no-untyped-call]
+
+
+def setup() -> None:
+    """Set up the worker of one process: ``dramatiq reminder_worker.startup:setup``."""
+    end_with_parent()  # dramatiq's own processes would go on without it, and pile up with each restart
+    end_once()
+    confine()
+    logs.set_up()  # before the settings are read: what is wrong with them, or with us, is said as all else
+    try:
+        _set_up(settings.read())
+    except SettingsError as error:  # dramatiq would print a traceback
+        sys.stderr.write(f"reminder-worker: error: {error}\n")
+        sys.exit(WRONG_USE)
+
+
+def _set_up(chosen: Settings) -> None:
+    logs.set_up(chosen.log_level, chosen.log_format)
+    url = store.url_of(chosen)
+    worker, found = prepare(chosen, url)
+    doctor.warn(found)
+    worker.listen(Published(chosen.keys, chosen.root).load())
+    beside = [exporter.serve_worker] if chosen.metrics_listen is not None else []
+    pulse = Pulse(worker.beat, [worker.answer, worker.forget], worker.close, beside)
+    broker = queue.connect(store.queue_url_of(chosen, url), [pulse])
+
+    def remind(id: str, lead: int, version: int) -> None:  # noqa: A002 - the message's own names
+        worker.take(queue.read(id, lead, version))
+
+    actor = dramatiq.actor(actor_name=queue.ACTOR, queue_name=queue.QUEUE, broker=broker)(remind)
+    actor.logger.setLevel(logging.WARNING)  # named after our module, and as talkative as any other of dramatiq's
+    dramatiq.set_broker(broker)
+
+
+def prepare(chosen: Settings, url: str) -> tuple[Worker, list[Finding]]:
+    """Check everything and load what only a worker may hold. Raises SettingsError."""
+    client = store.connect(url)
+    checks = doctor.check_passwords(chosen), doctor.check_store(client), doctor.check_worker(chosen)
+    found = doctor.require(chosen, chain(*checks))
+    schedule = Schedule.of(chosen, client)
+    parts = equipment.load(chosen, schedule)
+    try:
+        parts.epochs.check(datetime.now(UTC))
+        parts.watermark.check()
+    except StoreUnavailable:
+        if chosen.production:  # the store answers, as was looked at above, and does not say this
+            raise SettingsError(_UNTOLD) from None
+    return Worker(schedule, parts), found

@@ -1,0 +1,68 @@
+"""How a worker's processes come to be, each looked at from outside."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.keys import new_worker
+
+APART = """\
+import sys
+from reminder_worker.lifeline import apart
+
+loaded = []
+
+def work():
+    loaded.append("a key")
+    print("worked", flush=True)
+    {ends}
+
+apart(work)
+print("goes on with", loaded)
+"""
+
+
+def run(ends: str) -> subprocess.CompletedProcess[str]:
+    program = APART.format(ends=ends)
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_what_is_loaded_apart_is_in_no_memory_afterwards() -> None:
+    done = run("pass")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "worked\ngoes on with []\n"
+
+
+def test_what_fails_apart_is_said_once_and_ends_both() -> None:
+    done = run("sys.exit('it is wrong')")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "worked\n", "it is wrong\n")
+
+
+FIRST = """\
+import os
+from reminder_worker import settings, startup
+
+prepare = startup.prepare
+
+def seen(*given):
+    print(os.getpid(), flush=True)
+    return prepare(*given)
+
+startup.prepare = seen
+startup.cli.main = lambda words: print(os.getpid(), words.broker) or 0
+assert startup.run(settings.read(), 2, 8) == 0
+"""
+
+
+def test_a_worker_s_first_process_loads_no_key(server: EmbeddedServer, tmp_path: Path) -> None:
+    new_worker(tmp_path / "keys", datetime.now(UTC))
+    (tmp_path / "reminder-worker.toml").write_text(
+        f'store_url = "{server.url()}"\n[providers.outbox]\npath = "outbox"\n'
+    )
+    command = [sys.executable, "-c", FIRST]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    prepared, first = (line.split() for line in done.stdout.splitlines())
+    assert prepared[0] != first[0]
+    assert first[1] == "reminder_worker.startup:setup"
