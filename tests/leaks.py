@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 400  # seconds for one audit, on a busy machine
+PATIENCE = 550  # seconds for one audit, on a busy machine
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ from reminder_worker.audit.writings import WINDOW, phone_writings, time_writings
 from reminder_worker.embedded import server_program
 from reminder_worker.errors import SettingsError
 
-pytestmark = pytest.mark.timeout(600)  # several audits, each of which starts a dozen processes
+pytestmark = pytest.mark.timeout(1200)  # several audits, each of which starts a dozen processes
 
 AT_ONCE = 2
 CHECKS = {"equal_lengths", "messages", "middleware", "nothing_left", "sealed_afresh", "forward_secrecy", "keyed"}

@@ -6,6 +6,7 @@ import re
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -179,14 +180,25 @@ def sealed_in(content: bytes, public: PublicKeys) -> Iterator[bytes]:
             yield content[match.start() : match.start() + length]
 
 
-def opened(content: bytes, public: PublicKeys, keys: Iterable[bytes], what: str) -> Iterator[Piece]:
+def opened(content: bytes, public: PublicKeys, keys: Collection[bytes], what: str) -> Iterator[Piece]:
     """Try every key on everything sealed in some bytes, and on what is sealed inside; return what opens."""
-    boxes = [SealedBox(PrivateKey(key)) for key in keys]
     left = list(set(sealed_in(content, public)))
     while left:
         one = left.pop()
-        for box in boxes:
-            with contextlib.suppress(CryptoError, ValueError):
-                plain = box.decrypt(one[_SEALED:])
+        for key in keys:
+            if (plain := _decrypted(one[_SEALED:], key)) is not None:
                 yield Piece(what, plain)
                 left += sealed_in(plain, public)
+
+
+@cache
+def _decrypted(sealed: bytes, key: bytes) -> bytes | None:
+    """Try a key; many parties hold the same, and all keys are tried on all of it."""
+    with contextlib.suppress(CryptoError, ValueError):
+        return SealedBox(_private(key)).decrypt(sealed)
+    return None
+
+
+@cache
+def _private(key: bytes) -> PrivateKey:
+    return PrivateKey(key)

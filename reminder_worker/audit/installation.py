@@ -25,7 +25,7 @@ from reminder_worker.settings import CONFIG_VARIABLE
 PACKAGE = Path(__file__).parents[1]
 PROCESSES = "web", "hooks", "scheduler", "worker", "ops"
 OPERATOR = "ada", "a password of the audit"
-PATIENCE = 60.0  # seconds: on a busy machine all of this takes its time
+PATIENCE = 150.0  # seconds: on a busy machine all of this takes its time
 T = TypeVar("T")
 
 _STORE = 'store_url = "{store}"\nmetrics_listen = "127.0.0.1:{metrics}"\n'
