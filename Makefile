@@ -41,7 +41,7 @@ fuzz: install
 # Pages that are made from the code.
 docs: install
 	$(BIN)/python docs/build_settings.py
-	$(BIN)/python benchmarks/sizing.py
+	$(BIN)/python -m benchmarks.sizing
 
 lint: install
 	$(BIN)/ruff check

@@ -31,6 +31,7 @@ from .capacity import SOON, due_at
 from .pages import show
 from .peers import DRAMATIQ, PEERS, Peer, environment
 from .plant import Plant
+from .plots import Scale, draw
 
 PATIENCE = 300.0  # seconds
 LEAD = SOON.length
@@ -139,6 +140,19 @@ def table(rounds: list[dict[str, Result]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def plot(results: dict[str, Result]) -> str:
+    """Draw how many are out, over the seconds since they were due."""
+    count = max(len(one.late) for one in results.values())
+    since = Scale("seconds since they were due", [10.0**power for power in range(-1, 3)], "{:g}".format)
+    out = Scale("texts out", [count * part / 5 for part in range(6)], powers=False)
+    lines = {name.partition(":")[0]: _steps(sorted(one.late)) for name, one in results.items() if name != LIMIT}
+    return draw("Texts out over the seconds since they were due", since, out, lines)
+
+
+def _steps(late: list[float]) -> list[tuple[float, float]]:
+    return [(late[number - 1], number) for number in range(1, len(late) + 1, max(1, len(late) // 100))]
+
+
 def one_round(count: int) -> dict[str, Result]:
     """Measure each once."""
     found = {OURS: of_ours(count)}
@@ -152,7 +166,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--write", action="store_true", help="put it into docs/benchmarks.md")
     chosen = parser.parse_args()
-    show("bursting", table([one_round(chosen.count) for _ in range(chosen.rounds)]), chosen.rounds, write=chosen.write)
+    rounds = [one_round(chosen.count) for _ in range(chosen.rounds)]
+    show("bursting", table(rounds), chosen.rounds, write=chosen.write, plot=plot(rounds[-1]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Whether what is far ahead delays what is due: lateness, memory and slow scripts, with ever more reminders pending.
 
-    python -m benchmarks.lateness [--pending 1000 1000000 5000000] [--a-second 200] [--seconds 30] [--write]
+    python -m benchmarks.lateness [--pending 1000 5000000] [--a-second 200] [--seconds 30] [--write]
 
 Real processes on a store that writes no file; the provider is a file. Late is from when a text was due to its line.
 """
@@ -21,6 +21,7 @@ from . import footprint, sizing
 from .bursting import LEAD, Quick, wait_for
 from .capacity import due_at
 from .pages import show
+from .plots import Scale, draw
 
 SETTLED = 5.0  # seconds, until processes hold what they hold
 
@@ -79,25 +80,40 @@ def table(results: list[Result]) -> str:
         "|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for one in results:
-        spans = (statistics.median(one.late), percentile(one.late, 0.99), max(one.late))
+        spans = (statistics.median(one.late), _most(one.late), max(one.late))
         late = " | ".join(f"{1000 * span:.0f} ms" for span in spans)
         memory = ", ".join(f"{one.memory[kind]:.0f}" for kind in ("worker", "scheduler", "web"))
         slow = f"{one.slowest:.1f} ms ({one.slowest_name})" if one.slowest else "under 1 ms"
         lines.append(f"| {one.pending:,} | {one.bytes_each:.0f} | {late} | {memory} MB | {slow} |")
-    ratio = percentile(results[-1].late, 0.99) / percentile(results[0].late, 0.99)
+    ratio = _most(results[-1].late) / _most(results[0].late)
     lines += ["", f"Ninety-nine of a hundred: {ratio:.2f} times as late with the most pending as with the fewest."]
     return "\n".join(lines) + "\n"
 
 
+def plot(results: list[Result]) -> str:
+    """Draw lateness over what is pending."""
+    pending = Scale("pending", [10.0**power for power in range(3, 8)])
+    late = Scale("late by", [10.0**power for power in range(-2, 2)], "{:g} s".format)
+    lines = {
+        name: [(one.pending, measure(one.late)) for one in results]
+        for name, measure in (("the latest", max), ("99 of 100", _most), ("median", statistics.median))
+    }
+    return draw("Lateness over how many are pending", pending, late, lines)
+
+
+def _most(late: list[float]) -> float:
+    return percentile(late, 0.99)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pending", type=int, nargs="+", default=[1_000, 1_000_000, 5_000_000])
+    parser.add_argument("--pending", type=int, nargs="+", default=[1_000, 100_000, 1_000_000, 5_000_000])
     parser.add_argument("--a-second", type=int, default=200)
     parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--write", action="store_true", help="put it into docs/benchmarks.md")
     chosen = parser.parse_args()
     results = [measure(pending, chosen.a_second, chosen.seconds) for pending in chosen.pending]
-    show("lateness", table(results), 1, write=chosen.write)
+    show("lateness", table(results), 1, write=chosen.write, plot=plot(results))
 
 
 if __name__ == "__main__":

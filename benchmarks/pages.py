@@ -1,4 +1,4 @@
-"""Where figures go: printed, and into docs/benchmarks.md between markers that have the benchmark's name."""
+"""Where figures go: printed, and into docs/benchmarks.md between markers that have the benchmark's name; plots beside it."""
 
 from pathlib import Path
 
@@ -6,12 +6,15 @@ from .capacity import machine
 from .sizing import filled
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+PLOTS = PAGE.with_name("images")
 
 
-def show(name: str, table: str, rounds: int, *, write: bool) -> None:
-    """Print figures with the machine that they are of; and put them onto the page where that is wanted."""
+def show(name: str, table: str, rounds: int, *, write: bool, plot: str = "") -> None:
+    """Print figures with the machine that they are of; and put them onto the page, and a plot beside it, where wanted."""
     where, *_ = machine(rounds).splitlines()
     said = f"{where}\n\n{table}"
     print(said)
     if write:
         PAGE.write_text(filled(PAGE.read_text("utf-8"), name, f"{said}\n"), "utf-8")
+        if plot:
+            (PLOTS / f"{name}.svg").write_text(plot, "utf-8")

@@ -1,6 +1,6 @@
 """What an installation needs for so many reminders a month, by the figures of docs/capacity.md and nothing else.
 
-    python benchmarks/sizing.py          writes the tables that follow from the page's measured figures, and the plot
+    python -m benchmarks.sizing          writes the tables that follow from the page's measured figures, and the plot
 
 The measured figures are written there by ``python -m benchmarks.capacity``. All assumptions are the constants below.
 """
@@ -8,9 +8,11 @@ The measured figures are written there by ``python -m benchmarks.capacity``. All
 import math
 import re
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from .plots import Scale, draw
 
 PAGE = Path(__file__).parents[1] / "docs" / "capacity.md"
 PLOT = PAGE.with_suffix(".svg")
@@ -208,59 +210,25 @@ def filled(page: str, name: str, words: str) -> str:
 
 
 def plot(figures: Mapping[str, float]) -> str:
-    """Draw memory in Redis over reminders a month, both on scales of powers of ten."""
+    """Draw memory in Redis over reminders a month."""
     rows = [need(month, figures) for month in MONTHS]
     lines = {
-        "all of it": ([row.memory for row in rows], "#1d4ed8", ""),
-        "ended": ([row.ended for row in rows], "#b45309", ' stroke-dasharray="6 4"'),
-        "pending": ([row.waiting for row in rows], "#047857", ' stroke-dasharray="2 3"'),
+        "all of it": [(month, row.memory) for month, row in zip(MONTHS, rows, strict=True)],
+        "ended": [(month, row.ended) for month, row in zip(MONTHS, rows, strict=True)],
+        "pending": [(month, row.waiting) for month, row in zip(MONTHS, rows, strict=True)],
     }
-    return "\n".join([*_frame(), *_lines(lines), "</svg>", ""])
+    months = Scale("reminders a month", MONTHS, _power)
+    memory = Scale("memory in Redis", [10.0**power for power in range(5, 13)], _bytes)
+    return draw("Memory in Redis over reminders a month", months, memory, lines)
 
 
-WIDTH, HEIGHT, LEFT, TOP = 640, 360, 80, 20
-RIGHT, BOTTOM = WIDTH - 110, HEIGHT - 50
-SMALLEST, LARGEST = 5, 12  # powers of ten: bytes
+def _power(number: float) -> str:
+    return f"{number / 1_000_000:,.0f} M" if number >= 1_000_000 else f"{number:,.0f}"  # noqa: PLR2004
 
 
-def _x(month: float) -> float:
-    return LEFT + (RIGHT - LEFT) * math.log10(month / MONTHS[0]) / math.log10(MONTHS[-1] / MONTHS[0])
-
-
-def _y(count: float) -> float:
-    return BOTTOM - (BOTTOM - TOP) * (math.log10(count) - SMALLEST) / (LARGEST - SMALLEST)
-
-
-def _frame() -> Iterator[str]:
-    words = 'font-family="sans-serif" font-size="12"'
-    yield f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" {words}>'
-    yield "<title>Memory in Redis over reminders a month</title>"
-    yield f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'
-    for month in MONTHS:
-        x = _x(month)
-        yield f'<line x1="{x:.0f}" y1="{TOP}" x2="{x:.0f}" y2="{BOTTOM}" stroke="#ddd"/>'
-        yield f'<text x="{x:.0f}" y="{BOTTOM + 18}" text-anchor="middle">{_power(month)}</text>'
-    for power in range(SMALLEST, LARGEST + 1):
-        y = _y(10**power)
-        yield f'<line x1="{LEFT}" y1="{y:.0f}" x2="{RIGHT}" y2="{y:.0f}" stroke="#ddd"/>'
-        yield f'<text x="{LEFT - 8}" y="{y + 4:.0f}" text-anchor="end">{_bytes(10**power)}</text>'
-    yield f'<text x="{(LEFT + RIGHT) / 2:.0f}" y="{HEIGHT - 10}" text-anchor="middle">reminders a month</text>'
-
-
-def _lines(lines: Mapping[str, tuple[Sequence[float], str, str]]) -> Iterator[str]:
-    for place, (name, (values, colour, dashes)) in enumerate(lines.items()):
-        points = " ".join(f"{_x(month):.1f},{_y(value):.1f}" for month, value in zip(MONTHS, values, strict=True))
-        yield f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"{dashes}/>'
-        yield f'<text x="{RIGHT + 8}" y="{TOP + 12 + 18 * place}" fill="{colour}">{name}</text>'
-
-
-def _power(number: int) -> str:
-    return f"{number // 1_000_000} M" if number >= 1_000_000 else f"{number:,}"  # noqa: PLR2004
-
-
-def _bytes(number: int) -> str:
+def _bytes(number: float) -> str:
     unit = next(unit for unit in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)) if number >= unit[1])
-    return f"{number // unit[1]} {unit[0]}"
+    return f"{number / unit[1]:.0f} {unit[0]}"
 
 
 def write(page: str) -> None:
