@@ -1,4 +1,4 @@
-"""Where figures go: printed, and into docs/benchmarks.md between markers that have the benchmark's name; plots beside it."""
+"""Where figures go: printed, and into docs/benchmarks.md between markers of the benchmark's name; plots beside it."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ PLOTS = PAGE.with_name("images")
 
 
 def show(name: str, table: str, rounds: int, *, write: bool, plot: str = "") -> None:
-    """Print figures with the machine that they are of; and put them onto the page, and a plot beside it, where wanted."""
+    """Print figures with the machine that they are of; put them onto the page, a plot beside it, where wanted."""
     where, *_ = machine(rounds).splitlines()
     said = f"{where}\n\n{table}"
     print(said)
