@@ -61,10 +61,10 @@ account_sid = "{account}"
 auth_token_file = "{folder}/token"
 from = "+15005550006"
 base_url = "{twilio}"
-timeout = 4.0
+timeout = 8.0
 [providers.gateway]
 type = "http"
-timeout = 4.0
+timeout = 8.0
 {gateway}
 [[routes]]
 providers = ["twilio", "gateway"]
