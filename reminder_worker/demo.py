@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from reminder_worker.errors import SettingsError
 from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.ledger import HEAD_BYTES
 from reminder_worker.plan import Lead
+from reminder_worker.ports import free_port
 from reminder_worker.sealing import PublicKeys, make_id
 
 PLATFORM = "practice"
@@ -76,7 +76,7 @@ def run(*, keep: bool) -> int:
 
 
 def _play(folder: Path, server: EmbeddedServer) -> int:
-    key, port = _make_keys(folder / "keys"), _free_port()
+    key, port = _make_keys(folder / "keys"), free_port()
     config = folder / "reminder-worker.toml"
     config.write_text(SETTINGS.format(store=server.url(), folder=folder))
     platform = GatewayKeys.load(folder / "keys").platform(PLATFORM, Mode.LIVE)
@@ -109,12 +109,6 @@ def _make_keys(folder: Path) -> str:
         .read_text()
         .strip()
     )
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port: int = reserved.getsockname()[1]
-    return port
 
 
 def _examples() -> list[dict[str, Any]]:

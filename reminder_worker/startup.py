@@ -33,6 +33,7 @@ _UNTOLD = (
 
 def run(chosen: Settings, processes: int, threads: int) -> int:
     """Start a worker's processes and return their exit code once they have ended. Raises SettingsError."""
+    logs.set_up(chosen.log_level, chosen.log_format)
     disclosure.load()
     url = store.url_of(chosen)
     apart(lambda: prepare(chosen, url))  # what is wrong is said once, not by each

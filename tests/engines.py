@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import redis
-from guarded import free_port
 from redis.crc import key_slot
 
 from reminder_worker.embedded import server_program
 from reminder_worker.lifeline import end_with_parent
+from reminder_worker.ports import free_port
 
 NAMES = "sentinel", "cluster"
 MASTER = "reminders"

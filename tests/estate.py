@@ -19,11 +19,12 @@ from pathlib import Path
 
 import desk
 from fake_twilio import ACCOUNT, TOKEN, FakeTwilio
-from guarded import Guarded, free_port, free_ports
+from guarded import Guarded
 from office import SECRET, Receiver
 
 from reminder_worker import keys
 from reminder_worker.ops import operators
+from reminder_worker.ports import free_port
 from reminder_worker.settings import Settings, read
 
 ROOT = Path(__file__).parents[1]
@@ -80,7 +81,7 @@ class Estate:
     def __init__(self, folder: Path, store: Guarded, twilio: FakeTwilio, receiver: Receiver) -> None:
         self.folder, self.store = folder, store
         self.ports = {"web": free_port(), "hooks": free_port(), "ops": free_port()}
-        self.metrics = free_ports(len(KINDS))  # the first of them
+        self.metrics = free_port(len(KINDS))  # the first of them
         self._replace = {
             "127.0.0.1:9464": f"127.0.0.1:{self.metrics}",
             "127.0.0.1:6379": f"127.0.0.1:{store.port}",

@@ -2,8 +2,6 @@
 
 import contextlib
 import re
-import secrets
-import socket
 import subprocess
 import threading
 from collections.abc import Iterable
@@ -17,29 +15,9 @@ from grants import ACL, Grant
 
 from reminder_worker import store
 from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.ports import free_port
 
 USERS = sorted(path.stem for path in ACL.glob("*.acl"))
-
-
-PORTS = range(20_000, 30_000)  # systems give away others by themselves: none of these is taken before it is used
-_given: set[int] = set()
-
-
-def free_port() -> int:
-    return free_ports(1)
-
-
-def free_ports(number: int) -> int:
-    """Return the first of some ports in a row that are free, and that this process has not been given before."""
-    while True:
-        first = PORTS[secrets.randbelow(len(PORTS) - number)]
-        some = set(range(first, first + number))
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for port in some - _given:
-                stack.enter_context(socket.create_server(("127.0.0.1", port)))
-            if some.isdisjoint(_given):
-                _given.update(some)
-                return first
 
 
 class Guarded:

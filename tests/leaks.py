@@ -714,7 +714,7 @@ MACHINE = [
             "    sharing.share(chosen)",
             'os.environ["RW_TOKEN"] = Path("twilio.token").read_text()',
         ),
-        "command_lines environ of worker",
+        "doings os.putenv",
     ),
     leak(
         "the number in another program's command line",

@@ -20,12 +20,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import chromium
 import practice
-from guarded import free_port
 from opspage import Browser, settings
 
 from reminder_worker import status, store
 from reminder_worker.client import Appointment
 from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.ports import free_port
 from reminder_worker.schedule import Schedule
 
 SETTINGS = """\

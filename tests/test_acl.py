@@ -11,11 +11,12 @@ import grants
 import pytest
 import redis
 from grants import ACL, Grant, needs
-from guarded import USERS, Guarded, free_port
+from guarded import USERS, Guarded
 
 from reminder_worker import status, store
 from reminder_worker.durability import confirm
 from reminder_worker.ledger import Claim, Durability, Entry, Intent, Outcome
+from reminder_worker.ports import free_port
 from reminder_worker.schedule import Schedule
 
 QUEUE = "{rw-queue}:"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import desk
 import pytest
-from guarded import free_port
+
+from reminder_worker.ports import free_port
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 

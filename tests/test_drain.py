@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 from desk import Desk, new_key
 from fake_twilio import FakeTwilio
-from guarded import free_port
 from test_end_to_end import Installation, here, line, twilio, write
 
 from reminder_worker import keys, status, store
 from reminder_worker.broker import NAMESPACE, QUEUE
 from reminder_worker.ledger import Entry
+from reminder_worker.ports import free_port
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys
 from reminder_worker.testing.peer import Handler, Request

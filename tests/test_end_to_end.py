@@ -18,11 +18,11 @@ from zoneinfo import ZoneInfo
 import practice
 import pytest
 from fake_twilio import TOKEN, FakeTwilio
-from guarded import free_port
 from twilio.request_validator import RequestValidator
 
 from reminder_worker import status, store
 from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.ports import free_port
 from reminder_worker.schedule import Schedule
 
 PARIS = ZoneInfo("Europe/Paris")

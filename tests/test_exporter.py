@@ -19,13 +19,13 @@ import desk
 import practice
 import pytest
 from fake_twilio import FakeTwilio
-from guarded import free_port, free_ports
 from prometheus_client.parser import text_string_to_metric_families
 from test_end_to_end import Installation, line, write
 from test_layers import BLIND, OPENERS, load, seen
 
 from reminder_worker import keys, metrics
 from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.ports import free_port
 from reminder_worker.settings import Settings
 
 ALERTS = Path(__file__).parents[1] / "ops" / "alerts.yml"
@@ -39,7 +39,7 @@ class Here(Installation):
 
     def __init__(self, folder: Path, server: EmbeddedServer, twilio: FakeTwilio) -> None:
         super().__init__(folder, server, twilio)
-        self.first, self.temporary = free_ports(len(PORTS)), folder / "tmp"
+        self.first, self.temporary = free_port(len(PORTS)), folder / "tmp"
         self.temporary.mkdir()
         settings = folder / "reminder-worker.toml"
         head = f'metrics_listen = "127.0.0.1:{self.first}"\nhooks_url = "https://hooks.example"\n'

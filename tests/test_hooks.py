@@ -18,7 +18,6 @@ from urllib.parse import urlencode
 import fake_twilio
 import pytest
 from fake_twilio import TOKEN
-from guarded import free_port
 from twilio.request_validator import RequestValidator
 
 from reminder_worker import hooks, keys, metrics, providers, store
@@ -28,6 +27,7 @@ from reminder_worker.hooks import BODY_LIMIT, Hooks
 from reminder_worker.inbox import Inbox
 from reminder_worker.job import State
 from reminder_worker.ledger import Claim, Entry
+from reminder_worker.ports import free_port
 from reminder_worker.providers import Role
 from reminder_worker.receipts import new_reference
 from reminder_worker.schedule import Schedule

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from guarded import free_port
 
 from reminder_worker import magic
+from reminder_worker.ports import free_port
 
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "integrate.md").read_text("utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", DOCUMENT, re.DOTALL)

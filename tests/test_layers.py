@@ -32,7 +32,7 @@ LAYERS = [
         embedded optouts notes catalogue places commits durability pressure eventqueue history topology stops""",
         """ledger job plan disclosure pairs streets stems folding names errors metrics settings tables logs numbers
         https encoding lifeline confinement words segments records dates clocks answers webhooks documents signatures
-        addresses timeliness padding magic background admission parting vocabulary endings options sharing""",
+        addresses timeliness padding magic background admission parting vocabulary endings options sharing ports""",
     )
 ]
 LONGEST_MODULE, LONGEST_FUNCTION = 250, 30  # lines

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import pytest
 from desk import make_keys, new_key
-from guarded import free_port
 from opspage import NAME, PASSWORD, Browser, a_day, due, ended, opened, settings, wait_as
 
 from reminder_worker import acts, decisions, web
@@ -28,6 +27,7 @@ from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.ops import facts, feed, operators, phrases, process, views
 from reminder_worker.ops.feed import Feed
 from reminder_worker.ops.pages import Pages
+from reminder_worker.ports import free_port
 from reminder_worker.schedule import Schedule
 from reminder_worker.settings import Settings
 from reminder_worker.store import connect

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from desk import Desk, make_keys, new_key
 from estate import ROOT, soon
-from guarded import free_port
 from test_containers import parse
 from test_drain import until
 
 from reminder_worker.ops import operators
+from reminder_worker.ports import free_port
 from reminder_worker.sealing import PublicKeys
 
 PROCFILE = (ROOT / "Procfile").read_text()

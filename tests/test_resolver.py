@@ -15,12 +15,12 @@ import pytest
 import trustme
 from booking import PATH, SECRET, WORD, Booking
 from clock import Clock
-from guarded import free_port
 from scripted import Keys, Practice
 
 from reminder_worker import sealing
 from reminder_worker.contacts import http
 from reminder_worker.job import State
+from reminder_worker.ports import free_port
 from reminder_worker.providers.outbox import Outbox
 from reminder_worker.schedule import Schedule
 from reminder_worker.signatures import sign

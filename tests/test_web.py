@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 from desk import PHONE, PLACE, Desk, make_keys, new_key, path
-from guarded import free_port
 
 from reminder_worker import store
 from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.ports import free_port
 from reminder_worker.sealing import PublicKeys
 
 NEEDED = "gateway.key", "api-keys.json", "worker.pub.json"

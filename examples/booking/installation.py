@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from reminder_worker import apikeys, keys, lifeline
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.encoding import to_text
 from reminder_worker.gateway import Mode
+from reminder_worker.ports import free_port
 from reminder_worker.root import fingerprint
 from reminder_worker.sealing import PublicKeys
 
@@ -144,15 +144,3 @@ class Installation:
                 return
             time.sleep(0.1)
         raise SystemExit(f"error: {name} did not start; its log says:\n{self.log(name).read_text()}")
-
-
-def free_port(in_a_row=1):
-    """Return the first of some ports in a row that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
-    try:
-        for following in range(port, port + in_a_row):
-            socket.create_server(("127.0.0.1", following)).close()
-    except OSError:
-        return free_port(in_a_row)
-    return port

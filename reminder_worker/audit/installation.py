@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import SettingsError
 from reminder_worker.gateway import Mode
 from reminder_worker.ops import operators
+from reminder_worker.ports import free_port
 from reminder_worker.settings import CONFIG_VARIABLE
 
 PACKAGE = Path(__file__).parents[1]
@@ -80,8 +80,8 @@ class Installation:
         noting = "--slowlog-log-slower-than", "0", "--slowlog-max-len", "10000"
         self.server = EmbeddedServer(folder / "valkey", "--rdbcompression", "no", *noting)
         self.running: dict[str, subprocess.Popen[bytes]] = {}
-        self.ports = {name: _free_port() for name in ("web", "hooks", "ops")}
-        self.metrics = _free_port(len(PROCESSES))
+        self.ports = {name: free_port() for name in ("web", "hooks", "ops")}
+        self.metrics = free_port(len(PROCESSES))
         self._outside = outside.url
 
     def __enter__(self) -> Self:
@@ -217,15 +217,3 @@ def _group(pid: int) -> int:
         return os.getpgid(pid)
     except ProcessLookupError:
         return 0
-
-
-def _free_port(in_a_row: int = 1) -> int:
-    """Return the first of some ports in a row that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port: int = reserved.getsockname()[1]
-    try:
-        for following in range(port, port + in_a_row):
-            socket.create_server(("127.0.0.1", following)).close()
-    except OSError:
-        return _free_port(in_a_row)
-    return port

@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from reminder_worker.audit.case import Case, where
-from reminder_worker.audit.evidence import in_folder, limit_of_core, mask_of_files, of_process
+from reminder_worker.audit.evidence import Piece, in_folder, limit_of_core, mask_of_files, of_process
 from reminder_worker.audit.installation import PROCESSES, SETTINGS
 from reminder_worker.https import Site, check_url
 
@@ -51,8 +51,10 @@ def connections(case: Case) -> Iterator[str]:
 
 
 def doings(case: Case) -> Iterator[str]:
-    """No name of a file, no environment, connection or child's command line holds anything of anybody."""
-    yield from (line.partition(" ")[0] for line in _doings(case) if not case.silent(line.encode()))
+    """No name of a file, no environment, connection or child's command line holds a secret or anything of anybody."""
+    pieces = [Piece(line.partition(" ")[0], line.encode()) for line in _doings(case)]
+    yield from where(pieces, case.secrets)
+    yield from (piece.where for piece in pieces if not case.silent(piece.content))
 
 
 def _doings(case: Case) -> Iterator[str]:

@@ -181,3 +181,9 @@ def fetch(port: int, path: str) -> bytes:
         return b""
     finally:
         connection.close()
+
+
+def fetch_metrics(port: int) -> bytes | None:
+    """Fetch a process's metrics; nothing where it does not show them yet."""
+    page = fetch(port, "/metrics")
+    return page if b"# HELP reminder_" in page else None

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from reminder_worker import keys, store
@@ -13,10 +14,9 @@ from reminder_worker.audit import counterparts as outside
 from reminder_worker.audit.counterparts import Counterparts
 from reminder_worker.audit.installation import OPERATOR, PROCESSES, Installation, wait_for
 from reminder_worker.audit.people import NAME, PENDING, PRACTICE, REASON, REPLY
-from reminder_worker.audit.stage import Stage, fetch
+from reminder_worker.audit.stage import Stage, fetch, fetch_metrics
 from reminder_worker.audit.taps import MONITOR, REPLICA, Tap
 from reminder_worker.audit.visit import visit
-from reminder_worker.errors import SettingsError
 
 MOVES = 9  # so that a version has two digits
 MOST_DEATHS = 8  # of a worker over one reminder, before it counts as a dead letter
@@ -73,7 +73,7 @@ class Story(Stage):
         self.reply(self.people["platform seals"], "Wer ist das, Gwenaëlle?")
         self.wait("sent", "delivered")
         wait_for(lambda: None if self.client.llen(b"rw:{0}:notes") else True, "nobody reads the replies")
-        self.put("opted out", datetime.now(UTC))
+        self.put("opted out", datetime.now(UTC) + timedelta(seconds=2))  # at another second than before
         self.wait("opted out", "suppressed")
 
     def crash(self) -> None:
@@ -148,10 +148,8 @@ class Story(Stage):
             self.type("worker", *words)
         self.measured.append(self.here.command("worker", "status", "--json"))
         for process in range(len(PROCESSES)):
-            page = fetch(self.here.metrics + process, "/metrics")
-            if b"# HELP reminder_" not in page:
-                raise SettingsError("audit: a process shows no metrics")
-            self.measured.append(page)
+            look = partial(fetch_metrics, self.here.metrics + process)
+            self.measured.append(wait_for(look, "a process shows no metrics"))
         for port in self.here.ports.values():
             for path in ("/metrics", "/ops", "/livez", "/readyz", "/openapi.json", "/v1/keys"):
                 self.measured.append(fetch(port, path))

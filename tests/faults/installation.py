@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from guarded import free_port
-
 from reminder_worker import apikeys, keys, store
 from reminder_worker.apikeys import Scope
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.gateway import Mode
+from reminder_worker.ports import free_port
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys, pointer_to_text, seal_pointer
 

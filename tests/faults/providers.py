@@ -30,11 +30,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-from guarded import free_port
-
 from reminder_worker import keys, status, store
 from reminder_worker.client import Client
 from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.ports import free_port
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys
 from reminder_worker.testing.peer import Handler, Peer, Request, Response

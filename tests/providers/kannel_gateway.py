@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import unquote_to_bytes
 
-from guarded import free_port
-
 from reminder_worker.lifeline import end_with_parent
+from reminder_worker.ports import free_port
 from reminder_worker.testing.peer import Peer, Request, Response
 
 BEARERBOX, SMSBOX, FAKESMSC = map(Path, ("/usr/sbin/bearerbox", "/usr/sbin/smsbox", "/usr/lib/kannel/test/fakesmsc"))
