@@ -170,10 +170,10 @@ def machine(runs: int) -> str:
     server = re.search(r"(Valkey|Redis) server v=(\S+).* malloc=(\S+)", said)
     store = f"{server[1]} {server[2]} with {server[3]}" if server else said.strip()
     day = datetime.now(UTC).date()
-    cores, python, busy = os.cpu_count(), platform.python_version(), os.getloadavg()[1]
+    cores, python, busy = os.cpu_count(), platform.python_version(), os.getloadavg()[0]
     return (
         f"{day}: {cores} cores ({model}), Python {python}, {store}, {versions}; {runs} runs.\n"
-        f"In the five minutes before, {busy:.1f} processes of others wanted these cores: "
+        f"In the minute before, {busy:.1f} processes of others wanted these cores: "
         "with more than 0.2, rates are too low.\n"
     )
 

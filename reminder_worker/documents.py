@@ -29,7 +29,6 @@ def read_object(body: bytes) -> dict[str, Any]:
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
-        name.encode()  # half of a pair of surrogates is no name: UnicodeEncodeError is a ValueError
         if name in found:
             raise Refused(Reason.MALFORMED, shown_name(name), "is there twice")
         found[name] = value

@@ -22,7 +22,7 @@ CRASH = {"error", "raised"}  # what a line tells of an exception by itself
 ALWAYS = {"at", "level", "event", "where", "pid", "logger", "raised", "withheld"}
 HAPPENING = {"reminder"}  # which a line names by itself, while something is done about one
 ENTRANCES = {  # the modules that each process begins with, and those of plug-ins that it loads by name
-    "worker": {"worker", "exporter", "providers."},
+    "worker": {"startup", "exporter", "providers."},
     "scheduler": {"scheduler", "exporter", "doctor", "broker"},
     "web": {"web"},
     "hooks": {"hooks", "providers."},

@@ -9,8 +9,7 @@ from backup import Backup
 from clock import Clock
 from scripted import Keys, Practice, Scripted
 
-from reminder_worker import store
-from reminder_worker import worker as worker_process
+from reminder_worker import startup, store
 from reminder_worker.acts import Who
 from reminder_worker.clocks import to_ms
 from reminder_worker.embedded import EmbeddedServer
@@ -121,12 +120,12 @@ def test_the_command_that_runs_a_worker_looks(
     server: EmbeddedServer, client: store.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: Profile
 ) -> None:
     new_worker(tmp_path, datetime.now(UTC))
-    monkeypatch.setattr(worker_process.doctor, "require", lambda *_: [])
+    monkeypatch.setattr(startup.doctor, "require", lambda *_: [])
     chosen = Settings(keys=tmp_path, profile=profile)
-    worker_process.prepare(chosen, server.url())
+    startup.prepare(chosen, server.url())
     (tmp_path / "worker.seen").write_text(key_file(Kind.SEEN, ms=str(to_ms(datetime.now(UTC) + timedelta(minutes=1)))))
     with pytest.raises(SettingsError, match=PUT_BACK):
-        worker_process.prepare(chosen, server.url())
+        startup.prepare(chosen, server.url())
 
 
 # At work.

@@ -149,6 +149,6 @@ def _read(body: bytes) -> Found:
     """Read the one object; a language that no pointer could hold counts as none."""
     try:
         found = msgspec.convert(read_object(body), Found)
-    except (Refused, msgspec.ValidationError):
+    except (Refused, msgspec.ValidationError, UnicodeEncodeError):  # the last for a name that is half a character
         raise NotSent(Reason.RESOLVER_UNREADABLE) from None
     return found if is_address("contact:x", found.language or "") else Found(found.phone)
