@@ -42,6 +42,7 @@ def apart(work: Callable[[], object]) -> None:
     """
     child = os.fork()
     if child == 0:
+        end_with_parent()
         work()
         os._exit(0)  # what this process does at its end is not for a copy of it to do
     if code := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
