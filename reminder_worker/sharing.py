@@ -1,6 +1,7 @@
 """The folder in which the processes of one worker count together: small files that hold names and numbers of series.
 
-prometheus_client looks for it as soon as it is imported, so this comes before all that counts, and imports nothing.
+prometheus_client looks for it as soon as it is imported, so this comes before all that counts, and imports nothing
+of it.
 """
 
 import os
