@@ -49,10 +49,11 @@ lint: install
 	$(BIN)/mypy
 
 # Most tests wait more than they compute, so there are more processes than cores; a file stays together, the longest
-# begin (tests/conftest.py).
+# begin (tests/conftest.py). They start thousands of processes: of those that fail three may try once more, and are shown.
 TEST_PROCESSES ?= 4
 test: lint
-	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder \
+		--reruns 1 --reruns-delay 5 --max-suite-reruns 3 --rerun-show-tracebacks
 
 # Slow: thousands of reminders within a minute, while their processes and then the store too are killed, and through
 # providers that lie, die and contradict themselves; a store that is put back, an upgrade and a rollback under load; then
