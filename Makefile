@@ -42,6 +42,7 @@ fuzz: install
 docs: install
 	$(BIN)/python docs/build_settings.py
 	$(BIN)/python -m benchmarks.sizing
+	$(BIN)/python -m benchmarks.country
 
 lint: install
 	$(BIN)/ruff check
@@ -81,7 +82,7 @@ faults: install
 	$(BIN)/python -m tests.faults.leaks --jobs 2
 	$(BIN)/python -m tests.faults.alarms --healthy --faults
 
-# Slow too: how fast, beside others and beside limits; into docs/benchmarks.md and docs/capacity.md.
+# Slow too: how fast, beside others and beside limits; into docs/benchmarks.md, docs/capacity.md, docs/scaling.md.
 bench: install .venv-peers/installed
 	$(BIN)/python -m benchmarks.adding --write
 	$(BIN)/python -m benchmarks.bursting --write
@@ -89,6 +90,7 @@ bench: install .venv-peers/installed
 	$(BIN)/python -m benchmarks.calling --write
 	$(BIN)/python -m benchmarks.starting --write
 	$(BIN)/python -m benchmarks.capacity --runs 5 --write
+	$(BIN)/python -m benchmarks.country
 
 .venv-peers/installed: benchmarks/peers/requirements.lock benchmarks/peers/package-lock.json
 	$(PYTHON) -m venv .venv-peers

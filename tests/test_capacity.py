@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import sizing  # noqa: E402 - beside the tests, not installed
+from benchmarks import country, sizing  # noqa: E402 - beside the tests, not installed
 
 PAGE = sizing.PAGE.read_text("utf-8")
 ROUND = dict.fromkeys(sizing.FIGURES, 1.0) | {
@@ -79,3 +79,41 @@ def test_processes_and_shards_are_as_many_as_bear_the_busiest_minute():
 )
 def test_numbers_have_two_digits_that_count(number, words):
     assert sizing.short(number) == words
+
+
+# The country of docs/scaling.md.
+
+COUNTRY = country.PAGE.read_text("utf-8")
+
+
+def test_what_bears_a_country_follows_from_the_measured_figures():
+    figures = sizing.read(PAGE)
+    assert sizing.block(COUNTRY, "country") == country.table(figures)
+    assert sizing.block(COUNTRY, "assumed") == country.assumptions()
+    assert country.PLOT.read_text("utf-8") == country.plot(figures)
+
+
+def test_a_day_holds_all_of_its_texts():
+    assert sum(count for _, count in country.day(3_000_000)) == pytest.approx(100_000)
+    assert max(count for _, count in country.day(3_000_000)) == pytest.approx(4_000)
+
+
+def test_texts_leave_in_order_and_what_is_left_waits_for_the_next_second():
+    assert country.late([(0, 100)], 10, share=1.0) == pytest.approx(10)
+    assert country.late([(0, 100)], 10, share=0.5) == pytest.approx(5)
+    assert country.late([(0, 100), (5, 10)], 10, share=1.0) == pytest.approx(10)  # 50 were left: six seconds
+    assert country.late([(0, 100), (20, 200)], 10, share=1.0) == pytest.approx(20)
+
+
+@pytest.mark.parametrize("seconds", country.TARGETS)
+def test_what_bears_a_day_does_so_and_less_does_not(seconds):
+    rate = country.rate_for(seconds, 3_000_000)
+    assert country.late(country.day(3_000_000), rate) <= seconds < country.late(country.day(3_000_000), rate - 1)
+
+
+def test_as_many_processes_as_bear_the_peak():
+    bearing = country.bearing(60, 30_000_000, ROUND | {"text_cpu": 2.0, "receipt_cpu": 0.5, "put_cpu": 1.0})
+    assert bearing.rate == pytest.approx(40_000 / 60, rel=0.02)  # of the busiest second, and some may be later
+    assert (bearing.workers, bearing.schedulers, bearing.web, bearing.hooks) == (6, 2, 2, 3)
+    assert bearing.cores == pytest.approx(bearing.rate * (1.0 + 2.0 + 2 * 0.5) / 1000, rel=0.1)
+    assert bearing.shards == 2  # one core would not bear it
