@@ -114,8 +114,8 @@ def assumptions() -> str:
         f"Assumed beyond that page: of a day's texts {hours} percent fall due in the hours from {FIRST_HOUR} o'clock,\n"
         f"of an hour's {quarters} percent at its quarters, all in one second. A core costs {CORE:.0f} euros a month,\n"
         f"a gigabyte of memory {GIGABYTE:.0f}, a segment of a text {SEGMENT * 100:.0f} cents: put in your own. Memory\n"
-        f"of Redis is bought {COPIES} times (room for a copy while its file is written anew, and a replica), and there\n"
-        f"are {SPARE} processes of each kind at least.\n"
+        f"of Redis is bought {COPIES} times (room for a copy while its file is written anew, and a replica), and\n"
+        f"there are {SPARE} processes of each kind at least.\n"
     )
 
 
