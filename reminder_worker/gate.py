@@ -47,6 +47,7 @@ class Recipient:
     platform_tag: bytes
     reminder_tag: bytes
     mark: bytes  # which reminder it is, for who reads an answer to it
+    comes_back: bool = False  # for the turn that it was given
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class Gate:
             self._tags.today(day, "platform", platform),
             self._tags.today(day, "reminder", reminder)[:8],
             self._tags.hide(day, phone, b"%b%d" % (claim.wake.member, claim.wake.version)),
+            comes_back=isinstance(claim, Claim) and claim.comes_back,
         )
 
     def admit(self, provider: Provider, whom: Recipient, segments: int) -> Admission:
@@ -114,6 +116,7 @@ class Gate:
             *(whom.phone_tag, self._phone_cap),
             whom.reminder_tag,
             whom.mark,
+            int(whom.comes_back),
         )
         self._optouts.follow(stops)
         if len(stops) == MOST_STOPS * 3:  # there are more: nobody is called before all are known

@@ -86,6 +86,7 @@ class Claim:
     envelope: bytes = field(repr=False)
     since: float = 0.0  # this machine's boot time before it was asked for; what is unknown counts as too old
     sent_until: datetime | None = None  # the store was put back then: where it was due by then it may have been sent
+    comes_back: bool = False  # for its turn at a provider
 
 
 @dataclass(frozen=True, slots=True)

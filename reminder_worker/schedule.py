@@ -116,12 +116,13 @@ class Schedule:
             with self.client.pipeline(transaction=False) as pipe:
                 for lead in range(head[2]):
                     member = id_ + bytes([lead])
-                    pipe.zscore(prefix + b"due", member)
+                    pipe.zscore(prefix + b"due", member).zscore(prefix + b"turns", member)
                     pipe.hgetall(prefix + b"r:" + member)
                 replies = pipe.execute()
         except RedisError as error:
             raise unavailable(error) from None
-        known = zip(range(head[2]), replies[::2], replies[1::2], strict=True)
+        dues = [turn if due is None else due for due, turn in zip(replies[::3], replies[1::3], strict=True)]
+        known = zip(range(head[2]), dues, replies[2::3], strict=True)
         return [Reminder.of(lead, due, fields) for lead, due, fields in known if due is not None or fields]
 
     # What the scheduler does.
@@ -161,8 +162,9 @@ class Schedule:
         lease = milliseconds(CLAIM_LEASE)
         kind, *rest = self.run("claim", self.shard_of(wake.id), wake.member, wake.version, token, lease, self.seen)
         if kind == b"claimed":
-            now, tries, envelope, sent_until = rest
-            return Claim(wake, token, moment(now), tries, envelope, since, moment(sent_until) if sent_until else None)
+            now, tries, envelope, sent_until, comes_back = rest
+            until = moment(sent_until) if sent_until else None
+            return Claim(wake, token, moment(now), tries, envelope, since, until, bool(comes_back))
         if kind == b"look":
             now, provider, reference, asked, envelope = rest
             names = provider.decode(), reference.decode()

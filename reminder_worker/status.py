@@ -173,23 +173,32 @@ def _count(schedule: Schedule, shard: int, now: int) -> _Part:
     prefix = schedule.prefix(shard)
     today = now // _DAY_MS  # counters are kept by day, and by ten minutes: no scan of the keyspace is needed
     days = range(today - schedule.retention.days - 1, today + 1)
-    cells = range(now, now + _CELLS * _CELL_MS, _CELL_MS)
     with schedule.client.pipeline(transaction=False) as pipe:
-        pipe.zcard(prefix + b"due").zcount(prefix + b"due", "-inf", now)
         pipe.zcard(prefix + b"live").zcard(prefix + b"open").zcard(prefix + b"dead")
         pipe.zcard(prefix + b"unknown")
-        pipe.zrange(prefix + b"due", 0, 0, withscores=True)
-        for start in cells:
-            pipe.zcount(prefix + b"due", f"({start}", start + _CELL_MS)
         for day in days:
             pipe.hgetall(prefix + b"n:%d" % day)
         for ten in _tens(now):
             pipe.hgetall(prefix + b"n:t%d" % ten)
-        scheduled, overdue, queued, sending, dead, unknown, first, *rest = pipe.execute()
-    ahead, ended, recent = rest[:_CELLS], rest[_CELLS : _CELLS + len(days)], rest[_CELLS + len(days) :]
-    due = first[0][1] if first else None
+        queued, sending, dead, unknown, *rest = pipe.execute()
+    ended, recent = rest[: len(days)], rest[len(days) :]
+    scheduled, overdue, first, ahead = _waiting(schedule, prefix, now)
     counted = _total(map(_counts, ended))
-    return _Part(scheduled, overdue, queued, sending, dead, unknown, due, ahead, counted, [*map(_counts, recent)])
+    return _Part(scheduled, overdue, queued, sending, dead, unknown, first, ahead, counted, [*map(_counts, recent)])
+
+
+def _waiting(schedule: Schedule, prefix: bytes, now: int) -> tuple[int, int, float | None, list[int]]:
+    """Return how many wait for their time or their turn, how many have it, when the first has, and what comes when."""
+    with schedule.client.pipeline(transaction=False) as pipe:
+        for key in (prefix + b"due", prefix + b"turns"):
+            pipe.zcard(key).zcount(key, "-inf", now).zrange(key, 0, 0, withscores=True)
+            for start in range(now, now + _CELLS * _CELL_MS, _CELL_MS):
+                pipe.zcount(key, f"({start}", start + _CELL_MS)
+        replies = pipe.execute()
+    half = len(replies) // 2
+    scheduled, overdue, firsts, *ahead = zip(replies[:half], replies[half:], strict=True)
+    first = min((found[0][1] for found in firsts if found), default=None)
+    return sum(scheduled), sum(overdue), first, list(map(sum, ahead))
 
 
 def _join(parts: list[_Part]) -> _Part:

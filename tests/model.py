@@ -17,6 +17,7 @@ class Row:
     due: int
     member: bytes
     state: str = "scheduled"
+    turn: bool = False  # it waits for its turn at a provider: ``due`` is when that comes
     until: int = 0  # the end of a lease, the next look, or since when a dead letter lies there
     version: int | None = None  # of the appointment, noted when it was taken
     token: bytes | None = None
@@ -133,11 +134,11 @@ class Model:
     def take(self, shard: int, shards: int, most: int, capacity: int) -> list[tuple[bytes, int]]:
         rows = self.rows(shard, shards)
         room = max(0, min(most, capacity - sum(row.state in LIVE for row in rows.values())))
-        due = sorted((row.due, member) for member, row in rows.items() if row.state == "scheduled")
-        taken = [member for when, member in due if when <= self.now][:room]
+        due = sorted((not row.turn, row.due, member) for member, row in rows.items() if row.state == "scheduled")
+        taken = [member for _, when, member in due if when <= self.now][:room]
         for member in taken:
             row = rows[member]
-            row.state, row.until, row.wakes = "queued", self.now + self._lease, 1
+            row.state, row.until, row.wakes, row.turn = "queued", self.now + self._lease, 1, False
             row.version = self.appointments[member[:16]].version
         return [(member, self.appointments[member[:16]].version) for member in taken]
 
@@ -213,6 +214,7 @@ class Model:
             row.state, row.reason, row.due, row.token = "scheduled", reason, self.now + delay, None
             row.wakes = row.claims = row.looks = 0
             row.tries += kind == "retry"
+            row.turn = kind == "hold" and reason == "rate_limited"
         elif reason == "restored":
             self._hold(row)
         else:
@@ -234,8 +236,8 @@ class Model:
     def quarantine(self, shard: int, shards: int, most: int, until: int) -> list[int]:
         self.restored[shard] = max(self.restored.get(shard, 0), until)
         rows, numbers = self.rows(shard, shards), []
-        due = sorted((row.due, member) for member, row in rows.items() if row.state == "scheduled" and row.due <= until)
-        found = [[member for _, member in due][:most]]
+        scheduled = sorted((row.turn, row.due, member) for member, row in rows.items() if row.state == "scheduled")
+        found = [[member for turn, due, member in scheduled if turn or due <= until][:most]]
         for row in map(rows.__getitem__, found[0]):
             row.version = self.appointments[row.member[:16]].version
         for states in (LIVE, {"sending"}, {"dead"}):
@@ -322,6 +324,7 @@ class Model:
         if row.ended is not None:
             self._count(row.ended, row.state, row.provider, -1)
         row.state, row.reason, row.ended, row.token, row.held = state, reason, self.now, None, False
+        row.turn = False
         row.wakes = row.claims = row.looks = 0
         self._count(self.now, state, by or row.provider, 1)
         if reason != "cancelled":

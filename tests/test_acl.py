@@ -50,14 +50,14 @@ def bare(commands: str) -> set[Grant]:
     return {(command, "") for command in commands.split()}
 
 
-SHOW = each(A="getrange", R="hgetall", due="zscore")
+SHOW = each(A="getrange", R="hgetall", due="zscore", turns="zscore")
 EVERYBODY = bare("ping time client|setinfo")
 DIRECT = {
     "web": SHOW | each(muted="smembers sadd") | bare("info waitaof"),
     "hooks": each(notes="llen rpush") | bare("info"),
     "scheduler": each(due="zcard", open="zcard", dead="zcard zrange", unknown="zcard zrange", N="hgetall")  # metrics
     | each(processes="zrange", events="zcard", events__dropped="get", notes="llen", notes__unread="llen")
-    | each(due="zcount zrange", live="zcard")
+    | each(due="zcount zrange", turns="zcard zcount zrange", live="zcard")
     | bare("info select")
     | {("rpush", f"{QUEUE}reminders"), ("hset", f"{QUEUE}reminders.msgs")},
     "worker": each(L="lrange", H="set", stops="xrange xadd", notes="llen rpush")
@@ -72,7 +72,8 @@ DIRECT = {
     "platform": SHOW,
     "events": each(A="mget", events="zcard", events__dropped="get", muted="smembers srem") | bare("scan dbsize"),
     "operator": each(processes="zrange", notes="llen", notes__unread="llen", C="hmget", N="hgetall")
-    | each(due="zcard zcount zrange", live="zcard", open="zcard", dead="zcard zrange")
+    | each(due="zcard zcount zrange", turns="zcard zcount zrange")
+    | each(live="zcard", open="zcard", dead="zcard zrange")
     | each(unknown="zcard zrange", A="getrange", R="hmget", acts="lrange")
     | bare("info"),
     "support": each(stops="xrange", L="lrange", R="hmget", find="set"),

@@ -734,7 +734,7 @@ def test_what_would_wait_beyond_its_use_ends_at_once_and_tells_redis_no_time(des
     desk.expires = desk.clock.now + timedelta(minutes=10)
     desk.again()
     assert desk.ending() == (State.EXPIRED, Reason.RATE_LIMITED, FailureClass.TEMPORARY)
-    assert desk.schedule.client.zcard(desk.schedule.prefix(0) + b"due") == 0
+    assert not desk.schedule.client.exists(*(desk.schedule.prefix(0) + name for name in (b"due", b"turns")))
 
 
 def test_a_plug_ins_own_error_leaves_the_attempt_in_doubt(desk: Desk) -> None:

@@ -84,10 +84,10 @@ class Office:
         )
         return self.gate
 
-    def claim(self, number: int | None = None, version: int = 1) -> Claim:
+    def claim(self, number: int | None = None, version: int = 1, *, comes_back: bool = False) -> Claim:
         """Return a claim of a reminder; of one more where no number says which."""
         wake = Wake(id_of(next(self._reminders) if number is None else number), 0, version)
-        return Claim(wake, b"token", self.clock.now, 0, b"sealed")
+        return Claim(wake, b"token", self.clock.now, 0, b"sealed", comes_back=comes_back)
 
     def admit(
         self,
@@ -541,15 +541,19 @@ class Turns:
 
     def __init__(self) -> None:
         self.free: dict[str, int] = {}
-        self.queue: dict[str, int] = {}
+        self.queue: dict[str, int] = {}  # of who is new: when the last of those that wait has its turn
+        self.queue_again: dict[str, int] = {}
 
-    def ask(self, now: int, gaps: Mapping[str, int]) -> tuple[bool, int, str]:
+    def ask(self, now: int, gaps: Mapping[str, int], *, comes_back: bool) -> tuple[bool, int, str]:
         """Return whether it may go, when (or when to come back), and what it waits for."""
-        name, at = max(((name, self.free.get(name, 0)) for name in gaps), key=lambda pair: pair[1], default=("", 0))
+        queue = self.queue_again if comes_back else self.queue
+        before = {} if comes_back else {name: self.queue.get(name, 0) for name in gaps}
+        turns = {name: max(self.free.get(name, 0), before.get(name, 0)) for name in gaps}
+        name, at = max(turns.items(), key=lambda pair: pair[1], default=("", 0))
         at = max(at, now)
-        if at - now > SOON:
-            self.queue[name] = max(self.queue.get(name, 0), at) + gaps[name]
-            return False, self.queue[name], name
+        if at - now > SOON or any(last > now for last in before.values()):
+            queue[name] = max(queue.get(name, 0), at) + gaps[name]
+            return False, queue[name], name
         self.free.update({name: at + gap for name, gap in gaps.items()})
         return True, at, name
 
@@ -560,7 +564,9 @@ def crowded(turns: list[int], most: int) -> bool:
 
 
 RATES = st.one_of(st.none(), st.integers(1, 60), st.floats(0.3, 200, allow_nan=False), st.just(10_000))
-STEPS = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([0, 0, 0, 1, 7, 50, 249, 300, 2000])), max_size=60)
+STEPS = st.lists(
+    st.tuples(st.sampled_from("ab"), st.sampled_from([0, 0, 0, 1, 7, 50, 249, 300, 2000]), st.booleans()), max_size=60
+)
 
 
 @settings(max_examples=200, **OWN_CLOCK)
@@ -568,7 +574,7 @@ STEPS = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([0, 0, 0, 1, 7
 def test_turns_are_what_a_plain_model_says_and_no_second_holds_too_many(
     schedule: Schedule,
     patient: Clock,
-    steps: list[tuple[str, int]],
+    steps: list[tuple[str, int, bool]],
     rate_a: float | None,
     rate_b: float | None,
     rate_both: float | None,
@@ -581,20 +587,22 @@ def test_turns_are_what_a_plain_model_says_and_no_second_holds_too_many(
     rates = {"a": rate_a, "b": rate_b, "both": rate_both}
     gaps = {name: math.ceil(1e6 / rate) for name, rate in rates.items() if rate is not None}
     gone: dict[str, list[int]] = {"a": [], "b": [], "both": []}
-    told: dict[str, list[int]] = {"a": [], "b": [], "both": []}
-    for name, pause in steps:
+    told: dict[tuple[str, bool], list[int]] = {(name, again): [] for name in gone for again in (False, True)}
+    for name, pause, again in steps:
         patient.forward(milliseconds=pause)
         now = round(patient.now.timestamp() * 1000) * 1000
-        admission = office.admit(getattr(office, name))
-        goes, at, queue = model.ask(now, {key: gap for key, gap in gaps.items() if key in (name, "both")})
+        admission = office.admit(getattr(office, name), claim=office.claim(comes_back=again))
+        its_gaps = {key: gap for key, gap in gaps.items() if key in (name, "both")}
+        goes, at, queue = model.ask(now, its_gaps, comes_back=again)
         assert admission.refusal is (None if goes else Reason.RATE_LIMITED)
         assert admission.wait == timedelta(milliseconds=math.ceil((at - now) / 1000))
-        for list_ in (gone[name], gone["both"]) if goes else (told[queue],):
+        for list_ in (gone[name], gone["both"]) if goes else (told[queue, again],):
             list_.append(at)
     for name, rate in rates.items():
         assert rate is None or not crowded(gone[name], math.ceil(rate))
         assert rate is None or gone[name] == sorted(set(gone[name]))
-        assert told[name] == sorted(set(told[name]))
+        assert told[name, False] == sorted(set(told[name, False]))
+        assert told[name, True] == sorted(set(told[name, True]))
 
 
 @pytest.mark.parametrize("rate", [3, 7, 13, 60])  # its seconds hold both their ends: not 4, whose texts meet them
@@ -630,6 +638,30 @@ def test_whoever_is_next_soon_waits_and_the_others_come_back_one_after_the_other
     answers = [office.refusal() for _ in range(6)]
     assert answers[:3] == [(None, seconds(0)), (None, seconds(0.1)), (None, seconds(0.2))]
     assert answers[3:] == [(Reason.RATE_LIMITED, seconds(wait)) for wait in (0.4, 0.5, 0.6)]
+
+
+def test_nobody_new_goes_past_who_waits_for_a_turn(office: Office, patient: Clock) -> None:
+    office.make(a={"rate": 10})
+    assert [office.refusal()[1] for _ in range(4)] == [seconds(wait) for wait in (0, 0.1, 0.2, 0.4)]
+    patient.forward(milliseconds=300)  # the provider is free, but somebody's turn is to come
+    assert office.refusal() == (Reason.RATE_LIMITED, seconds(0.2))
+    patient.forward(milliseconds=100)
+    assert office.admit(claim=office.claim(comes_back=True)).refusal is None
+    assert office.refusal() == (Reason.RATE_LIMITED, seconds(0.2))
+    patient.forward(milliseconds=100)
+    assert office.admit(claim=office.claim(comes_back=True)).refusal is None
+
+
+def test_who_came_for_a_turn_and_finds_too_many_is_not_sent_behind_all_that_are_new(
+    office: Office, patient: Clock
+) -> None:
+    office.make(a={"rate": 10})
+    for _ in range(103):
+        office.admit()
+    patient.forward(seconds=5)
+    again = [office.admit(claim=office.claim(comes_back=True)) for _ in range(5)]
+    assert [one.refusal for one in again] == [None] * 3 + [Reason.RATE_LIMITED] * 2
+    assert [one.wait for one in again[3:]] == [seconds(0.4), seconds(0.5)]
 
 
 def test_all_processes_share_a_rate(office: Office, patient: Clock, server: EmbeddedServer) -> None:

@@ -64,6 +64,7 @@ OUTCOMES = st.sampled_from(
         Outcome.closed(Reason.NOT_SENT),
         Outcome.retry(Reason.THROTTLED, timedelta(seconds=10)),
         Outcome.hold(Reason.NOT_CONFIRMED, timedelta(seconds=5)),
+        Outcome.hold(Reason.RATE_LIMITED, timedelta(seconds=5)),
         Outcome.final(State.FAILED, Reason.LANDLINE, FailureClass.PERMANENT),
         Outcome.final(State.EXPIRED, Reason.TOO_LATE, FailureClass.TEMPORARY),
         Outcome.final(State.REJECTED, Reason.DAMAGED, FailureClass.PERMANENT),
@@ -119,7 +120,9 @@ class Stored:
         self.tickets: dict[bytes, bytes] = {}
         self.envelopes: dict[bytes, bytes] = {}
         self.counts: Counter[tuple[str, str, str]] = Counter()
-        self.sets: dict[str, dict[bytes, int]] = {name: {} for name in ("due", "live", "open", "dead", "unknown")}
+        self.sets: dict[str, dict[bytes, int]] = {
+            name: {} for name in ("due", "turns", "live", "open", "dead", "unknown")
+        }
         self.forget: dict[str, int] = {}
         self.held: dict[bytes, int] = {}
         self.events: dict[bytes, int] = {}
@@ -294,6 +297,7 @@ class Ledger(RuleBasedStateMachine):
             assert (found.tries, found.envelope) == (row.tries, self.model.appointments[wake.id].envelope)
             until = self.model.sent_until(row)
             assert found.sent_until == (clocks.moment(until) if until else None)
+            assert found.comes_back == (row.reason == "rate_limited")
             assert (wake.id, wake.version) not in self.withdrawn
             return found
         assert isinstance(found, OpenAttempt) if kind == "look" else found is None
@@ -322,6 +326,15 @@ class Ledger(RuleBasedStateMachine):
         claims = [self.claim(wake=wake, stale=False, twice=False) for some in wakes for wake in some]
         asked = [self.intend(claim=claim, provider=provider, twice=False) for claim in claims]
         return multiple(*asked)
+
+    @rule(seconds=st.sampled_from([1, 5, 60]), twice=TWICE)
+    def all_that_is_due_is_told_its_turn(self, *, seconds: int, twice: bool) -> None:
+        """Hold it for a provider's rate: from then on it goes before what falls due."""
+        taken = [self.take(shard=shard, most=4, capacity=9, twice=False).values for shard in range(self.shards)]
+        for place, wake in enumerate(reversed([wake for some in taken for wake in some])):
+            claim = self.claim(wake=wake, stale=False, twice=False)
+            turn = Outcome.hold(Reason.RATE_LIMITED, timedelta(seconds=seconds * place))
+            self.settle(wake, claim.token, "", turn, twice=twice)
 
     @rule(target=wakes, times=st.integers(1, MOST_CLAIMS), shard=st.integers(0, 2))
     def workers_die(self, times: int, shard: int) -> Any:
@@ -551,7 +564,8 @@ class Ledger(RuleBasedStateMachine):
         assert set(stored.rows) <= members
         for member in members:
             place = SET_OF.get(stored.state(member))
-            assert [name for name, held in stored.sets.items() if member in held] == [place] * (place is not None)
+            places = [name for name, held in stored.sets.items() if member in held]
+            assert places == [place] * (place is not None) or (place, places) == ("due", ["turns"])
         assert {member for held in stored.sets.values() for member in held} <= members
 
     def check_appointments(self, stored: Stored, shard: int) -> None:
@@ -592,7 +606,7 @@ def check_row(stored: Stored, member: bytes, row: Row) -> None:
     assert fields.get("version") == (None if row.version is None else str(row.version))
     assert fields.get("ended") == (None if row.ended is None else str(row.ended))
     until = row.due if row.state == "scheduled" else row.ended if row.state == "unknown" else row.until
-    if place := SET_OF.get(row.state):
+    if place := "turns" if row.turn else SET_OF.get(row.state):
         assert stored.sets[place][member] == until
     assert ("token" in fields) == (row.token is not None)
     if row.state in FINAL:

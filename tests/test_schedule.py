@@ -220,6 +220,23 @@ def test_the_soonest_goes_first(desk: Desk) -> None:
     ]
 
 
+def test_who_was_given_a_turn_goes_before_what_was_due_for_longer(desk: Desk) -> None:
+    desk.add()
+    claim, other = desk.claim(), bytes(15) + b"\1"
+    desk.add(-60, id_=other)
+    turn = Outcome.hold(Reason.RATE_LIMITED, timedelta(seconds=5))
+    desk.schedule.settle(claim.wake, turn, token=claim.token)
+    assert desk.schedule.show(ID)[0].due == desk.clock.now + timedelta(seconds=5)
+    desk.clock.forward(seconds=5)
+    taken = desk.schedule.take(0, most=1, capacity=10)
+    assert ([wake.id for wake in taken.wakes], taken.waiting) == ([ID], 1)
+    again = desk.schedule.claim(taken.wakes[0])
+    assert again.comes_back
+    desk.schedule.settle(again.wake, turn, token=again.token)
+    assert [wake.id for wake in desk.take()] == [other]
+    assert desk.schedule.take(0, capacity=10).pause == timedelta(seconds=5)
+
+
 def test_no_more_is_taken_than_the_queue_may_hold(desk: Desk) -> None:
     for number in range(5):
         desk.add(id_=bytes([number]) * 16)

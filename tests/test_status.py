@@ -50,6 +50,20 @@ def test_an_empty_ledger_has_nothing_to_show(ledger):
     assert (now.ended, now.by_provider, now.processes) == ({}, {}, {})
 
 
+def test_what_waits_for_its_turn_at_a_provider_is_scheduled_and_then_overdue(ledger, clock):
+    add(ledger, 1, START)
+    add(ledger, 2, START + timedelta(hours=2))
+    (claim,) = claims(ledger)
+    ledger.settle(claim.wake, Outcome.hold(Reason.RATE_LIMITED, timedelta(minutes=7)), token=claim.token)
+    now = status.read(ledger)
+    assert (now.scheduled, now.overdue, now.queued) == (2, 0, 0)
+    assert now.next_due == START + timedelta(minutes=7)
+    assert now.ahead == [0, 1] + [0] * 10
+    clock.forward(minutes=8)
+    now = status.read(ledger)
+    assert (now.scheduled, now.overdue, now.overdue_seconds) == (2, 1, 60.0)
+
+
 def test_what_is_scheduled_and_overdue_is_counted(ledger, clock):
     add(ledger, 1, START + timedelta(minutes=10), START + timedelta(minutes=20))
     add(ledger, 2, START + timedelta(minutes=5))

@@ -72,7 +72,7 @@ def look() -> None:
         running = (each for each, _ in traceback.walk_stack(frame))
         found |= {id(one): one for each in running for one in each.f_locals.values() if _is_ours(one)}
     for one in found.values():
-        show(one)
+        try_to_show(one)
     middleware = {type(one).__name__ for one in gc.get_objects() if _is_middleware(one)}
     note("middleware", " ".join(sorted(middleware)))
     if "reminder_worker.logs" in sys.modules:  # a process of ours, and not what starts and stops them
@@ -91,9 +91,9 @@ def show(one: object) -> None:
         note("reprs", text.replace("\n", " "))
 
 
-def part(self: object) -> None:
-    """Show an object of this program when it is over."""
-    with contextlib.suppress(Exception):  # the process ends as well, perhaps
+def try_to_show(self: object) -> None:
+    """Show an object of this program, at its end too."""
+    with contextlib.suppress(Exception):  # it is only being made, or the process ends as well
         show(self)
 
 
@@ -103,7 +103,7 @@ def build(*arguments: Any, **words: Any) -> Any:
     ours = isinstance(made, type) and made.__module__.startswith("reminder_worker.") and not issubclass(made, enum.Enum)
     if ours and made.__module__ != "reminder_worker.stems" and not getattr(made, "_is_protocol", False):
         with contextlib.suppress(TypeError, AttributeError):
-            made.__del__ = part
+            made.__del__ = try_to_show
     return made
 
 

@@ -26,6 +26,7 @@ PACKAGE = Path(__file__).parents[1]
 PROCESSES = "web", "hooks", "scheduler", "worker", "ops"
 OPERATOR = "ada", "a password of the audit"
 PATIENCE = 150.0  # seconds: on a busy machine all of this takes its time
+ONCE_MORE = 5.0  # seconds until processes that did not look are told again
 T = TypeVar("T")
 
 _STORE = 'store_url = "{store}"\nmetrics_listen = "127.0.0.1:{metrics}"\n'
@@ -197,9 +198,15 @@ class Installation:
 
     def look(self, number: int, names: Sequence[str] = PROCESSES) -> None:
         """Have every process write down how its objects show themselves, and wait until they did."""
-        (self.ear / f"look{number}").touch()
-        wanted = {f"{pid}.look{number}.done" for name in names for pid in self.pids(name)}
-        wait_for(lambda: wanted <= {path.name for path in self.ear.iterdir()} or None, "the processes do not answer")
+        began = time.monotonic()
+
+        def all_did() -> bool | None:
+            """Tell those again that had not begun to listen; what has ended need not answer."""
+            (self.ear / f"look{number}-{int((time.monotonic() - began) / ONCE_MORE)}").touch()
+            did = {int(path.name.partition(".")[0]) for path in self.ear.glob(f"*.look{number}-*.done")}
+            return did.issuperset(pid for name in names for pid in self.pids(name)) or None
+
+        wait_for(all_did, "the processes do not answer")
 
 
 def wait_for(look: Callable[[], T | None], what: str, seconds: float = PATIENCE) -> T:

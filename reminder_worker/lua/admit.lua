@@ -16,13 +16,14 @@
 --                             (c:~<tag> is that of a platform's resolver, see circuit.lua)
 --   b:<provider>      ZSET    call -> end of its lease, ms: calls under way, while slots count
 --   g:<what>          STRING  when the next text of a provider or sender may go, microseconds
---   q:<what>          STRING  the same for those that wait in the schedule
+--   q:<what>          STRING  the same for those that wait in the schedule: the end of the queue
+--   q:~<what>         STRING  the same for those of them that came for their turn, and too many at once
 --   s:<provider>|<day> STRING spent that day, millionths · w:… the warning was given
 --   x:<call>          STRING  it was reported: a report that is said twice counts once
 --
 -- ARGV: cursor in stops, provider, call, microseconds between texts (0: no limit), sender tag (or ''), the same for it,
 --   cost in millionths, how much a day (-1: no limit), platform tag, how many a day (-1), phone tag, how many a day,
---   reminder tag, which reminder it is (hidden)
+--   reminder tag, which reminder it is (hidden), 1 where it comes for its turn
 -- Returns verdict, ms to wait, day, 1 where success is to be reported, 1 where spending passes 80 %, then new stops.
 
 local cursor, provider, call = ARGV[1], ARGV[2], ARGV[3]
@@ -73,16 +74,19 @@ local spent = tonumber(redis.call('GET', P .. 's:' .. account) or 0)
 if spend_cap >= 0 and spent + cost > spend_cap then return answer('spend_capped', rest_of_day) end
 
 -- How fast it, and the sender, may be used. A turn that comes soon is reserved, and waited for by the worker; the
--- others are told a time, one after the other, and come back.
-local limits, at, slowest = {}, now_us, nil
+-- others are told a time, one after the other, and come back. Nobody new goes past them.
+local limits, at, slowest, others_wait = {}, now_us, nil, false
+local comes_back = ARGV[15] == '1'
 if gap > 0 then limits[1] = {provider, gap} end
 if sender_gap > 0 then limits[#limits + 1] = {'=' .. sender, sender_gap} end
 for _, limit in ipairs(limits) do
   local turn = tonumber(redis.call('GET', P .. 'g:' .. limit[1]) or 0)
+  local last = not comes_back and tonumber(redis.call('GET', P .. 'q:' .. limit[1]) or 0) or 0
+  if last > now_us then turn, others_wait = math.max(turn, last), true end
   if turn > at then at, slowest = turn, limit end
 end
-if at - now_us > SOON then
-  local queue = P .. 'q:' .. slowest[1]
+if others_wait or at - now_us > SOON then
+  local queue = P .. 'q:' .. (comes_back and '~' or '') .. slowest[1]
   local next_turn = math.max(tonumber(redis.call('GET', queue) or 0), at) + slowest[2]
   redis.call('SET', queue, whole(next_turn), 'PX', math.ceil((next_turn - now_us) / 1000) + 1000)
   return answer('rate_limited', (next_turn - now_us) / 1000)

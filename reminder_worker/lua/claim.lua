@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- Gives a queued reminder to one worker; duplicate, late and stale wake-ups stop here.
 -- ARGV: member, version, token, lease ms, when this worker was last here, ms (0: never)
--- Returns {'claimed', now, tries, envelope, until when the like of it may have been sent already, ms (0: never)}
+-- Returns {'claimed', now, tries, envelope, until when the like of it may have been sent already, ms (0: never),
+--     1 where it comes for its turn at a provider}
 --   | {'look', now, provider, ref, asked ms, envelope} | {'no'}
 --   | {'back'}: the store was put back from a backup, and nobody has held yet what may have been sent since.
 
@@ -34,4 +35,4 @@ end
 -- again and may be out.
 local is_known = act or (reason and reason ~= '')
 local sent_until = is_known and 0 or tonumber(redis.call('GET', P .. 'restored') or 0)
-return {'claimed', now, tonumber(tries or 0), envelope(), sent_until}
+return {'claimed', now, tonumber(tries or 0), envelope(), sent_until, reason == 'rate_limited' and 1 or 0}

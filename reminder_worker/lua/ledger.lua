@@ -2,6 +2,7 @@
 --
 -- Keys of a shard (a <member> is 16 bytes of id and 1 byte that counts the appointment's leads from 0):
 --   due        ZSET    member -> when it falls due, ms              state scheduled
+--   turns      ZSET    member -> its turn at a provider, ms         state scheduled, and was due before
 --   live       ZSET    member -> end of the lease, ms               states queued, claimed
 --   open       ZSET    member -> next look at an open attempt, ms   state sending
 --   dead       ZSET    member -> since when, ms                     waits for a person's decision
@@ -44,7 +45,8 @@
 -- Every script reads Redis's clock only, and may run twice with the same arguments.
 
 local P = KEYS[1]
-local DUE, LIVE, OPEN, DEAD, UNKNOWN = P .. 'due', P .. 'live', P .. 'open', P .. 'dead', P .. 'unknown'
+local DUE, TURNS, LIVE, OPEN = P .. 'due', P .. 'turns', P .. 'live', P .. 'open'
+local DEAD, UNKNOWN = P .. 'dead', P .. 'unknown'
 local FORGET, EVENTS, ACTS, HELD = P .. 'forget', P .. 'events', P .. 'acts', P .. 'held'
 local HEAD, HEAD_BYTES, NO_TAG, DAY_MS, TEN_MS = '>HBBc12H', 18, string.rep('\0', 12), 86400000, 600000
 
@@ -91,6 +93,7 @@ end
 
 local function unlist(member)
   redis.call('ZREM', DUE, member)
+  redis.call('ZREM', TURNS, member)
   redis.call('ZREM', LIVE, member)
   redis.call('ZREM', OPEN, member)
   redis.call('ZREM', DEAD, member)

@@ -28,6 +28,8 @@ for i = 1, #due, 2 do
     found[#found + 1] = due[i]
   end
 end
+local rest = room - #found
+for _, member in ipairs(rest > 0 and redis.call('ZRANGE', TURNS, 0, rest - 1) or {}) do found[#found + 1] = member end
 hold_all(1, found)
 hold_all(2, room > 0 and redis.call('ZRANGE', LIVE, 0, room - 1) or {})
 hold_all(3, room > 0 and redis.call('ZRANGE', OPEN, 0, room - 1) or {})

@@ -5,7 +5,8 @@
 -- ARGV: member, token, ref, outcome, reason, class, provider_message_id, delay ms, keep_ms,
 --   forget ms (-1: there is nothing to forget)
 --   outcome: sent and the other final states | closed (surely not sent: the claim goes on)
---            | retry (back to the schedule, one try more) | hold (back to the schedule, not a try)
+--            | retry (back to the schedule, one try more) | hold (back to the schedule, not a try; rate_limited: for its
+--            turn at a provider)
 -- Returns 1 where it was written down (now or before), 0 where it came too late to count, or is a retry or hold
 -- said twice; 2 where the person was texted twice. The reference stays when an attempt is closed: a "sent" may
 -- still follow, and must not be lost.
@@ -33,7 +34,8 @@ elseif outcome == 'retry' or outcome == 'hold' then
   redis.call('HSET', key, 'state', 'scheduled', 'reason', reason)
   redis.call('HDEL', key, 'token', 'looks', 'claims', 'wakes')
   if outcome == 'retry' then redis.call('HINCRBY', key, 'tries', 1) end
-  redis.call('ZADD', DUE, now + delay, member)
+  if outcome == 'hold' and reason == 'rate_limited' then redis.call('ZADD', TURNS, now + delay, member)
+  else redis.call('ZADD', DUE, now + delay, member) end
 elseif reason == 'restored' then
   hold(member, keep_ms)
 else

@@ -209,7 +209,7 @@ class Harbour:
         deadline = time.monotonic() + self.patience
         while time.monotonic() < deadline:
             with contextlib.suppress(Exception):
-                pending = any(client.zcard(prefix + name) for name in (b"due", b"live", b"open"))
+                pending = any(client.zcard(prefix + name) for name in (b"due", b"turns", b"live", b"open"))
                 if not pending and not any(ship.stopped for ship in self.ships) and time.time() - self.over > CALM:
                     return
             time.sleep(0.1)

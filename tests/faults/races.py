@@ -145,7 +145,7 @@ def _clock(when: datetime) -> str:
 def _wait(installation: Installation, races: list[Race]) -> None:
     """Wait until nothing is under way."""
     client, deadline = installation.schedule.client, time.monotonic() + PATIENCE
-    places = (b"due", b"live", b"open")
+    places = (b"due", b"turns", b"live", b"open")
     while any(client.zcard(b"rw:{0}:" + place) for place in places) and time.monotonic() < deadline:
         time.sleep(0.2)
 
