@@ -62,11 +62,10 @@ class Plant(Installation):
         kind, _, threads = name.partition("-")
         options = {"web": ["--port", str(self.port)], "hooks": ["--port", str(self.hooks)], "scheduler": []}
         words = [kind, *options.get(kind, ["--threads", threads])]
-        environment = os.environ | {"REMINDER_CONFIG": str(self.config)}
         with (self.folder / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
                 [sys.executable, "-m", "reminder_worker.cli", *words],
-                env=environment,
+                env=environment(self.config),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -99,6 +98,12 @@ class Plant(Installation):
     def since(self, before: tuple[float, float, float], count: int) -> list[float]:
         """Return what each of so many has cost since."""
         return [(now - then) / count for now, then in zip(self.costs(), before, strict=True)]
+
+
+def environment(config: Path) -> dict[str, str]:
+    """Return what a process is started with; whoever installs a program has its modules compiled once and kept."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"REMINDER_CONFIG": str(config)}
 
 
 def spent(pid: int) -> float:

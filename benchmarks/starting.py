@@ -4,7 +4,6 @@ python -m benchmarks.starting [--rounds 7] [--write]
 """
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import time
 from pathlib import Path
 
 from .pages import show
-from .plant import Plant
+from .plant import Plant, environment
 
 PATIENCE = 30.0  # seconds
 
@@ -21,8 +20,7 @@ PATIENCE = 30.0  # seconds
 def took(folder: Path, config: Path, *words: str) -> float:
     """Return the seconds that a command takes."""
     began = time.perf_counter()
-    environment = os.environ | {"REMINDER_CONFIG": str(config)}
-    subprocess.run([sys.executable, *words], cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run([sys.executable, *words], cwd=folder, env=environment(config), stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - began
 
 
