@@ -31,9 +31,11 @@ from reminder_worker.sealing import ENVELOPE_CONTENT, PlatformKeys, PublicKeys, 
 
 from .pages import show
 from .peers import DRAMATIQ, PEERS
+from .plots import Scale, draw
 
 PARIS = ZoneInfo("Europe/Paris")
 JOB_BYTES = 280  # what is signed of a job, about
+SIZES = (1_000, 10_000, 100_000)
 OURS, TWICE, LIMIT = "reminder_worker", "reminder_worker, two processes", "libsodium alone"
 
 
@@ -145,6 +147,15 @@ def table(rounds: list[dict[str, tuple[float, float, float]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def plot(by_size: dict[int, dict[str, tuple[float, float, float]]]) -> str:
+    """Draw how many are added in a second over how many are."""
+    many = Scale("reminders handed in", [*by_size])
+    rate = Scale("added in a second", [1_000, 3_000, 10_000, 30_000])
+    names = next(iter(by_size.values()))
+    lines = {name: [(size, found[name][0]) for size, found in by_size.items()] for name in names}
+    return draw("Added in a second over how many are handed in", many, rate, lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=10_000)
@@ -161,7 +172,9 @@ def main() -> None:
         keys.new_worker(Path(folder) / "keys", datetime.now(UTC))
         keys.new_platform("clinic", Path(folder) / "keys")
         rounds = [one_round(chosen.count, Path(folder) / "keys") for _ in range(chosen.rounds)]
-    show("adding", table(rounds), chosen.rounds, write=chosen.write)
+        by_size = {size: one_round(size, Path(folder) / "keys") for size in SIZES if chosen.write}
+    drawn = {"adding": plot(by_size)} if by_size else {}
+    show("adding", table(rounds), chosen.rounds, write=chosen.write, plots=drawn)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def queued(count: int = 2_000) -> float:
     with empty() as (schedule, server):
         line = broker.connect(server.url(1), [])
         fill(schedule, count, 1, ahead=timedelta(days=-2))
-        wakes = [wake for _ in range(count // BATCH) for wake in schedule.take(0, capacity=count).wakes]
+        wakes = schedule.take(0, most=count, capacity=count).wakes
         assert len(wakes) == count
         before = used(schedule)
         broker.wake(line, wakes)

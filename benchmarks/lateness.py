@@ -93,15 +93,21 @@ def table(results: list[Result]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def plot(results: list[Result]) -> str:
-    """Draw lateness over what is pending."""
+def plots(results: list[Result]) -> dict[str, str]:
+    """Draw lateness, bytes and memory over what is pending."""
     pending = Scale("pending", [10.0**power for power in range(3, 8)])
     late = Scale("late by", [10.0**power for power in range(-2, 2)], "{:g} s".format)
-    lines = {
-        name: [(one.pending, measure(one.late)) for one in results]
-        for name, measure in (("the latest", max), ("99 of 100", _most), ("median", statistics.median))
+    each = Scale("bytes in Redis for each", [200 * part for part in range(6)], powers=False)
+    memory = Scale("memory, MB", [20 * part for part in range(6)], powers=False)
+    spans = (("the latest", max), ("99 of 100", _most), ("median", statistics.median))
+    lates = {name: [(one.pending, measure(one.late)) for one in results] for name, measure in spans}
+    sizes = {"one lead": [(one.pending, one.bytes_each) for one in results]}
+    held = {kind: [(one.pending, one.memory[kind]) for one in results] for kind in results[0].memory}
+    return {
+        "lateness": draw("Lateness over how many are pending", pending, late, lates),
+        "bytes": draw("Bytes in Redis for each that is pending", pending, each, sizes),
+        "memory": draw("Memory of processes over how many are pending", pending, memory, held),
     }
-    return draw("Lateness over how many are pending", pending, late, lines)
 
 
 def _most(late: list[float]) -> float:
@@ -116,7 +122,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put it into docs/benchmarks.md")
     chosen = parser.parse_args()
     results = [measure(pending, chosen.a_second, chosen.seconds) for pending in chosen.pending]
-    show("lateness", table(results), 1, write=chosen.write, plot=plot(results))
+    show("lateness", table(results), 1, write=chosen.write, plots=plots(results))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Where figures go: printed, and into docs/benchmarks.md between markers of the benchmark's name; plots beside it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from .capacity import machine
@@ -9,12 +10,12 @@ PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 PLOTS = PAGE.with_name("images")
 
 
-def show(name: str, table: str, rounds: int, *, write: bool, plot: str = "") -> None:
-    """Print figures with the machine that they are of; put them onto the page, a plot beside it, where wanted."""
+def show(name: str, table: str, rounds: int, *, write: bool, plots: Mapping[str, str] | None = None) -> None:
+    """Print figures with the machine that they are of; put them onto the page, plots beside it, where wanted."""
     where, *_ = machine(rounds).splitlines()
     said = f"{where}\n\n{table}"
     print(said)
     if write:
         PAGE.write_text(filled(PAGE.read_text("utf-8"), name, f"{said}\n"), "utf-8")
-        if plot:
-            (PLOTS / f"{name}.svg").write_text(plot, "utf-8")
+        for file, plot in (plots or {}).items():
+            (PLOTS / f"{file}.svg").write_text(plot, "utf-8")
