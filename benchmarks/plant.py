@@ -76,6 +76,8 @@ class Plant(Installation):
         process = self._running[name].pid
         if not name.startswith("worker"):
             return process
+        while b"worker_started" not in self.log(name):  # before, its child is the check
+            time.sleep(0.1)
         while not (children := Path(f"/proc/{process}/task/{process}/children").read_text().split()):
             time.sleep(0.1)
         return max(map(int, children), key=resident)

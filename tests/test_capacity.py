@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import country, sizing  # noqa: E402 - beside the tests, not installed
+from benchmarks import country, profiling, sizing  # noqa: E402 - beside the tests, not installed
 
 PAGE = sizing.PAGE.read_text("utf-8")
 ROUND = dict.fromkeys(sizing.FIGURES, 1.0) | {
@@ -117,3 +117,18 @@ def test_as_many_processes_as_bear_the_peak():
     assert (bearing.workers, bearing.schedulers, bearing.web, bearing.hooks) == (6, 2, 2, 3)
     assert bearing.cores == pytest.approx(bearing.rate * (1.0 + 2.0 + 2 * 0.5) / 1000, rel=0.1)
     assert bearing.shards == 2  # one core would not bear it
+
+
+# Where a worker's time goes: docs/benchmarks.md.
+
+
+def test_a_look_counts_for_the_nearest_part():
+    ours = "run (threading.py:1);remind (reminder_worker/worker.py:9);run (reminder_worker/schedule.py:3)"
+    folded = f"{ours};execute_command (redis/client.py:1);dumps (json/__init__.py:2) 3\n{ours} 1\n"
+    assert profiling.shares(folded) == {profiling.PARTS["redis/"]: 0.75, profiling.PARTS["reminder_worker/"]: 0.25}
+
+
+def test_a_command_counts_by_what_it_took_meanwhile():
+    before = {"cmdstat_get": {"calls": 10, "usec": 100}}
+    after = {"cmdstat_get": {"calls": 30, "usec": 300}, "cmdstat_evalsha": {"calls": 40, "usec": 2000}}
+    assert list(profiling.commands(before, after, 10)) == ["| EVALSHA | 4.00 | 50 |", "| GET | 2.00 | 10 |"]
