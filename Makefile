@@ -87,7 +87,7 @@ bench: install .venv-peers/installed
 	$(BIN)/python -m benchmarks.adding --write
 	$(BIN)/python -m benchmarks.bursting --write
 	$(BIN)/python -m pip install --quiet py-spy
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.profiling --write
+	-PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.profiling --write
 	$(BIN)/python -m benchmarks.lateness --write
 	$(BIN)/python -m benchmarks.calling --write
 	$(BIN)/python -m benchmarks.starting --write

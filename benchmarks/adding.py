@@ -151,7 +151,7 @@ def plot(by_size: dict[int, dict[str, tuple[float, float, float]]]) -> str:
     """Draw how many are added in a second over how many are."""
     many = Scale("reminders handed in", [*by_size])
     rate = Scale("added in a second", [1_000, 3_000, 10_000, 30_000])
-    names = next(iter(by_size.values()))
+    names = [name for name in next(iter(by_size.values())) if name != LIMIT]
     lines = {name: [(size, found[name][0]) for size, found in by_size.items()] for name in names}
     return draw("Added in a second over how many are handed in", many, rate, lines)
 

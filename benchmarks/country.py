@@ -156,7 +156,7 @@ def plot(figures: Mapping[str, float]) -> str:
         for month in SIZES
     }
     across = Scale("worker processes of 32 threads", WORKERS)
-    down = Scale("99 of 100 texts are out within, s", [10.0**power for power in range(6)])
+    down = Scale("99 of 100 texts are out within, s", [10.0**power for power in range(4)])
     return draw("How late a country's texts are over how many workers there are", across, down, lines)
 
 

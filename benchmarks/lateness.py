@@ -96,7 +96,7 @@ def table(results: list[Result]) -> str:
 def plots(results: list[Result]) -> dict[str, str]:
     """Draw lateness, bytes and memory over what is pending."""
     pending = Scale("pending", [10.0**power for power in range(3, 8)])
-    late = Scale("late by", [10.0**power for power in range(-2, 2)], "{:g} s".format)
+    late = Scale("late by", [10.0**power for power in range(-3, 1)], "{:g} s".format)
     each = Scale("bytes in Redis for each", [200 * part for part in range(6)], powers=False)
     memory = Scale("memory, MB", [20 * part for part in range(6)], powers=False)
     spans = (("the latest", max), ("99 of 100", _most), ("median", statistics.median))

@@ -652,6 +652,15 @@ def test_nobody_new_goes_past_who_waits_for_a_turn(office: Office, patient: Cloc
     assert office.admit(claim=office.claim(comes_back=True)).refusal is None
 
 
+def test_nobody_waits_for_turns_of_a_rate_that_was_raised(office: Office, patient: Clock) -> None:
+    office.make(a={"rate": 1})
+    assert [office.refusal()[1] for _ in range(4)] == [seconds(wait) for wait in (0, 2, 3, 4)]
+    patient.forward(seconds=1)
+    office.make(a={"rate": 10})
+    assert [office.refusal() for _ in range(3)] == [(None, seconds(wait)) for wait in (0, 0.1, 0.2)]
+    assert office.admit(claim=office.claim(comes_back=True)).refusal is Reason.RATE_LIMITED
+
+
 def test_who_came_for_a_turn_and_finds_too_many_is_not_sent_behind_all_that_are_new(
     office: Office, patient: Clock
 ) -> None:

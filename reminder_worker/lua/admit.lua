@@ -16,8 +16,9 @@
 --                             (c:~<tag> is that of a platform's resolver, see circuit.lua)
 --   b:<provider>      ZSET    call -> end of its lease, ms: calls under way, while slots count
 --   g:<what>          STRING  when the next text of a provider or sender may go, microseconds
---   q:<what>          STRING  the same for those that wait in the schedule: the end of the queue
---   q:~<what>         STRING  the same for those of them that came for their turn, and too many at once
+--   q:<what>|<gap>    STRING  the same for those that wait in the schedule: the end of the queue. Where the rate is
+--                             changed, another queue begins, and nobody waits for the old one's end
+--   q:~<what>|<gap>   STRING  the same for those of them that came for their turn, and too many at once
 --   s:<provider>|<day> STRING spent that day, millionths · w:… the warning was given
 --   x:<call>          STRING  it was reported: a report that is said twice counts once
 --
@@ -81,12 +82,12 @@ if gap > 0 then limits[1] = {provider, gap} end
 if sender_gap > 0 then limits[#limits + 1] = {'=' .. sender, sender_gap} end
 for _, limit in ipairs(limits) do
   local turn = tonumber(redis.call('GET', P .. 'g:' .. limit[1]) or 0)
-  local last = not comes_back and tonumber(redis.call('GET', P .. 'q:' .. limit[1]) or 0) or 0
+  local last = not comes_back and tonumber(redis.call('GET', P .. 'q:' .. limit[1] .. '|' .. limit[2]) or 0) or 0
   if last > now_us then turn, others_wait = math.max(turn, last), true end
   if turn > at then at, slowest = turn, limit end
 end
 if others_wait or at - now_us > SOON then
-  local queue = P .. 'q:' .. (comes_back and '~' or '') .. slowest[1]
+  local queue = P .. 'q:' .. (comes_back and '~' or '') .. slowest[1] .. '|' .. slowest[2]
   local next_turn = math.max(tonumber(redis.call('GET', queue) or 0), at) + slowest[2]
   redis.call('SET', queue, whole(next_turn), 'PX', math.ceil((next_turn - now_us) / 1000) + 1000)
   return answer('rate_limited', (next_turn - now_us) / 1000)
