@@ -114,9 +114,7 @@ class Gate:
             *(cost, -1 if limits.daily_spend is None else round(limits.daily_spend * 1e6)),
             *(whom.platform_tag, -1 if whom.platform_cap is None else whom.platform_cap),
             *(whom.phone_tag, self._phone_cap),
-            whom.reminder_tag,
-            whom.mark,
-            int(whom.comes_back),
+            *(whom.reminder_tag, whom.mark, int(whom.comes_back)),
         )
         self._optouts.follow(stops)
         if len(stops) == MOST_STOPS * 3:  # there are more: nobody is called before all are known

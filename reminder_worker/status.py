@@ -92,12 +92,7 @@ class Status:
 class _Part:
     """The numbers of one shard."""
 
-    scheduled: int
-    overdue: int
-    queued: int
-    sending: int
-    dead_letters: int
-    unknown: int
+    standing: "Counter[str]"  # by their names in Status
     first_due: float | None
     ahead: list[int]
     ended: "Counter[str]"  # by "state|provider"
@@ -116,20 +111,20 @@ def read(schedule: Schedule, providers: Collection[str] = ()) -> Status:
     ended = _by_provider(whole.ended)
     return Status(
         now=moment(now),
-        scheduled=whole.scheduled,
-        overdue=whole.overdue,
+        scheduled=whole.standing["scheduled"],
+        overdue=whole.standing["overdue"],
         overdue_seconds=0.0 if whole.first_due is None else max(0.0, (now - whole.first_due) / 1000),
         next_due=None if whole.first_due is None else moment(whole.first_due),
-        queued=whole.queued,
-        sending=whole.sending,
-        dead_letters=whole.dead_letters,
+        queued=whole.standing["queued"],
+        sending=whole.standing["sending"],
+        dead_letters=whole.standing["dead_letters"],
         ended=_by_state(ended),
         by_provider={name: states for name, states in ended.items() if name != NOBODY},
         processes={name.decode("utf-8", "replace"): max(0.0, (now - at) / 1000) for name, at in beats},
         circuits=circuits(schedule, providers),
         replies_waiting=notes[0],
         replies_unread=notes[1],
-        unknown=whole.unknown,
+        unknown=whole.standing["unknown"],
         ahead=whole.ahead,
         recent=list(map(Ended.of, _tens(now), whole.recent)),
         store=store(schedule),
@@ -183,8 +178,9 @@ def _count(schedule: Schedule, shard: int, now: int) -> _Part:
         queued, sending, dead, unknown, *rest = pipe.execute()
     ended, recent = rest[: len(days)], rest[len(days) :]
     scheduled, overdue, first, ahead = _waiting(schedule, prefix, now)
-    counted = _total(map(_counts, ended))
-    return _Part(scheduled, overdue, queued, sending, dead, unknown, first, ahead, counted, [*map(_counts, recent)])
+    standing = Counter(scheduled=scheduled, overdue=overdue, queued=queued, sending=sending)
+    standing.update(dead_letters=dead, unknown=unknown)
+    return _Part(standing, first, ahead, _total(map(_counts, ended)), [*map(_counts, recent)])
 
 
 def _waiting(schedule: Schedule, prefix: bytes, now: int) -> tuple[int, int, float | None, list[int]]:
@@ -204,12 +200,7 @@ def _waiting(schedule: Schedule, prefix: bytes, now: int) -> tuple[int, int, flo
 def _join(parts: list[_Part]) -> _Part:
     """Add up the numbers of all shards."""
     return _Part(
-        scheduled=sum(part.scheduled for part in parts),
-        overdue=sum(part.overdue for part in parts),
-        queued=sum(part.queued for part in parts),
-        sending=sum(part.sending for part in parts),
-        dead_letters=sum(part.dead_letters for part in parts),
-        unknown=sum(part.unknown for part in parts),
+        standing=_total(part.standing for part in parts),
         first_due=min((part.first_due for part in parts if part.first_due is not None), default=None),
         ahead=[sum(numbers) for numbers in zip(*(part.ahead for part in parts), strict=True)],
         ended=_total(part.ended for part in parts),
