@@ -95,7 +95,7 @@ def leave_behind(practice: Practice, schedule: Schedule, clock: Clock) -> None:
     entry = Entry(bytes(16), bytes(12), b"sealed", (clock.now, clock.now), b"ticket")
     schedule.add([entry])
     event = EventQueue(schedule)
-    for state in ("live", "open", "dead"):  # what is there is held at once, so it is left here
+    for state in ("turns", "live", "open", "dead"):  # what is there is held at once, so it is left here
         schedule.client.zadd(f"rw:{{1}}:{state}", {bytes(17): 1})
     for wake in schedule.take(0, capacity=100).wakes:
         schedule.claim(wake)
