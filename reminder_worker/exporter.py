@@ -8,6 +8,7 @@ gone when the worker ends.
 import logging
 import os
 import threading
+import time
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from reminder_worker.schedule import Schedule
 from reminder_worker.settings import Settings
 from reminder_worker.sharing import SHARED, unshare
 
+ONCE_MORE = 10.0  # seconds until a worker's address is tried again that was taken
 PATIENCE = 1.0  # seconds for each reader: three of them and the rest within the shortest time that a scrape may take
 
 log = logging.getLogger(__name__)
@@ -51,7 +53,8 @@ def serve_worker() -> int:
         if SHARED in os.environ:
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it registers itself
         registry.register(Gauges(*_readers("worker", chosen, schedule)))
-        _listen("worker", chosen, registry)
+        while not _listen("worker", chosen, registry):  # the worker before this one may be ending
+            time.sleep(ONCE_MORE)
         threading.Event().wait()  # for the signal that ends it
         return 0
     finally:
@@ -82,9 +85,11 @@ def _public(path: Path) -> object:
     return PublicKeys.load(path)
 
 
-def _listen(kind: str, chosen: Settings, registry: CollectorRegistry) -> None:
+def _listen(kind: str, chosen: Settings, registry: CollectorRegistry) -> bool:
     host, port = chosen.metrics_address(kind)
     try:
         start_http_server(port, host, registry)
     except OSError as error:  # taken, say: texts go out all the same
         log.error("metrics_not_served", extra={"error": type(error).__name__})  # noqa: TRY400
+        return False
+    return True

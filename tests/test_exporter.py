@@ -267,6 +267,13 @@ def test_a_process_works_where_its_port_is_taken_and_says_so(here: Here) -> None
     assert "metrics_not_served" in events
 
 
+def test_a_worker_shows_its_metrics_once_nobody_else_has_its_port(here: Here) -> None:
+    with socket.create_server(("127.0.0.1", here.first + PORTS["worker"])) as before, here.running("worker"):
+        until(lambda: "metrics_not_served" in here.log.read_text())
+        before.close()
+        until(lambda: here.shown("worker"))
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not here (Debian: prometheus)")
 def test_promtool_finds_nothing_wrong_with_what_is_shown(here: Here) -> None:
     with here.running("scheduler", "worker"):
