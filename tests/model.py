@@ -225,9 +225,9 @@ class Model:
         if row and row.reason == "restored" and ref and by and ref not in {row.ref, *row.earlier}:
             if row.ref:
                 row.earlier[row.ref] = row.provider
-            self.counts[row.ended // DAY, "unknown", row.provider] -= 1
+            self._count(row.ended, "unknown", row.provider, -1)
             row.ref, row.provider, row.asked = ref, by, row.asked or self.now
-            self.counts[row.ended // DAY, "unknown", by] += 1
+            self._count(row.ended, "unknown", by, 1)
         return self.prove(row, ref, by, state, "", message, forget)
 
     def sent_until(self, row: Row) -> int:
