@@ -227,8 +227,10 @@ class Cluster(Engine):
 
     def master_of(self, key: bytes) -> Server:
         """Return the server that has this key's slot."""
-        slot = key_slot(key)
-        return next(server for server in self.masters() if any(a <= slot <= b for a, b in self._slots(server)))
+        return next(server for server in self.masters() if self._has(server, key))
+
+    def _has(self, server: Server, key: bytes) -> bool:
+        return any(first <= key_slot(key) <= last for first, last in self._slots(server))
 
     @contextlib.contextmanager
     def moving(self, key: bytes) -> Iterator[tuple[Server, Server]]:
@@ -261,7 +263,7 @@ class Cluster(Engine):
         old.client.execute_command(
             "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", new.client.cluster("MYID")
         )
-        until(lambda: self.master_of(key) is new)
+        until(lambda: self._has(new, key))  # for a moment it is nobody's
         return old, new
 
     def _slots(self, server: Server) -> list[tuple[int, int]]:

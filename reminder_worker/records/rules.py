@@ -56,6 +56,8 @@ def check(rule: Any, start: datetime, end: datetime) -> None:
         return
     if isinstance(rule, list):
         raise Refused(Reason.MALFORMED, "RRULE", "is there twice")
+    if not isinstance(rule, dict):  # its VALUE says that it is a day, or anything else
+        raise Refused(Reason.MALFORMED, "RRULE", "is no rule")
     parts = {name.upper(): value if isinstance(value, list) else [value] for name, value in rule.items()}
     if not set(parts) <= _PARTS or str(parts.get("FREQ", [""])[0]).upper() not in _FREQUENCIES:
         raise Refused(Reason.MALFORMED, "RRULE", "repeats more often than daily, or in a way that is not known here")

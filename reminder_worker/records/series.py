@@ -66,11 +66,13 @@ class Expansion:
     def _checked(self, event: Any) -> Any:
         """Refuse what cannot be reminded of, or would never end."""
         start = event["DTSTART"]
-        if not isinstance(event["DTSTART"].dt, date):  # nor a datetime, which is one: a span, a time of day, a period
+        if not isinstance(_moment(start), date):  # nor a datetime, which is one: a span, a time of day, a text
             raise Refused(Reason.TIME_INVALID, "DTSTART", "is no date")
         if not _repeats(event) and not self._is_ahead(start.dt):
             self._pass_over(start.dt)
-        if not all(isinstance(event[name].dt, datetime) for name in ("DTSTART", "RECURRENCE-ID") if name in event):
+        if not all(
+            isinstance(_moment(event[name]), datetime) for name in ("DTSTART", "RECURRENCE-ID") if name in event
+        ):
             raise Refused(Reason.TIME_INVALID, "DTSTART", "is a day without a time")
         if start.dt.tzinfo is None and "TZID" in start.params:
             raise Refused(Reason.TIME_INVALID, "DTSTART", "is in a zone that the file does not define")
@@ -201,6 +203,11 @@ def _location(event: Any) -> str:
     """Return the place on one line."""
     text = next(iter(_each(event, "LOCATION")), "")
     return ", ".join(line.strip(" ,") for line in str(text).splitlines() if line.strip(" ,"))
+
+
+def _moment(value: Any) -> object:
+    """Return what a property says when; its VALUE may tell that it is something else."""
+    return getattr(value, "dt", None)
 
 
 def _sequence(event: Any) -> int:

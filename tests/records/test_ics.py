@@ -465,6 +465,36 @@ def test_no_lines_crash_a_reader_or_are_repeated(blocks):
             assert not leaks(in_objects(record), hidden)
 
 
+KINDS = [
+    "BINARY",
+    "BOOLEAN",
+    "CAL-ADDRESS",
+    "DATE",
+    "DATE-TIME",
+    "DURATION",
+    "FLOAT",
+    "INTEGER",
+    "PERIOD",
+    "RECUR",
+    "TEXT",
+]
+KINDS += ["TIME", "URI", "UTC-OFFSET", "X"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_property_of_another_kind_than_it_should_be_ends_no_import(kind):
+    values = [*MOMENTS, *RULES, *TEXTS, "PT1H", "100000", "+0100", "TRUE"]
+    lines = [f"{property_};VALUE={kind}:{value}" for property_ in NAMES for value in values]
+    for line in lines:
+        for one in (
+            event(line),
+            ["BEGIN:VEVENT", "UID:u", line, "END:VEVENT"],
+            event("RRULE:FREQ=DAILY;COUNT=3", line),
+        ):
+            found = list(reader("ics", calendar(one, event(uid="other"))))
+            assert any(isinstance(record, dict) and record["reference"] == "other" for _, record in found)
+
+
 @given(st.binary(max_size=300))
 def test_no_bytes_are_anything_but_records_and_refusals(data):
     whole = b"BEGIN:VCALENDAR\nBEGIN:VEVENT\n" + data + b"\nEND:VEVENT\nEND:VCALENDAR\n"
