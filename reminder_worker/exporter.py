@@ -7,6 +7,7 @@ gone when the worker ends.
 
 import logging
 import os
+import signal
 import threading
 import time
 from functools import partial
@@ -18,7 +19,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from reminder_worker import gauges, logs, metrics, settings, store
 from reminder_worker.confinement import confine
 from reminder_worker.gauges import Gauges, Reader
-from reminder_worker.lifeline import end_once, end_with_parent
+from reminder_worker.lifeline import end_with_parent
 from reminder_worker.schedule import Schedule
 from reminder_worker.settings import Settings
 from reminder_worker.sharing import SHARED, unshare
@@ -40,9 +41,13 @@ def serve(kind: str, chosen: Settings) -> None:
 
 
 def serve_worker() -> int:
-    """Answer Prometheus for all processes of a worker, until it ends; dramatiq starts this beside them."""
+    """Answer Prometheus for all processes of a worker, until it ends; dramatiq starts this beside them.
+
+    It waits for SIGTERM, and leaves it to no handler: dramatiq's raises an exit, which is lost where it is raised while
+    an object is cleared away.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     end_with_parent()
-    end_once()
     confine()
     logs.set_up()
     try:
@@ -53,9 +58,8 @@ def serve_worker() -> int:
         if SHARED in os.environ:
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it registers itself
         registry.register(Gauges(*_readers("worker", chosen, schedule)))
-        while not _listen("worker", chosen, registry):  # the worker before this one may be ending
-            time.sleep(ONCE_MORE)
-        threading.Event().wait()  # for the signal that ends it
+        threading.Thread(target=_listen_at_last, args=("worker", chosen, registry), daemon=True).start()
+        signal.sigwait({signal.SIGTERM})
         return 0
     finally:
         unshare()
@@ -83,6 +87,11 @@ def _public(path: Path) -> object:
     from reminder_worker.sealing import PublicKeys  # noqa: PLC0415 - not for blind processes
 
     return PublicKeys.load(path)
+
+
+def _listen_at_last(kind: str, chosen: Settings, registry: CollectorRegistry) -> None:
+    while not _listen(kind, chosen, registry):  # the worker before this one may be ending
+        time.sleep(ONCE_MORE)
 
 
 def _listen(kind: str, chosen: Settings, registry: CollectorRegistry) -> bool:
