@@ -104,7 +104,7 @@ def bearing(seconds: float, month: int, figures: Mapping[str, float]) -> Bearing
 
 
 def _processes(wanted: float, rate: float) -> int:
-    return max(SPARE, math.ceil(wanted / (rate * LOAD)))
+    return max(SPARE, sizing.processes(wanted, rate))
 
 
 def assumptions() -> str:

@@ -116,7 +116,7 @@ def need(month: int, figures: Mapping[str, float]) -> Need:
     ended = texts * RETENTION * figures["row"] + appointments * 2 * RETENTION * figures["head"]
     minute = texts * BUSIEST_HOUR * THEIR_SHARE / FIRST_MINUTES
     second, added = minute / 60, minute / 60 / len(LEADS)  # appointments come in at the pace of texts
-    workers = _processes(second, figures["slow_texts"])
+    workers = processes(second, figures["slow_texts"])
     busy = (second * figures["redis_text"] + added * figures["redis_add"]) / 1000  # of one core
     return Need(
         month=month,
@@ -126,16 +126,17 @@ def need(month: int, figures: Mapping[str, float]) -> Need:
         aof=texts * figures["aof_text"] + appointments * figures["aof_add"],
         minute=minute,
         workers=workers,
-        web=_processes(added, figures["put"]),
-        hooks=_processes(second * RECEIPTS, figures["receipts"]),
-        schedulers=_processes(second, figures["wakes"]),
+        web=processes(added, figures["put"]),
+        hooks=processes(second * RECEIPTS, figures["receipts"]),
+        schedulers=processes(second, figures["wakes"]),
         shards=max(math.ceil(busy / LOAD), math.ceil((waiting + ended) / SHARD_BYTES)),
         network=8 * (second * figures["net_text"] + added * figures["net_add"]),
         burst=AT_ONCE * texts / (workers * figures["slow_texts"]),
     )
 
 
-def _processes(wanted: float, rate: float) -> int:
+def processes(wanted: float, rate: float) -> int:
+    """Return the fewest processes that do so much in a second, of which each does at most its share of ``rate``."""
     return max(1, math.ceil(wanted / (rate * LOAD)))
 
 
