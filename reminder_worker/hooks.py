@@ -18,10 +18,11 @@ from starlette.routing import Route
 from reminder_worker import doctor, exporter, logs, metrics, providers, serving, store
 from reminder_worker.errors import Reason, Refused, ReminderError, SettingsError, StoreUnavailable
 from reminder_worker.inbox import Inbox
+from reminder_worker.problems import LATER, problem
 from reminder_worker.providers import Provider, Receipt, Reply, Role
 from reminder_worker.root import Published
 from reminder_worker.schedule import Schedule
-from reminder_worker.serving import LATER, Budget, problem
+from reminder_worker.serving import Budget
 from reminder_worker.settings import Settings
 from reminder_worker.webhooks import WebhookRequest
 

@@ -11,7 +11,7 @@ from reminder_worker.gateway import Mode
 from reminder_worker.history import in_utc
 from reminder_worker.ledger import Answer
 from reminder_worker.padding import step
-from reminder_worker.serving import LATER, problem, problem_document
+from reminder_worker.problems import LATER, problem, problem_document
 
 AGAIN = {"Retry-After": "15"}  # seconds; an attempt in flight is known by then
 STATUS = {

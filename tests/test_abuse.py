@@ -10,8 +10,8 @@ from faults.abuse import ABUSES, Abuser, Trial, run
 from faults.installation import Caller, Installation, path
 
 from reminder_worker.api import BODY_LIMIT
+from reminder_worker.connection import CRUMB, HEAD_LIMIT, MOST_CRUMBS, MOST_WAITING, PATIENCE
 from reminder_worker.documents import MOST_VALUES
-from reminder_worker.serving import CRUMB, HEAD_LIMIT, MOST_CRUMBS, PATIENCE
 
 HOST = b"Host: reminders.example\r\n"
 
@@ -120,6 +120,9 @@ def test_an_answer_that_is_never_taken_holds_its_connection_for_no_longer_than_f
         b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"Host: other.example\r\n\r\n",
+        b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"Transfer-Encoding: chunked\r\n\r\nzz\r\n\r\n",
         b"Content-Length: -1\r\n\r\n",
         b"Content-Length: 1e3\r\n\r\n",
@@ -136,6 +139,13 @@ def test_what_is_no_http_is_refused_and_the_connection_closed(abuser: Abuser, au
     assert status(said) in {400, 501}
     assert said.count(b"HTTP/1.1 ") == 1
     assert problem(said)["title"] == "malformed"
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET /livez HTTP/1.1\r\n\r\n", b"POST /livez HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"]
+)
+def test_a_head_says_which_host_and_an_old_one_has_no_chunks(abuser: Abuser, head: bytes) -> None:
+    assert problem(abuser.ask(head))["title"] == "malformed"
 
 
 @pytest.mark.parametrize(
@@ -188,6 +198,24 @@ def test_pipelined_requests_are_answered_in_their_order(abuser: Abuser) -> None:
     assert [part[:3] for part in said.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404"] * 20 + [b"200"]
 
 
+def test_of_many_requests_at_once_no_more_than_a_hundred_are_kept(abuser: Abuser) -> None:
+    with abuser.connect() as line:
+        line.sendall((b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n") * (MOST_WAITING + 2))
+        said = b""
+        while part := line.recv(65536):
+            said += part
+    assert said.count(b"HTTP/1.1 ") <= 1
+    with abuser.connect() as line:
+        line.sendall((b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n") * (MOST_WAITING + 1))
+        while said.count(b"HTTP/1.1 200 ") <= MOST_WAITING:
+            said += line.recv(65536)
+
+
+def test_what_follows_a_body_is_no_part_of_the_head(abuser: Abuser, auth: bytes) -> None:
+    chunks = b"2\r\n{}\r\n0\r\n" + auth + b"\r\n"
+    assert status(abuser.ask(put(b"A-1", b"Transfer-Encoding: chunked\r\n\r\n", chunks))) == 401
+
+
 def test_http_1_0_is_answered_and_hung_up_on(abuser: Abuser) -> None:
     with abuser.connect() as line:
         line.sendall(b"GET /v1/keys HTTP/1.0\r\n\r\n")
@@ -224,6 +252,23 @@ def test_nothing_is_upgraded(abuser: Abuser, protocol: bytes) -> None:
         b"GET /v1/keys HTTP/1.1\r\n" + HOST + upgrade + b"Sec-WebSocket-Key: " + b"A" * 22 + b"==\r\n\r\n"
     )
     assert status(said) == 200
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.2])
+def test_who_asks_for_another_protocol_is_read_whole(
+    installation: Installation, abuser: Abuser, auth: bytes, pause: float
+) -> None:
+    body = json.dumps(installation.fields()).encode()
+    upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n"
+    livez = b"GET /livez HTTP/1.1\r\n" + HOST + upgrade + b"\r\n"
+    with abuser.connect() as line:
+        line.sendall(put(b"U-%.1f" % pause, auth + upgrade + b"Content-Length: %d\r\n\r\n" % len(body)) + body[:5])
+        time.sleep(pause)
+        line.sendall(body[5:] + livez + livez)
+        said = b""
+        while said.count(b"HTTP/1.1 ") < 3:
+            said += line.recv(65536)
+    assert [status(b"HTTP/1.1 " + part) for part in said.split(b"HTTP/1.1 ")[1:]] == [201, 200, 200]
 
 
 # What is in a path.

@@ -64,7 +64,7 @@ def lines(caplog: pytest.LogCaptureFixture, form: str = "json") -> list[str]:
         ("POST", f"/v1/receipts/twilio/{ATTEMPT}", ("POST", "/v1/receipts/{provider}/{attempt}", 201)),
         ("DELETE", f"/v1/reminders/{REFERENCE}", ("DELETE", "/v1/reminders/{reference}", 405)),
         ("GET", f"/{REFERENCE}", ("GET", "none", 404)),
-        ("DUPONT", f"/v1/reminders/{REFERENCE}", ("other", "/v1/reminders/{reference}", 405)),
+        ("PROPFIND", f"/v1/reminders/{REFERENCE}", ("other", "/v1/reminders/{reference}", 405)),
         ("GET", f"/fail/{REFERENCE}?{QUERY}", ("GET", "/fail/{reference}", 500)),
     ],
 )

@@ -23,7 +23,7 @@ LAYERS = [
     for names in (
         "cli keycommands eventcommands locationcommands deadcommands supportcommands backupcommands demo audit testing",
         "startup scheduler worker pulse exporter web api verdicts hooks serving access reception ops enqueue screen",
-        "equipment",
+        "equipment connection",
         "delivery reconciling answering inbox receipts replies events client doctor lint reviewing",
         "rehearsal",
         """endpoint routes gate circuit wire sending drafting templates contacts providers keys status gauges
@@ -32,7 +32,8 @@ LAYERS = [
         embedded optouts notes catalogue places commits durability pressure eventqueue history topology stops""",
         """ledger job plan disclosure pairs streets stems folding names errors metrics settings tables logs numbers
         https encoding lifeline confinement words segments records dates clocks answers webhooks documents signatures
-        addresses timeliness padding magic background admission parting vocabulary endings options sharing ports""",
+        addresses timeliness padding magic background admission parting vocabulary endings options sharing ports
+        problems""",
     )
 ]
 LONGEST_MODULE, LONGEST_FUNCTION = 250, 30  # lines

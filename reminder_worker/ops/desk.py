@@ -23,8 +23,8 @@ from reminder_worker.ops.entrances import Entrance, Forms, Passwords, Visitor, i
 from reminder_worker.ops.feed import Feed
 from reminder_worker.ops.login import UNREADABLE, read_form
 from reminder_worker.ops.pages import HEADERS, Pages, elsewhere
+from reminder_worker.problems import LATER
 from reminder_worker.schedule import Schedule
-from reminder_worker.serving import LATER
 
 MOST_STREAMS = 50
 LIVE = HEADERS | {"X-Accel-Buffering": "no"}  # a proxy is not to keep events until there are more

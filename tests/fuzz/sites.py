@@ -15,13 +15,14 @@ from typing import Any
 from unittest.mock import patch
 from urllib.parse import unquote
 
-import h11
 import msgspec
+import uvicorn
 from desk import make_keys, new_key
 from known import NOW
 from starlette.applications import Starlette
+from uvicorn.server import ServerState
 
-from reminder_worker import decisions, reception, serving
+from reminder_worker import connection, decisions, reception, serving
 from reminder_worker.api import Api
 from reminder_worker.apikeys import ApiKeys
 from reminder_worker.decisions import Kind, Waiting
@@ -80,7 +81,7 @@ class Ledger:
 
 
 def scope_of(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """Read a request as h11 and uvicorn would hand it on: visible ASCII in its target, whole fields in its head."""
+    """Read a request as llhttp and uvicorn would hand it on: visible ASCII in its target, whole fields in its head."""
     head, _, body = data.partition(b"\n\n")
     first, *rest = head.split(b"\n")
     method, _, target_ = first.partition(b" ")
@@ -257,15 +258,56 @@ def heads() -> Iterator[bytes]:
     yield b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 3_000
 
 
-@target("http", heads, h11.RemoteProtocolError, quotes=True)
+class Line(asyncio.Transport):
+    """The other end of a connection: keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told, self.closing = bytearray(), False
+
+    def write(self, data: Any) -> None:
+        self.told += data
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        self.closing = True
+
+    def pause_reading(self) -> None:
+        pass
+
+    resume_reading = pause_reading
+
+
+async def _echo(scope: Any, receive: Any, send: Any) -> None:
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@target("http", heads)
 def read_head(data: bytes) -> object:
-    """What does not follow HTTP is answered with words of ours, whatever h11 says."""
-    connection = serving.Wary(h11.SERVER, serving.HEAD_LIMIT)
-    for start in range(0, len(data), 700):
-        connection.receive_data(data[start : start + 700])
-        while not isinstance(event := connection.next_event(), type):
-            if isinstance(event, h11.EndOfMessage):
-                return None
+    """What does not follow HTTP is answered with words of ours, and never as something else; nothing raises."""
+
+    async def run() -> bytes:
+        line, config = Line(), uvicorn.Config(_echo, log_config=None, lifespan="off", ws="none")
+        one = connection.Connection(config, ServerState(), {}, asyncio.get_running_loop())
+        one.connection_made(line)
+        for start in range(0, len(data), 700):
+            if not line.closing:
+                one.data_received(data[start : start + 700])
+                await asyncio.sleep(0)
+        one.connection_lost(None)
+        await asyncio.sleep(0)
+        return bytes(line.told)
+
+    told = asyncio.run(run())
+    assert not told or told.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 400 ", b"HTTP/1.1 100 "))
     return None
 
 
