@@ -6,7 +6,7 @@ settings, never against what a Host header says.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import chain
 
 from starlette.applications import Starlette
@@ -16,10 +16,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from reminder_worker import doctor, exporter, logs, metrics, providers, serving, store
+from reminder_worker.background import running
+from reminder_worker.commits import Commits
 from reminder_worker.errors import Reason, Refused, ReminderError, SettingsError, StoreUnavailable
 from reminder_worker.inbox import Inbox
 from reminder_worker.problems import LATER, problem
-from reminder_worker.providers import Provider, Receipt, Reply, Role
+from reminder_worker.providers import Provider, Receipt, Role
 from reminder_worker.root import Published
 from reminder_worker.schedule import Schedule
 from reminder_worker.serving import Budget
@@ -31,7 +33,7 @@ RECEIPTS_AT_ONCE, REPLIES_AT_ONCE = 200, 50  # calls under way; a flood of recei
 
 log = logging.getLogger(__name__)
 
-Parse = Callable[[Provider, WebhookRequest], Receipt | Reply]
+Take = Callable[[Provider, WebhookRequest], Awaitable[None]]
 
 
 class Hooks:
@@ -45,6 +47,7 @@ class Hooks:
         self._callbacks = callbacks
         self._process = serving.Process("hooks", schedule)
         self.receipts, self.replies = Budget(RECEIPTS_AT_ONCE), Budget(REPLIES_AT_ONCE)
+        self.written: Commits[tuple[Provider, Receipt], bool] = Commits(inbox.take_all, most=RECEIPTS_AT_ONCE)
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
@@ -54,18 +57,29 @@ class Hooks:
                 Route("/v1/receipts/{provider}/{attempt}", self.receipt, methods=calls),
                 Route("/v1/receipts/{provider}", self.receipt, methods=calls),
                 Route("/v1/replies/{provider}", self.reply, methods=calls),
-            ]
+            ],
+            running(self.written.run),
         )
 
     async def receipt(self, request: Request) -> Response:
         """Take a receipt."""
-        return await self._hear(request, self.receipts, lambda provider, call: provider.parse_receipt(call))
+        return await self._hear(request, self.receipts, self._take_receipt)
 
     async def reply(self, request: Request) -> Response:
         """Take a reply."""
-        return await self._hear(request, self.replies, lambda provider, call: provider.parse_reply(call))
+        return await self._hear(request, self.replies, self._take_reply)
 
-    async def _hear(self, request: Request, budget: Budget, parse: Parse) -> Response:
+    async def _take_receipt(self, provider: Provider, call: WebhookRequest) -> None:
+        if provider.capabilities.fetches_to_verify:
+            receipt = await run_in_threadpool(provider.parse_receipt, call)
+        else:
+            receipt = provider.parse_receipt(call)
+        await self.written.put([(provider, receipt)])
+
+    async def _take_reply(self, provider: Provider, call: WebhookRequest) -> None:
+        await run_in_threadpool(lambda: self._inbox.take(provider, provider.parse_reply(call)))
+
+    async def _hear(self, request: Request, budget: Budget, take: Take) -> Response:
         """Verify a call, read it, and write down what it says before it is answered."""
         provider = self._carriers.get(request.path_params["provider"])
         if provider is None:
@@ -73,15 +87,15 @@ class Hooks:
         with budget.one_more() as room:
             if not room:
                 return problem(503, "busy", "too many calls at once", **LATER)
-            return await self._take(provider, request, parse)
+            return await self._answer(provider, request, take)
 
-    async def _take(self, provider: Provider, request: Request, parse: Parse) -> Response:
+    async def _answer(self, provider: Provider, request: Request, take: Take) -> Response:
         body = await serving.read_body(request, BODY_LIMIT)
         if body is None:
             return problem(413, "too_large", f"the body is larger than {BODY_LIMIT} bytes, or came too slowly")
         call = self._call(provider, request, body)
         try:
-            await run_in_threadpool(lambda: self._inbox.take(provider, parse(provider, call)))
+            await take(provider, call)
         except Refused as error:
             log.warning("webhook_refused", extra={"provider": provider.name, "reason": error.reason})
             metrics.count(metrics.REFUSED_CALLS, provider=provider.name, reason=error.reason)

@@ -4,6 +4,7 @@ A reply is understood here, in memory; what goes on is one word and a sealed num
 """
 
 import logging
+from collections.abc import Sequence
 
 from reminder_worker import replies
 from reminder_worker.errors import Refused, StoreUnavailable
@@ -30,6 +31,10 @@ class Inbox:
         if isinstance(heard, Receipt):
             return self._receipts.take(provider, heard)
         return self._read(provider, heard)
+
+    def take_all(self, receipts: Sequence[tuple[Provider, Receipt]]) -> list[bool]:
+        """Take receipts in, all together; as ``take``."""
+        return self._receipts.take_all(receipts)
 
     def _read(self, provider: Provider, reply: Reply) -> bool:
         """Understand a reply and leave a note for the worker, where there is something to do."""

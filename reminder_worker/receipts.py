@@ -9,7 +9,7 @@ import binascii
 import hashlib
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -28,6 +28,9 @@ _REFERENCE_SECRET = 12  # bytes
 FORGET_LEASE = timedelta(minutes=30)
 FORGET_BATCH = 20
 
+Heard = tuple[Provider, Receipt]
+Call = tuple[int, tuple[Any, ...]]  # of a script: shard, arguments
+
 log = logging.getLogger(__name__)
 
 
@@ -39,57 +42,50 @@ class Receipts:
 
     def take(self, provider: Provider, receipt: Receipt) -> bool:
         """Write down a receipt; False where it belongs to no attempt that is known, or says nothing."""
-        reference = receipt.reference or self._match(provider, receipt)
-        member = member_of(reference)
-        if receipt.state is None or member is None:
-            log.debug("receipt_ignored", extra={"provider": provider.name, "state": receipt.state})
-            return False
-        with logs.about(name_of(member)):
-            return self._write(provider, receipt, receipt.state, member, reference)
+        return self.take_all([(provider, receipt)])[0]
 
-    def _write(self, provider: Provider, receipt: Receipt, state: State, member: bytes, reference: str) -> bool:
+    def take_all(self, heard: Sequence[Heard]) -> list[bool]:
+        """Write down receipts in their order; of each, whether it counts. Raises StoreUnavailable."""
+        references = self._references(heard)
+        members = [member_of(reference) for reference in references]
+        calls, known = [], []
+        for place, (provider, receipt) in enumerate(heard):
+            member = members[place]
+            if member is not None and receipt.state is not None:
+                known.append(place)
+                words = member, references[place], provider.name, *self._words(provider, receipt, receipt.state)
+                calls.append((self._schedule.shard_of(member), words))
+        done = dict(zip(known, self._schedule.run_all("receipt", calls), strict=True))
+        return [_note(*one, members[place], done.get(place, 0)) for place, one in enumerate(heard)]
+
+    def _words(self, provider: Provider, receipt: Receipt, state: State) -> tuple[Any, ...]:
         reason = receipt.reason if state is State.UNDELIVERED else None
-        words = state, reason or "", failure_class(reason) if reason else ""
         forget = self._schedule.forget_ms(FORGET_AFTER if provider.capabilities.forgets else None)
-        done = self._schedule.run(
-            "receipt",
-            self._schedule.shard_of(member),
-            member,
-            reference,
-            provider.name,
-            *words,
-            receipt.provider_message_id,
-            forget,
-            self._schedule.keep_ms,
-        )
-        if counts := proven(done):
-            metrics.count(metrics.RECEIPTS, provider=provider.name, state=state)
-            if done != KNOWN:  # said again, or by the provider's answer already
-                metrics.ended(state, provider.name)
-            log.info("receipt", extra={"provider": provider.name, "state": state, "reason": reason})
-        else:
-            log.debug("receipt_ignored", extra={"provider": provider.name, "state": state})
-        return counts
+        spans = receipt.provider_message_id, forget, self._schedule.keep_ms
+        return state, reason or "", failure_class(reason) if reason else "", *spans
 
     def expect(self, provider: Provider, message_id: str, reference: str) -> list[Receipt]:
         """Remember which attempt the provider's name for a text belongs to; return receipts that came before."""
-        early = self._index(provider, message_id, reference, b"")
+        (early,) = self._schedule.run_all("match", [self._match(provider, message_id, reference, b"")])
         shapes = [msgspec.msgpack.decode(receipt, type=_Early) for receipt in early]
         return [Receipt(reference, one.state, message_id, one.reason) for one in shapes]
 
-    def _match(self, provider: Provider, receipt: Receipt) -> str:
-        """Find the attempt that a receipt without our reference belongs to; one that is early waits for it."""
-        if not receipt.provider_message_id or receipt.state is None:
-            return ""
-        early = msgspec.msgpack.encode(_Early(receipt.state, receipt.reason))
-        found = self._index(provider, receipt.provider_message_id, "", early)
-        return found.decode("ascii", "replace") if found else ""
+    def _references(self, heard: Sequence[Heard]) -> list[str]:
+        """Name the attempts of receipts, also of those without our reference; one that is early waits for it."""
+        references, places, calls = [receipt.reference for _, receipt in heard], [], []
+        for place, (provider, receipt) in enumerate(heard):
+            if not receipt.reference and receipt.provider_message_id and receipt.state is not None:
+                early = msgspec.msgpack.encode(_Early(receipt.state, receipt.reason))
+                places.append(place)
+                calls.append(self._match(provider, receipt.provider_message_id, "", early))
+        for place, found in zip(places, self._schedule.run_all("match", calls), strict=True):
+            references[place] = found.decode("ascii", "replace") if found else ""
+        return references
 
-    def _index(self, provider: Provider, message_id: str, reference: str, receipt: bytes) -> Any:
+    def _match(self, provider: Provider, message_id: str, reference: str, receipt: bytes) -> Call:
         text = f"{provider.name}|{message_id}".encode()
         name = hashlib.blake2b(text, digest_size=16, person=b"rw-message").digest()
-        span = self._schedule.keep_ms
-        return self._schedule.run("match", self._schedule.shard_of(name), name, reference, receipt, span)
+        return self._schedule.shard_of(name), (name, reference, receipt, self._schedule.keep_ms)
 
     def leftovers(self) -> Iterator[Leftover]:
         """Yield texts that their providers should remove now; each comes again until ``forgotten`` is said."""
@@ -102,6 +98,23 @@ class Receipts:
     def forgotten(self, leftover: Leftover) -> None:
         """Say that a provider has removed a text."""
         self._schedule.run("forgotten", leftover.shard, leftover.name)
+
+
+def _note(provider: Provider, receipt: Receipt, member: bytes | None, done: int) -> bool:
+    """Log and count what became of a receipt; return whether it counts."""
+    words = {"provider": provider.name, "state": receipt.state}
+    if member is None or receipt.state is None:
+        log.debug("receipt_ignored", extra=words)
+        return False
+    with logs.about(name_of(member)):
+        if not proven(done):
+            log.debug("receipt_ignored", extra=words)
+            return False
+        metrics.count(metrics.RECEIPTS, provider=provider.name, state=receipt.state)
+        if done != KNOWN:  # said again, or by the provider's answer already
+            metrics.ended(receipt.state, provider.name)
+        log.info("receipt", extra=words | {"reason": receipt.reason if receipt.state is State.UNDELIVERED else None})
+    return True
 
 
 class _Early(msgspec.Struct, array_like=True):

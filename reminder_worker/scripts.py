@@ -1,6 +1,7 @@
-"""The texts of the scripts in ``lua/``, and how one is run together with a look at what became of its writes."""
+"""The texts of the scripts in ``lua/``, and how one is run many times, or with a look at what became of its writes."""
 
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -35,4 +36,19 @@ def run_before(server: Client, text: tuple[str, str], words: tuple[Any, ...], *c
                 break
     if isinstance(replies[0], RedisError):
         raise replies[0]
+    return replies
+
+
+def run_each(server: Client, text: tuple[str, str], key: bytes, calls: Sequence[Sequence[Any]]) -> list[Any]:
+    """Run a script many times in one round trip; return what each was answered. Raises RedisError."""
+    source, digest = text
+    with server.pipeline(transaction=False) as pipe:
+        for run, named in ((pipe.evalsha, digest), (pipe.eval, source)):
+            for words in calls:
+                run(named, 1, key, *words)
+            replies: list[Any] = pipe.execute(raise_on_error=False)
+            if not any(isinstance(reply, NoScriptError) for reply in replies):
+                break
+    if errors := [reply for reply in replies if isinstance(reply, RedisError)]:
+        raise errors[0]
     return replies

@@ -230,7 +230,7 @@ def test_a_store_that_is_away_makes_the_provider_call_again(
     def away(*_: object) -> None:
         raise StoreUnavailable
 
-    monkeypatch.setattr(schedule, "run", away)
+    monkeypatch.setattr(schedule, "run_all", away)
     monkeypatch.setattr(schedule, "now", away)
     assert served.receipt()[0] == 503
     assert served.ask("GET", "/readyz")[0] == 503

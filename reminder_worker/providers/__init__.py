@@ -78,6 +78,7 @@ class Capabilities:
     attempt: what it does not find then was never accepted. A list that may lag for hours is not that.
     ``searches``: ``search`` may find a text by number and words; what it does not find proves nothing.
     ``receipts_by_id``: receipts name the provider's message only, which a text in doubt has not.
+    ``fetches_to_verify``: reading a receipt may wait for what its signature is verified with.
     ``redacts``: keeps neither text nor full number from the beginning. ``forgets``: ``forget`` removes them later.
     """
 
@@ -86,6 +87,7 @@ class Capabilities:
     searches: bool = False
     receipt_carries_reference: bool = False
     receipts_by_id: bool = False
+    fetches_to_verify: bool = False
     validity: bool = False
     redacts: bool = False
     forgets: bool = False
@@ -227,11 +229,9 @@ def read_table(model: type[T], name: str, table: Mapping[str, Any]) -> T:
     try:
         return model.model_validate(dict(table))
     except ValidationError as error:
-        faults = [
-            (".".join(str(part) for part in fault["loc"]), fault["msg"].removeprefix("Value error, "))
-            for fault in error.errors(include_url=False, include_context=False, include_input=False)
-        ]
-    raise SettingsError("; ".join(f"providers.{name}{'.' * bool(where)}{where}: {what}" for where, what in faults))
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+    told = [(".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")) for fault in faults]
+    raise SettingsError("; ".join(f"providers.{name}{'.' * bool(where)}{where}: {what}" for where, what in told))
 
 
 def read_secret(name: str, setting: str, path: Path) -> str:

@@ -143,6 +143,7 @@ class Aws(Provider):
         receipts = settings.configuration_set is not None and settings.topic_arn is not None
         self.capabilities = Capabilities(
             receipt_carries_reference=receipts,
+            fetches_to_verify=True,
             validity=settings.service == "sms-voice",
         )
         self._settings = settings

@@ -8,7 +8,7 @@ import atexit
 import functools
 import ipaddress
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -211,7 +211,14 @@ class _Inbox:
     """Takes what was heard."""
 
     def take(self, _: object, heard: object) -> None:
-        assert isinstance(heard, Receipt | Reply)
+        assert isinstance(heard, Reply)
+
+    def take_all(self, heard: Sequence[tuple[object, object]]) -> list[bool]:
+        assert all(isinstance(one, Receipt) for _, one in heard)
+        return [True] * len(heard)
+
+
+WRITING: list["asyncio.Task[None]"] = []  # what nobody holds may be forgotten
 
 
 @functools.cache
@@ -222,7 +229,9 @@ def hooks() -> Starlette:
     carriers = {name: provider(name, Role.HEAR) for name in ("twilio", "http-query")}
     for name, one in carriers.items():
         one.name = name
-    return Hooks(ledger, inbox, carriers, dict.fromkeys(carriers, HOOKS)).app()
+    known = Hooks(ledger, inbox, carriers, dict.fromkeys(carriers, HOOKS))
+    WRITING.append(loop().create_task(known.written.run()))
+    return known.app()
 
 
 def to_hooks() -> Iterator[bytes]:
