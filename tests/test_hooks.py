@@ -8,8 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,12 +31,13 @@ from reminder_worker.inbox import Inbox
 from reminder_worker.job import State
 from reminder_worker.ledger import Claim, Entry
 from reminder_worker.ports import free_port
-from reminder_worker.providers import Role
+from reminder_worker.providers import Receipt, Role
 from reminder_worker.receipts import new_reference
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys
 from reminder_worker.settings import Settings
 from reminder_worker.testing.outcomes import serving
+from reminder_worker.webhooks import WebhookRequest
 
 PUBLIC = "https://hooks.example/sms"
 PHONE = "+33612340015"
@@ -188,6 +192,28 @@ def test_a_connection_that_says_nothing_is_closed(served: Served, monkeypatch: p
     monkeypatch.setattr("reminder_worker.serving.PATIENCE", 0.1)
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as silent:
         assert silent.recv(1) == b""
+
+
+def test_a_provider_whose_certificate_is_slow_holds_up_no_other_call(
+    served: Served, application: Hooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twilio, begun, hold = application._carriers["twilio"], threading.Event(), threading.Event()
+    parse = twilio.parse_receipt
+
+    def slowly(call: WebhookRequest) -> Receipt:
+        begun.set()
+        assert hold.wait(10)
+        return parse(call)
+
+    monkeypatch.setattr(twilio, "parse_receipt", slowly)
+    monkeypatch.setattr(twilio, "capabilities", replace(twilio.capabilities, fetches_to_verify=True))
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(served.receipt)
+        assert begun.wait(10)
+        assert served.ask("GET", "/livez")[0] == 200
+        assert not slow.done()
+        hold.set()
+        assert slow.result()[0] == 200
 
 
 def test_too_many_calls_at_once_are_told_to_come_back(served: Served, application: Hooks) -> None:

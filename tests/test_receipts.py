@@ -132,6 +132,36 @@ def test_moving_an_appointment_forgets_its_old_attempts(desk: Desk) -> None:
     assert desk.show().state is State.SCHEDULED
 
 
+@pytest.mark.parametrize("by_id", [False, True])
+def test_receipts_that_come_together_are_answered_each_for_itself(desk: Desk, *, by_id: bool) -> None:
+    provider = Scripted(receipts_by_id=by_id)
+    office = Office(desk.schedule, provider)
+    ids = [bytes([number]) * 16 for number in range(6)]
+    desk.schedule.add([Entry(one, bytes(12), b"sealed", (desk.clock.now,)) for one in ids])
+    expires = desk.clock.now + timedelta(hours=1)
+    for shard in range(desk.schedule.shards):
+        for wake in desk.schedule.take(shard, capacity=10).wakes:
+            claim = desk.schedule.claim(wake)
+            assert isinstance(claim, Claim)
+            office.delivery.deliver(claim, Order("clinic", Contact("+33612340015", "fr"), Draft("x", 1), expires))
+    texts = [(member_of(text.reference), text.reference, f"id-{at}") for at, text in enumerate(provider.texts, 1)]
+    heard = [Receipt("" if by_id else ref, State.DELIVERED, name) for _, ref, name in sorted(texts)]
+    heard[1] = Receipt("", None)
+    heard[3] = Receipt("", State.DELIVERED, "of-nobody") if by_id else Receipt("A" * 39, State.DELIVERED)
+    desk.schedule.client.script_flush()  # as after a failover
+    assert office.receipts.take_all([(provider, one) for one in heard]) == [True, False, True, False, True, True]
+    shown = [desk.schedule.show(one)[0].state for one in ids]
+    assert shown == [State.SENT if place in {1, 3} else State.DELIVERED for place in range(6)]
+
+
+def test_of_several_receipts_of_one_text_the_first_final_one_stays(desk: Desk) -> None:
+    desk.send(Scripted(Sent("id-1", 1)))
+    states = State.SENT, State.UNDELIVERED, State.DELIVERED
+    told = [Receipt(desk.provider.texts[0].reference, state, "id-1", Reason.UNREACHABLE) for state in states]
+    assert desk.office.receipts.take_all([(desk.provider, one) for one in told]) == [True, True, True]
+    assert (desk.show().state, desk.show().reason) == (State.UNDELIVERED, Reason.UNREACHABLE)
+
+
 # By the provider's own name
 
 
