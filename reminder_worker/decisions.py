@@ -16,12 +16,11 @@ from redis.exceptions import RedisError
 from reminder_worker import acts
 from reminder_worker.clocks import moment
 from reminder_worker.errors import Reason
-from reminder_worker.ledger import HEAD_BYTES, ID_BYTES, name_of
+from reminder_worker.ledger import HEAD_BYTES, ID_BYTES, Head, name_of
 from reminder_worker.schedule import BATCH, Schedule, unavailable
 
 _FIELDS = ("state", "reason", "provider", "tries", "attempts", "due", "asked")
 _NUMBER = re.compile(r"([0-9]{1,14})(\.[0-9]+)?", re.ASCII)
-_LEFT = 3  # where a head says which of the appointment's reminders are not final
 
 
 class Kind(StrEnum):
@@ -127,10 +126,10 @@ def _of_shard(schedule: Schedule, shard: int, most: int, name: str | None) -> It
                         name: (value or b"").decode("utf-8", "replace")
                         for name, value in zip(_FIELDS, values, strict=True)
                     }
-                    yield _waiting(kind, member, int(score), texts, head)
+                    yield _waiting(kind, member, int(score), texts, Head.of(head))
 
 
-def _waiting(kind: Kind, member: bytes, score: int, row: Mapping[str, str], head: bytes) -> Waiting:
+def _waiting(kind: Kind, member: bytes, score: int, row: Mapping[str, str], head: Head | None) -> Waiting:
     return Waiting(
         name=name_of(member),
         kind=kind,
@@ -141,7 +140,7 @@ def _waiting(kind: Kind, member: bytes, score: int, row: Mapping[str, str], head
         attempts=_whole(row["attempts"]) or 0,
         due=None if (due := _whole(row["due"])) is None else moment(due),
         asked=None if (asked := _whole(row["asked"])) is None else moment(asked),
-        can_retry=len(head) == HEAD_BYTES and head[_LEFT] != 0,
+        can_retry=head is not None and head.left != 0,
         member=member,
         score=score,
     )

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from reminder_worker.clocks import milliseconds, moment, to_ms
 from reminder_worker.encoding import to_text
 from reminder_worker.job import State
-from reminder_worker.ledger import HEAD_BYTES, ID_BYTES
+from reminder_worker.ledger import HEAD_BYTES, ID_BYTES, Head
 from reminder_worker.schedule import BATCH, Schedule, unavailable
 from reminder_worker.topology import servers
 
@@ -192,5 +192,5 @@ def _answered() -> Iterator[None]:
 
 def _ticket(value: bytes) -> bytes:
     """Cut the ticket out of what stands for an appointment in Redis."""
-    length = int.from_bytes(value[HEAD_BYTES - 2 : HEAD_BYTES], "big")
-    return value[HEAD_BYTES : HEAD_BYTES + length]
+    head = Head.of(value)
+    return value[HEAD_BYTES : HEAD_BYTES + head.ticket] if head else b""

@@ -1,23 +1,42 @@
 """The ledger's words: what stands in Redis for a reminder, and what may become of it; no I/O."""
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from reminder_worker.clocks import moment
 from reminder_worker.errors import Reason
 from reminder_worker.job import FailureClass, State
 
 ID_BYTES = 16
-HEAD_BYTES = 18  # of what stands for an appointment: lua/ledger.lua
+HEAD_BYTES = 17  # of what stands for an appointment: lua/ledger.lua
 FORGET_AFTER = timedelta(hours=72)  # without a receipt that is final; the last ones come about then
 NOBODY = "none"  # in counts: who carried it, where it ended without a provider
 CLAIM_LEASE = timedelta(seconds=20)  # from claim to intent, a matter of milliseconds
 
 _NAMED = 6  # bytes of an id
 _LETTERS = str.maketrans("0123456789abcdef", "zyxwvutsrqponmlk")  # a name of digits would look like a phone's
+
+
+class Head(NamedTuple):
+    """What stands in front of an appointment's ticket and envelope: lua/ledger.lua."""
+
+    version: int
+    leads: int
+    ticket: int  # bytes
+    left: int  # one bit per lead that is not final
+    tag: bytes
+
+    @classmethod
+    def of(cls, value: bytes) -> Self | None:
+        """Read the beginning of a value; None where there is no appointment."""
+        if len(value) < HEAD_BYTES:
+            return None
+        version, both, left, tag = struct.unpack_from(">HHB12s", value)
+        return cls(version, both >> 12, both & 0xFFF, left, tag)
 
 
 class Durability(StrEnum):

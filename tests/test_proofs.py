@@ -13,7 +13,7 @@ from reminder_worker.delivery import Order
 from reminder_worker.drafting import Draft
 from reminder_worker.errors import Ambiguous, NotSent, Reason, Rejected
 from reminder_worker.job import FailureClass, State
-from reminder_worker.ledger import HEAD_BYTES, Claim, Entry, Intent, OpenAttempt, Outcome
+from reminder_worker.ledger import HEAD_BYTES, Claim, Entry, Head, Intent, OpenAttempt, Outcome
 from reminder_worker.providers import Receipt, Sent, Text
 from reminder_worker.receipts import FORGET_BATCH
 from reminder_worker.schedule import Schedule
@@ -87,7 +87,7 @@ def test_a_correction_leaves_the_other_leads_alone(schedule: Schedule, clock: Cl
     schedule.settle(claim.wake, Outcome.sent("x"), reference="ref-a")
     receive(schedule, "ref-a", "a", "delivered")
     whole = schedule.client.get(b"rw:{0}:a:" + ID)
-    assert (whole[3], whole[HEAD_BYTES:]) == (0b10, b"sealed")
+    assert (Head.of(whole).left, whole[HEAD_BYTES:]) == (0b10, b"sealed")
 
 
 def test_equal_content_is_known_longer_than_its_outcome(schedule: Schedule, clock: Clock) -> None:

@@ -13,8 +13,8 @@ from reminder_worker.acts import Who
 from reminder_worker.decisions import Answer, Decision, waiting
 from reminder_worker.errors import Ambiguous, NotSent, Reason, SettingsError
 from reminder_worker.job import State
+from reminder_worker.ledger import HEAD_BYTES, Claim, Entry, Outcome
 from reminder_worker.ledger import Answer as Told
-from reminder_worker.ledger import Claim, Entry, Outcome
 from reminder_worker.providers import Receipt
 from reminder_worker.quarantine import Quarantined, end, newest_sign, quarantine, wait_for_silence
 from reminder_worker.receipts import new_reference
@@ -190,7 +190,7 @@ def test_what_a_person_found_out_is_written_down_and_the_envelope_goes(
 
 def envelope(practice: Practice, entry: Entry) -> bytes:
     whole: bytes = practice.schedule.client.get(b"rw:{0}:a:" + entry.id)
-    return whole[18:]
+    return whole[HEAD_BYTES:]
 
 
 def test_after_a_week_the_envelope_goes_and_it_stays_unknown(practice: Practice, clock: Clock) -> None:
@@ -215,7 +215,7 @@ def test_where_outcomes_are_kept_for_days_only_no_envelope_stays_for_ever(client
     clock.forward(days=2)
     for _ in range(3):  # fewer in one go than went at once
         schedule.sweep(0, most=2)
-    assert [client.get(b"rw:{0}:a:" + id_)[18:] for id_ in ids] == [b""] * 5
+    assert [client.get(b"rw:{0}:a:" + id_)[HEAD_BYTES:] for id_ in ids] == [b""] * 5
     assert all(client.pttl(b"rw:{0}:a:" + id_) > 0 for id_ in ids)
     assert waiting(schedule) == []
 

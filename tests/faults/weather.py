@@ -15,6 +15,7 @@ from pathlib import Path
 
 from reminder_worker import keys, store
 from reminder_worker.client import Client
+from reminder_worker.ledger import HEAD_BYTES
 from reminder_worker.scripts import script
 from reminder_worker.sealing import PlatformKeys, make_id
 from reminder_worker.testing.peer import Response
@@ -244,7 +245,7 @@ def _spoil(harbour: Harbour, dice: random.Random, size: Size) -> set[int]:
         stranger = PlatformKeys.load(Path(name) / "clinic.key")
     for turn, number in enumerate(sorted(spoilt)):
         key = prefix + make_id(platform, f"A-{number}")
-        head, envelope = (whole := ledger.get(key))[:18], whole[18:]
+        head, envelope = (whole := ledger.get(key))[:HEAD_BYTES], whole[HEAD_BYTES:]
         other = ledger.get(prefix + make_id(platform, f"A-{number + 1}"))[18:]
         place = dice.randrange(10, len(envelope))
         forged = _forge(harbour, stranger, number)
