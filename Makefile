@@ -90,6 +90,7 @@ bench: install .venv-peers/installed
 	-PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.profiling --write
 	$(BIN)/python -m benchmarks.lateness --write
 	$(BIN)/python -m benchmarks.calling --write
+	$(BIN)/python -m benchmarks.serving --write
 	$(BIN)/python -m benchmarks.starting --write
 	$(BIN)/python -m benchmarks.capacity --runs 5 --write
 	$(BIN)/python -m benchmarks.country

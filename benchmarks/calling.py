@@ -30,9 +30,11 @@ from reminder_worker.ledger import Wake
 from reminder_worker.providers import Text
 from tests.fake_twilio import ACCOUNT, SENDER, TOKEN, FakeTwilio
 
+from . import footprint
 from .bursting import LEAD, Quick
 from .capacity import due_at
 from .pages import show
+from .plots import Scale, draw
 
 BODY = "Rappel : vous avez rendez-vous le mercredi 25 novembre à 09:15, 12 rue des Lilas, Lyon."
 TABLE = """
@@ -42,6 +44,7 @@ auth_token_file = "{folder}/token"
 from = "{sender}"
 base_url = "{url}"
 """
+SIZES = 1_000, 10_000, 100_000, 1_000_000
 BARE, SDK, OURS, ALL = "bare request, http.client", "Twilio's SDK as it is", "Twilio's SDK over ours", "all of it"
 
 
@@ -113,9 +116,10 @@ def whole(twilio: FakeTwilio, plant: Quick, count: int) -> Callable[[int], objec
     return lambda number: works.remind(wakes[number])
 
 
-def one_round(count: int) -> dict[str, float]:
-    """Measure each once."""
+def one_round(count: int, pending: int = 0) -> dict[str, float]:
+    """Measure each once, with so many other reminders pending."""
     with tempfile.TemporaryDirectory() as name, FakeTwilio() as twilio, Quick(Path(name)) as plant:
+        footprint.fill(plant.schedule, pending, 1)
         twilio.look = lambda *_: None  # holding each request against the specification takes ten times as long
         found = {
             BARE: spent(bare(twilio), count),
@@ -137,6 +141,13 @@ def table(rounds: Sequence[dict[str, float]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def plot(found: dict[int, dict[str, float]]) -> str:
+    """Draw what a text costs, over how many reminders are pending."""
+    lines = {name: [(pending, costs[name]) for pending, costs in found.items()] for name in (BARE, SDK, OURS, ALL)}
+    cost = Scale("microseconds of CPU for a text", range(0, 4001, 500), powers=False)
+    return draw("CPU for a text over how many reminders are pending", Scale("reminders pending", SIZES), cost, lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=500)
@@ -146,7 +157,8 @@ def main() -> None:
     logging.getLogger("reminder_worker").addHandler(logging.NullHandler())
     os.environ["REMINDER_LOG_FORMAT"] = "json"
     rounds = [one_round(chosen.count) for _ in range(chosen.rounds)]
-    show("calling", table(rounds), chosen.rounds, write=chosen.write)
+    plots = {"calling": plot({size: one_round(chosen.count, size) for size in SIZES})} if chosen.write else {}
+    show("calling", table(rounds), chosen.rounds, write=chosen.write, plots=plots)
 
 
 if __name__ == "__main__":
