@@ -12,7 +12,7 @@ from reminder_worker.errors import Reason
 from reminder_worker.job import FailureClass, State
 
 ID_BYTES = 16
-HEAD_BYTES = 17  # of what stands for an appointment: lua/ledger.lua
+HEAD_BYTES = 18  # of what stands for an appointment: lua/ledger.lua
 FORGET_AFTER = timedelta(hours=72)  # without a receipt that is final; the last ones come about then
 NOBODY = "none"  # in counts: who carried it, where it ended without a provider
 CLAIM_LEASE = timedelta(seconds=20)  # from claim to intent, a matter of milliseconds
@@ -26,17 +26,14 @@ class Head(NamedTuple):
 
     version: int
     leads: int
-    ticket: int  # bytes
     left: int  # one bit per lead that is not final
     tag: bytes
+    ticket: int  # bytes
 
     @classmethod
     def of(cls, value: bytes) -> Self | None:
         """Read the beginning of a value; None where there is no appointment."""
-        if len(value) < HEAD_BYTES:
-            return None
-        version, both, left, tag = struct.unpack_from(">HHB12s", value)
-        return cls(version, both >> 12, both & 0xFFF, left, tag)
+        return None if len(value) < HEAD_BYTES else cls(*struct.unpack_from(">HBB12sH", value))
 
 
 class Durability(StrEnum):

@@ -223,7 +223,7 @@ def test_handing_in_again_is_enough_to_be_told_from_then_on(office: Office, rece
     office.hand_in("A-1")
     key = b"rw:{0}:a:" + office.id("A-1")
     whole = office.schedule.client.get(key)
-    before = whole[:2] + b"\x10\0" + whole[4:HEAD_BYTES] + b"sealed"  # from before the platform wanted events
+    before = whole[: HEAD_BYTES - 2] + b"\0\0" + b"sealed"  # from before the platform wanted events
     office.schedule.client.set(key, before)
     office.hand_in("A-1")
     assert office.schedule.client.get(key) == whole

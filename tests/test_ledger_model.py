@@ -147,9 +147,9 @@ class Stored:
     def _read(self, name: bytes, value: Any, ttl: int) -> None:
         kind, _, rest = name.partition(b":")
         if kind == b"a":
-            version, both, left, tag = struct.unpack(">HHB12s", value[:17])
-            self.heads[rest], self.tickets[rest] = (version, both >> 12, left, tag), value[17 : 17 + (both & 0xFFF)]
-            self.envelopes[rest] = value[17 + (both & 0xFFF) :]
+            *head, length = struct.unpack(">HBB12sH", value[:18])
+            self.heads[rest], self.tickets[rest] = tuple(head), value[18 : 18 + length]
+            self.envelopes[rest] = value[18 + length :]
         elif kind == b"r":
             self.rows[rest] = {field.decode(): text.decode("latin-1") for field, text in value.items()}
         elif kind == b"n":

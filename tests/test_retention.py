@@ -24,7 +24,7 @@ from reminder_worker.sealing import week
 PAGE = (Path(__file__).parents[1] / "docs" / "retention.md").read_text("utf-8")
 RETENTION = timedelta(days=10)
 LATER = b"later" + bytes(11)
-LEFT = 4  # where a head says which reminders are not final
+LEFT = 3  # where a head says which reminders are not final
 SPANS = {"second": 1, "seconds": 1, "minute": 60, "hour": 3600, "day": 86_400, "days": 86_400}
 
 

@@ -24,7 +24,7 @@ local function is_sending(state) return state == 'sending' end
 local function is_worth_it(state, reason) return state == 'rejected' or (state == 'cancelled' and reason == 'contact_gone') end
 
 local function put(id, version, leads, left, tag, ticket, envelope, ...)
-  redis.call('SET', appointment(id), head_with(version, leads, left, tag, #ticket) .. ticket .. envelope, ...)
+  redis.call('SET', appointment(id), struct.pack(HEAD, version, leads, left, tag, #ticket) .. ticket .. envelope, ...)
 end
 
 while i <= #ARGV do

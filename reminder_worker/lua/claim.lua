@@ -12,9 +12,10 @@ local state, its_version, holder, tries, looks, reason, act =
   unpack(redis.call('HMGET', key, 'state', 'version', 'token', 'tries', 'looks', 'reason', 'act'))
 
 local function envelope()
-  local whole = redis.call('GET', appointment(id)) or ''
-  local version, _, _, _, ticket = read_head(whole)
-  return version and string.sub(whole, HEAD_BYTES + ticket + 1) or ''
+  local whole = redis.call('GET', appointment(id))
+  if not whole or #whole < HEAD_BYTES then return '' end
+  local _, _, _, _, ticket = struct.unpack(HEAD, whole)
+  return string.sub(whole, HEAD_BYTES + ticket + 1)
 end
 
 if was_put_back(ARGV[5]) then return {'back'} end

@@ -25,8 +25,7 @@
 --   restored   STRING  the store was put back from a backup then, ms: what was due until then may have been sent
 --   seen       STRING  when a worker was last here, ms: a store that was put back has forgotten it
 --
--- head = version (2 bytes), leads (4 bits), ticket's length (12 bits), one bit per lead that is not final (1 byte),
---   content tags (8 and 4)
+-- head = version (2 bytes), leads (1), one bit per lead that is not final (1), content tags (8 and 4), ticket's length (2)
 -- ticket = whose appointment it is, sealed to the gateway; empty where nobody wants to be told of events
 --
 --                      .---------------- retry, hold ------------------.
@@ -49,8 +48,7 @@ local P = KEYS[1]
 local DUE, TURNS, LIVE, OPEN = P .. 'due', P .. 'turns', P .. 'live', P .. 'open'
 local DEAD, UNKNOWN = P .. 'dead', P .. 'unknown'
 local FORGET, EVENTS, ACTS, HELD = P .. 'forget', P .. 'events', P .. 'acts', P .. 'held'
-local HEAD, HEAD_BYTES, MOST_TICKET, NO_TAG = '>HHBc12', 17, 4096, string.rep('\0', 12)
-local DAY_MS, TEN_MS = 86400000, 600000
+local HEAD, HEAD_BYTES, NO_TAG, DAY_MS, TEN_MS = '>HBBc12H', 18, string.rep('\0', 12), 86400000, 600000
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -61,18 +59,11 @@ local function counts_of(period) return P .. 'n:' .. period end
 local function bit_of(member) return 2 ^ string.byte(member, 17) end
 local function has(mask, flag) return math.floor(mask / flag) % 2 == 1 end
 
-local function head_with(version, leads, left, tag, ticket)
-  return struct.pack(HEAD, version, leads * MOST_TICKET + ticket, left, tag)
-end
-
 -- Returns version, leads, left, tag, length of the ticket; nothing where there is no such appointment.
-local function read_head(packed)
-  if #packed < HEAD_BYTES then return end
-  local version, both, left, tag = struct.unpack(HEAD, packed)
-  return version, math.floor(both / MOST_TICKET), left, tag, both % MOST_TICKET
+local function head_of(id)
+  local packed = redis.call('GETRANGE', appointment(id), 0, HEAD_BYTES - 1)
+  if #packed == HEAD_BYTES then return struct.unpack(HEAD, packed) end
 end
-
-local function head_of(id) return read_head(redis.call('GETRANGE', appointment(id), 0, HEAD_BYTES - 1)) end
 
 local function ticket_of(id, length)
   if length == 0 then return '' end
@@ -92,7 +83,7 @@ end
 
 -- The envelope goes with the last reminder; the head stays, so that the same content is known again.
 local function write_head(id, version, leads, left, tag, ticket, keep_ms)
-  local packed = head_with(version, leads, left, tag, ticket)
+  local packed = struct.pack(HEAD, version, leads, left, tag, ticket)
   if left == 0 then
     redis.call('SET', appointment(id), packed .. ticket_of(id, ticket), 'PX', keep_ms + 30 * DAY_MS)
   else
