@@ -211,6 +211,24 @@ def test_of_many_requests_at_once_no_more_than_a_hundred_are_kept(abuser: Abuser
             said += line.recv(65536)
 
 
+def test_each_head_of_a_connection_has_the_whole_of_its_length(abuser: Abuser) -> None:
+    call, rest = b"GET /livez HTTP/1.1\r\nX-Long: " + b"a" * 9_000 + b"\r\n", HOST + b"\r\n"
+    with abuser.connect() as line:
+        for _ in range(3):
+            line.sendall(call)
+            time.sleep(0.05)
+            line.sendall(rest)
+            assert status(abuser.hear(line)) == 200
+
+
+def test_a_body_that_was_refused_and_goes_on_is_answered_once(abuser: Abuser) -> None:
+    with abuser.connect() as line:
+        line.sendall(put(b"A-1", b"Transfer-Encoding: chunked\r\n\r\n"))
+        assert status(abuser.hear(line)) == 401
+        line.sendall(b"no chunk\r\n")
+        assert line.recv(65536) == b""
+
+
 def test_what_follows_a_body_is_no_part_of_the_head(abuser: Abuser, auth: bytes) -> None:
     chunks = b"2\r\n{}\r\n0\r\n" + auth + b"\r\n"
     assert status(abuser.ask(put(b"A-1", b"Transfer-Encoding: chunked\r\n\r\n", chunks))) == 401
