@@ -21,7 +21,6 @@ class Commits(Generic[T, R]):
         self._most = most  # items of one write
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._more = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, "commits")
 
     async def put(self, items: Sequence[T]) -> list[R]:
         """Write these, and return what became of each. Raises what the write raised."""
@@ -35,6 +34,13 @@ class Commits(Generic[T, R]):
 
     async def run(self) -> None:
         """Write what comes, for as long as the process serves."""
+        thread = ThreadPoolExecutor(1, "commits")
+        try:
+            await self._run(thread)
+        finally:
+            thread.shutdown(wait=False)
+
+    async def _run(self, thread: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await self._more.wait()
@@ -42,7 +48,7 @@ class Commits(Generic[T, R]):
             if not self._waiting:
                 self._more.clear()
             try:
-                answers = await loop.run_in_executor(self._thread, self._write, [item for item, _ in batch])
+                answers = await loop.run_in_executor(thread, self._write, [item for item, _ in batch])
                 for (_, future), answer in zip(batch, answers, strict=True):
                     if not future.done():  # its client may have gone
                         future.set_result(answer)
