@@ -102,18 +102,18 @@ class Receipts:
 
 def _note(provider: Provider, receipt: Receipt, member: bytes | None, done: int) -> bool:
     """Log and count what became of a receipt; return whether it counts."""
-    words = {"provider": provider.name, "state": receipt.state}
     if member is None or receipt.state is None:
-        log.debug("receipt_ignored", extra=words)
+        log.debug("receipt_ignored", extra={"provider": provider.name, "state": receipt.state})
         return False
     with logs.about(name_of(member)):
         if not proven(done):
-            log.debug("receipt_ignored", extra=words)
+            log.debug("receipt_ignored", extra={"provider": provider.name, "state": receipt.state})
             return False
         metrics.count(metrics.RECEIPTS, provider=provider.name, state=receipt.state)
         if done != KNOWN:  # said again, or by the provider's answer already
             metrics.ended(receipt.state, provider.name)
-        log.info("receipt", extra=words | {"reason": receipt.reason if receipt.state is State.UNDELIVERED else None})
+        reason = receipt.reason if receipt.state is State.UNDELIVERED else None
+        log.info("receipt", extra={"provider": provider.name, "state": receipt.state, "reason": reason})
     return True
 
 

@@ -113,3 +113,16 @@ def test_a_write_that_answers_too_few_leaves_nobody_waiting() -> None:
         writing.cancel()
 
     asyncio.run(story())
+
+
+def test_the_thread_that_writes_ends_with_the_work() -> None:
+    async def story(disk: Disk, commits: Commits[int, str]) -> None:
+        disk.go_on.set()
+        assert await commits.put([1]) == ["wrote 1"]
+
+    before = {thread.ident for thread in threading.enumerate()}
+    play(10, story)
+    left = [one for one in threading.enumerate() if one.ident not in before and one.name.startswith("commits")]
+    for thread in left:
+        thread.join(10)
+    assert not [thread for thread in left if thread.is_alive()]
