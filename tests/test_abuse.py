@@ -110,6 +110,18 @@ def test_an_answer_that_is_never_taken_holds_its_connection_for_no_longer_than_f
         assert hung_up
 
 
+def test_who_takes_none_of_his_answers_is_parted_from_though_he_asks_nothing_more(abuser: Abuser) -> None:
+    with abuser.connect(window=2048) as line:
+        for _ in range(3):  # the kernel takes some megabytes for him
+            line.sendall((b"GET /openapi.json HTTP/1.1\r\n" + HOST + b"\r\n") * (MOST_WAITING // 2))
+            time.sleep(0.5)
+        time.sleep(PATIENCE + 1.5)
+        line.send(b"\r\n")  # what the kernel still holds for him keeps an end from being seen before
+        time.sleep(0.5)
+        with pytest.raises(ConnectionError):
+            line.send(b"\r\n")
+
+
 # What is no HTTP, or not the HTTP that everybody on the way would understand in the same way.
 
 
