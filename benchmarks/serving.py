@@ -93,7 +93,7 @@ def plot(found: dict[int, list[Rates]]) -> str:
     lines = {
         name: [(callers, _middle(rounds, name)) for callers, rounds in found.items()] for name in (PUT, RECEIPT, LIMIT)
     }
-    rate = Scale("answered in a second", [100, 300, 1_000, 3_000, 10_000])
+    rate = Scale("answered in a second", [100, 300, 1_000, 3_000, 10_000, 30_000])
     return draw("Calls answered in a second over callers at once", Scale("callers at once", CALLERS), rate, lines)
 
 

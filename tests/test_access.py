@@ -85,6 +85,12 @@ def test_a_request_is_a_line_with_its_route_and_without_what_was_asked(
         assert "127.0.0.1" not in shown
 
 
+def test_a_method_that_http_does_not_know_is_refused_and_leaves_no_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    assert ask("DUPONT", f"/v1/reminders/{REFERENCE}") == 400
+    assert "dupont" not in (caplog.text + " ".join(str(vars(record)) for record in caplog.records)).lower()
+
+
 def test_who_leaves_before_the_answer_is_a_line_too(caplog: pytest.LogCaptureFixture) -> None:
     async def leave(*_: object) -> None:
         raise asyncio.CancelledError

@@ -24,6 +24,7 @@ from fake_twilio import TOKEN
 from twilio.request_validator import RequestValidator
 
 from reminder_worker import hooks, keys, metrics, providers, store
+from reminder_worker.connection import PATIENCE
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import NotSent, Reason, SettingsError, StoreUnavailable
 from reminder_worker.hooks import BODY_LIMIT, Hooks
@@ -189,9 +190,11 @@ def test_connections_that_say_nothing_keep_nobody_out(served: Served, applicatio
 
 
 def test_a_connection_that_says_nothing_is_closed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reminder_worker.serving.PATIENCE", 0.1)
+    monkeypatch.setattr("reminder_worker.connection.PATIENCE", 0.1)
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as silent:
+        began = time.monotonic()
         assert silent.recv(1) == b""
+        assert time.monotonic() - began < PATIENCE / 2  # it is the patience that was set
 
 
 def test_a_provider_whose_certificate_is_slow_holds_up_no_other_call(

@@ -512,7 +512,7 @@ def test_a_stream_does_not_hold_up_the_end_of_the_process(
 
 
 def test_a_stream_outlives_what_is_patient_with_nobody(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reminder_worker.serving.PATIENCE", 1.0)
+    monkeypatch.setattr("reminder_worker.connection.PATIENCE", 1.0)
     with watching(browser) as stream:
         began = time.monotonic()
         while time.monotonic() - began < 5:

@@ -743,3 +743,19 @@ def test_a_store_that_is_away_is_said_so(tmp_path: Path) -> None:
         ):
             with pytest.raises(StoreUnavailable, match="ConnectionError"):
                 call()
+
+
+def test_many_are_added_by_scripts_of_a_few_each_and_answered_in_their_order(
+    schedule: Schedule, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, run_all = [], schedule.run_all
+
+    def watched(name: str, calls: Any) -> Any:
+        told.extend(len(words[1::6]) for _, words in calls)
+        return run_all(name, calls)
+
+    monkeypatch.setattr(schedule, "run_all", watched)
+    made = [Entry(number.to_bytes(16, "big"), bytes(12), b"sealed", (clock.now,)) for number in range(300)]
+    schedule.add(made[::2])
+    assert schedule.add(made) == [Answer.UNCHANGED, Answer.ADDED] * 150
+    assert told == [125, 25, 125, 125, 50]

@@ -973,3 +973,7 @@ def test_moto_refuses_a_number_that_is_none(moto: str, tmp_path: Path) -> None:
 def test_moto_has_a_list_of_those_who_opted_out_and_publishing_does_not_look_at_it(moto: str, tmp_path: Path) -> None:
     opted_out = sns_backends["123456789012"][REGION].opt_out_numbers[0]
     assert send(sns(moto, tmp_path), text(to=opted_out)).segments == 1
+
+
+def test_its_receipts_are_read_in_a_thread_for_a_certificate_may_have_to_be_fetched(tmp_path):
+    assert load("aws", settings("http://127.0.0.1:1", tmp_path)).capabilities.fetches_to_verify
