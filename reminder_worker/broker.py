@@ -8,13 +8,16 @@ import base64
 import binascii
 import logging
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from dramatiq import DecodeError, Message, Middleware
 from dramatiq.brokers.redis import RedisBroker
+from redis.exceptions import RedisError
 
 from reminder_worker import store
 from reminder_worker.errors import SettingsError, StoreUnavailable
@@ -71,6 +74,10 @@ class WakeBroker(RedisBroker):
     client: store.Client
     _next_upkeep = 0.0
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._done: deque[str] = deque()
+
     def enqueue_all(self, messages: Iterable[Message[None]]) -> None:
         """Write messages and their names where dramatiq's own script writes them, all in one round trip.
 
@@ -84,13 +91,38 @@ class WakeBroker(RedisBroker):
                 pipe.rpush(f"{self.namespace}:{QUEUE}", *named)
                 pipe.execute()
 
+    def do_ack(self, queue_name: str, name: str) -> None:  # noqa: ARG002 - there is one queue
+        """Note that a message is done: its thread goes on at once. What is done leaves with the next fetch."""
+        self._done.append(name)
+
+    def clear_done(self) -> None:
+        """Delete the messages that are done, in one round trip: a process that dies in between leaves none behind.
+
+        Where it was taken for dead, their names stand in the queue again, and lead to nothing. Raises RedisError.
+        """
+        names = list(self._done)
+        if names:
+            acks, messages = self._fetched_by(self.broker_id, QUEUE)
+            with self.client.pipeline(transaction=False) as pipe:
+                pipe.hdel(messages, *names).srem(acks, *names).execute()
+            for _ in names:
+                self._done.popleft()
+
+    def close(self) -> None:
+        """Delete what is done; the process ends. Where the queue is away, others clear up later."""
+        with suppress(RedisError):
+            self.clear_done()
+        super().close()
+
     def do_fetch(self, queue_name: str, *arguments: Any) -> list[bytes]:
         """Fetch messages; what cannot be decoded is dropped here: dramatiq would lose its batch with it."""
+        if queue_name == QUEUE:  # dramatiq fetches from its delay queue as well, in another thread
+            self.clear_done()
         if time.monotonic() >= self._next_upkeep:
             self._next_upkeep = time.monotonic() + UPKEEP_EVERY
             self._clear_up()
         fetched = self._dispatch("fetch")(queue_name, *arguments)
-        good = [data for data in fetched if data is None or is_wake(data)]
+        good = list(filter(is_wake, fetched))
         if len(good) < len(fetched):
             self._drop(queue_name)
         return good
@@ -114,14 +146,15 @@ class WakeBroker(RedisBroker):
         return f"{self.namespace}:__acks__.{worker}.{queue_name}", f"{self.namespace}:{queue_name}.msgs"
 
     def _drop(self, queue_name: str) -> None:
-        """Delete what this process fetched and cannot read."""
+        """Delete what this process fetched and cannot read, or what had been done before."""
         acks, messages = self._fetched_by(self.broker_id, queue_name)
         for name in self.client.smembers(acks):
             data = self.client.hget(messages, name)
-            if data is not None and not is_wake(data):
-                self.client.srem(acks, name)
+            if not is_wake(data):
                 self.client.hdel(messages, name)
-                log.warning("message_dropped", extra={"reason": "undecodable"})
+                self.client.srem(acks, name)
+                if data is not None:
+                    log.warning("message_dropped", extra={"reason": "undecodable"})
 
 
 def is_wake(data: Any, options: Sequence[str] = ("redis_message_id",)) -> bool:

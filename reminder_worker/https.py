@@ -9,8 +9,7 @@ thread until the system's resolver gives up. The deadline is checked again after
 
 import http.client
 import ipaddress
-import selectors
-import socket
+import select
 import ssl
 import time
 import weakref
@@ -20,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from reminder_worker.addresses import is_public
+from reminder_worker import sockets
 from reminder_worker.errors import Ambiguous, NotSent, Reason
 
 ANSWER_LIMIT = 64 * 1024  # bytes
@@ -44,7 +43,7 @@ class Site:
         self._url = urlsplit(check_url(base_url))
         self._answer_limit = answer_limit
         self._public_only = public_only
-        self._tls = _tls() if self._url.scheme == "https" else None
+        self._tls = sockets.verifying() if self._url.scheme == "https" else None
         self._idle: deque[_Connection] = deque()
         self.close = weakref.finalize(self, _close_all, self._idle)
 
@@ -84,7 +83,7 @@ class Site:
         """Let the request go and read the answer. None where no usable one came."""
         reusable = False
         try:
-            connection.endheaders(body)
+            connection.leave(body)
             with connection.getresponse() as response:
                 content = response.read(self._answer_limit + 1)
                 whole = not response.length and len(content) <= self._answer_limit and response.status >= http.client.OK
@@ -139,108 +138,45 @@ def _is_this_machine(host: str) -> bool:
         return host == "localhost"
 
 
-def _tls() -> ssl.SSLContext:
-    """Verify name and certificate against the system's authorities (``SSL_CERT_FILE`` is honoured by OpenSSL).
-
-    Not ``create_default_context``: it writes session keys to a file where the environment asks for that.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_default_certs()
-    context.sslsocket_class = _TLSSocket
-    return context
-
-
-def _left(deadline: float) -> float:
-    seconds = deadline - time.monotonic()
-    if seconds <= 0:
-        raise TimeoutError
-    return seconds
-
-
-class _Socket(socket.socket):
-    """A socket whose every wait ends at one deadline, however slowly the other side drips."""
-
-    deadline = 0.0
-
-    def recv_into(self, *args: Any) -> int:
-        self.settimeout(_left(self.deadline))
-        return super().recv_into(*args)
-
-    def sendall(self, *args: Any) -> None:
-        self.settimeout(_left(self.deadline))
-        super().sendall(*args)
-
-
-class _TLSSocket(ssl.SSLSocket):
-    """The same over TLS; OpenSSL may wait several times for one piece, within the time-out set here."""
-
-    deadline = 0.0
-
-    def recv_into(self, *args: Any) -> int:
-        self.settimeout(_left(self.deadline))
-        return super().recv_into(*args)
-
-    def send(self, *args: Any) -> int:
-        self.settimeout(_left(self.deadline))
-        return super().send(*args)
-
-
 class _Connection(http.client.HTTPConnection):
     """One connection, opened explicitly: it never reconnects by itself."""
 
     auto_open = 0
     idle_since = 0.0
-    sock: Any  # a _Socket or _TLSSocket, once it is open
+    sock: Any  # of ours, once it is open
 
     def __init__(self, url: SplitResult, tls: ssl.SSLContext | None, *, public_only: bool) -> None:
         self.default_port = http.client.HTTPS_PORT if tls else http.client.HTTP_PORT
         super().__init__(url.hostname or "", url.port)
         self._tls = tls
         self._public_only = public_only
+        self._leaving = b""
 
     def begin(self, deadline: float) -> None:
         """Open, unless it is open, and let everything that follows end at ``deadline``."""
         if self.sock is None:
-            self.sock = self._open(deadline)
-        _left(deadline)
+            self.sock = sockets.connect(self.host, self.port, deadline, self._tls, public_only=self._public_only)
+        sockets.left(deadline)
         self.sock.deadline = deadline
 
-    def _open(self, deadline: float) -> socket.socket:
-        plain = _reach(self.host, self.port, deadline, public_only=self._public_only)
-        try:
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            plain.settimeout(_left(deadline))  # the handshake as a whole keeps to it
-            return self._tls.wrap_socket(plain, server_hostname=self.host) if self._tls else plain
-        except BaseException:
-            plain.close()
-            raise
+    def send(self, data: Any) -> None:
+        """Hold a part of a request back until ``leave``."""
+        self._leaving += data
+
+    def leave(self, body: bytes | None) -> None:
+        """Let the request go, head and body in one: one packet, and one record of TLS."""
+        self._leaving = b""
+        self.endheaders(body)
+        request, self._leaving = self._leaving, b""  # an idle connection keeps no text
+        self.sock.sendall(request)
 
     def is_fresh(self) -> bool:
         """Say whether the connection can be used again; an idle one has nothing to read unless it was closed."""
         if time.monotonic() - self.idle_since > IDLE_LIMIT:
             return False
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.sock, selectors.EVENT_READ)
-            return not selector.select(0)
-
-
-def _reach(host: str, port: int, deadline: float, *, public_only: bool) -> _Socket:
-    """Connect to the first address that answers; each gets a fair share of the time left."""
-    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)  # once: what is checked is what is connected to
-    if public_only:
-        addresses = [one for one in addresses if is_public(str(one[4][0]))]
-        if not addresses:
-            raise NotSent(Reason.ADDRESS_PRIVATE, left=False)
-    for position, (family, kind, protocol, _, address) in enumerate(addresses):
-        candidate = _Socket(family, kind, protocol)
-        try:
-            candidate.settimeout(_left(deadline) / (len(addresses) - position))
-            candidate.connect(address)
-        except OSError:
-            candidate.close()
-        else:
-            return candidate
-    raise ConnectionError
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return not poll.poll(0)
 
 
 def _close_all(idle: "deque[_Connection]") -> None:

@@ -35,7 +35,7 @@ from reminder_worker.plan import MAX_LEADS
 from reminder_worker.scripts import run_before, run_each, script
 from reminder_worker.settings import Settings
 from reminder_worker.store import Client
-from reminder_worker.topology import server_of
+from reminder_worker.topology import Mine, server_of
 
 WAKE_LEASE = timedelta(seconds=30)  # a wake-up is lost when nobody claims within this; doubles each time
 MOST_CLAIMS = 5  # a reminder whose worker died this often is a dead letter
@@ -61,6 +61,7 @@ class Schedule:
         durability: Durability = Durability.NONE,
     ) -> None:
         self.client = client
+        self._mine = Mine(client)
         self.shards = shards
         self.durability = durability
         self.retention = retention
@@ -84,10 +85,11 @@ class Schedule:
         """Run a script; redis-py tries again after a lost connection, and every script bears that."""
         source, digest = script(name)
         try:
+            client = self._mine.client
             try:
-                return self.client.evalsha(digest, 1, self.prefix(shard), *arguments)
+                return client.evalsha(digest, 1, self.prefix(shard), *arguments)
             except NoScriptError:
-                return self.client.eval(source, 1, self.prefix(shard), *arguments)
+                return client.eval(source, 1, self.prefix(shard), *arguments)
         except RedisError as error:
             raise unavailable(error) from None
 
@@ -218,8 +220,7 @@ class Schedule:
         words = outcome.kind, outcome.reason or "", outcome.failure_class or ""
         spans = milliseconds(outcome.delay), self.keep_ms, self.forget_ms(outcome.forget)
         known = *words, outcome.provider_message_id, *spans
-        done = self.run("settle", self.shard_of(wake.id), wake.member, token, reference, *known)
-        return proven(done)
+        return proven(self.run("settle", self.shard_of(wake.id), wake.member, token, reference, *known))
 
     def forget_ms(self, span: timedelta | None) -> int:
         """Say when the provider is to remove a text: in time for its row; -1 where there is nothing to remove."""

@@ -10,6 +10,8 @@ as they are stored, and opens nothing.
 """
 
 import math
+import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -22,7 +24,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.connection import Connection, ConnectionPool, SSLConnection, parse_url
 from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError, TryAgainError
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
 SENTINEL, CLUSTER = "+sentinel", "+cluster"
 SENTINEL_PORT, PORT = 26379, 6379
@@ -137,6 +139,26 @@ class _Pool(ConnectionPool):
     def __init__(self, connection_class: type = Connection, **options: Any) -> None:
         kind = _Secure if issubclass(connection_class, SSLConnection) else _Plain
         super().__init__(connection_class=kind, **options)
+
+
+class Mine(threading.local):
+    """A client for each thread, which keeps its connection: to borrow one for each call costs as much as the call.
+
+    Where there are several servers it is the client that all share: a connection that is lost comes back to the server
+    that it had, and a borrowed one to whoever is master by then.
+    """
+
+    def __init__(self, shared: Client) -> None:
+        several = hasattr(shared, "get_primaries") or isinstance(shared.connection_pool, SentinelConnectionPool)
+        self._make = (lambda: shared) if several else shared.client
+        self._process = 0
+
+    @property
+    def client(self) -> Client:
+        """This thread's. A process that was forked off has connections of its own. Raises RedisError."""
+        if self._process != os.getpid():
+            self._client, self._process = self._make(), os.getpid()
+        return self._client
 
 
 @contextmanager

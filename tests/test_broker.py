@@ -7,9 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import dramatiq
 import pytest
+import redis
 from dramatiq import Message, Middleware, Worker
 from hypothesis import given
 from hypothesis import strategies as st
@@ -197,7 +199,7 @@ def test_what_a_dead_worker_had_fetched_is_brought_back(server: EmbeddedServer, 
     dead, idle = (queue.connect(server.url(1), []) for _ in range(2))
     queue.wake(broker, [WAKE] * 3)
     broker.client.lpush("{rw-queue}:reminders", "a name whose message another has done")
-    lost = dead.do_fetch(queue.QUEUE, 3)[1:]
+    lost = dead.do_fetch(queue.QUEUE, 3)
     assert len(lost) == 2
     assert len(idle.do_fetch(queue.QUEUE, 8)) == 1
     broker.client.zadd("{rw-queue}:__heartbeats__", {dead.broker_id: (time.time() - queue.SILENT - 1) * 1000})
@@ -211,6 +213,53 @@ def test_what_a_dead_worker_had_fetched_is_brought_back(server: EmbeddedServer, 
     }
     for one in (dead, idle):
         one.client.close()
+
+
+def test_what_is_done_leaves_with_the_next_fetch_and_with_the_end(broker: dramatiq.Broker) -> None:
+    queue.wake(broker, [WAKE] * 3)
+    first, second, third = (
+        queue.Message.decode(data).options["redis_message_id"] for data in broker.do_fetch(queue.QUEUE, 8)
+    )
+    places = f"{{rw-queue}}:__acks__.{broker.broker_id}.reminders", "{rw-queue}:reminders.msgs"
+    broker.do_ack(queue.QUEUE, first)
+    broker.do_ack(queue.QUEUE, second)
+    assert broker.do_fetch(queue.QUEUE, 8) == []
+    assert broker.client.smembers(places[0]) == set(broker.client.hkeys(places[1])) == {third.encode()}
+    broker.do_ack(queue.QUEUE, third)
+    broker.close()
+    assert not broker.client.exists(*places)
+
+
+def test_what_is_done_is_not_forgotten_where_the_queue_is_away(
+    broker: dramatiq.Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.wake(broker, [WAKE])
+    (data,) = broker.do_fetch(queue.QUEUE, 8)
+    broker.do_ack(queue.QUEUE, queue.Message.decode(data).options["redis_message_id"])
+    with monkeypatch.context() as away:
+        away.setattr(broker.client, "pipeline", Mock(side_effect=redis.ConnectionError))
+        with pytest.raises(redis.ConnectionError):
+            broker.do_fetch(queue.QUEUE, 8)
+        broker.close()
+    broker.clear_done()
+    assert not broker.client.exists("{rw-queue}:reminders.msgs")
+
+
+def test_what_was_done_by_who_was_taken_for_dead_is_dropped_without_a_word(
+    server: EmbeddedServer, broker: dramatiq.Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    frozen = queue.connect(server.url(1), [])
+    queue.wake(broker, [WAKE])
+    (data,) = frozen.do_fetch(queue.QUEUE, 8)
+    frozen.do_ack(queue.QUEUE, queue.Message.decode(data).options["redis_message_id"])
+    broker.client.zadd("{rw-queue}:__heartbeats__", {frozen.broker_id: (time.time() - queue.SILENT - 1) * 1000})
+    broker._clear_up()
+    frozen.close()
+    assert broker.client.llen("{rw-queue}:reminders") == 1
+    assert broker.do_fetch(queue.QUEUE, 8) == []
+    assert not broker.client.exists(f"{{rw-queue}}:__acks__.{broker.broker_id}.reminders")
+    assert "message_dropped" not in caplog.messages
+    frozen.client.close()
 
 
 def test_nobody_asks_the_queue_for_all_of_its_keys(broker: dramatiq.Broker) -> None:

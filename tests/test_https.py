@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import pytest
 from fake_twilio import ACCOUNT, TOKEN, FakeTwilio, _basic
 
-from reminder_worker import https
+from reminder_worker import https, sockets
 from reminder_worker.errors import Ambiguous, NotSent, Reason
 from reminder_worker.https import Answer, Site, check_url
 from reminder_worker.testing.peer import Response
@@ -55,6 +55,24 @@ def test_one_thread_uses_one_connection(server: FakeTwilio, site: Site) -> None:
     for _ in range(5):
         post(site)
     assert server.connections == 1
+
+
+def test_a_request_leaves_in_one_piece_and_is_not_kept(
+    server: FakeTwilio, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces: list[bytes] = []
+
+    def sendall(line: socket.socket, data: bytes) -> None:
+        pieces.append(data)
+        line.send(data)
+
+    monkeypatch.setattr(sockets.Socket, "sendall", sendall)
+    assert post(site).status == 201
+    (piece,) = pieces
+    assert piece.startswith(b"POST ")
+    assert piece.endswith(b"\r\n\r\n" + FORM)
+    (idle,) = site._idle
+    assert FORM not in b"".join(value for value in vars(idle).values() if isinstance(value, bytes))
 
 
 def test_a_connection_that_was_closed_while_idle_is_not_used_again(server: FakeTwilio, site: Site) -> None:
@@ -325,7 +343,7 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(address[0])
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(https._Socket, "connect", connect)
+    monkeypatch.setattr(sockets.Socket, "connect", connect)
     return found
 
 

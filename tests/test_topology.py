@@ -4,6 +4,7 @@ import contextlib
 import socket
 import ssl
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +18,7 @@ from reminder_worker import store
 from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.schedule import Schedule
 from reminder_worker.settings import Settings
+from reminder_worker.topology import Mine
 
 
 def test_sentinels_are_asked_for_a_master_by_name() -> None:
@@ -52,6 +54,32 @@ def test_sentinels_may_want_a_user_and_tls_too() -> None:
 def test_the_queue_is_in_another_database_where_there_is_one(url: str, queue: str) -> None:
     assert store.queue_url(None, url) == queue
     assert store.queue_url("amqp://a@mq.example", url) == "amqp://a@mq.example"
+
+
+def test_each_thread_keeps_one_connection(client: store.Client) -> None:
+    def names(mine: Mine) -> set[int]:
+        return {mine.client.client_id() for _ in range(5)}
+
+    mine = Mine(client)
+    with ThreadPoolExecutor(1) as thread:
+        here, there = names(mine), thread.submit(names, mine).result()
+    assert len(here) == len(there) == 1
+    assert here != there
+
+
+def test_a_process_that_was_forked_off_has_a_connection_of_its_own(
+    client: store.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = Mine(client)
+    before = mine.client
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    assert mine.client is not before
+    assert mine.client is mine.client
+
+
+def test_where_there_are_several_servers_connections_are_borrowed() -> None:
+    with store.connect("redis+sentinel://one.example/reminders") as client:  # a lost one asks who is master only then
+        assert Mine(client).client is client
 
 
 def test_a_password_comes_from_its_file(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ keeps the last number and text.
 import base64
 import logging
 import re
+import threading
 import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -189,6 +190,8 @@ class Twilio(Provider):
     def prepare(self, role: Role) -> None:  # noqa: ARG002 - Twilio signs its calls with the token that also sends
         """Read the account's token."""
         self._token = read_secret(self.name, "auth_token_file", self._settings.auth_token_file)
+        self._call = _Call(self._site)
+        self._client = Client(self._settings.account_sid, self._token, http_client=self._call)
 
     def send(self, text: Text, *, deadline: float) -> Sent:
         """Create one message, once; see ``Provider.send``."""
@@ -201,8 +204,8 @@ class Twilio(Provider):
         """Look through the texts to this number since ``asked`` for one with these words."""
         found = None
         try:
-            client, _ = self._client(self._deadline())
-            for message in client.messages.list(to=text.to, limit=50, page_size=50):
+            self._call.begin(self._deadline())
+            for message in self._client.messages.list(to=text.to, limit=50, page_size=50):
                 near = message.date_created is not None and abs(message.date_created - asked) < SEARCH_WINDOW
                 if near and message.body == text.body and _is_message(message.sid) and message.direction != "inbound":
                     found = Sent(message.sid, _segments(message.num_segments) or text.segments)
@@ -213,11 +216,11 @@ class Twilio(Provider):
     def forget(self, provider_message_id: str) -> None:
         """Delete a message at Twilio, with its number and text."""
         outcome: ReminderError | None = None
-        client, call = self._client(self._deadline())
+        self._call.begin(self._deadline())
         try:
-            client.messages(provider_message_id).delete()
+            self._client.messages(provider_message_id).delete()
         except Exception:  # noqa: BLE001 - the SDK's words may hold the number
-            outcome = None if call.status == 404 else Ambiguous()  # noqa: PLR2004
+            outcome = None if self._call.status == 404 else Ambiguous()  # noqa: PLR2004
         if outcome is not None:
             raise outcome
 
@@ -258,20 +261,16 @@ class Twilio(Provider):
     def _deadline(self) -> float:
         return time.monotonic() + self._settings.timeout
 
-    def _client(self, deadline: float) -> tuple[Client, "_Call"]:
-        call = _Call(self._site, deadline)
-        return Client(self._settings.account_sid, self._token, http_client=call), call
-
     def _attempt(self, text: Text, deadline: float) -> Sent | ReminderError:
-        client, call = self._client(deadline)
+        self._call.begin(deadline)
         try:
-            message = client.messages.create(**self._parameters(text))
+            message = self._client.messages.create(**self._parameters(text))
         except ReminderError as error:
             return error
         except (TwilioRestException, TwilioServiceException) as error:
-            return self._judge(call, error.code if isinstance(error.code, int) else None)
+            return self._judge(error.code if isinstance(error.code, int) else None)
         except Exception:  # noqa: BLE001 an answer that the SDK cannot read: Twilio may have accepted
-            return Ambiguous() if call.begun else NotSent(Reason.NOT_SENT)
+            return Ambiguous() if self._call.begun else NotSent(Reason.NOT_SENT)
         if not _is_message(message.sid):
             return Ambiguous()
         return Sent(message.sid, _segments(message.num_segments) or text.segments)
@@ -294,21 +293,25 @@ class Twilio(Provider):
             parameters["status_callback"] = receipt_url(settings.callback_url, self.name, text.reference)
         return parameters
 
-    def _judge(self, call: "_Call", code: int | None) -> ReminderError:
+    def _judge(self, code: int | None) -> ReminderError:
         """Turn a refusal into one of our errors, and tell the operator what only an operator can mend."""
-        reason = answers.judge(call.status, None if code is None else CODES.get(code))
+        reason = answers.judge(self._call.status, None if code is None else CODES.get(code))
         if reason in {Reason.MISCONFIGURED, Reason.AMBIGUOUS}:
-            shown = {"provider": self.name, "status": call.status, "code": _shown(code)}
+            shown = {"provider": self.name, "status": self._call.status, "code": _shown(code)}
             _LOG.warning("redaction_missing" if code in _REDACTION_CODES else "provider_answer", extra=shown)
-        return answers.error(reason, call.retry_after)
+        return answers.error(reason, self._call.retry_after)
 
 
-class _Call(HttpClient):  # type: ignore[misc]  # the SDK has no types
-    """The SDK's way to the network, for one request; keeps status and Retry-After, never what was sent."""
+class _Call(HttpClient, threading.local):  # type: ignore[misc]  # the SDK has no types
+    """The SDK's way to the network: of each thread's last request it keeps status and Retry-After, and nothing sent."""
 
-    def __init__(self, site: Site, deadline: float) -> None:
+    def __init__(self, site: Site) -> None:
         super().__init__(_LOG, is_async=False)
         self._site = site
+        self.begin(0)
+
+    def begin(self, deadline: float) -> None:
+        """Forget the request before; the next one ends at ``deadline``."""
         self._deadline = deadline
         self.begun = False
         self.status = 0

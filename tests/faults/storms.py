@@ -23,16 +23,16 @@ from typing import Any
 from . import weather
 from .harbour import SYNCED, Harbour, Result, Size, hand_in
 
-LEDGER, HTTP = "reminder_worker.schedule", "reminder_worker.https"
+LEDGER, HTTP, SOCKETS = "reminder_worker.schedule", "reminder_worker.https", "reminder_worker.sockets"
 POINTS = {  # of a worker's way: module, function, when
     "before the claim": (LEDGER, "Schedule.claim", "before"),
     "after the claim": (LEDGER, "Schedule.claim", "after"),
     "before the intent": (LEDGER, "Schedule.intend", "before"),
     "before the confirmation": ("redis.connection", "AbstractConnection.send_packed_command", "after", "WAITAOF"),
     "after the confirmation": (LEDGER, "Schedule.intend", "after"),
-    "before the first byte": (HTTP, "_Socket.sendall", "before"),
-    "after the first byte": (HTTP, "_Socket.sendall", "first byte"),
-    "before the reply": (HTTP, "_Socket.recv_into", "before"),
+    "before the first byte": (SOCKETS, "Socket.sendall", "before"),
+    "after the first byte": (SOCKETS, "Socket.sendall", "first byte"),
+    "before the reply": (SOCKETS, "Socket.recv_into", "before"),
     "after the reply": (HTTP, "Site._exchange", "after"),
     "before the outcome": (LEDGER, "Schedule.settle", "before"),
     "after the outcome": (LEDGER, "Schedule.settle", "after"),

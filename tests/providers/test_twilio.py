@@ -368,6 +368,13 @@ def test_a_text_that_cannot_be_encoded_is_not_sent(server: FakeTwilio, twilio: T
     assert len(server.requests) == 0
 
 
+def test_nothing_of_a_call_counts_for_the_next(server: FakeTwilio, twilio: Twilio) -> None:
+    send(twilio)
+    with pytest.raises(NotSent):  # and not Ambiguous: of this one no byte has left
+        send(twilio, replace(text(), body="\ud800"))
+    assert len(server.requests) == 1
+
+
 def test_a_connection_that_is_refused_is_not_sent(server: FakeTwilio, tmp_path: Path) -> None:
     assert type(failure(load("twilio", server.table(tmp_path, base_url="http://127.0.0.1:1")))) is NotSent
 
