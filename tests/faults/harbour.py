@@ -29,6 +29,7 @@ from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys, PublicKeys
 
 from .carrier import Carrier
+from .installation import is_under_way
 
 SETTINGS = """\
 store_url = "{store}"
@@ -205,12 +206,11 @@ class Harbour:
 
     def wait(self) -> None:
         """Wait until nothing is pending, and whoever stood still has had time to do what it was about to."""
-        client, prefix = self.schedule.client, self.schedule.prefix(0)
         deadline = time.monotonic() + self.patience
         while time.monotonic() < deadline:
             with contextlib.suppress(Exception):
-                pending = any(client.zcard(prefix + name) for name in (b"due", b"turns", b"live", b"open"))
-                if not pending and not any(ship.stopped for ship in self.ships) and time.time() - self.over > CALM:
+                standing = any(ship.stopped for ship in self.ships)
+                if not is_under_way(self.schedule) and not standing and time.time() - self.over > CALM:
                     return
             time.sleep(0.1)
 

@@ -245,6 +245,14 @@ def in_store(installation: Installation) -> Iterator[bytes]:
             yield file.read_bytes()
 
 
+def is_under_way(schedule: Schedule) -> bool:
+    """Tell whether anything waits or is being sent: in one look, for reminders go from one of these to another."""
+    with schedule.client.pipeline() as pipe:
+        for name in (b"due", b"turns", b"live", b"open"):
+            pipe.zcard(schedule.prefix(0) + name)
+        return any(pipe.execute())
+
+
 def percentile(numbers: list[float], share: float) -> float:
     """Return what so large a share of the numbers does not exceed."""
     ordered = sorted(numbers)

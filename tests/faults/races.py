@@ -19,7 +19,7 @@ from pathlib import Path
 
 from reminder_worker.testing.peer import Peer, Request, Response
 
-from .installation import Crew, Installation, numbered, path
+from .installation import Crew, Installation, is_under_way, numbered, path
 
 TAKES = 0.05  # seconds for each text
 CLIENTS = 16
@@ -144,9 +144,8 @@ def _clock(when: datetime) -> str:
 
 def _wait(installation: Installation, races: list[Race]) -> None:
     """Wait until nothing is under way."""
-    client, deadline = installation.schedule.client, time.monotonic() + PATIENCE
-    places = (b"due", b"turns", b"live", b"open")
-    while any(client.zcard(b"rw:{0}:" + place) for place in places) and time.monotonic() < deadline:
+    deadline = time.monotonic() + PATIENCE
+    while is_under_way(installation.schedule) and time.monotonic() < deadline:
         time.sleep(0.2)
 
 

@@ -8,7 +8,7 @@ from faults.kills import choose, run
 @pytest.mark.timeout(300)
 def test_nothing_is_lost_or_texted_twice_while_workers_scheduler_and_store_are_killed() -> None:
     result = run(reminders=600, kills=4, seed=7, window=8, store_too=True)
-    assert result.whole, result
+    assert result.whole, str(result)
     assert result.texts == 600
 
 

@@ -23,10 +23,10 @@ def runs() -> Iterator[dict[str, Future[Result]]]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", [storm.name for storm in SHORT])
 def test_nothing_is_lost_and_nobody_gets_two_texts_or_anothers(runs: dict[str, Future[Result]], name: str) -> None:
-    if name not in runs:
+    if not is_possible(STORMS[name]):
         pytest.skip("only root can give a store a small disk")
-    result = runs[name].result()
-    assert result.whole, result
+    result = runs.pop(name).result() if name in runs else run(STORMS[name], SIZE, 1)  # a second try is one
+    assert result.whole, str(result)
     assert result.happened > 0
     assert result.unknown <= result.in_flight
     doubtful = STORMS[name].kind == "neither"
@@ -37,7 +37,7 @@ def test_nothing_is_lost_and_nobody_gets_two_texts_or_anothers(runs: dict[str, F
 @pytest.mark.timeout(300)
 def test_after_an_outage_what_has_expired_is_not_sent_and_the_provider_is_not_run_down() -> None:
     result = outage.run(count=400, rate=100, seed=1, workers=1)
-    assert result.whole, result
+    assert result.whole, str(result)
     assert result.expired > 100
     assert result.texts == 400 - result.expired - result.late
 

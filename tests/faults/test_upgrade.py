@@ -20,6 +20,6 @@ def has(revision: str) -> bool:
 @pytest.mark.skipif(not has(OLD), reason="the history of this repository is not here")
 def test_old_and_new_side_by_side_lose_nothing_and_text_nobody_twice() -> None:
     result = run(reminders=200, seed=5, window=15)
-    assert result.whole, result
+    assert result.whole, str(result)
     assert result.texts == 200
     assert result.codes == {0: 3 * len(PROCESSES)}  # the old, the new, and the old again
