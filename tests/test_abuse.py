@@ -2,11 +2,11 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
-from faults.abuse import ABUSES, Abuser, Trial, run
+from faults.abuse import ABUSES, Abuser, Line, Trial, run
 from faults.installation import Caller, Installation, path
 
 from reminder_worker.api import BODY_LIMIT
@@ -59,6 +59,12 @@ def put(reference: bytes, head: bytes, body: bytes = b"") -> bytes:
 
 def with_length(body: bytes) -> bytes:
     return b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def drip(line: Line, data: Iterable[int]) -> None:
+    for byte in data:
+        line.send(bytes([byte]))
+        time.sleep(0.5)
 
 
 # What goes on while somebody else calls.
@@ -120,6 +126,16 @@ def test_who_takes_none_of_his_answers_is_parted_from_though_he_asks_nothing_mor
         time.sleep(0.5)
         with pytest.raises(ConnectionError):
             line.send(b"\r\n")
+
+
+def test_a_second_head_is_waited_for_no_longer_than_a_first_one(abuser: Abuser) -> None:
+    with abuser.connect() as line:
+        line.sendall(b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert status(abuser.hear(line)) == 200
+        began, head = time.monotonic(), b"GET /livez HTTP/1.1\r\nX-Long: in pieces"
+        with pytest.raises(ConnectionError):
+            drip(line, head)
+        assert time.monotonic() - began > PATIENCE - 0.5
 
 
 # What is no HTTP, or not the HTTP that everybody on the way would understand in the same way.
