@@ -64,7 +64,7 @@ _WHEN = "        when, leads = job.to_time(appointment.time), _texts(wanted)"
 _ENTRY = '        entry = self._client(caller).seal(Appointment.parse({**fields, "reference": reference}))'
 _ADMIT = "        permit, status = self._circuit.admit(), None"
 _NOTE = "        self._notes.leave(sealed)"
-_ATTEMPT = "        client, call = self._client(deadline)"
+_ATTEMPT = "        self._call.begin(deadline)"
 _WAITS = "            if wait else await handler(request, caller)"
 
 LOGS = [
@@ -196,7 +196,7 @@ LOGS = [
         "tracebacks with local variables",
         "providers/twilio.py",
         *before(
-            "            return self._judge(call, error.code if isinstance(error.code, int) else None)",
+            "            return self._judge(error.code if isinstance(error.code, int) else None)",
             "import sys, traceback",
             "told = traceback.TracebackException.from_exception(error, capture_locals=True)",
             'sys.stderr.write("".join(told.format()))',
@@ -246,16 +246,16 @@ ERRORS = [
     leak(
         "a provider's words in an error",
         "providers/twilio.py",
-        "            return self._judge(call, error.code if isinstance(error.code, int) else None)",
-        "            failure = self._judge(call, error.code if isinstance(error.code, int) else None)\n"
+        "            return self._judge(error.code if isinstance(error.code, int) else None)",
+        "            failure = self._judge(error.code if isinstance(error.code, int) else None)\n"
         "            failure.args = (str(error),)\n            return failure",
         "reprs Rejected",
     ),
     leak(
         "an error that is raised from a provider's",
         "providers/twilio.py",
-        "            return self._judge(call, error.code if isinstance(error.code, int) else None)",
-        "            raise self._judge(call, error.code if isinstance(error.code, int) else None)",
+        "            return self._judge(error.code if isinstance(error.code, int) else None)",
+        "            raise self._judge(error.code if isinstance(error.code, int) else None)",
         "reprs Rejected",
     ),
     leak(
@@ -775,7 +775,7 @@ MACHINE = [
     ),
     leak(
         "certificates that nobody looks at",
-        "https.py",
+        "sockets.py",
         "    context.load_default_certs()\n",
         "    context.check_hostname = False\n    context.verify_mode = ssl.CERT_NONE\n",
         "tls a certificate",
