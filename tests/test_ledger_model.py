@@ -107,6 +107,10 @@ class Repeating:
             self.lost, reply = reply, self._client.evalsha(*call)
         return reply
 
+    def client(self) -> "Repeating":
+        """Be every thread's own."""
+        return self
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
