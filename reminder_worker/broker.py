@@ -95,29 +95,34 @@ class WakeBroker(RedisBroker):
         """Note that a message is done: its thread goes on at once. What is done leaves with the next fetch."""
         self._done.append(name)
 
-    def clear_done(self) -> None:
+    def _clear_done(self) -> None:
         """Delete the messages that are done, in one round trip: a process that dies in between leaves none behind.
 
         Where it was taken for dead, their names stand in the queue again, and lead to nothing. Raises RedisError.
         """
-        names = list(self._done)
-        if names:
-            acks, messages = self._fetched_by(self.broker_id, QUEUE)
+        names: list[str] = []
+        with suppress(IndexError):  # there are no more: another thread may take some too
+            while True:
+                names.append(self._done.popleft())
+        if not names:
+            return
+        acks, messages = self._fetched_by(self.broker_id, QUEUE)
+        try:
             with self.client.pipeline(transaction=False) as pipe:
                 pipe.hdel(messages, *names).srem(acks, *names).execute()
-            for _ in names:
-                self._done.popleft()
+        except RedisError:
+            self._done.extend(names)
+            raise
 
     def close(self) -> None:
         """Delete what is done; the process ends. Where the queue is away, others clear up later."""
         with suppress(RedisError):
-            self.clear_done()
+            self._clear_done()
         super().close()
 
     def do_fetch(self, queue_name: str, *arguments: Any) -> list[bytes]:
         """Fetch messages; what cannot be decoded is dropped here: dramatiq would lose its batch with it."""
-        if queue_name == QUEUE:  # dramatiq fetches from its delay queue as well, in another thread
-            self.clear_done()
+        self._clear_done()
         if time.monotonic() >= self._next_upkeep:
             self._next_upkeep = time.monotonic() + UPKEEP_EVERY
             self._clear_up()

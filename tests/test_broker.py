@@ -241,7 +241,7 @@ def test_what_is_done_is_not_forgotten_where_the_queue_is_away(
         with pytest.raises(redis.ConnectionError):
             broker.do_fetch(queue.QUEUE, 8)
         broker.close()
-    broker.clear_done()
+    broker._clear_done()
     assert not broker.client.exists("{rw-queue}:reminders.msgs")
 
 

@@ -113,6 +113,24 @@ def test_an_answer_that_drips_in_time_is_read(server: FakeTwilio, site: Site) ->
     assert post(site).status == 201
 
 
+def test_a_connection_that_is_used_again_waits_until_the_later_deadline() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as thread:
+        site = Site(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        first = thread.submit(site.call, "GET", "/", headers={}, deadline=time.monotonic() + 1)
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(answer)
+            assert first.result().status == 200
+            second = thread.submit(site.call, "GET", "/", headers={}, deadline=time.monotonic() + 20)
+            connection.recv(1000)
+            time.sleep(1.5)
+            connection.sendall(answer)
+            assert second.result().status == 200
+        site.close()
+
+
 def test_a_deadline_that_has_passed_sends_nothing(server: FakeTwilio, site: Site) -> None:
     with pytest.raises(NotSent):
         post(site, -1.0)
