@@ -1,31 +1,39 @@
 """Whether what is far ahead delays what is due: lateness, memory and slow scripts, with ever more reminders pending.
 
-    python -m benchmarks.lateness [--pending 1000 5000000] [--a-second 200] [--seconds 30] [--write]
+    python -m benchmarks.lateness [--pending 1000 5000000] [--others 1000] [--a-second 200] [--write]
 
 Real processes on a store that writes no file; the provider is a file. Late is from when a text was due to its line.
 The first two seconds do not count: a scheduler with nothing to do looks once a second whether there is something new.
+Others do the same with number and text as they are. Before anything falls due they have half a minute for what is far
+ahead, and after the last one a minute for what is late.
 """
 
 import argparse
 import json
+import math
 import statistics
+import struct
 import tempfile
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 
+from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.ledger import Answer
 from tests.faults.installation import percentile
 
 from . import footprint, sizing
-from .bursting import LEAD, Quick, wait_for
+from .bursting import LEAD, Quick, running, wait_for
 from .capacity import due_at
 from .pages import show
+from .peers import HERE, PEERS, Peer, environment
 from .plots import Scale, draw
 
 SETTLED = 5.0  # seconds, until processes hold what they hold
 BEFORE = 2  # seconds of texts that do not count
+READ, LAST = 30.0, 60.0  # seconds that others have: to read what is far ahead, and for what is late
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,37 @@ def lateness(outbox: Path, first: datetime, rate: int) -> list[float]:
     return [span for number, span in late if number >= rate * BEFORE]
 
 
+def of_peer(peer: Peer, pending: int, rate: int, seconds: int) -> list[float]:
+    """Do the same with another way; return how late each was that ran at all."""
+    with tempfile.TemporaryDirectory() as name, EmbeddedServer(Path(name, "store"), "--appendonly", "no") as server:
+        late, count = Path(name, "late"), rate * (BEFORE + seconds)
+        late.touch()
+        peer.hand_in(server, "add", pending)
+        settings = {"cwd": HERE, "env": environment(server, PEER_LATE=str(late))}
+        with running(peer.work, Path(name), **settings):
+            time.sleep(READ)
+            said = peer.hand_in(server, "burst", count, str(8 + count / 700), str(rate))
+            assert time.time() < said["due"], f"{peer.name}: adding took too long"
+            while time.time() < said["due"] + count / rate + LAST and late.stat().st_size < 8 * count:
+                time.sleep(0.2)
+        return [found for (found,) in struct.iter_unpack("d", late.read_bytes())][rate * BEFORE :]
+
+
+def beside(ours: list[Result], others: dict[tuple[str, int], list[float]], count: int) -> str:
+    """Write a row for each way and number that is pending."""
+    found = {("reminder_worker", one.pending): one.late for one in ours} | others
+    lines = ["| way | pending | out | late, median | 99 of 100 |", "|---|--:|--:|--:|--:|"]
+    for (name, pending), late in found.items():
+        known = late + [math.inf] * (count - len(late))
+        spans = " | ".join(_span(measure(known)) for measure in (statistics.median, _most))
+        lines.append(f"| {name} | {pending:,} | {len(late) / count:.0%} | {spans} |")
+    return "\n".join(lines) + "\n"
+
+
+def _span(seconds: float) -> str:
+    return "not yet" if math.isinf(seconds) else f"{1000 * seconds:,.0f} ms"
+
+
 def table(results: list[Result]) -> str:
     """Write a row for each."""
     lines = [
@@ -117,12 +156,17 @@ def _most(late: list[float]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pending", type=int, nargs="+", default=[1_000, 100_000, 1_000_000, 5_000_000])
+    parser.add_argument("--others", type=int, nargs="*", default=[1_000, 50_000], help="the same for others")
     parser.add_argument("--a-second", type=int, default=200)
     parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--write", action="store_true", help="put it into docs/benchmarks.md")
     chosen = parser.parse_args()
-    results = [measure(pending, chosen.a_second, chosen.seconds) for pending in chosen.pending]
-    show("lateness", table(results), 1, write=chosen.write, plots=plots(results))
+    steady = chosen.a_second, chosen.seconds
+    results = [measure(pending, *steady) for pending in chosen.pending]
+    pairs = product([peer for peer in PEERS if peer.here], chosen.others)
+    others = {(f"{peer.name}: {peer.how}", pending): of_peer(peer, pending, *steady) for peer, pending in pairs}
+    found = f"{table(results)}\n{beside(results, others, math.prod(steady))}"
+    show("lateness", found, 1, write=chosen.write, plots=plots(results))
 
 
 if __name__ == "__main__":

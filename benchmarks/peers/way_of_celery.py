@@ -1,11 +1,12 @@
 """Celery with an ETA for each reminder, with its number and its text.
 
-    CELERY_URL=redis://… python way_of_celery.py add COUNT | burst COUNT SECONDS
+    CELERY_URL=redis://… python way_of_celery.py add COUNT | burst COUNT SECONDS [RATE]
 
 Workers: ``celery -A way_of_celery worker``. What ran writes how late it was into the file $PEER_LATE, 8 bytes each.
 """
 
 import json
+import math
 import os
 import struct
 import sys
@@ -29,14 +30,15 @@ def remind(phone: str, text: str, due: float) -> None:
 TEXT = "Rappel : vous avez rendez-vous le mercredi 25 novembre à 09:15, 12 rue des Lilas, Lyon."
 
 
-def main(mode: str, count: int, seconds: float = 0.0) -> None:
-    """Add reminders, and say how long that took."""
-    due = time.time() + seconds
-    eta = datetime.now(UTC) + timedelta(days=30) if mode == "add" else datetime.fromtimestamp(due, UTC)
+def main(mode: str, count: int, seconds: float = 0.0, rate: float = math.inf) -> None:
+    """Add reminders, due so many a second, and say how long that took."""
+    first, far = time.time() + seconds, datetime.now(UTC) + timedelta(days=30)
     began, cpu = time.perf_counter(), time.process_time()
     for number in range(count):
+        due = first + number / rate
+        eta = far if mode == "add" else datetime.fromtimestamp(due, UTC)
         remind.apply_async((f"+33612{number:06d}", TEXT, due), eta=eta)
-    print(json.dumps({"seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu, "due": due}))
+    print(json.dumps({"seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu, "due": first}))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """RQ's own scheduler, a job for each reminder, with its number and its text.
 
-    PEER_URL=redis://… python way_of_rq.py add COUNT | burst COUNT SECONDS
+    PEER_URL=redis://… python way_of_rq.py add COUNT | burst COUNT SECONDS [RATE]
 
 Workers: ``rq worker --with-scheduler``. What ran writes how late it was into the file $PEER_LATE, 8 bytes each.
 """
 
 import json
+import math
 import os
 import struct
 import sys
@@ -26,15 +27,16 @@ def remind(phone: str, text: str, due: float) -> None:
     os.close(late)
 
 
-def main(mode: str, count: int, seconds: float = 0.0) -> None:
-    """Add reminders, and say how long that took."""
+def main(mode: str, count: int, seconds: float = 0.0, rate: float = math.inf) -> None:
+    """Add reminders, due so many a second, and say how long that took."""
     queue = Queue(connection=Redis.from_url(os.environ["PEER_URL"]))
-    due = time.time() + seconds
-    when = datetime.now(UTC) + timedelta(days=30) if mode == "add" else datetime.fromtimestamp(due, UTC)
+    first, far = time.time() + seconds, datetime.now(UTC) + timedelta(days=30)
     began, cpu = time.perf_counter(), time.process_time()
     for number in range(count):
+        due = first + number / rate
+        when = far if mode == "add" else datetime.fromtimestamp(due, UTC)
         queue.enqueue_at(when, way_of_rq.remind, f"+33612{number:06d}", TEXT, due)
-    print(json.dumps({"seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu, "due": due}))
+    print(json.dumps({"seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu, "due": first}))
 
 
 if __name__ == "__main__":
