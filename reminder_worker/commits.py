@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
+from reminder_worker.errors import StoreUnavailable
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -23,7 +25,7 @@ class Commits(Generic[T, R]):
         self._more = asyncio.Event()
 
     async def put(self, items: Sequence[T]) -> list[R]:
-        """Write these, and return what became of each. Raises what the write raised."""
+        """Write these, and return what became of each. Raises what writing them raised."""
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[R]] = [loop.create_future() for _ in items]
         self._waiting.extend(zip(items, futures, strict=True))
@@ -41,18 +43,26 @@ class Commits(Generic[T, R]):
             thread.shutdown(wait=False)
 
     async def _run(self, thread: ThreadPoolExecutor) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await self._more.wait()
             batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
             if not self._waiting:
                 self._more.clear()
-            try:
-                answers = await loop.run_in_executor(thread, self._write, [item for item, _ in batch])
-                for (_, future), answer in zip(batch, answers, strict=True):
-                    if not future.done():  # its client may have gone
-                        future.set_result(answer)
-            except Exception as error:  # noqa: BLE001 - it belongs to those who wait
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
+            await self._write_down(batch, thread)
+
+    async def _write_down(self, batch: list[tuple[T, "asyncio.Future[R]"]], thread: ThreadPoolExecutor) -> None:
+        """Write some and answer them. Where one of them spoils it for all, each is written alone."""
+        try:
+            loop = asyncio.get_running_loop()
+            answers = await loop.run_in_executor(thread, self._write, [item for item, _ in batch])
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():  # its client may have gone
+                    future.set_result(answer)
+        except Exception as error:  # noqa: BLE001 - it belongs to those who wait
+            if len(batch) > 1 and not isinstance(error, StoreUnavailable):
+                for one in batch:
+                    await self._write_down([one], thread)
+                return
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)

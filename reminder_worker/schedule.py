@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any, Self
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, NoScriptError, RedisError
 
 from reminder_worker.clocks import boot_time, milliseconds, moment, to_ms
 from reminder_worker.errors import StoreUnavailable
@@ -247,4 +247,7 @@ def _wakes(flat: Sequence[Any]) -> list[Wake]:
 
 def unavailable(error: RedisError) -> StoreUnavailable:
     """Keep the kind of error and nothing of its text: Redis may quote arguments."""
+    if isinstance(error, AuthenticationError | NoPermissionError):
+        mend = "has this user its password in store_password_file, and the rights that ops/redis gives it?"
+        return StoreUnavailable(f"the store refused us ({type(error).__name__}); {mend}")
     return StoreUnavailable(f"the store did not answer ({type(error).__name__}); is it running and not full?")

@@ -36,7 +36,7 @@ def connect(url: str, **options: Any) -> Client:
     try:
         if topology.several(url):
             return topology.connect(url, **settings | options)
-        return redis.Redis.from_url(url, **settings | options)
+        return topology.one(url, **settings | options)
     except (ValueError, TypeError):  # the latter for an option that nobody knows
         raise SettingsError(NO_URL) from None
     except redis.RedisError as error:

@@ -1,7 +1,7 @@
 """A store of several servers: a master that Sentinels look after, or a Cluster whose slots are spread over masters.
 
-Behind either is the same client as of one server, so nobody else has to know. It sees keys and what stands under them
-as they are stored, and opens nothing.
+Or one behind a name, where whoever runs it may put another. Behind any of them is the same client as of one server, so
+nobody else has to know. It sees keys and what stands under them as they are stored, and opens nothing.
 
     redis+sentinel://USER@HOST:PORT,HOST:PORT/NAME/0     the Sentinels; NAME is what they call the master
     redis+cluster://USER@HOST:PORT,HOST:PORT             some of the Cluster's servers: they tell of the others
@@ -22,7 +22,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.connection import Connection, ConnectionPool, SSLConnection, parse_url
-from redis.exceptions import AskError, MovedError, RedisClusterException, RedisError, TryAgainError
+from redis.exceptions import AskError, MovedError, ReadOnlyError, RedisClusterException, RedisError, TryAgainError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
@@ -133,6 +133,35 @@ class _Plain(_Unmoved, Connection):
 
 class _Secure(_Unmoved, SSLConnection):
     pass
+
+
+class _Writable:
+    """A connection that is given up where its server has become a replica: the master has the same name by now.
+
+    Such a server goes on answering, so whoever stayed with it would be refused until he is started again.
+    """
+
+    def read_response(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().read_response(*arguments, **options)  # type: ignore[misc]
+        except ReadOnlyError:
+            self.disconnect()  # type: ignore[attr-defined]
+            raise redis.ConnectionError("the server is a replica by now") from None
+
+
+class _Named(_Writable, Connection):
+    pass
+
+
+class _NamedSecure(_Writable, SSLConnection):
+    pass
+
+
+def one(url: str, **options: Any) -> Client:
+    """Return a client of one server, whichever its name leads to. Raises ValueError where the URL is none."""
+    kinds = {"redis": _Named, "rediss": _NamedSecure}
+    kind = kinds.get(urlsplit(url).scheme)  # a socket leads to the same server for ever
+    return redis.Redis.from_url(url, **options | ({"connection_class": kind} if kind else {}))
 
 
 class _Pool(ConnectionPool):

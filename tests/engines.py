@@ -1,14 +1,16 @@
-"""Stores and queues of several servers, each a real one: a master with Sentinels, a Cluster, a RabbitMQ.
+"""Stores and queues of several servers, all real: a master with Sentinels, or behind a name, a Cluster, a RabbitMQ.
 
 Everything lies in one folder and ends with the process that started it.
 """
 
 import contextlib
 import os
+import selectors
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -271,9 +273,74 @@ class Cluster(Engine):
         return [(int(first), int(last[0] if last else first)) for first, *last in mine]
 
 
+class Address:
+    """Where connections go to another server one day; those that are open stay with the server that they had."""
+
+    def __init__(self, port: int) -> None:
+        self.leads_to = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near = self._listener.accept()[0]
+                threading.Thread(target=self._pass_on, args=(near,), daemon=True).start()
+
+    def _pass_on(self, near: socket.socket) -> None:
+        """Pass on until either side hangs up, or is away."""
+        with (
+            contextlib.suppress(OSError),
+            near,
+            socket.create_connection(("127.0.0.1", self.leads_to)) as far,
+            selectors.DefaultSelector() as selector,
+        ):
+            for one, other in ((near, far), (far, near)):
+                selector.register(one, selectors.EVENT_READ, other)
+            while True:
+                for key, _ in selector.select():
+                    data = key.fileobj.recv(65536)
+                    if not data:
+                        return
+                    key.data.sendall(data)
+
+
+class Named(Engine):
+    """A master and a replica behind one address, as those have it who rent a store."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        first = Server(folder / "0", *options)
+        self.servers = [first, Server(folder / "1", *options, "--replicaof", f"127.0.0.1 {first.port}")]
+        self.address = Address(first.port)
+        self.url = f"redis://127.0.0.1:{self.address.port}/0"
+
+    def start(self) -> Self:
+        for server in self.servers:
+            server.start()
+        until(lambda: len(self.servers[0].client.role()[2]) == 1)
+        return self
+
+    def stop(self) -> None:
+        self.address.close()
+        super().stop()
+
+    def fail_over(self) -> None:
+        """Let the replica be master, with all that was written. No connection is closed: they lead to a replica now."""
+        (old,) = self.masters()
+        (new,) = set(self.servers) - {old}
+        until(lambda: old.client.execute_command("FAILOVER", "TO", "127.0.0.1", new.port))
+        until(lambda: new.is_master() and not old.is_master() and len(new.client.role()[2]) == 1)
+        self.address.leads_to = new.port
+
+
 def start(name: str, folder: Path) -> Engine:
     """Return a store by its name, started with the ``with`` statement."""
-    return {"sentinel": Watched, "cluster": Cluster}[name](folder)
+    return {"sentinel": Watched, "cluster": Cluster, "address": Named}[name](folder)
 
 
 RABBIT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # the one on PATH becomes another user, in another folder

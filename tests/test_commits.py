@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from reminder_worker.commits import Commits
+from reminder_worker.errors import StoreUnavailable
 
 
 class Disk:
@@ -21,7 +22,9 @@ class Disk:
         self.begun.set()
         assert self.go_on.wait(60)
         if 13 in items:
-            raise OSError("full")
+            raise StoreUnavailable("full")
+        if 0 in items:
+            raise ZeroDivisionError
         return [f"wrote {item}" for item in items]
 
 
@@ -96,11 +99,25 @@ def test_a_write_that_fails_is_told_to_all_who_wait_for_it_and_to_nobody_else() 
         disk.go_on.set()
         assert await first == ["wrote 1"]
         for one in others[:2]:
-            with pytest.raises(OSError, match="full"):
+            with pytest.raises(StoreUnavailable, match="full"):
                 await one
         assert await commits.put([15]) == ["wrote 15"]
 
-    play(100, story)
+    assert play(100, story).batches == [[1], [12, 13, 14], [15]]
+
+
+def test_an_item_that_cannot_be_written_spoils_it_for_nobody_else() -> None:
+    async def story(disk: Disk, commits: Commits[int, str]) -> None:
+        first = await begin(disk, commits)
+        others = [asyncio.create_task(commits.put([number])) for number in (2, 0, 3)]
+        await asyncio.sleep(0)
+        disk.go_on.set()
+        assert await first == ["wrote 1"]
+        with pytest.raises(ZeroDivisionError):
+            await others[1]
+        assert [await others[0], await others[2]] == [["wrote 2"], ["wrote 3"]]
+
+    assert play(100, story).batches == [[1], [2, 0, 3], [2], [0], [3]]
 
 
 def test_a_write_that_answers_too_few_leaves_nobody_waiting() -> None:

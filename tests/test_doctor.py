@@ -133,6 +133,23 @@ def test_a_password_in_a_url_is_unsafe_and_not_repeated(shop):
         assert "hunter2" not in f"{found}"
 
 
+@pytest.mark.parametrize(
+    ("url", "noted"),
+    [
+        ("redis://store.example/0", True),
+        ("redis://web@store.example/0", True),
+        ("rediss+cluster://web@a.example:1,b.example:2", True),
+        ("unix:///run/valkey.sock", False),
+        ("rediss://store.example/0?ssl_certfile=web.pem", False),
+    ],
+)
+@pytest.mark.parametrize("what", ["store", "queue"])
+def test_a_store_without_a_password_is_noted_where_nothing_else_can_stand_for_one(shop, what, url, noted):
+    found = list(doctor.check_passwords(read(shop, f'{what}_url = "{url}"')))
+    assert [(one.grade, one.code) for one in found] == [(Grade.NOTE, "no_password")] * noted
+    assert all(f"{what}_url" in one.what and f"{what}_password_file" in one.mend for one in found)
+
+
 def test_a_password_in_a_file_is_safe_where_nobody_else_reads_it(shop):
     text = """
     store_url = "redis://web@store.example/0"

@@ -108,6 +108,25 @@ def test_what_was_written_is_confirmed_on_every_shard(schedule: Schedule, name: 
         schedule.add(entries(50))
 
 
+def test_who_is_connected_to_a_server_that_became_a_replica_goes_to_the_master(tmp_path: Path) -> None:
+    """Behind one address, and with each kind of connection: a thread's own, a borrowed one, the queue's."""
+    with engines.Named(tmp_path) as named, store.connect(named.url) as client:
+        schedule = Schedule(client, durability=Durability.LOCAL)
+        broker = queue.connect(store.queue_url(None, named.url), [])
+
+        def everything(number: int) -> None:
+            assert schedule.add(entries(1, number)) == [Answer.ADDED]
+            assert schedule.intend(claim(schedule, 0), "outbox", f"ref-{number}", lease=LEASE) is Intent.OK
+            queue.wake(broker, [Wake(bytes(16), 0, number)])
+            assert len(broker.do_fetch(queue.QUEUE, 8)) == 1
+
+        for number in (1, 2, 3):
+            everything(number)
+            named.fail_over()
+        everything(4)
+        broker.client.close()
+
+
 @ENGINES
 def test_wake_ups_go_through_it_as_well(engine: engines.Engine, schedule: Schedule) -> None:
     """On a Cluster in the one database there is, in one slot."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from reminder_worker.findings import Finding, check_private, unsafe
+from reminder_worker.findings import Finding, Grade, check_private, unsafe
 from reminder_worker.settings import Settings
 from reminder_worker.store import Client, has_password
 from reminder_worker.topology import servers
@@ -30,8 +30,21 @@ def check_passwords(settings: Settings) -> Iterator[Finding]:
                 "settings and variables are seen by more people than a secret should be",
                 f"take it out, and name a file that holds it in {what}_password_file",
             )
+        if url is not None and file is None and _is_open(url):
+            yield Finding(
+                Grade.NOTE,
+                "no_password",
+                f"there is no password for {what}_url",
+                "where its server asks for none, whoever reaches its port adds, ends and deletes reminders",
+                f"give each process its own user (docs/hardening.md) and its password in {what}_password_file",
+            )
         if file is not None:
             yield from check_private(f"{what}_password_file: the file", file, "it opens the store in our name")
+
+
+def _is_open(url: str) -> bool:
+    """Tell whether a server is reached without a password, and without what may stand for one."""
+    return not has_password(url) and not url.startswith("unix:") and "ssl_certfile" not in url
 
 
 def check_store(client: Client) -> Iterator[Finding]:
@@ -43,7 +56,7 @@ def check_store(client: Client) -> Iterator[Finding]:
             "store_away",
             f"the store does not answer ({type(error).__name__})",
             "nothing can be accepted or sent",
-            "start it, and check store_url",
+            "start it, and check store_url, its user and store_password_file",
         )
         return
     for server, memory, persistence, (seconds, micro) in found:  # of a Cluster, each that holds a part

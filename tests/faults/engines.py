@@ -3,9 +3,11 @@
     python -m tests.faults.engines sentinel --reminders 2000 --kills 5 --seed 1
     python -m tests.faults.engines cluster --durability local
     python -m tests.faults.engines rabbitmq
+    python -m tests.faults.engines address
 
 Real processes: a master, two replicas and three Sentinels, or three masters and a replica of each, or a RabbitMQ beside
 one Valkey; scheduler and workers run through it all and are never restarted. What was killed comes back on its files.
+Behind an address nobody is killed: a replica takes over, and all connections stay with the server that they had.
 """
 
 import argparse
@@ -47,6 +49,10 @@ class Place:
 @contextlib.contextmanager
 def place(name: str, folder: Path) -> Iterator[Place]:
     """Start servers."""
+    if name == "address":
+        with engines.Named(folder) as named:
+            yield Place(named.url, "", lambda _: named.fail_over())
+        return
     if name != "rabbitmq":
         with engines.start(name, folder) as engine:
             yield Place(engine.url, "", lambda dice: engine.kill(dice.choice(engine.masters())))
@@ -91,7 +97,7 @@ def run(name: str, *, reminders: int, deaths: int, seed: int, window: float, wan
 def main() -> None:
     """Run it from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("engine", choices=["sentinel", "cluster", "rabbitmq"])
+    parser.add_argument("engine", choices=["sentinel", "cluster", "rabbitmq", "address"])
     parser.add_argument("--reminders", type=int, default=2000)
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
