@@ -16,7 +16,8 @@ from datetime import datetime
 from redis.exceptions import RedisError
 
 from reminder_worker.clocks import moment
-from reminder_worker.schedule import Schedule, unavailable
+from reminder_worker.schedule import Schedule
+from reminder_worker.store import unavailable
 
 _PARTS = 6
 _WHEN = re.compile(r"[0-9]{1,14}", re.ASCII)  # ms; what is further off is no time, and would hide all the others

@@ -18,8 +18,9 @@ from reminder_worker.opening import WorkerKeys, open_note
 from reminder_worker.optouts import OptOuts, Tags
 from reminder_worker.providers import Text
 from reminder_worker.replies import Meaning
-from reminder_worker.schedule import Schedule, unavailable
+from reminder_worker.schedule import Schedule
 from reminder_worker.sending import Carriers
+from reminder_worker.store import unavailable
 
 DAYS = 8  # how long after a text a yes or a no is still taken for an answer to it
 ANSWER_VALID = timedelta(hours=1)

@@ -17,7 +17,8 @@ from reminder_worker import acts
 from reminder_worker.clocks import moment
 from reminder_worker.errors import Reason
 from reminder_worker.ledger import HEAD_BYTES, ID_BYTES, Head, name_of
-from reminder_worker.schedule import BATCH, Schedule, unavailable
+from reminder_worker.schedule import BATCH, Schedule
+from reminder_worker.store import unavailable
 
 _FIELDS = ("state", "reason", "provider", "tries", "attempts", "due", "asked")
 _NUMBER = re.compile(r"([0-9]{1,14})(\.[0-9]+)?", re.ASCII)

@@ -7,8 +7,9 @@ from redis.exceptions import RedisError
 
 from reminder_worker.errors import StoreUnavailable
 from reminder_worker.ledger import Durability
-from reminder_worker.schedule import CONFIRM_MS, Schedule, unavailable
+from reminder_worker.schedule import CONFIRM_MS, Schedule
 from reminder_worker.scripts import run_before, script
+from reminder_worker.store import unavailable
 from reminder_worker.topology import server_of
 
 

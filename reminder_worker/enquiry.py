@@ -16,7 +16,8 @@ from reminder_worker.clocks import moment
 from reminder_worker.errors import Reason, Refused
 from reminder_worker.ledger import ID_BYTES, Reminder
 from reminder_worker.optouts import EVERYBODY, Tags
-from reminder_worker.schedule import Schedule, unavailable
+from reminder_worker.schedule import Schedule
+from reminder_worker.store import unavailable
 
 DAYS = 8  # how long it is kept which reminders a phone was sent (lua/admit.lua)
 PACE_MS = 1_000  # between two questions, whoever asks: a person's pace

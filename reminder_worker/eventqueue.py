@@ -19,7 +19,8 @@ from reminder_worker.clocks import milliseconds, moment, to_ms
 from reminder_worker.encoding import to_text
 from reminder_worker.job import State
 from reminder_worker.ledger import HEAD_BYTES, ID_BYTES, Head
-from reminder_worker.schedule import BATCH, Schedule, unavailable
+from reminder_worker.schedule import BATCH, Schedule
+from reminder_worker.store import unavailable
 from reminder_worker.topology import servers
 
 LEASE = timedelta(seconds=60)

@@ -17,7 +17,8 @@ from redis.exceptions import RedisError
 from reminder_worker import status
 from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.metrics import LABELS, PROCESSES
-from reminder_worker.schedule import Schedule, unavailable
+from reminder_worker.schedule import Schedule
+from reminder_worker.store import unavailable
 
 ALIVE = 20.0  # seconds: whoever is silent for longer missed three heartbeats
 OPEN = {"open", "half-open"}

@@ -13,8 +13,9 @@ from redis.exceptions import RedisError
 
 from reminder_worker.encoding import pae
 from reminder_worker.errors import StoreUnavailable
-from reminder_worker.schedule import Schedule, unavailable
+from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys, seal
+from reminder_worker.store import unavailable
 
 NOTE_CONTEXT = b"reminder-worker/note/v1"
 NOTE_CONTENT = 128

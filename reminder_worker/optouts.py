@@ -18,7 +18,8 @@ from redis.exceptions import RedisError
 
 from reminder_worker import metrics
 from reminder_worker.keyfiles import Kind, key_from_file, read_key_file
-from reminder_worker.schedule import Schedule, unavailable
+from reminder_worker.schedule import Schedule
+from reminder_worker.store import unavailable
 
 TAG_BYTES = 16
 _SALT = 8

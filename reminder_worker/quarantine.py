@@ -14,7 +14,8 @@ from redis.exceptions import RedisError
 from reminder_worker import acts
 from reminder_worker.clocks import moment
 from reminder_worker.errors import SettingsError
-from reminder_worker.schedule import BATCH, Schedule, unavailable
+from reminder_worker.schedule import BATCH, Schedule
+from reminder_worker.store import unavailable
 
 SENDERS = b"scheduler/", b"worker/"
 SILENT = timedelta(seconds=20)  # whoever has not beaten for longer has missed three heartbeats

@@ -11,10 +11,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any, Self
 
-from redis.exceptions import AuthenticationError, NoPermissionError, NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from reminder_worker.clocks import boot_time, milliseconds, moment, to_ms
-from reminder_worker.errors import StoreUnavailable
 from reminder_worker.ledger import (
     CLAIM_LEASE,
     HEAD_BYTES,
@@ -34,7 +33,7 @@ from reminder_worker.ledger import (
 from reminder_worker.plan import MAX_LEADS
 from reminder_worker.scripts import run_before, run_each, script
 from reminder_worker.settings import Settings
-from reminder_worker.store import Client
+from reminder_worker.store import Client, unavailable
 from reminder_worker.topology import Mine, server_of
 
 WAKE_LEASE = timedelta(seconds=30)  # a wake-up is lost when nobody claims within this; doubles each time
@@ -243,11 +242,3 @@ def _flatten(entry: Entry) -> Iterable[Any]:
 
 def _wakes(flat: Sequence[Any]) -> list[Wake]:
     return [Wake.of(member, version) for member, version in zip(flat[::2], flat[1::2], strict=True)]
-
-
-def unavailable(error: RedisError) -> StoreUnavailable:
-    """Keep the kind of error and nothing of its text: Redis may quote arguments."""
-    if isinstance(error, AuthenticationError | NoPermissionError):
-        mend = "has this user its password in store_password_file, and the rights that ops/redis gives it?"
-        return StoreUnavailable(f"the store refused us ({type(error).__name__}); {mend}")
-    return StoreUnavailable(f"the store did not answer ({type(error).__name__}); is it running and not full?")

@@ -10,7 +10,8 @@ from redis.exceptions import RedisError
 
 from reminder_worker.clocks import moment
 from reminder_worker.ledger import NOBODY
-from reminder_worker.schedule import Schedule, unavailable
+from reminder_worker.schedule import Schedule
+from reminder_worker.store import unavailable
 from reminder_worker.topology import told
 
 _DAY_MS = 86_400_000

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from redis.exceptions import RedisError, ResponseError
 
 from reminder_worker.errors import SettingsError
-from reminder_worker.schedule import Schedule, unavailable
+from reminder_worker.schedule import Schedule
+from reminder_worker.store import unavailable
 
 PAGE = 1000
 _FIRST = "reminder-worker opt-outs v1"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
-import redis
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from redis.retry import Retry
 
 from reminder_worker import topology
@@ -39,8 +39,8 @@ def connect(url: str, **options: Any) -> Client:
         return topology.one(url, **settings | options)
     except (ValueError, TypeError):  # the latter for an option that nobody knows
         raise SettingsError(NO_URL) from None
-    except redis.RedisError as error:
-        raise StoreUnavailable(f"the store did not answer ({type(error).__name__}); is it running?") from None
+    except RedisError as error:
+        raise unavailable(error) from None
 
 
 def retrying(times: int) -> Retry:
@@ -110,3 +110,11 @@ def queue_url(queue: str | None, store: str) -> str:
         return store.partition("?")[0] + "?db=1"
     scheme, _, rest = store.partition("://")
     return f"{scheme}://{rest.partition('/')[0]}/1"
+
+
+def unavailable(error: RedisError) -> StoreUnavailable:
+    """Keep the kind of error and nothing of its text: Redis may quote arguments."""
+    if isinstance(error, AuthenticationError | NoPermissionError):
+        mend = "has this user its password in store_password_file, and the rights that ops/redis gives it?"
+        return StoreUnavailable(f"the store refused us ({type(error).__name__}); {mend}")
+    return StoreUnavailable(f"the store did not answer ({type(error).__name__}); is it running and not full?")

@@ -322,8 +322,13 @@ class Named(Engine):
     def start(self) -> Self:
         for server in self.servers:
             server.start()
-        until(lambda: len(self.servers[0].client.role()[2]) == 1)
+        until(lambda: self._is_followed(self.servers[0]))
         return self
+
+    @staticmethod
+    def _is_followed(server: Server) -> bool:
+        """Tell whether what is written there is on a replica's disk too."""
+        return bool(server.client.set("followed", 1) and server.client.waitaof(1, 1, 1000)[1])
 
     def stop(self) -> None:
         self.address.close()
@@ -334,7 +339,7 @@ class Named(Engine):
         (old,) = self.masters()
         (new,) = set(self.servers) - {old}
         until(lambda: old.client.execute_command("FAILOVER", "TO", "127.0.0.1", new.port))
-        until(lambda: new.is_master() and not old.is_master() and len(new.client.role()[2]) == 1)
+        until(lambda: new.is_master() and not old.is_master() and self._is_followed(new))
         self.address.leads_to = new.port
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from clock import Clock
 from proxy import Proxy
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from reminder_worker import schedule as module
 from reminder_worker import store, topology
@@ -731,13 +730,6 @@ def test_the_error_of_a_store_that_is_away_repeats_no_argument(desk: Desk, clien
         assert str(error) == "the store did not answer (ResponseError); is it running and not full?"
         assert error.__cause__ is None
         assert error.__suppress_context__
-
-
-@pytest.mark.parametrize("kind", [AuthenticationError, NoPermissionError])
-def test_a_store_that_refuses_is_not_called_away(kind: type[RedisError]) -> None:
-    said = str(module.unavailable(kind("WRONGPASS secret")))
-    assert said.startswith(f"the store refused us ({kind.__name__}); has this user its password")
-    assert "secret" not in said
 
 
 def test_a_store_that_is_away_is_said_so(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from redis.connection import parse_url
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from reminder_worker import embedded, store
 from reminder_worker.errors import SettingsError
@@ -122,3 +123,10 @@ def test_a_password_without_a_url_leads_nowhere(password: Path) -> None:
 def test_what_is_no_url_is_refused_with_a_password_as_well(url: str, password: Path) -> None:
     with pytest.raises(SettingsError, match=r"^store_url, queue_url: "):
         store.url_of(Settings(store_url=url, store_password_file=password))
+
+
+@pytest.mark.parametrize("kind", [AuthenticationError, NoPermissionError])
+def test_a_store_that_refuses_is_not_called_away(kind: type[RedisError]) -> None:
+    said = str(store.unavailable(kind("WRONGPASS secret")))
+    assert said.startswith(f"the store refused us ({kind.__name__}); has this user its password")
+    assert "secret" not in said
