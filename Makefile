@@ -76,6 +76,7 @@ faults: install
 	$(BIN)/python -m tests.faults.engines sentinel
 	$(BIN)/python -m tests.faults.engines cluster
 	$(BIN)/python -m tests.faults.engines rabbitmq
+	$(BIN)/python -m tests.faults.engines address
 	$(BIN)/python -m tests.faults.storms --reminders 2000 --window 40
 	$(BIN)/python -m tests.faults.storms --reminders 10000 --window 180 --only "all of it"
 	$(BIN)/python -m tests.faults.outage --overdue 50000 --rate 300

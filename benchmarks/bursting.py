@@ -67,12 +67,12 @@ class Quick(Plant):
 
 
 @contextlib.contextmanager
-def running(command: tuple[str, ...], place: Path, **settings: object) -> Iterator[None]:
-    """Run workers, with all their children, until the end."""
+def running(command: tuple[str, ...], place: Path, **settings: object) -> Iterator[int]:
+    """Run workers, with all their children, until the end; lends the number of the first process."""
     with (place / "log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **settings)  # type: ignore[call-overload]
     try:
-        yield
+        yield process.pid
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -84,30 +84,47 @@ def lateness(outbox: Path, first: datetime, rate: int) -> list[float]:
     return [span for number, span in late if number >= rate * BEFORE]
 
 
-def of_peer(peer: Peer, pending: int, rate: int, seconds: int) -> list[float]:
-    """Do the same with another way; return how late each was that ran at all."""
+@dataclass(frozen=True)
+class Beside:
+    """What was seen of a way with so many pending."""
+
+    late: list[float]  # seconds, of those that ran at all
+    memory: float  # of its workers, MB
+
+
+def of_peer(peer: Peer, pending: int, rate: int, seconds: int) -> Beside:
+    """Do the same with another way."""
     with tempfile.TemporaryDirectory() as name, EmbeddedServer(Path(name, "store"), "--appendonly", "no") as server:
         late, count = Path(name, "late"), rate * (BEFORE + seconds)
         late.touch()
         peer.hand_in(server, "add", pending)
         settings = {"cwd": HERE, "env": environment(server, PEER_LATE=str(late))}
-        with running(peer.work, Path(name), **settings):
+        with running(peer.work, Path(name), **settings) as pid:
             time.sleep(READ)
             said = peer.hand_in(server, "burst", count, str(8 + count / 700), str(rate))
             assert time.time() < said["due"], f"{peer.name}: adding took too long"
             while time.time() < said["due"] + count / rate + LAST and late.stat().st_size < 8 * count:
                 time.sleep(0.2)
-        return [found for (found,) in struct.iter_unpack("d", late.read_bytes())][rate * BEFORE :]
+            memory = sum(map(footprint.resident, family(pid))) / sizing.MB
+        found = [span for (span,) in struct.iter_unpack("d", late.read_bytes())]
+        return Beside(found[rate * BEFORE :], memory)
 
 
-def beside(ours: list[Result], others: dict[tuple[str, int], list[float]], count: int) -> str:
+def family(pid: int) -> list[int]:
+    """Return a process and all that it started."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    return [pid, *(one for child in children for one in family(child))]
+
+
+def beside(ours: list[Result], others: dict[tuple[str, int], Beside], count: int) -> str:
     """Write a row for each way and number that is pending."""
-    found = {("reminder_worker", one.pending): one.late for one in ours} | others
-    lines = ["| way | pending | out | late, median | 99 of 100 |", "|---|--:|--:|--:|--:|"]
-    for (name, pending), late in found.items():
-        known = late + [math.inf] * (count - len(late))
+    found = {("reminder_worker", one.pending): Beside(one.late, one.memory["worker"]) for one in ours} | others
+    lines = ["| way | pending | out | late, median | 99 of 100 | workers |", "|---|--:|--:|--:|--:|--:|"]
+    for (name, pending), seen in found.items():
+        known = seen.late + [math.inf] * (count - len(seen.late))
         spans = " | ".join(_span(measure(known)) for measure in (statistics.median, _most))
-        lines.append(f"| {name} | {pending:,} | {len(late) / count:.0%} | {spans} |")
+        lines.append(f"| {name} | {pending:,} | {len(seen.late) / count:.0%} | {spans} | {seen.memory:.0f} MB |")
     return "\n".join(lines) + "\n"
 
 
