@@ -46,7 +46,7 @@ def serve_worker() -> int:
     It waits for SIGTERM, and leaves it to no handler: dramatiq's raises an exit, which is lost where it is raised while
     an object is cleared away.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
     end_with_parent()
     confine()
     logs.set_up()

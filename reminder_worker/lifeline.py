@@ -20,8 +20,10 @@ def end_once() -> None:
     """Hear the first SIGTERM only. To dramatiq a second one is an order to drop the calls that are under way.
 
     It comes by itself where a supervisor tells a whole group of processes: dramatiq's parent passes on what it heard.
+    So the end of a terminal is left to the parent.
     And dramatiq logs it from within the signal's handler: a second one could wait for what the first one holds.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     heed, told = signal.getsignal(signal.SIGTERM), False
     if not callable(heed):  # nobody would be asked to finish anything
         return
@@ -33,6 +35,12 @@ def end_once() -> None:
             heed(number, frame)
 
     signal.signal(signal.SIGTERM, once)
+
+
+def end_with_terminal() -> None:
+    """Take the end of a terminal (SIGHUP) for SIGTERM; where ``nohup`` has it ignored, nothing ends."""
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 def apart(work: Callable[[], object]) -> None:

@@ -17,6 +17,7 @@ from reminder_worker import broker as queue
 from reminder_worker import metrics
 from reminder_worker.errors import StoreUnavailable
 from reminder_worker.ledger import Wake
+from reminder_worker.lifeline import end_with_terminal
 from reminder_worker.schedule import Schedule
 
 CAPACITY = 2_000  # wake-ups that may wait for a worker; more stay in the schedule
@@ -84,6 +85,7 @@ class Scheduler:
 
 def run(schedule: Schedule, broker: queue.Queue) -> None:
     """Run one scheduler in this process until SIGTERM or SIGINT."""
+    end_with_terminal()
     scheduler = Scheduler(schedule, broker)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: scheduler.stop())

@@ -24,6 +24,7 @@ from reminder_worker.access import AccessLog
 from reminder_worker.background import running
 from reminder_worker.connection import PATIENCE, Connection
 from reminder_worker.errors import StoreUnavailable
+from reminder_worker.lifeline import end_with_terminal
 from reminder_worker.parting import Server
 from reminder_worker.problems import LATER, problem
 from reminder_worker.schedule import Schedule
@@ -135,6 +136,7 @@ def run(app: Starlette, host: str, port: int, *, access_log: bool = False) -> No
         app.add_middleware(AccessLog)
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when it is done: that is no failure
         signal.signal(number, lambda *_: None)
+    end_with_terminal()
     server(app, host, port).run()
 
 

@@ -5,6 +5,7 @@ and the words that no text may show.
 """
 
 import logging
+import signal
 import sys
 from datetime import UTC, datetime
 from itertools import chain
@@ -17,7 +18,7 @@ from reminder_worker import disclosure, doctor, equipment, exporter, logs, setti
 from reminder_worker.confinement import confine
 from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.findings import Finding
-from reminder_worker.lifeline import apart, end_once, end_with_parent
+from reminder_worker.lifeline import apart, end_once, end_with_parent, end_with_terminal
 from reminder_worker.pulse import Pulse
 from reminder_worker.root import Published
 from reminder_worker.schedule import Schedule
@@ -37,6 +38,8 @@ def run(chosen: Settings, processes: int, threads: int) -> int:
     disclosure.load()
     url = store.url_of(chosen)
     apart(lambda: prepare(chosen, url))  # what is wrong is said once, not by each
+    cli.HANDLED_SIGNALS.discard(signal.SIGHUP)  # to dramatiq it says: start again, though the terminal is gone
+    end_with_terminal()
     counts = "--processes", str(processes), "--threads", str(threads), "--skip-logging"
     words = cli.make_argument_parser().parse_args([f"{__name__}:setup", *counts])  # type: ignore[no-untyped-call]
     return int(cli.main(words))  # type: ignore[no-untyped-call]

@@ -383,7 +383,7 @@ def short() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])  # the latter is heard as SIGTERM
 def test_an_audit_that_is_ended_leaves_no_process_and_no_file(
     number: signal.Signals, tmp_path: Path, short: Path
 ) -> None:

@@ -49,12 +49,18 @@ def twice(process: "subprocess.Popen[bytes]") -> None:
     process.send_signal(signal.SIGTERM)
 
 
+def hung_up(process: "subprocess.Popen[bytes]") -> None:
+    """Tell all of them that their terminal is gone, as it does itself."""
+    os.killpg(process.pid, signal.SIGHUP)
+
+
 @contextlib.contextmanager
-def started(here: Installation, *words: str) -> "Iterator[subprocess.Popen[bytes]]":
+def started(here: Installation, *words: str, nohup: bool = False) -> "Iterator[subprocess.Popen[bytes]]":
     """Run a process in a group of its own."""
+    before = ["nohup"] * nohup
     with (here.folder / "log.jsonl").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "reminder_worker.cli", *words],
+            [*before, sys.executable, "-m", "reminder_worker.cli", *words],
             cwd=here.folder, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     try:
@@ -96,7 +102,7 @@ def waiting(here: Installation) -> int:
         return int(client.llen(f"{NAMESPACE}:{QUEUE}"))
 
 
-@pytest.mark.parametrize("tell", [one, all_of_them, twice])
+@pytest.mark.parametrize("tell", [one, all_of_them, twice, hung_up])
 def test_a_worker_finishes_its_calls_whoever_is_told(here: Installation, twilio: FakeTwilio, tell: Told) -> None:
     slow(twilio, 4.0, 3)
     write(here.folder / "a.jsonl", [line(number) for number in range(3)])
@@ -108,6 +114,22 @@ def test_a_worker_finishes_its_calls_whoever_is_told(here: Installation, twilio:
         assert worker.wait(60) == 0
         assert time.monotonic() - began < 20
     assert here.states() == {"sent": 3}
+
+
+def test_a_worker_that_was_told_to_ignore_it_outlives_its_terminal(here: Installation, twilio: FakeTwilio) -> None:
+    slow(twilio, 1.0, 3)
+    for first, file in ((0, "a.jsonl"), (3, "b.jsonl")):
+        write(here.folder / file, [line(number) for number in range(first, first + 3)])
+    here.type("enqueue", "a.jsonl")
+    with started(here, "scheduler", nohup=True) as scheduler, started(here, "worker", nohup=True) as worker:
+        until(lambda: len(twilio.requests) == 3)
+        hung_up(scheduler)
+        hung_up(worker)
+        here.type("enqueue", "b.jsonl")
+        here.wait_for({"sent": 6})
+        for process in (worker, scheduler):
+            one(process)
+            assert process.wait(60) == 0
 
 
 def test_what_a_worker_had_fetched_is_another_s_at_once(here: Installation, twilio: FakeTwilio) -> None:
@@ -146,6 +168,13 @@ def test_a_scheduler_wakes_all_that_it_took_and_takes_no_more(here: Installation
     assert now.scheduled
     assert waiting(here) == now.queued  # each that is leased has its wake-up
     schedule.client.close()
+
+
+def test_a_scheduler_ends_well_with_its_terminal(here: Installation) -> None:
+    with started(here, "scheduler") as scheduler:
+        until(lambda: b"scheduler_started" in (here.folder / "log.jsonl").read_bytes())
+        hung_up(scheduler)
+        assert scheduler.wait(60) == 0
 
 
 @pytest.fixture
@@ -203,9 +232,10 @@ def test_web_answers_what_is_under_way_and_keeps_what_it_answered(here: Installa
         assert {desk.get(reference).status for reference, _ in answers} == {200}
 
 
+@pytest.mark.parametrize("tell", [one, hung_up])
 @pytest.mark.parametrize("kind", ["web", "hooks"])
 def test_a_call_that_has_begun_is_answered_and_no_other(
-    here: Installation, gateway: tuple[str, int], kind: str
+    here: Installation, gateway: tuple[str, int], kind: str, tell: Told
 ) -> None:
     key, port = gateway
     line = {"web": "PUT /v1/reminders/A-1", "hooks": f"POST /v1/receipts/twilio/{'a' * 39}"}[kind]
@@ -216,7 +246,7 @@ def test_a_call_that_has_begun_is_answered_and_no_other(
         with socket.create_connection(("127.0.0.1", port), timeout=20) as begun:
             begun.sendall(head.encode())
             assert begun.recv(100).startswith(b"HTTP/1.1 100")  # it has begun to read
-            one(process)
+            tell(process)
             until(lambda: not is_up(port), 15)
             begun.sendall(b"67890")
             answer = http.client.HTTPResponse(begun)

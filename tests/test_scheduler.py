@@ -152,7 +152,7 @@ def test_stop_ends_a_sleeping_scheduler_at_once(schedule: Schedule, monkeypatch:
 
 
 def test_sigterm_ends_the_process_after_the_current_step(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     monkeypatch.setattr(Scheduler, "step", lambda _: os.kill(os.getpid(), signal.SIGTERM) or timedelta(hours=1))
     try:
         module.run(schedule, Recorder())

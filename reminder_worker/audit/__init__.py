@@ -17,6 +17,7 @@ from reminder_worker.audit.report import Result
 from reminder_worker.audit.search import Search, forms
 from reminder_worker.audit.story import played
 from reminder_worker.errors import SettingsError
+from reminder_worker.lifeline import end_with_terminal
 
 INTERRUPTED = 130  # exit code
 
@@ -26,6 +27,7 @@ def run(*, json: bool) -> int:
     if find_spec("twilio") is None:
         raise SettingsError("audit: it plays a provider that is called through Twilio's library; pip install twilio")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clears up as Ctrl-C does
+    end_with_terminal()
     try:
         result = measure(lambda step: print(f"{step} …", file=sys.stderr))
     except KeyboardInterrupt:
