@@ -721,6 +721,16 @@ def until(done: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_that_lacks_letters_shows_the_others(here, encoding):
+    words = [sys.executable, "-m", "reminder_worker.cli", "preview"]
+    done = subprocess.run(words, env=os.environ | {"PYTHONIOENCODING": encoding}, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    said = done.stdout.decode(encoding)
+    assert "Reminder" in said
+    assert ("\N{ARABIC LETTER ALEF}" in said) is (encoding == "utf-8")
+
+
 # What a command loads.
 
 
