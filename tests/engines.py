@@ -5,18 +5,17 @@ Everything lies in one folder and ends with the process that started it.
 
 import contextlib
 import os
-import selectors
 import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import redis
+from door import Door, pass_on
 from redis.crc import key_slot
 
 from reminder_worker.embedded import server_program
@@ -273,41 +272,16 @@ class Cluster(Engine):
         return [(int(first), int(last[0] if last else first)) for first, *last in mine]
 
 
-class Address:
+class Address(Door):
     """Where connections go to another server one day; those that are open stay with the server that they had."""
 
     def __init__(self, port: int) -> None:
         self.leads_to = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near = self._listener.accept()[0]
-                threading.Thread(target=self._pass_on, args=(near,), daemon=True).start()
-
-    def _pass_on(self, near: socket.socket) -> None:
-        """Pass on until either side hangs up, or is away."""
-        with (
-            contextlib.suppress(OSError),
-            near,
-            socket.create_connection(("127.0.0.1", self.leads_to)) as far,
-            selectors.DefaultSelector() as selector,
-        ):
-            for one, other in ((near, far), (far, near)):
-                selector.register(one, selectors.EVENT_READ, other)
-            while True:
-                for key, _ in selector.select():
-                    data = key.fileobj.recv(65536)
-                    if not data:
-                        return
-                    key.data.sendall(data)
+    def serve(self, near: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", self.leads_to)) as far:
+            pass_on(near, far)
 
 
 class Named(Engine):

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from door import Door, pass_on
 from javascript import MODULES
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -90,36 +91,24 @@ def number_writings(patient: Patient) -> set[bytes]:
     return set().union(*map(writings, (patient.typed, patient.number, patient.number[1:], national, f"0{national}")))
 
 
-class Relay:
+class Relay(Door):
     """A line that passes everything on and writes it down, both ways."""
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.written = bytearray()
         self._lock = threading.Lock()
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
+        self.url = f"http://127.0.0.1:{self.port}"
 
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+    def serve(self, near: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", self._port)) as far:
+            pass_on(near, far, self._write_down)
 
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near = self._listener.accept()[0]
-                far = socket.create_connection(("127.0.0.1", self._port))
-                for one, other in ((near, far), (far, near)):
-                    threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
-
-    def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
-        with contextlib.suppress(OSError), one:
-            while data := one.recv(65536):
-                with self._lock:
-                    self.written += data
-                other.sendall(data)
-            other.shutdown(socket.SHUT_WR)
+    def _write_down(self, data: bytes, _: socket.socket) -> bool:
+        with self._lock:
+            self.written += data
+        return True
 
 
 class Play:

@@ -6,12 +6,12 @@ import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
 
 import engines
 import pytest
 import redis
 import trustme
+from door import Door
 from redis.connection import SSLConnection
 
 from reminder_worker import store
@@ -119,34 +119,17 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Terminator:
+class Terminator(Door):
     """Speaks TLS on a port of its own, and plainly with a server: ours was built without it."""
 
     def __init__(self, authority: Path, server: int) -> None:
         self._server = server
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(authority / "server.pem")
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
+        super().__init__()
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near = self._listener.accept()[0]
-                threading.Thread(target=self._pass_on, args=(near,), daemon=True).start()
-
-    def _pass_on(self, plain: socket.socket) -> None:
+    def serve(self, plain: socket.socket) -> None:
         with (
-            plain,
-            contextlib.suppress(OSError),
             self._context.wrap_socket(plain, server_side=True) as near,
             socket.create_connection(("127.0.0.1", self._server)) as far,
         ):
