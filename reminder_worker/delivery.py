@@ -6,7 +6,6 @@ to anybody else.
 """
 
 import logging
-import random
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,9 +16,9 @@ from reminder_worker.contacts import Contact
 from reminder_worker.drafting import Draft
 from reminder_worker.errors import Misconfigured, NotSent, Reason, Rejected, Throttled
 from reminder_worker.gate import Admission, Gate, Recipient
-from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import Claim, Intent, OpenAttempt, Outcome, Wake
 from reminder_worker.optouts import OptOuts
+from reminder_worker.postponing import WHOEVER_CARRIES_IT, Closed, expired, later, refused, turn_at
 from reminder_worker.providers import Provider, Sent, Text
 from reminder_worker.receipts import Receipts, new_reference
 from reminder_worker.routes import Routes
@@ -28,11 +27,6 @@ from reminder_worker.sending import Carriers
 
 LEASE = timedelta(seconds=15)  # from intent to outcome; an open attempt older than this is looked after
 FRESH = 1.5  # seconds: a worker that was frozen for longer since its intent does not send
-FIRST_DELAY = timedelta(seconds=10)
-LONGEST_DELAY = timedelta(minutes=30)
-LONGEST_HOLD = timedelta(minutes=15)  # so that a cap that an operator raises is noticed
-
-_WHOEVER_CARRIES_IT = frozenset({Reason.PLATFORM_CAPPED, Reason.PHONE_CAPPED})
 
 log = logging.getLogger(__name__)
 
@@ -47,15 +41,6 @@ class Order:
     expires: datetime = field(repr=False)
     # None: an attempt is looked after, and how late that is says nothing.
     due: datetime | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Closed:
-    """A provider that surely did not accept, or was not asked."""
-
-    reason: Reason
-    wait: timedelta = timedelta()
-    asked: bool = True  # False: a limit of our own, and waiting for it is no try
 
 
 class Delivery:
@@ -80,26 +65,38 @@ class Delivery:
     def deliver(self, claim: Claim, order: Order) -> None:
         """Try the route's providers in order until one accepts, refuses for good or leaves us in doubt."""
         whom = self._gate.recipient(claim, order.platform, order.contact.phone)
-        closed: list[_Closed] = []
+        closed: list[Closed] = []
         for name in self._routes.order(order.contact.phone):
             answer = self._attempt(claim, order, whom, self._carriers[name])
             if answer is None:
                 return
             closed.append(answer)
-            if answer.reason in _WHOEVER_CARRIES_IT:
+            if answer.reason in WHOEVER_CARRIES_IT:
                 break
-        self._settle(claim, _later(claim, closed, order.expires))
+        outcome = later(claim, closed, order.expires)
+        if (waits_for := turn_at(closed, outcome)) is not None:
+            answer = self._attempt(claim, order, whom, self._carriers[waits_for], joins=True)
+            if answer is None:
+                return
+            outcome = later(claim, [answer], order.expires)
+        self._settle(claim, outcome)
 
-    def _attempt(self, claim: Claim, order: Order, whom: Recipient, provider: Provider) -> _Closed | None:
-        """Ask one provider, if that is allowed now; return why it did not accept, or None when that was all."""
+    def _attempt(
+        self, claim: Claim, order: Order, whom: Recipient, provider: Provider, *, joins: bool = False
+    ) -> Closed | None:
+        """Ask one provider, if that is allowed now; return why it did not accept, or None when that was all.
+
+        Only who ``joins`` those who wait there is given a turn: for one that another provider makes needless, or that
+        comes too late, nobody comes, and all who are behind would wait for it.
+        """
         if not self._carriers.may_reach(provider, order.contact.phone):
-            return _Closed(Reason.NOT_ALLOWED_HERE)
+            return Closed(Reason.NOT_ALLOWED_HERE)
         if left(claim, order.expires) <= timedelta():
-            self._settle(claim, _expired(Reason.TOO_LATE))
+            self._settle(claim, expired(Reason.TOO_LATE))
             return None
-        admission = self._gate.admit(provider, whom, order.draft.segments)
+        admission = self._gate.admit(provider, whom, order.draft.segments, joins=joins)
         if admission.refusal is not None:
-            return _Closed(admission.refusal, admission.wait, asked=False)
+            return Closed(admission.refusal, admission.wait, asked=False, provider=provider.name)
         if self._optouts.has(order.platform, order.contact.phone):  # said since this reminder was opened
             self._settle(claim, refused(Reason.OPTED_OUT))
             self._gate.release(admission)
@@ -108,7 +105,7 @@ class Delivery:
             time.sleep(admission.wait.total_seconds())
         return self._intend_and_call(claim, order, provider, admission)
 
-    def _intend_and_call(self, claim: Claim, order: Order, provider: Provider, admission: Admission) -> _Closed | None:
+    def _intend_and_call(self, claim: Claim, order: Order, provider: Provider, admission: Admission) -> Closed | None:
         """Write down the intent, call, and write down the outcome."""
         reference, started = new_reference(claim.wake), boot_time()
         edition = order.draft.edition
@@ -120,7 +117,7 @@ class Delivery:
         if intent is Intent.NOT_CONFIRMED or boot_time() - started > FRESH or useful <= timedelta():
             self._settle(claim, Outcome.closed(Reason.NOT_CONFIRMED), provider.name, reference)
             self._gate.release(admission)
-            return _Closed(Reason.NOT_CONFIRMED)
+            return Closed(Reason.NOT_CONFIRMED)
         text = Text(order.contact.phone, order.draft.body, order.draft.segments, reference, useful)
         if order.due is not None:
             late = claim.now + timedelta(seconds=boot_time() - claim.since) - order.due
@@ -132,7 +129,7 @@ class Delivery:
         if self._schedule.settle(claim.wake, outcome, token=claim.token, reference=reference):
             endings.tell(outcome, provider)
 
-    def _call(self, claim: Claim, provider: Provider, text: Text, admission: Admission) -> _Closed | None:
+    def _call(self, claim: Claim, provider: Provider, text: Text, admission: Admission) -> Closed | None:
         """Call the provider. Where it may have accepted and did not say so, the attempt stays open."""
         try:
             sent = self._carriers.send(provider, text)
@@ -179,7 +176,7 @@ class Delivery:
 
     def _refused(
         self, claim: Claim, provider: Provider, text: Text, error: Rejected | NotSent | Misconfigured
-    ) -> _Closed | None:
+    ) -> Closed | None:
         """Write down a refusal: final for the person, or a reason to go on."""
         final = isinstance(error, Rejected)
         outcome = refused(error.reason) if final else Outcome.closed(error.reason)
@@ -190,60 +187,9 @@ class Delivery:
         if isinstance(error, Misconfigured):
             log.error("provider_misconfigured", extra={"provider": provider.name})
         after = error.retry_after if isinstance(error, Throttled) else None
-        return None if final else _Closed(error.reason, timedelta(seconds=after or 0))
-
-
-def postponed(claim: Claim, error: NotSent, expires: datetime) -> Outcome:
-    """Say what becomes of a reminder whose contact cannot be told now: a later time, as after any failure."""
-    after = error.retry_after if isinstance(error, Throttled) else None
-    asked = error.reason not in {Reason.CIRCUIT_OPEN, Reason.RESOLVER_BUSY}
-    return _later(claim, [_Closed(error.reason, timedelta(seconds=after or 0), asked=asked)], expires)
-
-
-def _later(claim: Claim, closed: list[_Closed], expires: datetime) -> Outcome:
-    """Choose when to try again; what would come too late has ended."""
-    reachable = [one for one in closed if one.reason is not Reason.NOT_ALLOWED_HERE]
-    if closed and not reachable:
-        return Outcome.final(State.FAILED, Reason.NOT_ALLOWED_HERE, FailureClass.TECHNICAL)
-    if not closed:  # no route leads there: an operator can still mend the settings
-        reachable = [_Closed(Reason.MISCONFIGURED)]
-    last = reachable[-1].reason
-    if last is Reason.PHONE_CAPPED:
-        return Outcome.final(State.FAILED, last, FailureClass.TEMPORARY)
-    tried = [one for one in reachable if one.asked]
-    if tried:
-        reason, delay = tried[-1].reason, max(backoff(claim.tries), *(one.wait for one in tried))
-    else:
-        soonest = min(reachable, key=lambda one: one.wait)
-        reason, delay = soonest.reason, _hold(soonest)
-    if claim.now + delay >= expires:  # ended here: a shorter wait would tell Redis when it expires
-        return _expired(reason)
-    return Outcome.retry(reason, delay) if tried else Outcome.hold(reason, delay)
+        return None if final else Closed(error.reason, timedelta(seconds=after or 0))
 
 
 def left(claim: Claim | OpenAttempt, expires: datetime) -> timedelta:
     """Say how long a text is still of use: by the store's clock at the claim, and what has passed here since."""
     return expires - claim.now - timedelta(seconds=boot_time() - claim.since)
-
-
-def backoff(tries: int) -> timedelta:
-    """Return how long to wait after this many tries: doubling, with jitter, so that a crowd spreads out."""
-    longest = min(FIRST_DELAY * 2 ** min(tries, 20), LONGEST_DELAY)
-    return timedelta(seconds=longest.total_seconds() * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-
-
-def _hold(closed: _Closed) -> timedelta:
-    """Say when to come back: at the turn that was given, else a little apart from all others that wait."""
-    if closed.reason is Reason.RATE_LIMITED:
-        return closed.wait
-    return min(closed.wait, LONGEST_HOLD) * random.uniform(1.0, 1.2) + timedelta(milliseconds=50)  # noqa: S311 - jitter
-
-
-def refused(reason: Reason) -> Outcome:
-    """Say how a reminder ends that a provider, or the person, does not want."""
-    state = State.SUPPRESSED if reason is Reason.OPTED_OUT else State.FAILED
-    return Outcome.final(state, reason, FailureClass.PERMANENT)
-
-
-def _expired(reason: Reason) -> Outcome:
-    return Outcome.final(State.EXPIRED, reason, FailureClass.TEMPORARY)

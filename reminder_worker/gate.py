@@ -96,8 +96,8 @@ class Gate:
             comes_back=isinstance(claim, Claim) and claim.comes_back,
         )
 
-    def admit(self, provider: Provider, whom: Recipient, segments: int) -> Admission:
-        """Ask for one call, and reserve it. Raises StoreUnavailable."""
+    def admit(self, provider: Provider, whom: Recipient, segments: int, *, joins: bool = False) -> Admission:
+        """Ask for one call, and reserve it; who has to wait and ``joins`` is given a turn. Raises StoreUnavailable."""
         limits, call = self._limits[provider.name], secrets.token_bytes(8)
         cost = round(limits.price * segments * 1e6)
         verdict, wait, day, watched, warn, *stops = self._schedule.run(
@@ -114,7 +114,7 @@ class Gate:
             *(cost, -1 if limits.daily_spend is None else round(limits.daily_spend * 1e6)),
             *(whom.platform_tag, -1 if whom.platform_cap is None else whom.platform_cap),
             *(whom.phone_tag, self._phone_cap),
-            *(whom.reminder_tag, whom.mark, int(whom.comes_back)),
+            *(whom.reminder_tag, whom.mark, int(whom.comes_back), int(joins)),
         )
         self._optouts.follow(stops)
         if len(stops) == MOST_STOPS * 3:  # there are more: nobody is called before all are known
@@ -122,7 +122,7 @@ class Gate:
         if warn:
             log.warning("spending_nears_its_cap", extra={"provider": provider.name})
         refusal = None if verdict == b"ok" else Reason(verdict.decode())
-        if refusal is not None:
+        if refusal is not None and not joins:  # it was counted when it asked how long it would be
             metrics.count(metrics.WAITS, provider=provider.name, reason=refusal)
         return Admission(provider.name, refusal, timedelta(milliseconds=wait), call, cost, day, bool(watched))
 

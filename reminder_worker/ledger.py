@@ -14,6 +14,7 @@ from reminder_worker.job import FailureClass, State
 ID_BYTES = 16
 HEAD_BYTES = 18  # of what stands for an appointment: lua/ledger.lua
 FORGET_AFTER = timedelta(hours=72)  # without a receipt that is final; the last ones come about then
+HOLD = "hold"  # what an outcome is called that sends a reminder back without a try
 NOBODY = "none"  # in counts: who carried it, where it ended without a provider
 CLAIM_LEASE = timedelta(seconds=20)  # from claim to intent, a matter of milliseconds
 
@@ -180,7 +181,7 @@ class Outcome:
     @classmethod
     def hold(cls, reason: Reason, delay: timedelta) -> "Outcome":
         """Send it back to the schedule, without having tried."""
-        return cls("hold", reason, delay=delay)
+        return cls(HOLD, reason, delay=delay)
 
 
 @dataclass(frozen=True, slots=True)

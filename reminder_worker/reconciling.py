@@ -10,11 +10,12 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from reminder_worker import endings
-from reminder_worker.delivery import Delivery, Order, left, refused
+from reminder_worker.delivery import Delivery, Order, left
 from reminder_worker.errors import NotSent, Reason, Rejected
 from reminder_worker.gate import Admission, Gate
 from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import OpenAttempt, Outcome
+from reminder_worker.postponing import refused
 from reminder_worker.providers import Provider, Sent, Text
 from reminder_worker.schedule import Schedule
 from reminder_worker.sending import Carriers

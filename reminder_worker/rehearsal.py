@@ -77,7 +77,14 @@ class OpenGate(Gate):
         """Name nobody."""
         return Recipient(None, b"", b"", b"", b"")
 
-    def admit(self, provider: Provider, whom: Recipient, segments: int) -> Admission:  # noqa: ARG002
+    def admit(
+        self,
+        provider: Provider,
+        whom: Recipient,  # noqa: ARG002
+        segments: int,  # noqa: ARG002
+        *,
+        joins: bool = False,  # noqa: ARG002
+    ) -> Admission:
         """Let it through."""
         return Admission(provider.name, None)
 

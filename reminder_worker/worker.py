@@ -9,7 +9,7 @@ from functools import partial
 
 from reminder_worker import endings, job, logs, magic, metrics
 from reminder_worker.contacts import Contact
-from reminder_worker.delivery import Order, postponed, refused
+from reminder_worker.delivery import Order
 from reminder_worker.drafting import Draft
 from reminder_worker.equipment import Equipment
 from reminder_worker.errors import NotSent, Reason, Refused, SettingsError, Unopenable
@@ -19,6 +19,7 @@ from reminder_worker.ledger import Claim, OpenAttempt, Outcome, Wake, name_of
 from reminder_worker.opening import OpenedJob, open_envelope, open_pointer
 from reminder_worker.places import Places
 from reminder_worker.plan import Cells, Lead, QuietHours, Slot, slots
+from reminder_worker.postponing import postponed, refused
 from reminder_worker.providers import Line
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys

@@ -17,7 +17,7 @@ from tenacity import wait_none
 from reminder_worker import delivery, sending, store
 from reminder_worker.clocks import boot_time
 from reminder_worker.contacts import Contact
-from reminder_worker.delivery import FIRST_DELAY, FRESH, LEASE, LONGEST_DELAY, LONGEST_HOLD, Delivery, Order, backoff
+from reminder_worker.delivery import FRESH, LEASE, Delivery, Order
 from reminder_worker.drafting import Draft
 from reminder_worker.errors import (
     Ambiguous,
@@ -31,6 +31,7 @@ from reminder_worker.errors import (
 )
 from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import Claim, Durability, Entry, Intent, OpenAttempt, Reminder, Wake
+from reminder_worker.postponing import FIRST_DELAY, LONGEST_DELAY, LONGEST_HOLD, backoff
 from reminder_worker.providers import Sent, Text
 from reminder_worker.reconciling import PATIENCE
 from reminder_worker.schedule import Schedule
@@ -673,6 +674,44 @@ def test_a_text_that_is_given_a_turn_comes_back_exactly_then(desk: Desk) -> None
     desk.clock.forward(seconds=40)
     desk.again()
     assert desk.show().state is State.SENT
+
+
+def one_more(desk: Desk, number: int) -> None:
+    """Deliver another text, in the place of the one before."""
+    desk.schedule.add([Entry(ID, bytes([number]) * 12, b"sealed", (desk.clock.now,))])
+    desk.again()
+
+
+def test_nobody_waits_for_turns_of_those_who_have_ended(desk: Desk) -> None:
+    desk.deliver(Scripted(), limits={"rate": 0.1})
+    desk.expires = desk.clock.now + timedelta(seconds=15)
+    for number in range(2, 9):
+        one_more(desk, number)
+        assert desk.ending()[:2] == (State.EXPIRED, Reason.RATE_LIMITED)
+    desk.expires = desk.clock.now + USEFUL
+    one_more(desk, 9)
+    assert desk.wait() == timedelta(seconds=20)
+
+
+def test_nobody_waits_for_a_turn_at_a_provider_that_another_has_made_needless(desk: Desk) -> None:
+    first, second = Scripted(name="first"), Scripted(name="second")
+    desk.deliver(first, second, limits={"rate": 0.1})
+    one_more(desk, 2)
+    assert (len(first.texts), len(second.texts)) == (1, 1)
+    desk.clock.forward(seconds=10)
+    one_more(desk, 3)
+    one_more(desk, 4)
+    assert (len(first.texts), len(second.texts)) == (2, 2)
+
+
+def test_two_providers_with_a_rate_carry_as_many_as_both_may(desk: Desk) -> None:
+    desk.deliver(Scripted(name="first"), Scripted(name="second"), limits={"rate": 0.1})
+    one_more(desk, 2)
+    waits = []
+    for number in range(3, 9):
+        one_more(desk, number)
+        waits.append(desk.wait().total_seconds())
+    assert waits == [20, 20, 30, 30, 40, 40]
 
 
 def test_waiting_for_a_limit_is_no_try(desk: Desk) -> None:

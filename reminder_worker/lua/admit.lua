@@ -24,7 +24,7 @@
 --
 -- ARGV: cursor in stops, provider, call, microseconds between texts (0: no limit), sender tag (or ''), the same for it,
 --   cost in millionths, how much a day (-1: no limit), platform tag, how many a day (-1), phone tag, how many a day,
---   reminder tag, which reminder it is (hidden), 1 where it comes for its turn
+--   reminder tag, which reminder it is (hidden), 1 where it comes for its turn, 1 where it is to be given one
 -- Returns verdict, ms to wait, day, 1 where success is to be reported, 1 where spending passes 80 %, then new stops.
 
 local cursor, provider, call = ARGV[1], ARGV[2], ARGV[3]
@@ -75,7 +75,7 @@ local spent = tonumber(redis.call('GET', P .. 's:' .. account) or 0)
 if spend_cap >= 0 and spent + cost > spend_cap then return answer('spend_capped', rest_of_day) end
 
 -- How fast it, and the sender, may be used. A turn that comes soon is reserved, and waited for by the worker; the
--- others are told a time, one after the other, and come back. Nobody new goes past them.
+-- others are told a time, and where they are to be given it, one after the other, come back. Nobody new goes past them.
 local limits, at, slowest, others_wait = {}, now_us, nil, false
 local comes_back = ARGV[15] == '1'
 if gap > 0 then limits[1] = {provider, gap} end
@@ -89,7 +89,9 @@ end
 if others_wait or at - now_us > SOON then
   local queue = P .. 'q:' .. (comes_back and '~' or '') .. slowest[1] .. '|' .. slowest[2]
   local next_turn = math.max(tonumber(redis.call('GET', queue) or 0), at) + slowest[2]
-  redis.call('SET', queue, whole(next_turn), 'PX', math.ceil((next_turn - now_us) / 1000) + 1000)
+  if ARGV[16] == '1' then
+    redis.call('SET', queue, whole(next_turn), 'PX', math.ceil((next_turn - now_us) / 1000) + 1000)
+  end
   return answer('rate_limited', (next_turn - now_us) / 1000)
 end
 for _, limit in ipairs(limits) do

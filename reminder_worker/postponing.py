@@ -1,0 +1,84 @@
+"""What becomes of a text that nobody has accepted: another try, a turn at a provider, or its end."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reminder_worker.errors import NotSent, Reason, Throttled
+from reminder_worker.job import FailureClass, State
+from reminder_worker.ledger import HOLD, Claim, Outcome
+
+FIRST_DELAY = timedelta(seconds=10)
+LONGEST_DELAY = timedelta(minutes=30)
+LONGEST_HOLD = timedelta(minutes=15)  # so that a cap that an operator raises is noticed
+WHOEVER_CARRIES_IT = frozenset({Reason.PLATFORM_CAPPED, Reason.PHONE_CAPPED})
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A provider that surely did not accept, or was not asked."""
+
+    reason: Reason
+    wait: timedelta = timedelta()
+    asked: bool = True  # False: a limit of our own, and waiting for it is no try
+    provider: str = ""
+
+
+def postponed(claim: Claim, error: NotSent, expires: datetime) -> Outcome:
+    """Say what becomes of a reminder whose contact cannot be told now: a later time, as after any failure."""
+    after = error.retry_after if isinstance(error, Throttled) else None
+    asked = error.reason not in {Reason.CIRCUIT_OPEN, Reason.RESOLVER_BUSY}
+    return later(claim, [Closed(error.reason, timedelta(seconds=after or 0), asked=asked)], expires)
+
+
+def later(claim: Claim, closed: list[Closed], expires: datetime) -> Outcome:
+    """Choose when to try again; what would come too late has ended."""
+    reachable = [one for one in closed if one.reason is not Reason.NOT_ALLOWED_HERE]
+    if closed and not reachable:
+        return Outcome.final(State.FAILED, Reason.NOT_ALLOWED_HERE, FailureClass.TECHNICAL)
+    if not closed:  # no route leads there: an operator can still mend the settings
+        reachable = [Closed(Reason.MISCONFIGURED)]
+    last = reachable[-1].reason
+    if last is Reason.PHONE_CAPPED:
+        return Outcome.final(State.FAILED, last, FailureClass.TEMPORARY)
+    tried = [one for one in reachable if one.asked]
+    if tried:
+        reason, delay = tried[-1].reason, max(backoff(claim.tries), *(one.wait for one in tried))
+    else:
+        soonest = min(reachable, key=lambda one: one.wait)
+        reason, delay = soonest.reason, _hold(soonest)
+    if claim.now + delay >= expires:  # ended here: a shorter wait would tell Redis when it expires
+        return expired(reason)
+    return Outcome.retry(reason, delay) if tried else Outcome.hold(reason, delay)
+
+
+def turn_at(closed: Sequence[Closed], outcome: Outcome) -> str | None:
+    """Name the provider whose turn is what a text waits for; None where it waits for something else, or for nothing."""
+    if outcome.kind != HOLD or outcome.reason is not Reason.RATE_LIMITED:
+        return None
+    return min((one for one in closed if one.reason is Reason.RATE_LIMITED), key=lambda one: one.wait).provider
+
+
+def backoff(tries: int) -> timedelta:
+    """Return how long to wait after this many tries: doubling, with jitter, so that a crowd spreads out."""
+    longest = min(FIRST_DELAY * 2 ** min(tries, 20), LONGEST_DELAY)
+    return timedelta(seconds=longest.total_seconds() * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+
+
+def _hold(closed: Closed) -> timedelta:
+    """Say when to come back: at the turn that there is, else a little apart from all others that wait."""
+    if closed.reason is Reason.RATE_LIMITED:
+        return closed.wait
+    return min(closed.wait, LONGEST_HOLD) * random.uniform(1.0, 1.2) + timedelta(milliseconds=50)  # noqa: S311 - jitter
+
+
+def refused(reason: Reason) -> Outcome:
+    """Say how a reminder ends that a provider, or the person, does not want."""
+    state = State.SUPPRESSED if reason is Reason.OPTED_OUT else State.FAILED
+    return Outcome.final(state, reason, FailureClass.PERMANENT)
+
+
+def expired(reason: Reason) -> Outcome:
+    """Say that a reminder has come to its end unsent."""
+    return Outcome.final(State.EXPIRED, reason, FailureClass.TEMPORARY)
