@@ -17,7 +17,8 @@ from typing import Any
 TOLD: dict[str, Any] = json.loads(os.environ.get("STORM", "{}"))
 SPANS = {  # what waits for somebody who died
     "reminder_worker.schedule": ["WAKE_LEASE", "CLAIM_LEASE"],
-    "reminder_worker.delivery": ["LEASE", "FIRST_DELAY"],
+    "reminder_worker.delivery": ["LEASE"],
+    "reminder_worker.postponing": ["FIRST_DELAY"],
 }
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
