@@ -20,8 +20,8 @@ def end_once() -> None:
     """Hear the first SIGTERM only. To dramatiq a second one is an order to drop the calls that are under way.
 
     It comes by itself where a supervisor tells a whole group of processes: dramatiq's parent passes on what it heard.
-    So the end of a terminal is left to the parent.
     And dramatiq logs it from within the signal's handler: a second one could wait for what the first one holds.
+    The end of a terminal is the parent's to hear.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     heed, told = signal.getsignal(signal.SIGTERM), False

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scripted import PHONE, Office, Scripted
 from tenacity import wait_none
 
-from reminder_worker import delivery, sending, store
+from reminder_worker import delivery, metrics, sending, store
 from reminder_worker.clocks import boot_time
 from reminder_worker.contacts import Contact
 from reminder_worker.delivery import FRESH, LEASE, Delivery, Order
@@ -702,6 +702,19 @@ def test_nobody_waits_for_a_turn_at_a_provider_that_another_has_made_needless(de
     one_more(desk, 3)
     one_more(desk, 4)
     assert (len(first.texts), len(second.texts)) == (2, 2)
+
+
+def test_who_is_given_a_turn_is_counted_once(desk: Desk) -> None:
+    def waits() -> float:
+        found = metrics.REGISTRY.get_sample_value("reminder_waits_total", labels)
+        return found or 0
+
+    labels = {"provider": metrics.known("provider", "scripted"), "reason": Reason.RATE_LIMITED}
+    desk.deliver(Scripted(), limits={"rate": 0.1})
+    before = waits()
+    one_more(desk, 2)
+    assert desk.show().reason == Reason.RATE_LIMITED
+    assert waits() == before + 1
 
 
 def test_two_providers_with_a_rate_carry_as_many_as_both_may(desk: Desk) -> None:

@@ -166,3 +166,18 @@ def test_over_tls_the_server_has_to_show_who_it_is(authority: Path, tmp_path: Pa
         finally:
             server.kill()
             server.client.close()
+
+
+@pytest.mark.parametrize(("scheme", "secure"), [("redis", False), ("rediss", True)])
+def test_a_server_behind_a_name_is_left_where_it_has_become_a_replica(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, *, secure: bool
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise redis.exceptions.ReadOnlyError("READONLY")
+
+    monkeypatch.setattr(redis.connection.AbstractConnection, "read_response", refuse)
+    with store.connect(f"{scheme}://store.example") as client:
+        connection = client.connection_pool.make_connection()
+        assert isinstance(connection, SSLConnection) is secure
+        with pytest.raises(redis.ConnectionError, match="replica"):
+            connection.read_response()

@@ -75,7 +75,7 @@ local spent = tonumber(redis.call('GET', P .. 's:' .. account) or 0)
 if spend_cap >= 0 and spent + cost > spend_cap then return answer('spend_capped', rest_of_day) end
 
 -- How fast it, and the sender, may be used. A turn that comes soon is reserved, and waited for by the worker; the
--- others are told a time, and where they are to be given it, one after the other, come back. Nobody new goes past them.
+-- others are told a time; who is to be given it, one after the other, comes back then. Nobody new goes past them.
 local limits, at, slowest, others_wait = {}, now_us, nil, false
 local comes_back = ARGV[15] == '1'
 if gap > 0 then limits[1] = {provider, gap} end
