@@ -110,6 +110,11 @@ class Refused(ReminderError):
 class Unopenable(ReminderError):
     """An envelope or pointer did not open; from outside all of these look the same (``rejected``)."""
 
+    @property
+    def lacks_key(self) -> bool:
+        """Tell whether it may be sound, and a key is missing here: another worker may have it, or it is on its way."""
+        return self.reason in {Reason.KEY_UNKNOWN, Reason.SIGNER_UNKNOWN}
+
 
 class SettingsError(Exception):
     """The settings cannot be used; the message names the setting and what to do."""

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from reminder_worker.errors import NotSent, Reason, Throttled
+from reminder_worker.errors import NotSent, Reason, Throttled, Unopenable
 from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import HOLD, Claim, Outcome
 
 FIRST_DELAY = timedelta(seconds=10)
 LONGEST_DELAY = timedelta(minutes=30)
+KEY_TRIES = 12  # about two hours: what is missing at one worker was forgotten, or a person sees to it
 LONGEST_HOLD = timedelta(minutes=15)  # so that a cap that an operator raises is noticed
 WHOEVER_CARRIES_IT = frozenset({Reason.PLATFORM_CAPPED, Reason.PHONE_CAPPED})
 
@@ -30,6 +31,18 @@ def postponed(claim: Claim, error: NotSent, expires: datetime) -> Outcome:
     after = error.retry_after if isinstance(error, Throttled) else None
     asked = error.reason not in {Reason.CIRCUIT_OPEN, Reason.RESOLVER_BUSY}
     return later(claim, [Closed(error.reason, timedelta(seconds=after or 0), asked=asked)], expires)
+
+
+def unopened(claim: Claim, error: Unopenable, expires: datetime | None) -> Outcome:
+    """Say what becomes of a job that did not open: where a key is missing here, it is left for whoever has it.
+
+    ``expires`` is None where it is the envelope that did not open.
+    """
+    delay = backoff(claim.tries)
+    in_time = expires is None or claim.now + delay < expires
+    if error.lacks_key and claim.tries < KEY_TRIES and in_time:
+        return Outcome.retry(error.reason, delay)
+    return Outcome.final(State.REJECTED, error.reason, FailureClass.PERMANENT)
 
 
 def later(claim: Claim, closed: list[Closed], expires: datetime) -> Outcome:

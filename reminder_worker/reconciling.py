@@ -20,7 +20,7 @@ from reminder_worker.providers import Provider, Sent, Text
 from reminder_worker.schedule import Schedule
 from reminder_worker.sending import Carriers
 
-PATIENCE = timedelta(hours=6)  # how long a provider that cannot be asked is asked again
+PATIENCE = timedelta(hours=6)  # how long it is tried to ask a provider that cannot be asked
 
 log = logging.getLogger(__name__)
 
@@ -135,8 +135,8 @@ def _patience(provider: Provider | None, *, answered: bool, away: bool) -> timed
 
     ``away``: it is not the provider that did not answer, but who knows the number that it is to be asked with.
     """
-    if provider is None:
-        return timedelta()
+    if provider is None:  # another worker's settings may still name it
+        return PATIENCE
     can = provider.capabilities
     settles = can.settles_within if can.settles else timedelta()
     asked_again = away or (can.settles and can.finds_by_reference)

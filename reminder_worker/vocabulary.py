@@ -8,8 +8,8 @@ EVENTS = frozenset(
     worker_started worker_stopping scheduler_started scheduler_stopped web_started web_stopped hooks_started
     hooks_stopped ops_started ops_stopped unsafe crashed wake_failed background_failed chore_failed request
 
-    settled put_off attempt attempt_open attempt_resolved look_up_failed place_withheld texted_twice dead_letter swept
-    receipt receipt_ignored reply_heard reply help_not_sent note_unreadable act
+    settled put_off attempt attempt_open attempt_resolved look_up_failed key_missing place_withheld texted_twice
+    dead_letter swept receipt receipt_ignored reply_heard reply help_not_sent note_unreadable act
 
     provider_answer provider_misconfigured redaction_missing not_forgotten circuit_opened spending_nears_its_cap
     line_up line_down line_not_encrypted bind_failed not_heard delivery_unreadable receipt_unreadable reply_unreadable

@@ -19,7 +19,7 @@ from reminder_worker.ledger import Claim, OpenAttempt, Outcome, Wake, name_of
 from reminder_worker.opening import OpenedJob, open_envelope, open_pointer
 from reminder_worker.places import Places
 from reminder_worker.plan import Cells, Lead, QuietHours, Slot, slots
-from reminder_worker.postponing import postponed, refused
+from reminder_worker.postponing import postponed, refused, unopened
 from reminder_worker.providers import Line
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys
@@ -56,15 +56,22 @@ class Worker:
             self._parts.reconciling.look(claim, self._reopen)
         if not isinstance(claim, Claim):
             return
+        expires = None  # until it is open
         try:
             sealed, opened, slot = self._open(claim)
+            expires = slot.expires
             wrong = wrong_moment(opened, slot, self._quiet_hours(sealed), claim.now)
             if outcome := may_be_out(slot, claim.sent_until) or wrong:
                 self._settle(claim, outcome)
                 return
             contact = self._resolve(sealed)
             draft = self._draft(sealed, opened, contact)
-        except (Unopenable, Refused) as error:
+        except Unopenable as error:
+            metrics.count(metrics.REJECTED, reason=error.reason)
+            if error.lacks_key:
+                log.warning("key_missing", extra={"reason": error.reason})
+            self._settle(claim, unopened(claim, error, expires))
+        except Refused as error:
             self._settle(claim, ending(error))
         except NotSent as error:  # the platform could not be asked where it goes
             self._settle(claim, postponed(claim, error, slot.expires))
@@ -80,7 +87,11 @@ class Worker:
             wrong = wrong_moment(opened, slot, self._quiet_hours(sealed), attempt.now)
             expires = attempt.now if wrong else slot.expires  # in quiet hours it is looked for, and not sent
             return Order(sealed.platform, contact, self._draft(sealed, opened, contact), expires)
-        except (Unopenable, Refused):
+        except Unopenable as error:
+            if error.lacks_key:
+                raise NotSent(error.reason) from None
+            return None
+        except Refused:
             return None
 
     def _open(self, claim: Claim | OpenAttempt) -> tuple[OpenedJob, Job, Slot]:
@@ -133,8 +144,6 @@ class Worker:
         """Write down how a claim ended before any provider was asked."""
         if self._schedule.settle(claim.wake, outcome, token=claim.token):
             endings.tell(outcome)
-            if outcome.kind == State.REJECTED:
-                metrics.count(metrics.REJECTED, reason=outcome.reason)
 
     def beat(self, name: str) -> None:
         """Show that this process lives, and forget the keys of weeks that are over.
@@ -179,10 +188,8 @@ class Worker:
         self._parts.delivery.forget()
 
 
-def ending(error: Unopenable | Refused) -> Outcome:
-    """Say how a reminder ends that cannot be opened, whose platform took it back, or whose phone may not be texted."""
-    if isinstance(error, Unopenable):
-        return Outcome.final(State.REJECTED, error.reason, FailureClass.PERMANENT)
+def ending(error: Refused) -> Outcome:
+    """Say how a reminder ends whose platform took it back, or whose phone may not be texted."""
     if error.reason is Reason.CONTACT_GONE:
         return Outcome.final(State.CANCELLED, error.reason, FailureClass.PERMANENT)
     return refused(error.reason)

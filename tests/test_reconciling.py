@@ -154,7 +154,20 @@ def test_a_provider_that_should_find_and_does_not_answer_is_asked_for_hours(doub
 def test_a_provider_whose_table_has_gone_leaves_it_unknown(doubt: Doubt) -> None:
     doubt.leave(Scripted(Ambiguous(), settles_within=SETTLES))
     del doubt.office.carriers._providers["scripted"]
-    assert doubt.look(seconds=20).state is State.UNKNOWN
+    assert doubt.look(seconds=20).state is State.SENDING
+    assert doubt.look(seconds=PATIENCE.seconds).state is State.UNKNOWN
+
+
+def test_a_worker_without_the_provider_s_table_leaves_it_for_one_that_has_it(doubt: Doubt) -> None:
+    """Settings are changed on one machine after the other."""
+    doubt.leave(Scripted(Ambiguous(), Sent("first", 1), deduplicates=True), resend=True)
+    carriers = doubt.office.carriers._providers
+    provider = carriers.pop("scripted")
+    assert doubt.look(minutes=20).state is State.SENDING
+    carriers["scripted"] = provider
+    assert doubt.look(minutes=20).state is State.SENT
+    first, second = doubt.provider.texts
+    assert first.reference == second.reference
 
 
 # Receipts

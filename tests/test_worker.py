@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -32,7 +33,7 @@ from reminder_worker.encoding import Body, pad, pae, unpad, unpae
 from reminder_worker.errors import Ambiguous, Reason, StoreUnavailable
 from reminder_worker.job import FailureClass, Level, State, to_time
 from reminder_worker.ledger import Answer, Entry, Wake
-from reminder_worker.opening import open_envelope
+from reminder_worker.opening import WorkerKeys, open_envelope
 from reminder_worker.plan import Cells, Grid, Lead, QuietHours, slots
 from reminder_worker.providers import Sent
 from reminder_worker.schedule import MOST_CLAIMS, WAKE_LEASE, Schedule
@@ -208,6 +209,19 @@ BAD: dict[str, tuple[Callable[[Practice], Entry], Reason]] = {
 }
 
 
+MISSING = {Reason.KEY_UNKNOWN, Reason.SIGNER_UNKNOWN}  # it may be sound, and a key is not here
+
+
+def be_asked_for_two_hours(practice: Practice) -> None:
+    """Let a worker look at what it has no key for until it gives up, and see that this is not at once."""
+    began = practice.clock.now
+    while (shown := practice.show()).state == State.SCHEDULED:
+        assert shown.due is not None
+        practice.clock.set(shown.due)
+        practice.work()
+    assert timedelta(hours=1) < practice.clock.now - began < timedelta(hours=3)
+
+
 @pytest.mark.parametrize(("make", "reason"), BAD.values(), ids=BAD)
 def test_a_bad_envelope_is_rejected_and_nothing_is_sent(
     practice: Practice, provider: Scripted, make: Callable[[Practice], Entry], reason: Reason
@@ -215,6 +229,8 @@ def test_a_bad_envelope_is_rejected_and_nothing_is_sent(
     entry = make(practice)
     practice.schedule.add([entry])
     practice.work()
+    if reason in MISSING:
+        be_asked_for_two_hours(practice)
     (shown,) = practice.schedule.show(entry.id)
     assert (shown.state, shown.reason, shown.failure_class) == (State.REJECTED, reason, FailureClass.PERMANENT)
     assert shown.attempts == 0
@@ -232,8 +248,70 @@ def test_an_envelope_of_a_week_whose_key_is_forgotten_is_rejected(practice: Prac
     practice.add()
     practice.private.advance(START + timedelta(weeks=2))
     practice.work()
+    be_asked_for_two_hours(practice)
     assert ending(practice) == (State.REJECTED, Reason.KEY_UNKNOWN, FailureClass.PERMANENT)
     assert not provider.texts
+
+
+def test_what_a_worker_has_no_keys_for_is_left_for_one_that_has(
+    practice: Practice, provider: Scripted, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody gave a new machine the keys of another installation: nothing is lost by it."""
+    practice.add()
+    worker, right = practice.worker, practice.worker._parts
+    worker._parts = replace(right, keys=Keys.make(tmp_path / "keys").private())
+    practice.work()
+    assert ending(practice) == (State.SCHEDULED, Reason.KEY_UNKNOWN, None)
+    assert [(one.message, one.reason) for one in caplog.records] == [("key_missing", "key_unknown")]
+    worker._parts = right
+    practice.forward(seconds=10)
+    assert [text.to for text in provider.texts] == [PHONE]
+
+
+def test_a_platform_whose_key_is_missing_at_one_worker_is_left_for_another(
+    practice: Practice, provider: Scripted
+) -> None:
+    practice.add()
+    worker, right = practice.worker, practice.worker._parts
+    worker._parts = replace(right, signers={})
+    practice.work()
+    assert ending(practice) == (State.SCHEDULED, Reason.SIGNER_UNKNOWN, None)
+    worker._parts = right
+    practice.forward(seconds=10)
+    assert [text.to for text in provider.texts] == [PHONE]
+
+
+def test_a_pointer_key_that_comes_after_what_is_sealed_to_it_is_not_too_late(
+    practice: Practice, provider: Scripted, tmp_path: Path
+) -> None:
+    """Keys were rotated and published before every worker's machine had the new one."""
+    here, elsewhere = (Path(shutil.copytree(practice.keys.folder, tmp_path / name)) for name in ("here", "elsewhere"))
+    practice.worker._parts = replace(practice.worker._parts, keys=WorkerKeys.load(here))
+    made = key_files.rotate(elsewhere, START)
+    pointer = sealing.seal_pointer(sealing.PublicKeys.load(made.public_file), "clinic", f"tel:{PHONE}", "fr")
+    practice.schedule.add([sealed(practice, pointer=pointer)])
+    practice.work()
+    assert ending(practice) == (State.SCHEDULED, Reason.KEY_UNKNOWN, None)
+    shutil.copy(made.pointer_file, here)
+    practice.forward(seconds=10)
+    assert [text.to for text in provider.texts] == [PHONE]
+
+
+def test_an_attempt_in_doubt_is_left_for_a_worker_that_can_open_it(
+    schedule: Schedule, clock: Clock, keys: Keys
+) -> None:
+    provider = Scripted(Ambiguous(), deduplicates=True, receipt_carries_reference=False)
+    practice = Practice(schedule, clock, keys, provider)
+    practice.add()
+    practice.work()
+    worker, right = practice.worker, practice.worker._parts
+    worker._parts = replace(right, signers={})
+    practice.forward(minutes=20)
+    assert (practice.show().state, len(provider.texts)) == (State.SENDING, 1)
+    worker._parts = right
+    practice.forward(minutes=20)
+    first, second = provider.texts
+    assert (practice.show().state, first.reference) == (State.SENT, second.reference)
 
 
 def test_a_lead_that_the_job_does_not_have_is_rejected(
