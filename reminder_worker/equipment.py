@@ -37,6 +37,7 @@ class Equipment:
     rehearsal: Delivery  # for jobs that a test key handed in
     reconciling: Reconciling
     answering: Answering
+    optouts: OptOuts
     epochs: Epochs
     watermark: Watermark
 
@@ -52,10 +53,7 @@ def assemble(
     chosen: Settings, schedule: Schedule, keys: WorkerKeys, found: Mapping[str, providers.Provider]
 ) -> Equipment:
     """Put it together from keys and providers. Raises SettingsError."""
-    metrics.know_providers([providers.REHEARSAL])
-    metrics.expect_calls(found)
-    lines = [name for name, one in found.items() if isinstance(one, providers.Line)]  # others tell hooks
-    metrics.expect_receipts([name for name in lines if found[name].capabilities.reports])
+    _expect(found)
     tags, templates = Tags.load(chosen.keys), Templates.load(chosen.templates)
     optouts, receipts = OptOuts(schedule, tags, chosen.platforms), Receipts(schedule)
     carriers = Carriers(
@@ -75,9 +73,18 @@ def assemble(
         Delivery(schedule, carriers, Routes([], [providers.REHEARSAL]), OpenGate(), optouts, receipts),
         Reconciling(schedule, carriers, gate, delivery, resend_unknown=chosen.on_unknown == "resend"),
         Answering(schedule, keys, tags, optouts, carriers, templates),
+        optouts,
         Epochs(schedule, chosen.keys),
         Watermark(schedule, chosen.keys),
     )
+
+
+def _expect(found: Mapping[str, providers.Provider]) -> None:
+    """Let the worker's series begin at zero."""
+    metrics.know_providers([providers.REHEARSAL])
+    metrics.expect_calls(found)
+    lines = [name for name, one in found.items() if isinstance(one, providers.Line)]  # others tell hooks
+    metrics.expect_receipts([name for name in lines if found[name].capabilities.reports])
 
 
 def _gate(chosen: Settings, schedule: Schedule, tags: Tags, optouts: OptOuts) -> Gate:

@@ -4,7 +4,8 @@ A hash without a key is a number: all French mobile numbers are tried in two min
 of the worker's. Who says STOP is tagged once, for all platforms: the list does not tell whose patient it was.
 
 Redis holds the list as a log. Every worker follows it and looks numbers up in its own memory: a look-up in Redis
-would show, to whoever watches its commands, the same name for the same person again and again.
+would show, to whoever watches its commands, the same name for the same person again and again. The log also names the
+pepper that it is made with: a worker with another one would find nobody in it, and text them all.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from threading import Lock
 from redis.exceptions import RedisError
 
 from reminder_worker import metrics
+from reminder_worker.errors import SettingsError
 from reminder_worker.keyfiles import Kind, key_from_file, read_key_file
 from reminder_worker.schedule import Schedule
 from reminder_worker.store import unavailable
@@ -24,6 +26,11 @@ from reminder_worker.store import unavailable
 TAG_BYTES = 16
 _SALT = 8
 EVERYBODY = "*"  # in the place of a platform's name: none has this one
+NAMED = b"pepper"  # the field of a word that names the pepper, and is nobody's
+_OTHER_PEPPER = (
+    "optouts.pepper: is not the key that the store's opt-out list is made with, so who said STOP would be texted; copy "
+    "the file from another worker's machine, or from where keys are kept safe; where it is lost, see docs/backup.md"
+)
 
 
 class Tags:
@@ -46,6 +53,10 @@ class Tags:
     def today(self, day: date, *names: str) -> bytes:
         """Name a phone or a platform for one day: no two days' tags can be brought together without the pepper."""
         return self._hash("\0".join(names).encode(), b"rw-today", self._daily(day))
+
+    def own(self) -> bytes:
+        """Name the pepper itself."""
+        return self._hash(b"", b"rw-pepper", self._pepper)
 
     def sender(self, sender: str) -> str:
         """Name a sender; it is an operator's number, and still no number belongs into Redis."""
@@ -89,6 +100,27 @@ class OptOuts:
         self._lock = Lock()
         self.cursor = b"0-0"  # how far the log was followed
 
+    def check(self) -> None:
+        """Refuse a pepper that is not the list's; a list that names none yet names ours from now on.
+
+        To an earlier version that is a START of nobody's. Raises SettingsError, StoreUnavailable.
+        """
+        named = self._named()
+        if named is None:
+            self._append(tag=self._tags.own(), on=b"0", pepper=b"1")
+        elif named != self._tags.own():
+            raise SettingsError(_OTHER_PEPPER)
+
+    def _named(self) -> bytes | None:
+        """Return what names the pepper in the log; of several the first."""
+        cursor = b"0-0"
+        while page := self._page(cursor):
+            for _, fields in page:
+                if NAMED in fields:
+                    return fields[b"tag"]
+            cursor = page[-1][0]
+        return None
+
     def has(self, platform: str, phone: str) -> bool:
         """Tell whether this person wants no texts of this platform."""
         return any(self._tags.optout(scope, phone) in self._stopped for scope in (platform, EVERYBODY))
@@ -126,7 +158,7 @@ class OptOuts:
         """Put a phone on the list at once: its provider says so. Raises StoreUnavailable."""
         changes = self.changes(phone, stopped=True)
         for tag, on in zip(changes[::2], changes[1::2], strict=True):
-            self._append(tag, on)
+            self._append(tag=tag, on=on)
             metrics.count(metrics.OPT_OUTS)
         self.catch_up()
 
@@ -134,15 +166,21 @@ class OptOuts:
         return self._schedule.prefix(0) + b"stops"
 
     def _read(self) -> list[bytes]:
-        try:
-            found = self._schedule.client.xrange(self._key(), min=b"(" + self.cursor, count=1000)
-        except RedisError as error:
-            raise unavailable(error) from None
+        found = self._page(self.cursor)
         return [part for cursor, fields in found for part in (cursor, fields[b"tag"], fields[b"on"])]
 
-    def _append(self, tag: bytes, on: bytes) -> None:
+    def _page(self, after: bytes) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        """Read on in the log."""
         try:
-            self._schedule.client.xadd(self._key(), {b"tag": tag, b"on": on})
+            page: list[tuple[bytes, dict[bytes, bytes]]]
+            page = self._schedule.client.xrange(self._key(), min=b"(" + after, count=1000)
+        except RedisError as error:
+            raise unavailable(error) from None
+        return page
+
+    def _append(self, **word: bytes) -> None:
+        try:
+            self._schedule.client.xadd(self._key(), word)
         except RedisError as error:
             raise unavailable(error) from None
 

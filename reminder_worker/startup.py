@@ -27,8 +27,8 @@ from reminder_worker.worker import Worker
 
 WRONG_USE = 2  # exit code
 _UNTOLD = (
-    "the store does not tell how far the ratchet had got, or when a worker was last there; renew its users.acl, or see "
-    "docs/keys.md and docs/backup.md"
+    "the store does not tell how far the ratchet had got, when a worker was last there, or who opted out; renew its "
+    "users.acl, or see docs/keys.md and docs/backup.md"
 )
 
 
@@ -86,6 +86,7 @@ def prepare(chosen: Settings, url: str) -> tuple[Worker, list[Finding]]:
     try:
         parts.epochs.check(datetime.now(UTC))
         parts.watermark.check()
+        parts.optouts.check()
     except StoreUnavailable:
         if chosen.production:  # the store answers, as was looked at above, and does not say this
             raise SettingsError(_UNTOLD) from None

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from redis.exceptions import RedisError, ResponseError
 
 from reminder_worker.errors import SettingsError
+from reminder_worker.optouts import NAMED
 from reminder_worker.schedule import Schedule
 from reminder_worker.store import unavailable
 
@@ -73,9 +74,10 @@ def _read(schedule: Schedule) -> Words:
             found = schedule.client.xrange(schedule.prefix(0) + b"stops", min=cursor, count=PAGE)
             page = len(found)
             for name, fields in found:
-                ms, _, number = name.partition(b"-")
-                words[fields[b"tag"]] = (int(ms), int(number)), fields[b"on"]
                 cursor = b"(" + name
+                if NAMED not in fields:
+                    ms, _, number = name.partition(b"-")
+                    words[fields[b"tag"]] = (int(ms), int(number)), fields[b"on"]
     except RedisError as error:
         raise unavailable(error) from None
     return words

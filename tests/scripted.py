@@ -183,6 +183,7 @@ class Practice:
             self.office.rehearsal,
             self.office.reconciling,
             self.answering,
+            self.office.optouts,
             Epochs(schedule, made.folder),
             Watermark(schedule, made.folder),
         )

@@ -135,9 +135,11 @@ def test_the_end_is_said_once(run: Shell, schedule: Schedule) -> None:
 
 
 def test_opt_outs_go_out_and_come_back(run: Shell, schedule: Schedule, tmp_path: Path) -> None:
+    OptOuts(schedule, TAGS, []).check()
     OptOuts(schedule, TAGS, []).stop(PHONE)
     written = run("optouts", "export").stdout
     assert PHONE[1:] not in written
+    assert len(written.splitlines()) == 2  # what it is, and one phone
     (tmp_path / "optouts.txt").write_text(written)
     schedule.client.delete("rw:{0}:stops")
     assert run("optouts", "import", "optouts.txt").stdout == "1 brought back\n"

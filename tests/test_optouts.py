@@ -254,6 +254,56 @@ def test_the_list_is_never_forgotten(optouts: OptOuts, client: store.Client) -> 
     assert client.ttl(LOG) == -1
 
 
+# Whose list it is.
+
+
+def test_a_worker_with_another_pepper_is_refused(optouts: OptOuts, schedule: Schedule) -> None:
+    """It would find nobody on the list, and text who said STOP."""
+    optouts.check()
+    optouts.stop(PHONE)
+    with pytest.raises(SettingsError, match=r"optouts\.pepper: is not the key .* copy the file from") as caught:
+        OptOuts(schedule, Tags(bytes(32)), PLATFORMS).check()
+    assert PEPPER.hex() not in str(caught.value)
+    optouts.check()
+
+
+def test_a_list_names_its_pepper_once_and_nobody_is_on_it_by_that(
+    optouts: OptOuts, tags: Tags, client: store.Client
+) -> None:
+    for one in (optouts, optouts, elsewhere(optouts, tags)):
+        one.check()
+        one.catch_up()
+        assert not one._stopped
+    assert client.xlen(LOG) == 1
+
+
+def test_a_list_of_before_it_named_its_pepper_is_read_to_its_end_and_taken_over(
+    optouts: OptOuts, tags: Tags, schedule: Schedule, client: store.Client
+) -> None:
+    with client.pipeline() as pipe:
+        for number in range(2500):
+            pipe.xadd(LOG, {b"tag": tags.optout("salon", f"+336{number:08}"), b"on": b"1"})
+        pipe.execute()
+    for _ in range(2):
+        optouts.check()
+    assert client.xlen(LOG) == 2501
+    with pytest.raises(SettingsError):
+        OptOuts(schedule, Tags(bytes(32)), PLATFORMS).check()
+
+
+def test_of_two_who_named_theirs_in_one_moment_the_first_one_counts(
+    optouts: OptOuts, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = OptOuts(schedule, Tags(bytes(32)), PLATFORMS)
+    with monkeypatch.context() as both_at_once:
+        both_at_once.setattr(OptOuts, "_named", lambda _: None)
+        optouts.check()
+        other.check()
+    optouts.check()
+    with pytest.raises(SettingsError):
+        other.check()
+
+
 # What follows from an answer.
 
 
@@ -314,7 +364,7 @@ def away(tmp_path: Path) -> Iterator[OptOuts]:
 
 
 def test_a_store_that_is_away_is_said_so_without_a_number(away: OptOuts) -> None:
-    for call in (away.catch_up, lambda: away.stop(PHONE), lambda: away._append(b"tag", b"1")):
+    for call in (away.catch_up, lambda: away.stop(PHONE), lambda: away._append(tag=b"tag", on=b"1")):
         with pytest.raises(StoreUnavailable, match="ConnectionError") as caught:
             call()
         assert caught.value.__suppress_context__

@@ -3,10 +3,15 @@
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+import pytest
+
+from reminder_worker import store
 from reminder_worker.embedded import EmbeddedServer
-from reminder_worker.keys import new_worker
+from reminder_worker.keys import new_worker, rotate
+from reminder_worker.optouts import pepper_file
 
 APART = """\
 import sys
@@ -56,13 +61,32 @@ assert startup.run(settings.read(), 2, 8) == 0
 """
 
 
+def make_worker(folder: Path, server: EmbeddedServer) -> None:
+    new_worker(folder / "keys", datetime.now(UTC))
+    (folder / "reminder-worker.toml").write_text(f'store_url = "{server.url()}"\n[providers.outbox]\npath = "outbox"\n')
+
+
+@pytest.mark.usefixtures("client")
 def test_a_worker_s_first_process_loads_no_key(server: EmbeddedServer, tmp_path: Path) -> None:
-    new_worker(tmp_path / "keys", datetime.now(UTC))
-    (tmp_path / "reminder-worker.toml").write_text(
-        f'store_url = "{server.url()}"\n[providers.outbox]\npath = "outbox"\n'
-    )
+    make_worker(tmp_path, server)
     command = [sys.executable, "-c", FIRST]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
     prepared, first = (line.split() for line in done.stdout.splitlines())
     assert prepared[0] != first[0]
     assert first[1] == "reminder_worker.startup:setup"
+
+
+def test_a_worker_whose_pepper_is_not_the_list_s_does_not_start(
+    server: EmbeddedServer, client: store.Client, tmp_path: Path
+) -> None:
+    """Its opt-out list would be empty, and who said STOP would be texted."""
+    make_worker(tmp_path, server)
+    command = [sys.executable, "-c", "from reminder_worker import startup; startup.setup()"]
+    start = partial(subprocess.run, command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert [start().returncode for _ in range(2)] == [0, 0]
+    pepper_file(tmp_path / "keys").unlink()
+    rotate(tmp_path / "keys", datetime.now(UTC))  # makes one where there is none
+    done = start()
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "optouts.pepper: is not the key that the store's opt-out list is made with" in done.stderr
+    assert client.xlen("rw:{0}:stops") == 1
