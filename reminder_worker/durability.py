@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from redis.exceptions import RedisError
 
 from reminder_worker.errors import StoreUnavailable
 from reminder_worker.ledger import Durability
+from reminder_worker.lines import piped
 from reminder_worker.schedule import CONFIRM_MS, Schedule
 from reminder_worker.scripts import run_before, script
 from reminder_worker.store import unavailable
@@ -47,7 +49,7 @@ def _confirmed(schedule: Schedule, shard: int, process: str) -> str | None:
     commands = ("WAITAOF", 1, replicas_wanted, CONFIRM_MS), ("INFO", "replication")
     try:
         with server_of(schedule.client, prefix) as server:
-            _, written, told = run_before(server, script("beat"), (prefix, process), *commands)
+            _, written, told = run_before(partial(piped, server), script("beat"), (prefix, process), *commands)
     except RedisError as error:
         raise unavailable(error) from None
     for reply in (written, told):

@@ -8,10 +8,11 @@ import logging
 import secrets
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import chain
 from typing import Any, Self
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 
 from reminder_worker.clocks import boot_time, milliseconds, moment, to_ms
 from reminder_worker.ledger import (
@@ -30,11 +31,12 @@ from reminder_worker.ledger import (
     Wake,
     name_of,
 )
+from reminder_worker.lines import Command, Lines
 from reminder_worker.plan import MAX_LEADS
 from reminder_worker.scripts import run_before, run_each, script
 from reminder_worker.settings import Settings
 from reminder_worker.store import Client, unavailable
-from reminder_worker.topology import Mine, server_of
+from reminder_worker.topology import server_of
 
 WAKE_LEASE = timedelta(seconds=30)  # a wake-up is lost when nobody claims within this; doubles each time
 MOST_CLAIMS = 5  # a reminder whose worker died this often is a dead letter
@@ -60,7 +62,7 @@ class Schedule:
         durability: Durability = Durability.NONE,
     ) -> None:
         self.client = client
-        self._mine = Mine(client)
+        self._lines = Lines(client)
         self.shards = shards
         self.durability = durability
         self.retention = retention
@@ -82,13 +84,13 @@ class Schedule:
 
     def run(self, name: str, shard: int, *arguments: Any) -> Any:
         """Run a script; redis-py tries again after a lost connection, and every script bears that."""
-        source, digest = script(name)
+        return self._run_before(name, shard, arguments)[0]
+
+    def _run_before(self, name: str, shard: int, arguments: Sequence[Any], *commands: Command) -> list[Any]:
+        """Run a script, and commands behind it; return all answers."""
+        prefix = self.prefix(shard)
         try:
-            client = self._mine.client
-            try:
-                return client.evalsha(digest, 1, self.prefix(shard), *arguments)
-            except NoScriptError:
-                return client.eval(source, 1, self.prefix(shard), *arguments)
+            return run_before(partial(self._lines.ask, prefix), script(name), (prefix, *arguments), *commands)
         except RedisError as error:
             raise unavailable(error) from None
 
@@ -204,11 +206,7 @@ class Schedule:
         if self.durability is Durability.NONE:
             return Intent(self.run("intend", shard, *arguments).decode())
         wait = "WAITAOF", 1, int(self.durability is Durability.REPLICA), CONFIRM_MS
-        try:
-            with server_of(self.client, self.prefix(shard)) as server:
-                answer, reply = run_before(server, script("intend"), (self.prefix(shard), *arguments), wait)
-        except RedisError as error:
-            raise unavailable(error) from None
+        answer, reply = self._run_before("intend", shard, arguments, wait)
         local, replicas = (0, 0) if isinstance(reply, RedisError) else reply  # an error: the append-only file is off
         confirmed = local >= 1 and (replicas >= 1 or self.durability is Durability.LOCAL)
         intent = Intent(answer.decode())

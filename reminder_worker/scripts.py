@@ -1,13 +1,14 @@
 """The texts of the scripts in ``lua/``, and how one is run many times, or with a look at what became of its writes."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from redis.exceptions import NoScriptError, RedisError
 
+from reminder_worker.lines import Command
 from reminder_worker.store import Client
 
 
@@ -20,20 +21,18 @@ def script(name: str) -> tuple[str, str]:
     return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
-def run_before(server: Client, text: tuple[str, str], words: tuple[Any, ...], *commands: tuple[Any, ...]) -> list[Any]:
+def run_before(
+    ask: Callable[..., list[Any]], text: tuple[str, str], words: Sequence[Any], *commands: Command
+) -> list[Any]:
     """Run a script, and then commands on its connection: one that waits for the disk waits for its own writes.
 
-    Return what was answered; errors of the commands stand among that. Raises RedisError.
+    ``ask`` says commands in one piece. Return what was answered; errors of the commands stand among that. Raises
+    RedisError.
     """
     source, digest = text
-    with server.pipeline(transaction=False) as pipe:
-        for run, named in ((pipe.evalsha, digest), (pipe.eval, source)):
-            run(named, 1, *words)
-            for command in commands:
-                pipe.execute_command(*command)
-            replies: list[Any] = pipe.execute(raise_on_error=False)
-            if not isinstance(replies[0], NoScriptError):
-                break
+    replies = ask(("EVALSHA", digest, 1, *words), *commands)
+    if isinstance(replies[0], NoScriptError):
+        replies = ask(("EVAL", source, 1, *words), *commands)
     if isinstance(replies[0], RedisError):
         raise replies[0]
     return replies

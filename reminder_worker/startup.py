@@ -15,6 +15,7 @@ from dramatiq import cli
 
 from reminder_worker import broker as queue
 from reminder_worker import disclosure, doctor, equipment, exporter, logs, settings, store
+from reminder_worker.affinity import keep_together
 from reminder_worker.confinement import confine
 from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.findings import Finding
@@ -63,6 +64,7 @@ def _set_up(chosen: Settings) -> None:
     url = store.url_of(chosen)
     worker, found = prepare(chosen, url)
     doctor.warn(found)
+    keep_together()
     worker.listen(Published(chosen.keys, chosen.root).load())
     beside = [exporter.serve_worker] if chosen.metrics_listen is not None else []
     pulse = Pulse(worker.beat, [worker.answer, worker.forget], worker.close, beside)

@@ -10,8 +10,6 @@ nobody else has to know. It sees keys and what stands under them as they are sto
 """
 
 import math
-import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -174,24 +172,9 @@ def _is_cluster(client: Client) -> bool:
     return hasattr(client, "get_primaries")
 
 
-class Mine(threading.local):
-    """A client for each thread, which keeps its connection: to borrow one is a quarter of what a call costs.
-
-    Where there are several servers it is the client that all share: a connection that is lost comes back to the server
-    that it had, and a borrowed one to whoever is master by then.
-    """
-
-    def __init__(self, shared: Client) -> None:
-        borrows = _is_cluster(shared) or isinstance(shared.connection_pool, SentinelConnectionPool)
-        self._make = (lambda: shared) if borrows else shared.client
-        self._process = 0
-
-    @property
-    def client(self) -> Client:
-        """This thread's. A process that was forked off has connections of its own. Raises RedisError."""
-        if self._process != os.getpid():
-            self._client, self._process = self._make(), os.getpid()
-        return self._client
+def is_one(client: Client) -> bool:
+    """Tell whether a connection that was lost and made anew leads to where it led before."""
+    return not _is_cluster(client) and not isinstance(client.connection_pool, SentinelConnectionPool)
 
 
 @contextmanager

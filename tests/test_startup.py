@@ -1,5 +1,6 @@
 """How a worker's processes come to be, each looked at from outside."""
 
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -74,6 +75,16 @@ def test_a_worker_s_first_process_loads_no_key(server: EmbeddedServer, tmp_path:
     prepared, first = (line.split() for line in done.stdout.splitlines())
     assert prepared[0] != first[0]
     assert first[1] == "reminder_worker.startup:setup"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux alone lets a process choose")
+@pytest.mark.usefixtures("client")
+def test_each_process_of_a_worker_is_on_one_processor(server: EmbeddedServer, tmp_path: Path) -> None:
+    make_worker(tmp_path, server)
+    ends = "import os; print(len(os.sched_getaffinity(0)))"
+    command = [sys.executable, "-c", f"from reminder_worker import startup; startup.setup(); {ends}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "1\n"
 
 
 def test_a_worker_whose_pepper_is_not_the_list_s_does_not_start(

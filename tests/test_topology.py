@@ -13,12 +13,13 @@ import redis
 import trustme
 from door import Door
 from redis.connection import SSLConnection
+from redis.exceptions import NoScriptError
 
 from reminder_worker import store
 from reminder_worker.errors import SettingsError, StoreUnavailable
+from reminder_worker.lines import Lines, piped
 from reminder_worker.schedule import Schedule
 from reminder_worker.settings import Settings
-from reminder_worker.topology import Mine
 
 
 def test_sentinels_are_asked_for_a_master_by_name() -> None:
@@ -57,29 +58,47 @@ def test_the_queue_is_in_another_database_where_there_is_one(url: str, queue: st
 
 
 def test_each_thread_keeps_one_connection(client: store.Client) -> None:
-    def names(mine: Mine) -> set[int]:
-        return {mine.client.client_id() for _ in range(5)}
-
-    mine = Mine(client)
+    lines = Lines(client)
     with ThreadPoolExecutor(1) as thread:
-        here, there = names(mine), thread.submit(names, mine).result()
+        here, there = names(lines), thread.submit(names, lines).result()
     assert len(here) == len(there) == 1
     assert here != there
+
+
+def names(lines: Lines) -> set[int]:
+    """Return the server's names of the connections over which something is said a few times."""
+    return {lines.ask(b"", ("CLIENT", "ID"))[0] for _ in range(5)}
 
 
 def test_a_process_that_was_forked_off_has_a_connection_of_its_own(
     client: store.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine = Mine(client)
-    before = mine.client
+    lines = Lines(client)
+    before = names(lines)
     monkeypatch.setattr("os.getpid", lambda: -1)
-    assert mine.client is not before
-    assert mine.client is mine.client
+    after = names(lines)
+    assert len(after) == 1
+    assert after != before
 
 
-def test_where_there_are_several_servers_connections_are_borrowed() -> None:
+def test_where_there_are_several_servers_connections_are_borrowed(monkeypatch: pytest.MonkeyPatch) -> None:
     with store.connect("redis+sentinel://one.example/reminders") as client:  # a lost one asks who is master only then
-        assert Mine(client).client is client
+        monkeypatch.setattr(client, "execute_command", lambda *words: words)
+        assert Lines(client).ask(b"", ("ECHO", "x")) == [("ECHO", "x")]
+
+
+def test_errors_stand_among_the_answers(client: store.Client) -> None:
+    for ask in (Lines(client).ask, lambda _, *commands: piped(client, *commands)):
+        first, second, third = ask(b"", ("ECHO", b"a"), ("EVALSHA", "0" * 40, 0), ("ECHO", b"b"))
+        assert (first, type(second), third) == (b"a", NoScriptError, b"b")
+
+
+def test_what_is_said_is_said_again_where_the_connection_is_lost(client: store.Client) -> None:
+    lines = Lines(client)
+    (before,) = names(lines)
+    client.client_kill_filter(_id=before)
+    assert len(names(lines)) == 1
+    assert names(lines) != {before}
 
 
 def test_a_password_comes_from_its_file(tmp_path: Path) -> None:

@@ -103,9 +103,9 @@ def test_every_unit_has_every_restriction(kind: str) -> None:
     assert [wanted for wanted in EVERYWHERE.split("\n") if wanted and wanted not in lines] == []
 
 
-def test_only_the_worker_may_change_an_owner() -> None:
+def test_only_the_worker_may_change_an_owner_or_choose_a_processor() -> None:
     filters = {kind: values(kind, "SystemCallFilter")[2:] for kind in KINDS}
-    assert filters == {"web": [], "hooks": [], "scheduler": [], "worker": ["@chown"], "ops": []}
+    assert filters == {"web": [], "hooks": [], "scheduler": [], "worker": ["@chown", "sched_setaffinity"], "ops": []}
 
 
 def test_who_needs_nobody_outside_reaches_nobody_outside() -> None:

@@ -1,0 +1,69 @@
+"""What is said to the store in one piece, over a connection of each thread's own."""
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from reminder_worker.store import Client
+from reminder_worker.topology import is_one, server_of
+
+Command = tuple[Any, ...]  # its name, and what it is about
+
+
+class Lines(threading.local):
+    """A connection for each thread, which keeps it: to borrow one, and what a client does beside, is most of a call.
+
+    Where there are several servers connections are borrowed: one that is lost comes back to the server that it had, and
+    a borrowed one to whoever is master by then.
+    """
+
+    def __init__(self, shared: Client) -> None:
+        self._shared = shared
+        self._borrows = not is_one(shared)
+        self._process = 0
+
+    def ask(self, key: bytes, *commands: Command) -> list[Any]:
+        """Say commands in one piece to the server that has this key, again where the connection is lost.
+
+        Return what they were answered; errors stand among that. Raises RedisError.
+        """
+        if self._borrows:
+            return self._borrow(key, commands)
+        if self._process != os.getpid():  # one that was forked off has connections of its own
+            self._line, self._process = self._shared.connection_pool.make_connection(), os.getpid()
+        line = self._line
+        answers: list[Any] = line.retry.call_with_retry(lambda: _said(line, commands), lambda _: line.disconnect())
+        return answers
+
+    def _borrow(self, key: bytes, commands: Sequence[Command]) -> list[Any]:
+        if len(commands) > 1:
+            with server_of(self._shared, key) as server:
+                return piped(server, *commands)
+        try:
+            return [self._shared.execute_command(*commands[0])]
+        except ResponseError as error:
+            return [error]
+
+
+def _said(line: Any, commands: Sequence[Command]) -> list[Any]:
+    line.send_packed_command([b"".join(part for words in commands for part in line.pack_command(*words))])
+    return [_answer(line) for _ in commands]
+
+
+def _answer(line: Any) -> Any:
+    try:
+        return line.read_response()
+    except ResponseError as error:
+        return error
+
+
+def piped(server: Client, *commands: Command) -> list[Any]:
+    """Say commands in one piece; return what they were answered, errors among that. Raises RedisError."""
+    with server.pipeline(transaction=False) as pipe:
+        for words in commands:
+            pipe.execute_command(*words)
+        answers: list[Any] = pipe.execute(raise_on_error=False)
+    return answers

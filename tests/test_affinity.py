@@ -1,0 +1,87 @@
+"""All threads of a process on one processor, and nobody else's with them: each in a process of its own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+LINUX = hasattr(os, "sched_setaffinity")
+several = pytest.mark.skipif(not LINUX or len(os.sched_getaffinity(0)) < 2, reason="there is but one processor")
+
+CHILD = """\
+import os, threading, time
+from reminder_worker import affinity
+
+affinity.EVERY = 0.02
+allowed = os.sched_getaffinity(0)
+more = threading.Event()
+tids = []
+
+def stay():
+    tids.append(threading.get_native_id())
+    more.wait()
+
+def start():
+    threading.Thread(target=stay, daemon=True).start()
+
+def where():
+    return {tuple(os.sched_getaffinity(tid)) for tid in (threading.get_native_id(), *tids)}
+"""
+
+
+def child(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", CHILD + code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@several
+def test_all_threads_are_on_one_processor_also_those_that_begin_later() -> None:
+    assert child("start(); affinity.keep_together(); start(); time.sleep(0.01); print(*map(len, where()))") == "1\n"
+
+
+@several
+def test_a_process_goes_where_there_is_room() -> None:
+    """Whoever is alone with a processor that another one wants is not there for long."""
+    busy = "import os; os.sched_setaffinity(0, {here}); print(flush=True)\nwhile True: pass"
+    code = f"""
+start()
+affinity.keep_together()
+((here,),) = where()
+import subprocess, sys
+with subprocess.Popen([sys.executable, "-c", {busy!r}.format(here="{{%d}}" % here)], stdout=subprocess.PIPE) as other:
+    other.stdout.readline()
+    until = time.monotonic() + 30
+    while where() == {{(here,)}} and time.monotonic() < until:
+        time.sleep(0.01)
+    other.kill()
+print(where() != {{(here,)}})
+"""
+    assert child(code) == "True\n"
+
+
+@several
+def test_what_it_was_given_is_not_left() -> None:
+    code = "os.sched_setaffinity(0, {max(allowed)}); start(); affinity.keep_together(); time.sleep(0.1); print(where())"
+    assert child(code) == f"{{({max(os.sched_getaffinity(0))},)}}\n"
+
+
+@several
+def test_where_it_is_forbidden_all_stay_where_they_are() -> None:
+    code = """
+def refused(tid, cpus):
+    raise PermissionError
+
+os.sched_setaffinity = refused
+start()
+affinity.keep_together()
+time.sleep(0.1)
+print(where() == {tuple(allowed)})
+"""
+    assert child(code) == "True\n"
+
+
+def test_where_nobody_can_choose_nothing_is_done() -> None:
+    code = "del os.sched_getaffinity; affinity.keep_together(); print(threading.active_count())"
+    assert child(code if LINUX else code.partition("; ")[2]) == "1\n"
