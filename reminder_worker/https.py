@@ -7,8 +7,8 @@ The limit: looking up a host's name (getaddrinfo) cannot be cut short, so a hang
 thread until the system's resolver gives up. The deadline is checked again afterwards: nothing leaves late.
 """
 
-import http.client
 import ipaddress
+import re
 import select
 import ssl
 import time
@@ -16,15 +16,18 @@ import weakref
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPMessage
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from reminder_worker import sockets
 from reminder_worker.errors import Ambiguous, NotSent, Reason
+from reminder_worker.reading import Reading
 
 ANSWER_LIMIT = 64 * 1024  # bytes
 IDLE_LIMIT = 20.0  # seconds; below the idle time-out of usual load balancers, so that they seldom close first
 KEPT_CONNECTIONS = 64
+_LINE = re.compile("[\t\x20-\x7e\x80-\xff]+")  # of a request's head: what has more would be two of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Answer:
     """What a server answered, in full."""
 
     status: int
-    headers: http.client.HTTPMessage = field(repr=False)
+    headers: HTTPMessage = field(repr=False)
     body: bytes = field(repr=False)
 
 
@@ -54,48 +57,50 @@ class Site:
 
         Raises NotSent or Ambiguous.
         """
-        connection = self._prepare(method, path, headers, body, deadline)
+        connection, request = self._prepare(method, path, headers, body, deadline)
         if connection is None:
             raise NotSent(Reason.NOT_SENT, left=False)
-        answer = self._exchange(connection, body)
+        answer = self._exchange(connection, request)
         if answer is None:
             raise Ambiguous
         return answer
 
     def _prepare(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, deadline: float
-    ) -> "_Connection | None":
-        """Connect and get a request ready; no byte of it leaves. None where that fails."""
+    ) -> tuple["_Connection | None", bytes]:
+        """Connect and write a request; no byte of it leaves. None where that fails."""
         connection = self._take() or _Connection(self._url, self._tls, public_only=self._public_only)
         try:
             connection.begin(deadline)
-            connection.putrequest(method, self._url.path.rstrip("/") + path)
-            for name, value in headers.items():
-                connection.putheader(name, value)
-            if body is not None:
-                connection.putheader("Content-Length", str(len(body)))
-        except (OSError, ValueError, http.client.HTTPException):
+            return connection, self._written(method, path, headers, body)
+        except (OSError, ValueError):
             connection.close()
-            return None
-        return connection
+            return None, b""
 
-    def _exchange(self, connection: "_Connection", body: bytes | None) -> Answer | None:
+    def _written(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
+        """Write a request, head and body in one: one packet, and one record of TLS. Raises ValueError."""
+        lines = [f"{method} {self._url.path.rstrip('/')}{path} HTTP/1.1", f"Host: {self._url.netloc}"]
+        lines += ["Accept-Encoding: identity", *(f"{name}: {value}" for name, value in headers.items())]
+        if body is not None:
+            lines.append(f"Content-Length: {len(body)}")
+        if lines[0].count(" ") != 2 or not all(map(_LINE.fullmatch, lines)):  # noqa: PLR2004 - what stands between three
+            raise ValueError
+        return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
+
+    def _exchange(self, connection: "_Connection", request: bytes) -> Answer | None:
         """Let the request go and read the answer. None where no usable one came."""
-        reusable = False
+        reading = Reading(self._answer_limit)
         try:
-            connection.leave(body)
-            with connection.getresponse() as response:
-                content = response.read(self._answer_limit + 1)
-                whole = not response.length and len(content) <= self._answer_limit and response.status >= http.client.OK
-                reusable = whole and response.isclosed() and not response.will_close
+            connection.line.sendall(request)
+            reading.read(connection.line)
         except Exception:  # noqa: BLE001 whatever went wrong: the request may have arrived
             return None
         finally:
-            if reusable:
+            if reading.is_whole and reading.keeps:
                 self._put(connection)
             else:
                 connection.close()
-        return Answer(response.status, response.headers, content) if whole else None
+        return Answer(reading.status, reading.headers, bytes(reading.body))
 
     def _take(self) -> "_Connection | None":
         """Pick the connection used last that is still open."""
@@ -138,45 +143,38 @@ def _is_this_machine(host: str) -> bool:
         return host == "localhost"
 
 
-class _Connection(http.client.HTTPConnection):
+class _Connection:
     """One connection, opened explicitly: it never reconnects by itself."""
 
-    auto_open = 0
     idle_since = 0.0
-    sock: Any  # of ours, once it is open
+    line: Any = None  # of ours, once it is open
 
     def __init__(self, url: SplitResult, tls: ssl.SSLContext | None, *, public_only: bool) -> None:
-        self.default_port = http.client.HTTPS_PORT if tls else http.client.HTTP_PORT
-        super().__init__(url.hostname or "", url.port)
+        self._host = url.hostname or ""
+        self._port = url.port or (443 if tls else 80)
         self._tls = tls
         self._public_only = public_only
-        self._leaving = b""
 
     def begin(self, deadline: float) -> None:
         """Open, unless it is open, and let everything that follows end at ``deadline``."""
-        if self.sock is None:
-            self.sock = sockets.connect(self.host, self.port, deadline, self._tls, public_only=self._public_only)
+        if self.line is None:
+            self.line = sockets.connect(self._host, self._port, deadline, self._tls, public_only=self._public_only)
         sockets.left(deadline)
-        self.sock.deadline = deadline
-
-    def send(self, data: Any) -> None:
-        """Hold a part of a request back until ``leave``."""
-        self._leaving += data
-
-    def leave(self, body: bytes | None) -> None:
-        """Let the request go, head and body in one: one packet, and one record of TLS."""
-        self._leaving = b""
-        self.endheaders(body)
-        request, self._leaving = self._leaving, b""  # an idle connection keeps no text
-        self.sock.sendall(request)
+        self.line.deadline = deadline
 
     def is_fresh(self) -> bool:
         """Say whether the connection can be used again; an idle one has nothing to read unless it was closed."""
         if time.monotonic() - self.idle_since > IDLE_LIMIT:
             return False
         poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
+        poll.register(self.line, select.POLLIN)
         return not poll.poll(0)
+
+    def close(self) -> None:
+        """End it."""
+        line, self.line = self.line, None
+        if line is not None:
+            line.close()
 
 
 def _close_all(idle: "deque[_Connection]") -> None:

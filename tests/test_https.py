@@ -256,7 +256,7 @@ def test_an_abandoned_site_closes_its_connections(server: FakeTwilio) -> None:
     post(site)
     connection = site._idle[0]
     del site
-    assert connection.sock is None
+    assert connection.line is None
 
 
 def test_a_closed_site_keeps_no_connection(server: FakeTwilio, site: Site) -> None:

@@ -89,11 +89,16 @@ class Amazon:
         from botocore.awsrequest import AWSResponse  # noqa: PLC0415 - loaded by now
 
         body = request.body.encode() if isinstance(request.body, str) else request.body
-        headers = {name: value for name, value in request.headers.items() if name.lower() != "content-length"}
+        headers = {name: _text(value) for name, value in request.headers.items() if name.lower() != "content-length"}
         path = request.url.removeprefix(self._url) or "/"
         answer = self._site.call(request.method, path, headers=headers, body=body, deadline=self._thread.deadline)
         self._thread.status, self._thread.retry_after = answer.status, answer.headers.get("Retry-After")
         return AWSResponse(request.url, answer.status, dict(answer.headers), _Body(answer.body))
+
+
+def _text(value: str | bytes) -> str:
+    """Read a header's value as botocore has it."""
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def host(service: str, region: str) -> str:
