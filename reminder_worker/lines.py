@@ -49,7 +49,7 @@ class Lines(threading.local):
 
 
 def _said(line: Any, commands: Sequence[Command]) -> list[Any]:
-    line.send_packed_command([b"".join(part for words in commands for part in line.pack_command(*words))])
+    line.send_packed_command(line.pack_commands(commands))
     return [_answer(line) for _ in commands]
 
 

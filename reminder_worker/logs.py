@@ -10,7 +10,6 @@ import os
 import re
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -30,6 +29,8 @@ WITHHELD = "withheld"
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 _WORD = re.compile(r"[A-Za-z0-9_./:{}-]{1,64}", re.ASCII)
 _MOST_DIGITS = 6  # fewer than a phone number or a date has
+_MORE_DIGITS = re.compile(f"(?:[^0-9]*[0-9]){{{_MOST_DIGITS + 1}}}")
+_ALLOWED = frozenset(FIELDS)
 _NOT_EXTRA = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31"}
 _EVENT_WIDTH = max(map(len, EVENTS))
@@ -50,7 +51,7 @@ def about(reminder: str) -> Iterator[None]:
         _reminder.reset(token)
 
 
-def shown(record: logging.LogRecord) -> tuple[dict[str, object], Counter[str]]:
+def shown(record: logging.LogRecord) -> tuple[dict[str, object], dict[str, int]]:
     """Return all of a record that may be written, and how many messages, fields and values may not.
 
     This is the only place that decides it, whatever a line looks like.
@@ -63,7 +64,7 @@ def shown(record: logging.LogRecord) -> tuple[dict[str, object], Counter[str]]:
         "where": f"{record.module}:{record.lineno}",
         "pid": os.getpid(),
     }
-    lost = Counter(message=line["event"] == "library")
+    lost = {"message": int(line["event"] == "library"), "field": 0}
     given: dict[str, object] = _given(record, lost) if ours else {"logger": record.name}
     if record.exc_info and record.exc_info[0] is not None:
         given["error"] = record.exc_info[0].__name__
@@ -72,14 +73,15 @@ def shown(record: logging.LogRecord) -> tuple[dict[str, object], Counter[str]]:
         given = {"reminder": _reminder.get()} | given
     fields = {name: plain(value) for name, value in given.items() if value is not None}
     lost["value"] = sum(value == WITHHELD != given[name] for name, value in fields.items())
-    return line | fields | ({WITHHELD: lost.total()} if lost.total() else {}), lost
+    total = sum(lost.values())
+    return line | fields | ({WITHHELD: total} if total else {}), lost
 
 
-def _given(record: logging.LogRecord, lost: Counter[str]) -> dict[str, object]:
+def _given(record: logging.LogRecord, lost: dict[str, int]) -> dict[str, object]:
     """Return the fields of an event that are on the list."""
-    extra = {name: value for name, value in record.__dict__.items() if name not in _NOT_EXTRA}
-    lost["field"] = len(extra.keys() - set(FIELDS)) + len(record.args or ())
-    return {name: extra[name] for name in FIELDS if extra.get(name) is not None}
+    extra = record.__dict__.keys() - _NOT_EXTRA
+    lost["field"] = len(extra - _ALLOWED) + len(record.args or ())
+    return {name: record.__dict__[name] for name in FIELDS if name in extra and record.__dict__[name] is not None}
 
 
 def _is_event(message: object) -> bool:
@@ -90,7 +92,7 @@ def plain(value: object) -> object:
     """Return a single word, or a number too small to be a phone's, as it is; anything else may be data."""
     if isinstance(value, int | float):
         return value if abs(value) < 10**_MOST_DIGITS else WITHHELD
-    if isinstance(value, str) and _WORD.fullmatch(value) and sum(map(str.isdigit, value)) <= _MOST_DIGITS:
+    if isinstance(value, str) and _WORD.fullmatch(value) and not _MORE_DIGITS.match(value):
         return value
     return WITHHELD
 
@@ -151,12 +153,12 @@ class _OneWrite(logging.Handler):
             self.handleError(record)
 
 
-def _count(lost: Counter[str]) -> None:
-    if lost.total():
+def _count(lost: dict[str, int]) -> None:
+    if any(lost.values()):
         from reminder_worker import metrics  # noqa: PLC0415 - commands that have nothing to count start without it
 
-        for what, number in (+lost).items():
-            metrics.count(metrics.FIELDS_DROPPED, number, what=what)
+        for what in filter(lost.get, lost):
+            metrics.count(metrics.FIELDS_DROPPED, lost[what], what=what)
 
 
 def set_up(level: str = "info", form: str | None = None) -> None:
