@@ -40,6 +40,7 @@ PEER = """
 path = "{folder}/outbox.jsonl"
 """
 OURS, LIMIT = "reminder_worker", "dramatiq, an actor that does nothing"
+KEPT = f"{LIMIT}, kept on one processor"  # as our workers keep themselves
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,11 @@ def running(command: tuple[str, ...], place: Path, **settings: object) -> Iterat
         process.wait()
 
 
-def of_peer(peer: Peer, count: int, mode: str = "burst") -> Result:
+def of_peer(peer: Peer, count: int, mode: str = "burst", **more: object) -> Result:
     """Add reminders, and start workers that have them all before they are due; or a backlog of what does nothing."""
     with tempfile.TemporaryDirectory() as name, EmbeddedServer(Path(name, "store"), "--appendonly", "no") as server:
         place, late = Path(name), Path(name, "late")
-        settings = {"cwd": Path(__file__).parent / "peers", "env": environment(server, PEER_LATE=str(late))}
+        settings = {"cwd": Path(__file__).parent / "peers", "env": environment(server, PEER_LATE=str(late)), **more}
         ahead = 8 + count / 700
         if mode == "burst":
             with running(peer.work, place, **settings):
@@ -141,7 +142,7 @@ def table(rounds: list[dict[str, Result]]) -> str:
         ]
         rate = statistics.median(one.rate for one in results)
         share = statistics.median(one[name].rate / one[LIMIT].rate for one in rounds) if LIMIT in rounds[0] else 0
-        shown = ["-"] * 3 if name == LIMIT else [f"{span:.2f}" for span in spans]
+        shown = ["-"] * 3 if name in {LIMIT, KEPT} else [f"{span:.2f}" for span in spans]
         lines.append(f"| {name} | {' | '.join(shown)} | {rate:,.0f} | {share:.2f} |")
     return "\n".join(lines) + "\n"
 
@@ -151,7 +152,9 @@ def plot(results: dict[str, Result]) -> str:
     count = max(len(one.late) for one in results.values())
     since = Scale("seconds since they were due", [10.0**power for power in range(-1, 3)], "{:g}".format)
     out = Scale("texts out", [count * part / 5 for part in range(6)], powers=False)
-    lines = {name.partition(":")[0]: _steps(sorted(one.late)) for name, one in results.items() if name != LIMIT}
+    lines = {
+        name.partition(":")[0]: _steps(sorted(one.late)) for name, one in results.items() if name not in {LIMIT, KEPT}
+    }
     return draw("Texts out over the seconds since they were due", since, out, lines)
 
 
@@ -163,6 +166,8 @@ def one_round(count: int) -> dict[str, Result]:
     """Measure each once; the limit at once after ours, for the machine may be another one by the end."""
     found = {OURS: of_ours(count)}
     limit = {LIMIT: of_peer(DRAMATIQ, count, "plain")} if DRAMATIQ.here else {}
+    if limit and hasattr(os, "sched_setaffinity"):
+        limit[KEPT] = of_peer(DRAMATIQ, count, "plain", preexec_fn=lambda: os.sched_setaffinity(0, {0}))
     return found | {f"{peer.name}: {peer.how}": of_peer(peer, count) for peer in PEERS if peer.here} | limit
 
 

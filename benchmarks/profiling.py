@@ -32,7 +32,6 @@ PARTS = {  # what a frame's file is called: what that is
     "reminder_worker/metrics.py": "counting",
     "logging/": "writing the log",
     "reminder_worker/logs.py": "writing the log",
-    "tenacity/": "tenacity",
     "reminder_worker/providers/": "the provider",
     "reminder_worker/opening.py": "opening: formats and checks around libsodium",
     "reminder_worker/drafting.py": "drafting",

@@ -5,14 +5,14 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
 
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
-
 from reminder_worker import metrics
 from reminder_worker.clocks import boot_time
 from reminder_worker.errors import Misconfigured, NotSent, Reason, Rejected, Throttled
 from reminder_worker.providers import Provider, Sent, Text
 
 CALL = timedelta(seconds=10)  # one total deadline for a provider's answer
+PAUSE = 0.2  # seconds before a call is made once more
+ENOUGH = 1.0  # seconds that have to be left for it
 
 
 class Carriers:
@@ -52,18 +52,20 @@ class Carriers:
         span = min(CALL, text.valid_for).total_seconds()
         deadline, last = time.monotonic() + span, boot_time() + span
 
-        def send() -> Sent:
-            if boot_time() >= last:  # no longer of use, or frozen between two tries: it may be somebody else's by now
-                raise NotSent(Reason.TOO_LATE)
-            return measured(provider, text, deadline)
+        try:
+            return _in_time(provider, text, deadline, last)
+        except NotSent as error:
+            if error.left or time.monotonic() + ENOUGH >= deadline:
+                raise
+        time.sleep(PAUSE)
+        return _in_time(provider, text, deadline, last)
 
-        again = Retrying(
-            retry=retry_if_exception(lambda error: _never_left(error) and time.monotonic() + 1 < deadline),
-            stop=stop_after_attempt(2),
-            wait=wait_fixed(0.2),
-            reraise=True,
-        )
-        return again(send)
+
+def _in_time(provider: Provider, text: Text, deadline: float, last: float) -> Sent:
+    """Call a provider, unless it is too late for that."""
+    if boot_time() >= last:  # no longer of use, or frozen between two tries: it may be somebody else's by now
+        raise NotSent(Reason.TOO_LATE)
+    return measured(provider, text, deadline)
 
 
 def measured(provider: Provider, text: Text, deadline: float) -> Sent:
@@ -93,7 +95,3 @@ def _result(error: BaseException) -> str:
             return "misconfigured"
         case _:
             return "ambiguous"
-
-
-def _never_left(error: BaseException) -> bool:
-    return isinstance(error, NotSent) and not error.left

@@ -12,7 +12,6 @@ from clock import Clock
 from hypothesis import given
 from hypothesis import strategies as st
 from scripted import PHONE, Office, Scripted
-from tenacity import wait_none
 
 from reminder_worker import delivery, metrics, sending, store
 from reminder_worker.clocks import boot_time
@@ -115,7 +114,7 @@ class Desk:
 
 @pytest.fixture
 def desk(schedule: Schedule, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    monkeypatch.setattr(sending, "wait_fixed", lambda _: wait_none())
+    monkeypatch.setattr(sending, "PAUSE", 0.0)
     return Desk(schedule, clock)
 
 
@@ -590,6 +589,8 @@ def test_an_attempt_of_a_provider_that_left_the_settings_is_unknown(desk: Desk) 
     lose_answer(desk, accepted=True, **FINDS)
     desk.make(Scripted(name="another", finds_by_reference=True))
     desk.look(seconds=LEASE.seconds)
+    assert desk.show().state is State.SENDING  # another worker's settings may still name it
+    desk.look(seconds=PATIENCE.seconds)
     assert desk.ending() == (State.UNKNOWN, Reason.AMBIGUOUS, FailureClass.TECHNICAL)
 
 
