@@ -8,7 +8,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -163,7 +163,7 @@ def _resolve(station: Station) -> None:
 
 
 def _forge(station: Station) -> None:
-    """Hand in eight reminders at the ledger, signed by somebody whom the worker does not know."""
+    """Hand in eight reminders at the ledger that somebody has changed on the way."""
     with tempfile.TemporaryDirectory() as name:
         keys.new_platform("clinic", Path(name))
         platform = PlatformKeys.load(Path(name) / "clinic.key")
@@ -173,7 +173,9 @@ def _forge(station: Station) -> None:
         Appointment(reference=f"F-{secrets.token_hex(4)}", phone=phone, leads=(Lead.parse("2h"),), **told)
         for phone in numbers
     ]
-    Client(station.schedule, platform, station.public, leads=[]).add(forged)
+    client, now = Client(station.schedule, platform, station.public, leads=[]), datetime.now(UTC)
+    entries = [client.seal(one, now) for one in forged]
+    station.schedule.add([replace(one, envelope=one.envelope[:-1] + bytes([one.envelope[-1] ^ 1])) for one in entries])
 
 
 def _spend(most: float) -> Act:
