@@ -32,9 +32,9 @@ def _keep(allowed: AbstractSet[int]) -> None:
 def gather(allowed: AbstractSet[int]) -> None:
     """Bring all threads to where this one is put by the kernel, which knows what else wants a processor.
 
-    So nobody stays where others have come to work. Where that is forbidden all stay where they are.
+    So nobody stays where others have come to work. Where that is forbidden, or unknown, all may be anywhere.
     """
-    with suppress(OSError):
+    with suppress(OSError, ValueError, AttributeError):  # of a libc without sched_getcpu, or a kernel without getcpu
         os.sched_setaffinity(0, allowed)
         time.sleep(_ELSEWHERE)
         here = {ctypes.CDLL(None).sched_getcpu()}

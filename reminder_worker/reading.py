@@ -79,4 +79,4 @@ class Reading:
         """End, unless it only said that an answer is on its way."""
         self.is_whole = self.status >= HTTPStatus.OK
         self._in_head = not self.is_whole
-        self.keeps = self._parser.should_keep_alive()
+        self.keeps = self.is_whole and self._parser.should_keep_alive()

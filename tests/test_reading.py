@@ -69,6 +69,10 @@ def test_an_answer_is_read(answer: bytes, status: int, body: bytes, *, keeps: bo
         assert reading.keeps is keeps
 
 
+def test_what_ends_with_its_connection_is_not_waited_for_there_again() -> None:
+    assert not read(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nok").keeps
+
+
 BROKEN = {
     "nothing": b"",
     "no HTTP": b"SSH-2.0-x\r\n",
