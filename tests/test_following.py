@@ -168,10 +168,17 @@ def test_two_reminders_at_once_each_keep_their_name(day: Day) -> None:
 
 
 def test_what_does_not_open_is_followed_too(day: Day) -> None:
-    entry = Entry(bytes(range(16)), bytes(12), b"\x01" + bytes(400), (day.practice.clock.now - timedelta(seconds=1),))
+    entry = Entry(bytes(range(16)), bytes(12), b"\x02" + bytes(400), (day.practice.clock.now - timedelta(seconds=1),))
     day.practice.schedule.add([entry])
     day.work()
     assert day.follow(entry) == [("settled", "rejected")]
+
+
+def test_what_a_worker_has_no_key_for_is_followed_too(day: Day) -> None:
+    entry = Entry(bytes(range(16)), bytes(12), b"\x01" + bytes(400), (day.practice.clock.now - timedelta(seconds=1),))
+    day.practice.schedule.add([entry])
+    day.work()
+    assert day.follow(entry) == [("key_missing", None), ("put_off", "retry")]
 
 
 def test_an_event_that_could_not_be_told_names_its_reminder(
