@@ -1,7 +1,7 @@
 """All threads of a process on one processor.
 
 Python runs one of them at a time. Where they are on several processors, each that goes on finds nothing of what all of
-them use in its processor's caches, and waking it there takes longer: a text costs nearly twice as much.
+them use in its processor's caches, and waking it there takes longer: a text costs half as much again, or more.
 """
 
 import ctypes

@@ -28,6 +28,8 @@ ANSWER_LIMIT = 64 * 1024  # bytes
 IDLE_LIMIT = 20.0  # seconds; below the idle time-out of usual load balancers, so that they seldom close first
 KEPT_CONNECTIONS = 64
 _LINE = re.compile("[\t\x20-\x7e\x80-\xff]+")  # of a request's head: what has more would be two of them
+_FIRST = re.compile("[!-~]+ [!-~]+ HTTP/1.1")
+_NAME = re.compile("[!-9;-~]+")  # of a header: no colon, no space
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +81,12 @@ class Site:
 
     def _written(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
         """Write a request, head and body in one: one packet, and one record of TLS. Raises ValueError."""
-        lines = [f"{method} {self._url.path.rstrip('/')}{path} HTTP/1.1", f"Host: {self._url.netloc}"]
+        first = f"{method} {self._url.path.rstrip('/')}{path} HTTP/1.1"
+        lines = [first, f"Host: {self._url.netloc}"]
         lines += ["Accept-Encoding: identity", *(f"{name}: {value}" for name, value in headers.items())]
         if body is not None:
             lines.append(f"Content-Length: {len(body)}")
-        if lines[0].count(" ") != 2 or not all(map(_LINE.fullmatch, lines)):  # noqa: PLR2004 - what stands between three
+        if not (_FIRST.fullmatch(first) and all(map(_NAME.fullmatch, headers)) and all(map(_LINE.fullmatch, lines))):
             raise ValueError
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
 

@@ -14,7 +14,7 @@ Command = tuple[Any, ...]  # its name, and what it is about
 
 
 class Lines(threading.local):
-    """A connection for each thread, which keeps it: to borrow one, and what a client does beside, is most of a call.
+    """A connection for each thread, which keeps it: to borrow one, and what a client does beside, is much of a call.
 
     Where there are several servers connections are borrowed: one that is lost comes back to the server that it had, and
     a borrowed one to whoever is master by then.

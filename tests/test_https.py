@@ -216,9 +216,29 @@ def test_a_server_that_takes_nothing_in_ends_at_the_deadline() -> None:
             assert time.monotonic() - begin < 1.0 + LATE
 
 
-def test_a_header_that_would_split_the_request_is_not_sent(server: FakeTwilio, site: Site) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("POST", PATH, {"X": "a\r\nHost: b"}),
+        ("POST", PATH, {"X": "a\nb"}),
+        ("POST", PATH, {"X": "a\0"}),
+        ("POST", PATH, {"X": "\u2026"}),
+        ("POST", PATH, {"X\r\nHost": "b"}),
+        ("POST", PATH, {"X:Y": "b"}),
+        ("POST", PATH, {"X Y": "b"}),
+        ("POST", PATH, {"": "b"}),
+        ("POST", f"{PATH} HTTP/1.1\r\nX:", {}),
+        ("POST", f"{PATH}?a b", {}),
+        ("POST", f"{PATH}?\xe9", {}),
+        ("PO ST", PATH, {}),
+        ("", PATH, {}),
+    ],
+)
+def test_what_would_split_the_request_or_is_none_is_not_sent(
+    server: FakeTwilio, site: Site, method: str, path: str, headers: dict[str, str]
+) -> None:
     with pytest.raises(NotSent):
-        site.call("POST", PATH, headers={"X": "a\r\nHost: b"}, deadline=time.monotonic() + 20)
+        site.call(method, path, headers=headers, deadline=time.monotonic() + 20)
     assert len(server.requests) == 0
 
 

@@ -27,7 +27,7 @@ from scripted import PARIS, PHONE, PLACE, REFERENCE, Keys, Practice, Scripted
 
 from reminder_worker import broker as queue
 from reminder_worker import keys as key_files
-from reminder_worker import pulse, sealing, store
+from reminder_worker import metrics, pulse, sealing, store
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.encoding import Body, pad, pae, unpad, unpae
 from reminder_worker.errors import Ambiguous, Reason, StoreUnavailable
@@ -253,6 +253,10 @@ def test_an_envelope_of_a_week_whose_key_is_forgotten_is_rejected(practice: Prac
     assert not provider.texts
 
 
+def unopened() -> float:
+    return metrics.REGISTRY.get_sample_value("reminder_rejected_total", {"reason": "key_unknown"}) or 0
+
+
 def test_what_a_worker_has_no_keys_for_is_left_for_one_that_has(
     practice: Practice, provider: Scripted, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -260,7 +264,9 @@ def test_what_a_worker_has_no_keys_for_is_left_for_one_that_has(
     practice.add()
     worker, right = practice.worker, practice.worker._parts
     worker._parts = replace(right, keys=Keys.make(tmp_path / "keys").private())
+    before = unopened()
     practice.work()
+    assert unopened() == before + 1  # an alert reads it: nobody is to wait two hours for that
     assert ending(practice) == (State.SCHEDULED, Reason.KEY_UNKNOWN, None)
     assert [(one.message, one.reason) for one in caplog.records] == [("key_missing", "key_unknown")]
     worker._parts = right

@@ -20,8 +20,7 @@ SPANS = {  # what waits for somebody who died
     "reminder_worker.delivery": ["LEASE"],
     "reminder_worker.postponing": ["FIRST_DELAY"],
 }
-TRIES = {"reminder_worker.postponing": ["KEY_TRIES"]}  # two hours, for what a worker has no key for
-FEW = 2
+FEW = {"reminder_worker.postponing": {"KEY_TRIES": 2}}  # else two hours, for what no worker has a key for
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 
@@ -58,8 +57,8 @@ def tamper(module: Any) -> None:
     """Put it into a module that has just been loaded."""
     for name in SPANS.get(module.__name__, []):
         setattr(module, name, getattr(module, name) * TOLD.get("pace", 1.0))
-    for name in TRIES.get(module.__name__, []):
-        setattr(module, name, min(getattr(module, name), FEW))
+    for name, tries in FEW.get(module.__name__, {}).items():
+        setattr(module, name, tries)
     if module.__name__ == TOLD.get("module"):
         *inside, name = TOLD["name"].split(".")
         owner = getattr(module, inside[0]) if inside else module
