@@ -5,6 +5,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from hiredis import pack_command
 from redis.exceptions import ResponseError
 
 from reminder_worker.store import Client
@@ -49,7 +50,7 @@ class Lines(threading.local):
 
 
 def _said(line: Any, commands: Sequence[Command]) -> list[Any]:
-    line.send_packed_command(line.pack_commands(commands))
+    line.send_packed_command([b"".join(map(pack_command, commands))])
     return [_answer(line) for _ in commands]
 
 

@@ -8,7 +8,9 @@ What stands in the ledger, whoever asks, is in ``gauges.py``; what is here is th
 """
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from itertools import product
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -76,6 +78,7 @@ PROVIDER_SECONDS = Histogram(
 def know_providers(names: Iterable[str]) -> None:
     """Let these providers have series of their own; they are the settings', and no others."""
     _providers.update(names)
+    _series.cache_clear()  # a name that was none so far has been counted as such
 
 
 def expect_calls(names: Collection[str]) -> None:
@@ -112,13 +115,19 @@ def known(label: str, value: str | None) -> str:
 
 def count(counter: Counter, amount: float = 1, **labels: str | None) -> None:
     """Count something that happened."""
-    chosen = {name: known(name, value) for name, value in labels.items()}
-    (counter.labels(**chosen) if chosen else counter).inc(amount)
+    _series(counter, **labels).inc(amount)
 
 
 def took(provider: str, seconds: float) -> None:
     """Note how long a provider's answer took."""
-    PROVIDER_SECONDS.labels(known("provider", provider)).observe(seconds)
+    _series(PROVIDER_SECONDS, provider=provider).observe(seconds)
+
+
+@lru_cache(maxsize=1000)  # what is counted most is counted for every text
+def _series(metric: Counter | Histogram, **labels: str | None) -> Any:
+    """Return what is counted under these values, as they may stand in labels."""
+    chosen = {name: known(name, value) for name, value in labels.items()}
+    return metric.labels(**chosen) if chosen else metric
 
 
 def ended(kind: str, provider: str | None = None) -> None:

@@ -12,6 +12,7 @@ import hashlib
 import secrets
 from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
@@ -38,6 +39,7 @@ class Tags:
 
     def __init__(self, pepper: bytes) -> None:
         self._pepper = pepper
+        self._today: tuple[date, bytes] = date.min, b""
 
     @classmethod
     def load(cls, folder: Path) -> "Tags":
@@ -48,7 +50,7 @@ class Tags:
 
     def optout(self, scope: str, phone: str) -> bytes:
         """Name a phone on the opt-out list of a platform, or of everybody, for as long as the pepper is kept."""
-        return self._hash(phone.encode(), hashlib.blake2b(scope.encode(), digest_size=16).digest(), self._pepper)
+        return self._hash(phone.encode(), _person(scope), self._pepper)
 
     def today(self, day: date, *names: str) -> bytes:
         """Name a phone or a platform for one day: no two days' tags can be brought together without the pepper."""
@@ -76,12 +78,22 @@ class Tags:
         return bytes(one ^ other for one, other in zip(content, pad, strict=False))
 
     def _daily(self, day: date) -> bytes:
-        text = day.isoformat().encode()
-        return hashlib.blake2b(text, key=self._pepper, digest_size=32, person=b"rw-day").digest()
+        """Return the key of a day; the last one is kept, for each text asks for it again and again."""
+        of, key = self._today
+        if of != day:
+            key = hashlib.blake2b(day.isoformat().encode(), key=self._pepper, digest_size=32, person=b"rw-day").digest()
+            self._today = day, key
+        return key
 
     @staticmethod
     def _hash(content: bytes, person: bytes, key: bytes) -> bytes:
         return hashlib.blake2b(content, digest_size=TAG_BYTES, key=key, person=person).digest()
+
+
+@lru_cache(maxsize=1000)
+def _person(scope: str) -> bytes:
+    """Shorten a platform's name to what tells one use of a hash from another."""
+    return hashlib.blake2b(scope.encode(), digest_size=16).digest()
 
 
 def pepper_file(folder: Path) -> Path:
