@@ -16,7 +16,7 @@ Nothing is ever cut off. Curly quotes, dashes and unusual spaces are always made
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -87,10 +87,10 @@ class Templates:
 
         Raises Refused (language_unknown), and SettingsError where ``not_you`` is none of these.
         """
-        long, short = self._write(
+        texts = self._write(
             language=language, when=when, location=location, level=level, sender=sender, not_you=not_you
         )
-        return replace(_shortest(_spellings(long, short)), edition=self.edition)
+        return _shortest(_spellings(texts), self.edition)
 
     def help(self, language: str) -> Draft:
         """Write the answer to somebody who asks what this number is; in English where there is no template.
@@ -98,8 +98,7 @@ class Templates:
         It is the same for everybody: it names no place, no time and no sender.
         """
         found = self._look_up(language) or self._find(ENGLISH)
-        text = _fill(found.texts[HELP, None], {})
-        return _shortest(_spellings(text, text))
+        return _shortest(_spellings([_fill(found.texts[HELP, None], {})]))
 
     def preview(self, language: str, level: Level, *, sender: str | None = None) -> dict[str, Draft]:
         """Write every text of a level, by name, with a neutral place and time. Raises Refused (language_unknown)."""
@@ -126,8 +125,8 @@ class Templates:
 
     def _write(
         self, *, language: str, when: datetime, location: str, level: Level, sender: str | None, not_you: str | None
-    ) -> tuple[str, str]:
-        """Fill in the long and the short text."""
+    ) -> Iterator[str]:
+        """Fill in the long text, and then the short one, which is seldom needed."""
         found = self._find(language)
         locale = find_locale(language, found.name)
         section = "time" if level is Level.TIME else "place"
@@ -138,11 +137,9 @@ class Templates:
             "time": write_time(locale, when.hour, when.minute),
             "number": not_you or "",
         }
-        long = _fill(found.texts[section, kind], values | {"date": write_date(locale, when.date(), brief=False)})
-        short = _fill(
-            found.texts[section + ".short", kind], values | {"date": write_date(locale, when.date(), brief=True)}
-        )
-        return start + long, start + short
+        for name, brief in ((section, False), (f"{section}.short", True)):
+            values["date"] = write_date(locale, when.date(), brief=brief)
+            yield start + _fill(found.texts[name, kind], values)
 
     def _find(self, language: str) -> Language:
         found = self._look_up(language)
@@ -152,9 +149,10 @@ class Templates:
 
     def _look_up(self, language: str) -> Language | None:
         """Look up a language as RFC 4647 does: drop subtags from the end."""
-        tags = language.lower().split("-")
-        names = ("-".join(tags[:length]) for length in range(len(tags), 0, -1))
-        return next((self._languages[name] for name in names if name in self._languages), None)
+        name = language.lower()
+        while name and name not in self._languages:
+            name = name.rpartition("-")[0]
+        return self._languages.get(name)
 
 
 def _edition(languages: Mapping[str, Language]) -> str:
@@ -167,11 +165,11 @@ def _edition(languages: Mapping[str, Language]) -> str:
     return hashlib.blake2b(msgspec.json.encode(texts), digest_size=8, person=b"rw-templates").hexdigest()
 
 
-def _shortest(bodies: Iterable[str]) -> Draft:
+def _shortest(bodies: Iterable[str], edition: str = "") -> Draft:
     """Take the first text that fits one segment, else the first with the fewest."""
     drafts = []
     for body in bodies:
-        drafts.append(Draft(body, measure(body).count))
+        drafts.append(Draft(body, measure(body).count, edition))
         if drafts[-1].segments == 1:
             break
     return min(drafts, key=lambda draft: draft.segments)
@@ -203,10 +201,12 @@ def _fill(parts: Parts, values: Mapping[str, str]) -> str:
     return "".join(texts)
 
 
-def _spellings(long: str, short: str) -> Iterator[str]:
-    """Go through the texts in the order of the module's docstring."""
-    yield long
-    yield short
-    for text in (long, short):
+def _spellings(texts: Iterable[str]) -> Iterator[str]:
+    """Go through the texts in the order of the module's docstring; each is written when it is asked for."""
+    written = []
+    for text in texts:
+        written.append(text)
+        yield text
+    for text in written:
         if (spelt := plain(text)) is not None:
             yield spelt

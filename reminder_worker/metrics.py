@@ -8,7 +8,7 @@ What stands in the ledger, whoever asks, is in ``gauges.py``; what is here is th
 """
 
 from collections.abc import Collection, Iterable
-from functools import lru_cache
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -78,7 +78,6 @@ PROVIDER_SECONDS = Histogram(
 def know_providers(names: Iterable[str]) -> None:
     """Let these providers have series of their own; they are the settings', and no others."""
     _providers.update(names)
-    _series.cache_clear()  # a name that was none so far has been counted as such
 
 
 def expect_calls(names: Collection[str]) -> None:
@@ -115,19 +114,17 @@ def known(label: str, value: str | None) -> str:
 
 def count(counter: Counter, amount: float = 1, **labels: str | None) -> None:
     """Count something that happened."""
-    _series(counter, **labels).inc(amount)
+    _series(counter, **{name: known(name, value) for name, value in labels.items()}).inc(amount)
 
 
 def took(provider: str, seconds: float) -> None:
     """Note how long a provider's answer took."""
-    _series(PROVIDER_SECONDS, provider=provider).observe(seconds)
+    _series(PROVIDER_SECONDS, provider=known("provider", provider)).observe(seconds)
 
 
-@lru_cache(maxsize=1000)  # what is counted most is counted for every text
-def _series(metric: Counter | Histogram, **labels: str | None) -> Any:
-    """Return what is counted under these values, as they may stand in labels."""
-    chosen = {name: known(name, value) for name, value in labels.items()}
-    return metric.labels(**chosen) if chosen else metric
+@cache  # there are few: what stands in labels is on lists
+def _series(metric: Counter | Histogram, **labels: str) -> Any:
+    return metric.labels(**labels) if labels else metric
 
 
 def ended(kind: str, provider: str | None = None) -> None:

@@ -508,16 +508,16 @@ STORE = [
     leak(
         "the language as the name of the templates",
         "drafting.py",
-        "edition=self.edition)",
-        "edition=language)",
+        "_spellings(texts), self.edition)",
+        "_spellings(texts), language)",
         "store.language value in database 0",
         beside="answers what became of it | events",
     ),
     leak(
         "which language's template was used",
         "drafting.py",
-        "edition=self.edition)",
-        'edition=language.partition("-")[0])',
+        "_spellings(texts), self.edition)",
+        '_spellings(texts), language.partition("-")[0])',
         "languages value in database 0",
         beside="answers what became of it",
     ),
@@ -590,8 +590,8 @@ KEYS = [
     leak(
         "an opt-out list without a pepper",
         "optouts.py",
-        "hashlib.blake2b(scope.encode(), digest_size=16).digest(), self._pepper)",
-        'hashlib.blake2b(scope.encode(), digest_size=16).digest(), b"")',
+        "_person(scope), self._pepper)",
+        '_person(scope), b"")',
         "keyed tag of an opt-out",
     ),
     leak(

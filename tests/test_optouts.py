@@ -80,6 +80,12 @@ def test_a_tag_of_today_differs_by_day_meaning_name_and_pepper(tags: Tags) -> No
     assert tags.optout("clinic", PHONE) not in found
 
 
+def test_a_day_s_tags_stay_the_same_while_days_change(tags: Tags) -> None:
+    days = [TODAY, TODAY, TODAY + timedelta(days=1), TODAY]  # a worker near midnight knows both
+    first, again, tomorrow, back = (tags.today(day, "phone", PHONE) for day in days)
+    assert first == again == back != tomorrow
+
+
 def test_names_are_kept_apart(tags: Tags) -> None:
     assert tags.today(TODAY, "phone", "x") != tags.today(TODAY, "phonex")
     assert tags.today(TODAY, "phone", "x") != tags.today(TODAY, "phone", "x", "")
