@@ -230,6 +230,41 @@ def test_what_is_done_leaves_with_the_next_fetch_and_with_the_end(broker: dramat
     assert not broker.client.exists(*places)
 
 
+def test_who_has_enough_to_do_fetches_no_more_and_then_many(broker: dramatiq.Broker) -> None:
+    queue.wake(broker, [WAKE] * 20)
+    consumer = broker.consume(queue.QUEUE, prefetch=8, timeout=10)
+
+    def waiting() -> int:
+        return broker.client.llen("{rw-queue}:reminders")
+
+    begun = [next(consumer) for _ in range(8)]
+    assert None not in begun
+    assert waiting() == 12
+    for message in begun[:3]:
+        assert next(consumer) is None
+        consumer.ack(message)
+    assert next(consumer) is None
+    assert waiting() == 12
+    consumer.ack(begun[3])
+    assert None not in [next(consumer) for _ in range(4)]
+    assert waiting() == 8
+    assert broker.client.scard(f"{{rw-queue}}:__acks__.{broker.broker_id}.reminders") == 8
+
+
+def test_what_is_done_is_not_forgotten_where_the_queue_refuses_to_forget_it(broker: dramatiq.Broker) -> None:
+    queue.wake(broker, [WAKE])
+    (data,) = broker.do_fetch(queue.QUEUE, 8)
+    broker.do_ack(queue.QUEUE, queue.Message.decode(data).options["redis_message_id"])
+    acks, messages = broker._fetched_by(broker.broker_id, queue.QUEUE)
+    broker.client.rename(acks, "aside")
+    broker.client.set(acks, "no set")  # as little to be had as on a server that has become a replica
+    with pytest.raises(redis.ResponseError):
+        broker.do_fetch(queue.QUEUE, 8)
+    broker.client.rename("aside", acks)
+    broker._clear_done()
+    assert not broker.client.exists(acks, messages)
+
+
 def test_what_is_done_is_not_forgotten_where_the_queue_is_away(
     broker: dramatiq.Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,7 +272,7 @@ def test_what_is_done_is_not_forgotten_where_the_queue_is_away(
     (data,) = broker.do_fetch(queue.QUEUE, 8)
     broker.do_ack(queue.QUEUE, queue.Message.decode(data).options["redis_message_id"])
     with monkeypatch.context() as away:
-        away.setattr(broker.client, "pipeline", Mock(side_effect=redis.ConnectionError))
+        away.setattr(broker._lines, "ask", Mock(side_effect=redis.ConnectionError))
         with pytest.raises(redis.ConnectionError):
             broker.do_fetch(queue.QUEUE, 8)
         broker.close()
