@@ -4,6 +4,7 @@ NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python $(NEW_ENOUGH) 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
+unexport PYTHONDONTWRITEBYTECODE # demo and tests start many processes, which load the same modules
 
 .PHONY: install demo audit example dev docs test lint faults fuzz bench lock clean
 
