@@ -1,6 +1,7 @@
 """A real server for every test that needs one; no test sleeps, none shares data with another."""
 
 import contextlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,14 @@ faults/test_providers test_ops_browser faults/test_kills test_confinement faults
 test_clients_js_http test_backupcommands test_wording test_plan test_resolving test_web test_ops_page test_procfile
 test_cli providers/test_aws test_api test_supportcommands test_clients_js test_locations test_demo test_doctor
 """
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let what counts second tries send its small words at once: each test waited 40 ms for one."""
+    line = getattr(getattr(config, "failures_db", None), "sock", None)
+    if line is not None:
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

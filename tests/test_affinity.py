@@ -31,7 +31,8 @@ def where():
 
 
 def child(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", CHILD + code], capture_output=True, text=True, check=False, timeout=120)
+    words = [sys.executable, "-c", CHILD + code]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
