@@ -24,7 +24,7 @@ FREE_TEXT = {"description", "comment", "patientInstruction", "display", "text", 
 def examples(shop: Path) -> Path:
     """The examples, with days of theirs moved to where they are ahead."""
     folder = shop / "examples"
-    shutil.copytree(ROOT / "examples", folder)
+    shutil.copytree(ROOT / "examples", folder, ignore=shutil.ignore_patterns("__pycache__"))
     for path in folder.rglob("*.*"):
         if path.is_file():
             path.write_text(re.sub(r"2027(-?)03\1(1[5-7])", _moved, path.read_text()))
