@@ -32,7 +32,7 @@ ACTOR = "remind"
 NAMESPACE = "{rw-queue}"  # the braces keep all keys on one node of a Cluster
 SILENT = 60.0  # seconds after which a worker counts as dead
 UPKEEP_EVERY = 30.0
-REST = 0.002  # before a process is asked again whether it needs more
+REST = 0.002  # seconds until a process that has enough to do looks again whether it still has
 _VERSION_DIGITS = 5  # of 65535
 
 log = logging.getLogger(__name__)
