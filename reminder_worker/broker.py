@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from dramatiq import DecodeError, Message, Middleware
-from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.brokers.redis import RedisBroker
 from redis.exceptions import RedisError
 
 from reminder_worker import store
@@ -32,7 +32,6 @@ ACTOR = "remind"
 NAMESPACE = "{rw-queue}"  # the braces keep all keys on one node of a Cluster
 SILENT = 60.0  # seconds after which a worker counts as dead
 UPKEEP_EVERY = 30.0
-REST = 0.002  # seconds until a process that has enough to do looks again whether it still has
 _VERSION_DIGITS = 5  # of 65535
 
 log = logging.getLogger(__name__)
@@ -70,17 +69,6 @@ class Queue(Protocol):
         """Publish them, and know that they are in the queue."""
 
 
-class _Consumer(_RedisConsumer):
-    """Fetches many messages at a time: as dramatiq's own does, but not while all threads have enough to do."""
-
-    def __next__(self) -> Any:
-        """Return the next message; None where there is none, or none is needed yet."""
-        if not self.message_cache and self.outstanding_message_count > self.prefetch // 2:
-            time.sleep(REST)
-            return None
-        return super().__next__()
-
-
 class WakeBroker(RedisBroker):
     """A Redis broker whose neighbours survive a message that is no wake-up, and which clears up after dead workers."""
 
@@ -91,11 +79,6 @@ class WakeBroker(RedisBroker):
         super().__init__(**options)
         self._done: deque[str] = deque()
         self._lines = Lines(self.client)
-
-    @property
-    def consumer_class(self) -> type[_Consumer]:
-        """What hands out a process's messages."""
-        return _Consumer
 
     def enqueue_all(self, messages: Iterable[Message[None]]) -> None:
         """Write messages and their names where dramatiq's own script writes them, all in one round trip.

@@ -230,27 +230,6 @@ def test_what_is_done_leaves_with_the_next_fetch_and_with_the_end(broker: dramat
     assert not broker.client.exists(*places)
 
 
-def test_who_has_enough_to_do_fetches_no_more_and_then_many(broker: dramatiq.Broker) -> None:
-    queue.wake(broker, [WAKE] * 20)
-    consumer = broker.consume(queue.QUEUE, prefetch=8, timeout=10)
-
-    def waiting() -> int:
-        return broker.client.llen("{rw-queue}:reminders")
-
-    begun = [next(consumer) for _ in range(8)]
-    assert None not in begun
-    assert waiting() == 12
-    for message in begun[:3]:
-        assert next(consumer) is None
-        consumer.ack(message)
-    assert next(consumer) is None
-    assert waiting() == 12
-    consumer.ack(begun[3])
-    assert None not in [next(consumer) for _ in range(4)]
-    assert waiting() == 8
-    assert broker.client.scard(f"{{rw-queue}}:__acks__.{broker.broker_id}.reminders") == 8
-
-
 def test_what_is_done_is_not_forgotten_where_the_queue_refuses_to_forget_it(broker: dramatiq.Broker) -> None:
     queue.wake(broker, [WAKE])
     (data,) = broker.do_fetch(queue.QUEUE, 8)
