@@ -22,7 +22,6 @@ from redis.exceptions import RedisError
 from reminder_worker import store
 from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.ledger import ID_BYTES, Wake
-from reminder_worker.lines import Lines, succeeded
 
 if TYPE_CHECKING:  # it needs an extra
     from reminder_worker.rabbit import RabbitBroker
@@ -78,7 +77,6 @@ class WakeBroker(RedisBroker):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._done: deque[str] = deque()
-        self._lines = Lines(self.client)
 
     def enqueue_all(self, messages: Iterable[Message[None]]) -> None:
         """Write messages and their names where dramatiq's own script writes them, all in one round trip.
@@ -110,8 +108,8 @@ class WakeBroker(RedisBroker):
             return
         acks, messages = self._fetched_by(self.broker_id, QUEUE)
         try:
-            key = self.namespace.encode()
-            succeeded(self._lines.ask(key, ("HDEL", messages, *names), ("SREM", acks, *names)))
+            with self.client.pipeline(transaction=False) as pipe:
+                pipe.hdel(messages, *names).srem(acks, *names).execute()
         except RedisError:
             self._done.extend(names)
             raise

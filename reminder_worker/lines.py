@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hiredis import pack_command
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from reminder_worker.store import Client
 from reminder_worker.topology import is_one, server_of
@@ -59,14 +59,6 @@ def _answer(line: Any) -> Any:
         return line.read_response()
     except ResponseError as error:
         return error
-
-
-def succeeded(answers: list[Any]) -> list[Any]:
-    """Return what commands were answered. Raises RedisError, the first that stands among it."""
-    for answer in answers:
-        if isinstance(answer, RedisError):
-            raise answer
-    return answers
 
 
 def piped(server: Client, *commands: Command) -> list[Any]:

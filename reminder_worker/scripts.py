@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, RedisError
 
-from reminder_worker.lines import Command, succeeded
+from reminder_worker.lines import Command
 from reminder_worker.store import Client
 
 
@@ -48,4 +48,6 @@ def run_each(server: Client, text: tuple[str, str], key: bytes, calls: Sequence[
             replies: list[Any] = pipe.execute(raise_on_error=False)
             if not any(isinstance(reply, NoScriptError) for reply in replies):
                 break
-    return succeeded(replies)
+    if errors := [reply for reply in replies if isinstance(reply, RedisError)]:
+        raise errors[0]
+    return replies

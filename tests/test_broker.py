@@ -251,7 +251,7 @@ def test_what_is_done_is_not_forgotten_where_the_queue_is_away(
     (data,) = broker.do_fetch(queue.QUEUE, 8)
     broker.do_ack(queue.QUEUE, queue.Message.decode(data).options["redis_message_id"])
     with monkeypatch.context() as away:
-        away.setattr(broker._lines, "ask", Mock(side_effect=redis.ConnectionError))
+        away.setattr(broker.client, "pipeline", Mock(side_effect=redis.ConnectionError))
         with pytest.raises(redis.ConnectionError):
             broker.do_fetch(queue.QUEUE, 8)
         broker.close()

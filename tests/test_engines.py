@@ -283,6 +283,18 @@ def test_a_slot_moves_to_another_server_under_load(way: str, tmp_path: Path) -> 
         load.check(schedule)
 
 
+def test_a_queue_whose_slot_has_moved_is_read_on(tmp_path: Path) -> None:
+    with engines.start("cluster", tmp_path) as cluster:
+        broker = queue.connect(store.queue_url(None, cluster.url), [])
+        queue.wake(broker, [Wake(bytes(16), 0, number) for number in range(1, 9)])
+        for data in broker.do_fetch(queue.QUEUE, 4):
+            broker.do_ack(queue.QUEUE, queue.Message.decode(data).options["redis_message_id"])
+        cluster.move_at_once(queue.NAMESPACE.encode())
+        assert len(broker.do_fetch(queue.QUEUE, 8)) == 4  # and what was done has left before
+        assert broker.client.hlen(f"{queue.NAMESPACE}:{queue.QUEUE}.msgs") == 4
+        broker.client.close()
+
+
 def test_a_slot_whose_keys_are_on_the_move_is_left_alone(tmp_path: Path) -> None:
     with engines.start("cluster", tmp_path) as cluster, store.connect(cluster.url) as client:
         schedule = Schedule(client)
