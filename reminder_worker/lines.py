@@ -34,10 +34,15 @@ class Lines(threading.local):
         if self._borrows:
             return self._borrow(key, commands)
         if self._process != os.getpid():  # one that was forked off has connections of its own
-            self._line, self._process = self._shared.connection_pool.make_connection(), os.getpid()
+            self._line, self._process = self._new(), os.getpid()
         line = self._line
         answers: list[Any] = line.retry.call_with_retry(lambda: _said(line, commands), lambda _: line.disconnect())
         return answers
+
+    def _new(self) -> Any:
+        """Make one beside the pool, which counts those it has made and never those that ended with their threads."""
+        pool = self._shared.connection_pool
+        return pool.connection_class(**pool.connection_kwargs)
 
     def _borrow(self, key: bytes, commands: Sequence[Command]) -> list[Any]:
         if len(commands) > 1:

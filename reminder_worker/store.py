@@ -19,6 +19,7 @@ from reminder_worker.settings import Settings
 Client = Any  # redis-py types its answers for sync and async, bytes and str at once
 
 SOCKET_TIMEOUT = 5.0  # seconds
+MOST_CONNECTIONS = 2**31  # as many as there are threads: with the default, a hundred, those beyond would be refused
 NO_URL = (
     "store_url, queue_url: write them as redis://USER@HOST:PORT/0, rediss://…, unix://USER@/PATH, "
     "redis+sentinel://USER@HOST:PORT,HOST:PORT/NAME/0 or redis+cluster://USER@HOST:PORT,HOST:PORT; "
@@ -32,7 +33,12 @@ def connect(url: str, **options: Any) -> Client:
 
     Raises SettingsError for what is no URL of a store, and StoreUnavailable where no server of a Cluster answers.
     """
-    settings: dict[str, Any] = {"socket_timeout": SOCKET_TIMEOUT, "retry": retrying(5), "health_check_interval": 30}
+    settings: dict[str, Any] = {
+        "socket_timeout": SOCKET_TIMEOUT,
+        "retry": retrying(5),
+        "health_check_interval": 30,
+        "max_connections": MOST_CONNECTIONS,
+    }
     try:
         if topology.several(url):
             return topology.connect(url, **settings | options)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from threading import Barrier, Thread
 from typing import Any
 
 import pytest
@@ -759,3 +760,53 @@ def test_many_are_added_by_scripts_of_a_few_each_and_answered_in_their_order(
     schedule.add(made[::2])
     assert schedule.add(made) == [Answer.UNCHANGED, Answer.ADDED] * 150
     assert told == [125, 25, 125, 125, 50]
+
+
+def test_what_has_no_row_is_woken_no_more(desk: Desk) -> None:
+    desk.schedule.client.zadd(desk.schedule.prefix(0) + b"open", {ID + b"\0": 1})
+    assert desk.schedule.sweep(0) == []
+    assert not desk.schedule.client.exists(desk.schedule.prefix(0) + b"open")
+
+
+def test_a_retry_does_not_change_what_is_said_of_when_it_was_due(desk: Desk) -> None:
+    desk.add()
+    planned = desk.clock.now
+    claim = desk.claim()
+    desk.schedule.settle(claim.wake, RETRY, token=claim.token)
+    desk.clock.forward(minutes=1)
+    claim = desk.claim()
+    assert desk.schedule.show(ID)[0].due == planned
+    assert claim.tries == 1
+
+
+def test_threads_that_have_ended_leave_connections_to_those_to_come(server: EmbeddedServer) -> None:
+    """A hundred is what redis-py has for all together; an exporter has a thread for each time that it is asked."""
+    with store.connect(server.url()) as client:
+        schedule = Schedule(client)
+        beats = []
+        for number in range(150):
+            thread = Thread(target=lambda name=f"web/{number}": beats.append(schedule.beat(name)))
+            thread.start()
+            thread.join()
+        assert len(beats) == 150
+        assert schedule.now()
+
+
+def test_more_than_a_hundred_threads_are_served_at_once(server: EmbeddedServer) -> None:
+    count, told = 130, []
+    together = Barrier(count)
+    with store.connect(server.url()) as client:
+        schedule = Schedule(client)
+
+        def ask() -> None:
+            borrowed = client.connection_pool.get_connection()
+            together.wait()
+            client.connection_pool.release(borrowed)
+            told.append(schedule.beat("web/1"))
+
+        threads = [Thread(target=ask) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(told) == count

@@ -35,10 +35,15 @@ for _, member in ipairs(ended(LIVE, now)) do
 end
 
 for _, member in ipairs(ended(OPEN, now)) do
-  local looks = redis.call('HINCRBY', reminder(member), 'looks', 1)
-  redis.call('ZADD', OPEN, now + slower(looks - 1, SLOWEST_LOOK), member)
-  wake[#wake + 1] = member
-  wake[#wake + 1] = tonumber(redis.call('HGET', reminder(member), 'version'))
+  local version = redis.call('HGET', reminder(member), 'version')
+  if version then
+    local looks = redis.call('HINCRBY', reminder(member), 'looks', 1)
+    redis.call('ZADD', OPEN, now + slower(looks - 1, SLOWEST_LOOK), member)
+    wake[#wake + 1] = member
+    wake[#wake + 1] = tonumber(version)
+  else
+    redis.call('ZREM', OPEN, member)
+  end
 end
 
 for _, member in ipairs(ended(DEAD, now - ARGV[5])) do

@@ -19,7 +19,7 @@ local function take(place)
       local key = reminder(member)
       redis.call('ZADD', LIVE, now + lease, member)
       redis.call('HSET', key, 'state', 'queued', 'version', version, 'wakes', 1)
-      if place == DUE then redis.call('HSET', key, 'due', due) end
+      if place == DUE and not redis.call('HGET', key, 'due') then redis.call('HSET', key, 'due', due) end  -- no retry's
       taken[#taken + 1] = member
       taken[#taken + 1] = version
     end
