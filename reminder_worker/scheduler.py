@@ -7,9 +7,11 @@ import logging
 import os
 import secrets
 import signal
-import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from queue import Empty, SimpleQueue
+from typing import TypeVar
 
 from prometheus_client import Counter
 
@@ -25,6 +27,7 @@ LONGEST_PAUSE = 0.5  # seconds: something nearer may be added at any time
 SWEEP_EVERY = 1.0  # seconds
 AWAY = 1.0  # seconds between looks at a store that does not answer
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -35,52 +38,95 @@ class Scheduler:
         self._schedule = schedule
         self._broker = broker
         self._capacity = capacity
-        self._stop = threading.Event()
+        self._stopped: SimpleQueue[None] = SimpleQueue()
+        self._unsent: list[Wake] = []  # the queue was away; their leases have begun
         self._name = f"scheduler/{os.getpid()}-{secrets.token_hex(3)}"
 
     def stop(self) -> None:
-        """End ``run`` after the current step."""
-        self._stop.set()
+        """End ``run`` after the current step.
+
+        A signal may find this very thread waiting to be told: this kind of queue bears that, and an event might not.
+        """
+        self._stopped.put(None)
 
     def run(self) -> None:
-        """Take, wake and sweep until stopped; a store that is away is waited for."""
+        """Take, wake and sweep until stopped; a store that is away, or answers what nobody expects, is waited for."""
         log.info("scheduler_started")
         pause, next_sweep = 0.0, 0.0
-        while not self._stop.wait(pause):
-            try:
-                if time.monotonic() >= next_sweep:
-                    self.sweep()
-                    next_sweep = time.monotonic() + SWEEP_EVERY
-                pause = self.step().total_seconds()
-            except StoreUnavailable:
-                log.warning("store_away")
-                pause = AWAY
+        while not self._is_stopped_within(pause):
+            pause = _tried(self.step)
+            if time.monotonic() >= next_sweep:
+                next_sweep = time.monotonic() + SWEEP_EVERY
+                pause = max(pause, _tried(self.sweep))
         log.info("scheduler_stopped")
+
+    def _is_stopped_within(self, seconds: float) -> bool:
+        try:
+            self._stopped.get(timeout=seconds)
+        except Empty:
+            return False
+        return True
 
     def step(self) -> timedelta:
         """Take what is due and wake workers; return how long nothing more will fall due."""
-        pauses = []
-        for shard in range(self._schedule.shards):
-            taken = self._schedule.take(shard, capacity=self._capacity)
-            self._wake(taken.wakes, metrics.WOKEN)
-            ready = taken.wakes and taken.waiting
-            pauses.append(timedelta() if ready else taken.pause or timedelta(seconds=LONGEST_PAUSE))
-            if taken.waiting and not taken.wakes:  # the queue is full: let workers drain it
-                pauses[-1] = timedelta(milliseconds=20)
+        self._send(metrics.WOKEN)
+        pauses = self._of_each_shard(self._take)
         return min(*pauses, timedelta(seconds=LONGEST_PAUSE))
 
-    def sweep(self) -> None:
-        """Wake again what was left behind, and show that this process lives."""
-        self._schedule.beat(self._name)
+    def _take(self, shard: int) -> timedelta:
+        taken = self._schedule.take(shard, capacity=self._capacity)
+        self._wake(taken.wakes, metrics.WOKEN)
+        if taken.waiting:  # where the queue is full: let workers drain it
+            return timedelta() if taken.wakes else timedelta(milliseconds=20)
+        return taken.pause or timedelta(seconds=LONGEST_PAUSE)
+
+    def sweep(self) -> timedelta:
+        """Show that this process lives, and wake again what was left behind; nothing has to be waited for then."""
+        try:
+            self._schedule.beat(self._name)
+        finally:  # that is kept in one shard, and others may be there
+            self._send(metrics.SWEPT)
+            self._of_each_shard(self._sweep)
+        return timedelta()
+
+    def _sweep(self, shard: int) -> None:
+        wakes = self._schedule.sweep(shard)
+        if wakes:
+            log.info("swept", extra={"count": len(wakes)})
+        self._wake(wakes, metrics.SWEPT)
+
+    def _of_each_shard(self, work: Callable[[int], T]) -> list[T]:
+        """Do something for each shard, also where one on another server is away. Raises StoreUnavailable in the end."""
+        done, away = [], None
         for shard in range(self._schedule.shards):
-            wakes = self._schedule.sweep(shard)
-            if wakes:
-                log.info("swept", extra={"count": len(wakes)})
-            self._wake(wakes, metrics.SWEPT)
+            try:
+                done.append(work(shard))
+            except StoreUnavailable as error:
+                away = error
+        if away is not None:
+            raise away
+        return done
 
     def _wake(self, wakes: list[Wake], counter: Counter) -> None:
-        queue.wake(self._broker, wakes)
-        counter.inc(len(wakes))
+        self._unsent += wakes
+        self._send(counter)
+
+    def _send(self, counter: Counter) -> None:
+        """Put wake-ups into the queue; those that it does not take are kept: nobody else would wake them soon."""
+        queue.wake(self._broker, self._unsent)
+        counter.inc(len(self._unsent))
+        self._unsent = []
+
+
+def _tried(work: Callable[[], timedelta]) -> float:
+    """Do something, and return the seconds until the next step; what fails is tried again."""
+    try:
+        return work().total_seconds()
+    except StoreUnavailable:
+        log.warning("store_away")
+    except Exception:
+        log.exception("step_failed")
+    return AWAY
 
 
 def run(schedule: Schedule, broker: queue.Queue) -> None:

@@ -103,6 +103,44 @@ def test_a_scheduler_that_dies_before_it_wakes_loses_nothing(schedule: Schedule,
     assert recorder.wakes == Counter(wakes)  # and those that were woken before are woken again: they claim once
 
 
+def test_what_the_queue_did_not_take_is_woken_as_soon_as_it_is_back(schedule: Schedule, clock: Clock) -> None:
+    wakes = add(schedule, 20, clock.now)
+    recorder = Recorder(breaks_after=0)
+    scheduler = Scheduler(schedule, recorder)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            scheduler.step()
+    assert schedule.take(0, capacity=100).wakes == []
+    recorder.left = None
+    scheduler.step()
+    assert recorder.wakes == Counter(wakes)
+
+
+def test_one_shard_that_is_away_does_not_hold_up_the_others(
+    client: store.Client, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule, recorder = Schedule(client, shards=3), Recorder()
+    wakes = add(schedule, 30, clock.now)
+    run_script = Schedule.run
+
+    def run(self: Schedule, name: str, shard: int, *arguments: Any) -> Any:
+        if shard == 0:
+            raise StoreUnavailable("away")
+        return run_script(self, name, shard, *arguments)
+
+    monkeypatch.setattr(Schedule, "run", run)
+    scheduler = Scheduler(schedule, recorder)
+    with pytest.raises(StoreUnavailable):
+        scheduler.step()
+    there = Counter(wake for wake in wakes if schedule.shard_of(wake.id))
+    assert 0 < len(there) < 30
+    assert recorder.wakes == there
+    clock.forward(seconds=WAKE_LEASE.seconds)
+    with pytest.raises(StoreUnavailable):
+        scheduler.sweep()
+    assert recorder.wakes == there + there
+
+
 def test_no_more_is_woken_than_the_queue_may_hold(schedule: Schedule, clock: Clock) -> None:
     add(schedule, 10, clock.now)
     recorder = Recorder()
@@ -183,3 +221,17 @@ def test_a_store_that_is_away_is_waited_for(
         assert recorder.wakes == Counter(wakes)
     finally:
         server.stop()
+
+
+def test_an_answer_that_nobody_expects_ends_no_scheduler(
+    schedule: Schedule, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "AWAY", 0.05)
+    recorder, sweep = Recorder(), Schedule.sweep
+    monkeypatch.setattr(Schedule, "sweep", lambda *_: int("nobody expects this"))
+    with Crowd(Scheduler(schedule, recorder)):
+        wait_until(lambda: "step_failed" in caplog.messages)
+        monkeypatch.setattr(Schedule, "sweep", sweep)
+        wakes = add(schedule, 1, datetime(2020, 1, 1, tzinfo=UTC))
+        wait_until(lambda: recorder.wakes)
+    assert recorder.wakes == Counter(wakes)
