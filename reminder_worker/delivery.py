@@ -181,9 +181,9 @@ class Delivery:
         final = isinstance(error, Rejected)
         outcome = refused(error.reason) if final else Outcome.closed(error.reason)
         log.debug("attempt", extra={"provider": provider.name, "state": outcome.kind, "reason": outcome.reason})
-        self._settle(claim, outcome, provider.name, text.reference)
         if error.reason is Reason.OPTED_OUT:  # the provider's list knows more than ours: nobody else texts them either
-            self.opted_out(text.to)
+            self.opted_out(text.to)  # first: once this has ended nobody comes back to say it
+        self._settle(claim, outcome, provider.name, text.reference)
         if isinstance(error, Misconfigured):
             log.error("provider_misconfigured", extra={"provider": provider.name})
         after = error.retry_after if isinstance(error, Throttled) else None

@@ -86,18 +86,22 @@ class Reconciling:
         try:
             sent = self._carriers.send(provider, text)
         except Exception as error:  # noqa: BLE001 - whatever it was, the first call is still in doubt
-            self._gate.report(admission, error)
-            if not isinstance(error, Rejected):
+            if isinstance(error, Rejected):
+                self._refused(attempt, text, error.reason)
+            else:
                 log.warning("attempt_open", extra={"provider": provider.name, "error": type(error).__name__})
-                return False
-            self._settle(attempt, refused(error.reason))
-            if error.reason is Reason.OPTED_OUT:
-                self._delivery.opted_out(text.to)
-            return True
-        self._gate.report(admission, None)
+            self._gate.report(admission, error)
+            return isinstance(error, Rejected)
         self._delivery.accepted(attempt.wake, provider, attempt.reference, sent)
         log.info("attempt_resolved", extra={"provider": attempt.provider, "state": State.SENT})
+        self._gate.report(admission, None)
         return True
+
+    def _refused(self, attempt: OpenAttempt, text: Text, reason: Reason) -> None:
+        """Write down a final refusal."""
+        if reason is Reason.OPTED_OUT:
+            self._delivery.opted_out(text.to)  # first: once this has ended nobody comes back to say it
+        self._settle(attempt, refused(reason))
 
     def _find(self, attempt: OpenAttempt, provider: Provider | None, order: Order | None) -> tuple[Sent | None, bool]:
         """Ask the provider; the second value tells whether it answered: "not found" is a proof then, in due time."""

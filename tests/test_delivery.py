@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from clock import Clock
@@ -30,6 +31,7 @@ from reminder_worker.errors import (
 )
 from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import Claim, Durability, Entry, Intent, OpenAttempt, Reminder, Wake
+from reminder_worker.optouts import OptOuts
 from reminder_worker.postponing import FIRST_DELAY, LONGEST_DELAY, LONGEST_HOLD, backoff
 from reminder_worker.providers import Sent, Text
 from reminder_worker.reconciling import PATIENCE
@@ -157,6 +159,13 @@ def test_a_refusal_is_final_whoever_carries_it(desk: Desk, reason: Reason, state
     desk.deliver(first, second)
     assert desk.ending() == (state, reason, FailureClass.PERMANENT)
     assert (len(first.texts), len(second.texts)) == (1, 0)
+
+
+def test_the_opt_out_list_is_told_before_a_refusal_ends_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OptOuts, "stop", Mock(side_effect=StoreUnavailable("away")))
+    with pytest.raises(StoreUnavailable):
+        desk.deliver(Scripted(Rejected(Reason.OPTED_OUT)))
+    assert desk.show().state is State.SENDING  # somebody comes back, and says it then
 
 
 DEFINITE = {

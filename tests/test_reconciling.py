@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from clock import Clock
@@ -11,7 +12,16 @@ from scripted import PHONE, Office, Scripted
 from reminder_worker.contacts import Contact
 from reminder_worker.delivery import Order
 from reminder_worker.drafting import Draft
-from reminder_worker.errors import Ambiguous, Misconfigured, NotSent, Reason, Rejected, ReminderError, Throttled
+from reminder_worker.errors import (
+    Ambiguous,
+    Misconfigured,
+    NotSent,
+    Reason,
+    Rejected,
+    ReminderError,
+    StoreUnavailable,
+    Throttled,
+)
 from reminder_worker.job import State
 from reminder_worker.ledger import Claim, Entry, OpenAttempt, Reminder, Wake
 from reminder_worker.providers import Receipt, Sent
@@ -20,6 +30,7 @@ from reminder_worker.schedule import Schedule
 
 ID = b"\0" + bytes(range(1, 16))
 SETTLES = timedelta(minutes=10)
+OPTED_OUT = Reason.OPTED_OUT
 
 
 class Doubt:
@@ -90,6 +101,32 @@ def test_a_final_refusal_of_the_second_holds_for_the_first(doubt: Doubt) -> None
     doubt.leave(Scripted(Ambiguous(), Rejected(Reason.LANDLINE), deduplicates=True))
     shown = doubt.look(seconds=20)
     assert (shown.state, shown.reason) == (State.FAILED, Reason.LANDLINE)
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (Sent("first", 1), State.SENT),
+        (Rejected(Reason.LANDLINE), State.FAILED),
+        (Rejected(OPTED_OUT), State.SUPPRESSED),
+    ],
+)
+def test_what_is_known_is_written_down_before_the_gate_is_told(
+    doubt: Doubt, monkeypatch: pytest.MonkeyPatch, answer: Any, state: State
+) -> None:
+    doubt.leave(Scripted(Ambiguous(), answer, deduplicates=True))
+    monkeypatch.setattr(doubt.office.gate, "report", Mock(side_effect=StoreUnavailable("away")))
+    with pytest.raises(StoreUnavailable):
+        doubt.look(seconds=20)
+    assert doubt.show().state is state
+
+
+def test_the_opt_out_list_is_told_before_a_refusal_ends_it(doubt: Doubt, monkeypatch: pytest.MonkeyPatch) -> None:
+    doubt.leave(Scripted(Ambiguous(), Rejected(OPTED_OUT), deduplicates=True))
+    monkeypatch.setattr(doubt.office.optouts, "stop", Mock(side_effect=StoreUnavailable("away")))
+    with pytest.raises(StoreUnavailable):
+        doubt.look(seconds=20)
+    assert doubt.show().state is State.SENDING  # somebody comes back, and says it then
 
 
 def test_a_provider_that_has_forgotten_the_reference_is_not_sent_it_again(doubt: Doubt) -> None:
