@@ -238,6 +238,7 @@ class Model:
         rows, numbers = self.rows(shard, shards), []
         scheduled = sorted((row.turn, row.due, member) for member, row in rows.items() if row.state == "scheduled")
         found = [[member for turn, due, member in scheduled if turn or due <= until][:most]]
+        due = sum(not rows[member].turn for member in found[0])
         for row in map(rows.__getitem__, found[0]):
             row.version = self.appointments[row.member[:16]].version
         for states in (LIVE, {"sending"}, {"dead"}):
@@ -248,7 +249,7 @@ class Model:
             numbers.append(len(some))
             for member in some:
                 self._hold(rows[member])
-        return numbers
+        return [*numbers, due]
 
     def _hold(self, row: Row) -> None:
         self._finish(row, "unknown", "restored")

@@ -159,6 +159,13 @@ def test_what_has_no_appointment_any_more_is_left_out(schedule: Schedule, clock:
     assert schedule.client.zcard("rw:{0}:due") == 0
 
 
+def test_a_whole_batch_without_appointments_hides_nothing_behind_it(schedule: Schedule, clock: Clock) -> None:
+    schedule.add([Entry(bytes(16), bytes(12), b"sealed", (clock.now,))])
+    schedule.client.zadd("rw:{0}:due", {bytes([1]) * 15 + bytes([number, 0]): 1 for number in range(BATCH)})
+    assert quarantine(schedule, ALICE).due == 1
+    assert schedule.client.exists("rw:{0}:seen")
+
+
 # What becomes of what is held.
 
 

@@ -2,7 +2,8 @@
 -- Holds what may have been sent between a backup and now, when this store was put back from it: all that was due, with
 -- a worker or with a provider, and dead letters that somebody may have retried. Once nothing is left, workers may start.
 -- ARGV: at most, until when it was due, ms (0: now; then what the first call of a run has answered), keep_ms
--- Returns until when, then how many were held that were due, with a worker, with a provider, and dead letters.
+-- Returns until when, then how many were held that were due, with a worker, with a provider, and dead letters; then how
+-- many were due, also where there is no such appointment any more.
 
 local RESTORED_DAYS = 60  -- however short outcomes are kept: a lead may be of days, and a platform slow
 local most, last, keep_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -39,4 +40,5 @@ if room == most and #due == 0 then
   local seen = tonumber(redis.call('GET', P .. 'seen') or 0)
   redis.call('SET', P .. 'seen', string.format('%.0f', math.max(seen, now)))
 end
+numbers[6] = #due / 2
 return numbers
