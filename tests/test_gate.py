@@ -534,6 +534,26 @@ def test_with_each_round_that_succeeds_one_call_more_is_made_until_nobody_counts
     assert not office.admit().watched
 
 
+def test_towards_what_was_too_many_it_goes_carefully(office: Office) -> None:
+    """Each time that it throttles nobody is called for a while: more is lost by that than by one call less at once."""
+    throttled(office)
+    calls = fill(office)
+    office.gate.report(calls[0], Throttled(1))  # the fourth was too many
+    for call in calls[1:]:
+        office.gate.release(call)
+    office.clock.forward(seconds=1)
+    room = []
+    for _ in range(2 + 40):
+        calls = fill(office)
+        room.append(len(calls))
+        for call in calls:
+            office.gate.report(call, None)
+    assert room == sorted(room)
+    assert room.count(2) == 2
+    assert room.count(3) > 25
+    assert room[-1] == 4
+
+
 # How fast.
 
 

@@ -12,7 +12,7 @@
 --                             until: the circuit is open, ms · opened: times in a row
 --                             probe, prober: a trial is under way until, ms, and is this call
 --                             closed: since, ms · paused: told to wait until, ms
---                             slots: how many calls at once, after it throttled us
+--                             slots: how many calls at once, after it throttled us · toomany: at how many it did again
 --                             (c:~<tag> is that of a platform's resolver, see circuit.lua)
 --   b:<provider>      ZSET    call -> end of its lease, ms: calls under way, while slots count
 --   g:<what>          STRING  when the next text of a provider or sender may go, microseconds

@@ -9,13 +9,13 @@ local provider, call, result, wait, unspent = ARGV[1], ARGV[2], ARGV[3], tonumbe
 local circuit, busy, spent = P .. 'c:' .. provider, P .. 'b:' .. provider, P .. 's:' .. provider .. '|' .. ARGV[6]
 local FAILURES, MISCONFIGURED, DOUBTS = 5, 3, 10  -- in a row, until nobody is sent there
 local FIRST_MS, LONGEST_MS, CALM_MS = 30000, 300000, 600000
-local FEWEST, MOST, PAUSE_MS = 4, 64, 60000
+local FEWEST, MOST, CAREFUL, PAUSE_MS = 4, 64, 32, 60000
 local REPORTED_MS, IDLE_MS = 60000, 3600000
 
 if not redis.call('SET', P .. 'x:' .. call, 1, 'NX', 'PX', REPORTED_MS) then return 0 end
 
-local open_until, prober, opened, closed, slots, paused =
-  unpack(redis.call('HMGET', circuit, 'until', 'prober', 'opened', 'closed', 'slots', 'paused'))
+local open_until, prober, opened, closed, slots, paused, too_many =
+  unpack(redis.call('HMGET', circuit, 'until', 'prober', 'opened', 'closed', 'slots', 'paused', 'toomany'))
 opened, closed, slots = tonumber(opened or 0), tonumber(closed or 0), tonumber(slots or nil)
 local under_way = redis.call('ZCARD', busy)
 redis.call('ZREM', busy, call)
@@ -29,13 +29,19 @@ local function learn()
     if open_until then redis.call('HSET', circuit, 'closed', now) end
     if opened > 0 and not open_until and now - closed > CALM_MS then redis.call('HDEL', circuit, 'opened', 'closed') end
     if paused and tonumber(paused) <= now then redis.call('HDEL', circuit, 'paused') end
-    if slots and slots >= MOST then redis.call('HDEL', circuit, 'slots')
-    elseif slots then redis.call('HSET', circuit, 'slots', slots + 1 / slots) end
+    if slots and slots >= MOST then redis.call('HDEL', circuit, 'slots', 'toomany')
+    elseif slots then  -- one more with each round; towards what was too many the last time, with each 32 rounds
+      local rounds = too_many and slots + 1 >= tonumber(too_many) and CAREFUL or 1
+      redis.call('HSET', circuit, 'slots', slots + 1 / slots / rounds)
+    end
     return 0
   end
   if result == 'throttled' then
     redis.call('HSET', circuit, 'paused', now + math.min(wait, PAUSE_MS))
-    redis.call('HSET', circuit, 'slots', slots and math.max(1, math.floor(math.min(slots, under_way) / 2)) or FEWEST)
+    if slots then
+      local at_once = math.min(slots, under_way)
+      redis.call('HSET', circuit, 'slots', math.max(1, math.floor(at_once / 2)), 'toomany', at_once)
+    else redis.call('HSET', circuit, 'slots', FEWEST) end
     return 0
   end
   local in_a_row = redis.call('HINCRBY', circuit, result, 1)
