@@ -12,12 +12,13 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from dramatiq import DecodeError, Message, Middleware
 from dramatiq.brokers.redis import RedisBroker
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from reminder_worker import store
 from reminder_worker.errors import SettingsError, StoreUnavailable
@@ -32,6 +33,14 @@ NAMESPACE = "{rw-queue}"  # the braces keep all keys on one node of a Cluster
 SILENT = 60.0  # seconds after which a worker counts as dead
 UPKEEP_EVERY = 30.0
 _VERSION_DIGITS = 5  # of 65535
+# A server that is full still takes what it is emptied with: else what waits there could never be sent.
+FULL_TOO = b"#!lua flags=allow-oom\n"
+PUT = b"""
+for i = 2, #ARGV, 2 do
+  redis.call('HSET', KEYS[1] .. ':' .. ARGV[1] .. '.msgs', ARGV[i], ARGV[i + 1])
+  redis.call('RPUSH', KEYS[1] .. ':' .. ARGV[1], ARGV[i])
+end
+"""
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +85,8 @@ class WakeBroker(RedisBroker):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        texts: dict[str, Any] = {name: script.script for name, script in self.scripts.items()}
+        self.scripts = {name: self.client.register_script(FULL_TOO + text) for name, text in texts.items()}
         self._done: deque[str] = deque()
 
     def enqueue_all(self, messages: Iterable[Message[None]]) -> None:
@@ -85,11 +96,15 @@ class WakeBroker(RedisBroker):
         """
         copies = (message.copy(options={"redis_message_id": str(uuid4())}) for message in messages)
         named = {copy.options["redis_message_id"]: copy.encode() for copy in copies}
-        if named:
+        if not named:
+            return
+        try:
             with self.client.pipeline(transaction=False) as pipe:
                 pipe.hset(f"{self.namespace}:{QUEUE}.msgs", mapping=named)
                 pipe.rpush(f"{self.namespace}:{QUEUE}", *named)
                 pipe.execute()
+        except OutOfMemoryError:
+            self.client.eval(FULL_TOO + PUT, 1, self.namespace, QUEUE, *chain.from_iterable(named.items()))
 
     def do_ack(self, queue_name: str, name: str) -> None:  # noqa: ARG002 - there is one queue
         """Note that a message is done: its thread goes on at once. What is done leaves with the next fetch."""
@@ -125,7 +140,8 @@ class WakeBroker(RedisBroker):
         self._clear_done()
         if time.monotonic() >= self._next_upkeep:
             self._next_upkeep = time.monotonic() + UPKEEP_EVERY
-            self._clear_up()
+            with suppress(RedisError):  # a server that is full; one that is away says so to the fetch as well
+                self._clear_up()
         fetched = self._dispatch("fetch")(queue_name, *arguments)
         good = list(filter(is_wake, fetched))
         if len(good) < len(fetched):

@@ -119,7 +119,7 @@ class OptOuts:
         """
         named = self._named()
         if named is None:
-            self._append(tag=self._tags.own(), on=b"0", pepper=b"1")
+            self._schedule.run("stop", 0, self._tags.own(), 0, NAMED, 1)
         elif named != self._tags.own():
             raise SettingsError(_OTHER_PEPPER)
 
@@ -170,7 +170,7 @@ class OptOuts:
         """Put a phone on the list at once: its provider says so. Raises StoreUnavailable."""
         changes = self.changes(phone, stopped=True)
         for tag, on in zip(changes[::2], changes[1::2], strict=True):
-            self._append(tag=tag, on=on)
+            self._schedule.run("stop", 0, tag, on)
             metrics.count(metrics.OPT_OUTS)
         self.catch_up()
 
@@ -189,12 +189,6 @@ class OptOuts:
         except RedisError as error:
             raise unavailable(error) from None
         return page
-
-    def _append(self, **word: bytes) -> None:
-        try:
-            self._schedule.client.xadd(self._key(), word)
-        except RedisError as error:
-            raise unavailable(error) from None
 
 
 def _order(cursor: bytes) -> tuple[int, ...]:

@@ -28,7 +28,7 @@ SCRIPTS = {
     "hooks": "beat receipt match",
     "scheduler": "take sweep beat",
     "worker": """beat claim intend settle receipt match admit report circuit oldest note reply forget forgotten
-        epoch seen""",
+        epoch seen stop""",
     "platform": "add cancel",
     "events": "retell",
     "operator": "beat epoch decide",
@@ -60,7 +60,7 @@ DIRECT = {
     | each(due="zcount zrange", turns="zcard zcount zrange", live="zcard")
     | bare("info select")
     | {("rpush", f"{QUEUE}reminders"), ("hset", f"{QUEUE}reminders.msgs")},
-    "worker": each(L="lrange", H="set", stops="xrange xadd", notes="llen rpush")
+    "worker": each(L="lrange", H="set", stops="xrange", notes="llen rpush")
     | bare("info waitaof select script|load")
     | {
         (command, f"{QUEUE}*")
@@ -103,8 +103,8 @@ def wanted(user: str) -> set[Grant]:
 
 
 def keys_of_scripts(user: str) -> set[Grant]:
-    queue = {("evalsha", "{rw-queue}")} if user == "worker" else set()
-    return {("eval", ""), ("evalsha", "")} | queue
+    queue = {"worker": {("evalsha", "{rw-queue}")}, "scheduler": {("eval", "{rw-queue}")}}
+    return {("eval", ""), ("evalsha", "")} | queue.get(user, set())
 
 
 def test_there_is_a_file_for_each_user() -> None:

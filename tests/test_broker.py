@@ -294,3 +294,22 @@ def test_a_queue_that_is_away_is_said_so_without_its_words(tmp_path: Any) -> Non
     assert str(tmp_path) not in str(caught.value)
     assert caught.value.__suppress_context__
     assert time.monotonic() - started < 15
+
+
+def test_a_full_server_still_carries_wake_ups(server: EmbeddedServer) -> None:
+    """Nothing else empties it: what waits there has to be woken, fetched and done."""
+    line = queue.connect(server.url(1), [])
+    most = line.client.config_get("maxmemory")["maxmemory"]
+    line.client.config_set("maxmemory", int(line.client.info("memory")["used_memory"] / 2))
+    try:
+        with pytest.raises(redis.OutOfMemoryError):
+            line.client.set("{rw-queue}:anything", 1)
+        queue.wake(line, [WAKE])
+        fetched = [Message.decode(one) for one in line.do_fetch(queue.QUEUE, 1)]
+        assert [queue.read(**one.kwargs) for one in fetched] == [WAKE]
+        line.do_ack(queue.QUEUE, fetched[0].options["redis_message_id"])
+        assert line.do_fetch(queue.QUEUE, 1) == []
+        assert not line.client.exists(f"{queue.NAMESPACE}:{queue.QUEUE}.msgs")
+    finally:
+        line.client.config_set("maxmemory", most)
+        line.close()

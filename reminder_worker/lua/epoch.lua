@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Notes how far a machine's ratchet has got; returns the week that machine had got to before, and the furthest of all
 -- (-1: nobody knows). What lies in the future of Redis's clock, or is over a year old, is not believed, and goes.
 -- ARGV: machine, week; without a week it is only asked for
