@@ -27,6 +27,7 @@ from reminder_worker.reading import Reading
 ANSWER_LIMIT = 64 * 1024  # bytes
 IDLE_LIMIT = 20.0  # seconds; below the idle time-out of usual load balancers, so that they seldom close first
 KEPT_CONNECTIONS = 64
+NO_URL = "must be a URL such as https://api.example.com"
 _LINE = re.compile("[\t\x20-\x7e\x80-\xff]+")  # of a request's head: what has more would be two of them
 _FIRST = re.compile("[!-~]+ [!-~]+ HTTP/1.1")
 _NAME = re.compile("[!-9;-~]+")  # of a header: no colon, no space
@@ -127,9 +128,9 @@ class Site:
 
 def check_url(url: str) -> str:
     """Accept a base URL whose traffic nobody can read on the way; raises ValueError, which does not repeat it."""
-    parts = urlsplit(url)
+    parts = split_url(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must be a URL such as https://api.example.com")
+        raise ValueError(NO_URL)
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise ValueError("must hold no user, password, query or fragment")
     if parts.scheme == "http" and not _is_this_machine(parts.hostname):
@@ -137,6 +138,16 @@ def check_url(url: str) -> str:
     if parts.port == 0 or not url.isascii() or any(character <= " " for character in url):
         raise ValueError("must be a URL of plain ASCII characters with a valid port")
     return url.rstrip("/")
+
+
+def split_url(url: str) -> SplitResult:
+    """Take a URL apart, with a port that is one; raises ValueError in words of ours: urllib's repeat a part of it."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # what is no port is found out only here
+    except ValueError:
+        raise ValueError(NO_URL) from None
+    return parts
 
 
 def _is_this_machine(host: str) -> bool:

@@ -6,6 +6,7 @@ import ssl
 import subprocess
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -477,6 +478,23 @@ def test_a_url_that_others_could_read_or_that_is_none_is_refused(url: str) -> No
     with pytest.raises(ValueError) as caught:
         check_url(url)
     assert "example" not in str(caught.value) or "https://api.example.com" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:p4ssw0rd/x@api.example",  # the password is where a port would be
+        "https://user:p4ssw0rd\u2100@api.example",
+        "https://p4ssw0rd[@api.example",
+        "https://[p4ssw0rd]/x",
+    ],
+)
+def test_a_url_that_cannot_be_taken_apart_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        check_url(url)
+    shown = "".join(traceback.format_exception_only(caught.value))
+    assert shown == "ValueError: must be a URL such as https://api.example.com\n"
+    assert caught.value.__suppress_context__
 
 
 @pytest.mark.parametrize(

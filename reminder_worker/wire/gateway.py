@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from reminder_worker.https import check_url
+from reminder_worker.https import check_url, split_url
 from reminder_worker.providers import Table
 
 VALIDITY = {"valid_seconds": 1, "valid_minutes": 60, "valid_until": 1}  # and the seconds below which they say nothing
@@ -78,7 +77,7 @@ def site(url: str) -> str:
 
 def _address(url: str) -> str:
     """Accept a URL whose host is fixed and whose path and query may hold placeholders."""
-    parts = urlsplit(url)
+    parts = split_url(url)
     check_url(f"{parts.scheme}://{parts.netloc}")
     if not parts.path or parts.fragment or "{" in parts.netloc or not re.fullmatch("[!-~]*", url):
         raise ValueError("must be a URL with a path; placeholders may stand behind its host")

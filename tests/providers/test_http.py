@@ -345,6 +345,8 @@ class TestJsonGateway(ProviderContract):
             ({"url": "https://gate.example/send#{key}", "find": None}, "url: "),
             ({"url": "https://gate.example/send?to={to}", "find": None}, "url: holds"),
             ({"url": "https://gate.example/a b", "find": None}, "url: "),
+            ({"url": "https://user:hunter2/x@gate.example/send", "find": None}, "url: must be a URL such as"),
+            ({"url": "https://user:hunter2\u2100@gate.example/send", "find": None}, "url: must be a URL such as"),
             ({"headers": {"X-To": "{to}"}}, "headers: holds"),
             ({"headers": {"X-Text": "{text}"}}, "headers: holds"),
             ({"headers": {"Bad Name": "x"}}, "headers"),
