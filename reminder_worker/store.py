@@ -6,7 +6,7 @@ it is in memory only, in a URL that nobody prints.
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
@@ -107,15 +107,18 @@ def _split(url: str) -> SplitResult:
 
 
 def queue_url(queue: str | None, store: str) -> str:
-    """Return the queue's URL: by default the store's server, in a database of its own where there are several."""
+    """Return the queue's URL: by default the store's server, in a database of its own where there are several.
+
+    What follows a question mark, such as certificates, holds for both; only ``db`` would win over the path.
+    """
     if queue is not None:
         return queue
-    if topology.several(store):
-        return topology.queue_url(store)
-    if store.startswith("unix://"):
-        return store.partition("?")[0] + "?db=1"
-    scheme, _, rest = store.partition("://")
-    return f"{scheme}://{rest.partition('/')[0]}/1"
+    parts = _split(store)
+    options = [one for one in parts.query.split("&") if one and unquote(one.partition("=")[0]) != "db"]
+    if parts.scheme == "unix":  # by hand: without a user urlunsplit writes unix:/PATH
+        return f"unix://{parts.netloc}{parts.path}?{'&'.join([*options, 'db=1'])}"
+    parts = parts._replace(query="&".join(options))
+    return topology.queue_url(urlunsplit(parts)) if topology.several(store) else urlunsplit(parts._replace(path="/1"))
 
 
 def unavailable(error: RedisError) -> StoreUnavailable:

@@ -49,6 +49,7 @@ def test_sentinels_may_want_a_user_and_tls_too() -> None:
     [
         ("redis+sentinel://a@one.example,two.example/reminders/0", "redis+sentinel://a@one.example,two.example/reminders/1"),
         ("redis+sentinel://one.example/reminders", "redis+sentinel://one.example/reminders/1"),
+        ("redis+sentinel://one.example/reminders?db=2&ssl_ca_certs=/a", "redis+sentinel://one.example/reminders/1?ssl_ca_certs=/a"),
         ("rediss+cluster://a@one.example:1,two.example?ssl_ca_certs=/a", "rediss+cluster://a@one.example:1,two.example?ssl_ca_certs=/a"),
     ],
 )  # fmt: skip
