@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reminder_worker.errors import SettingsError
-from reminder_worker.supportcommands import open_ledger
+from reminder_worker.supportcommands import agreed, open_ledger
 
 if TYPE_CHECKING:
     from reminder_worker.quarantine import Quarantined
@@ -31,6 +31,9 @@ _EXPLAIN = (
     "restore: a backup knows as waiting what was sent after it was made. Put the store's files back, start the store "
     "and nothing else, then say --quarantine: what may have been sent is held for you to decide (docs/backup.md)"
 )
+_QUESTION = """\
+All that is due, queued or being sent becomes unknown, and is not sent unless you say so for each.
+Is the store put back, and is no worker and no scheduler running?"""
 _NEXT = """\
 next, in this order (docs/backup.md):
 1. Opt-outs since the backup are LOST here, and whoever said STOP then would be texted again:
@@ -62,7 +65,7 @@ def restore(
     if end:
         print("ended" if steps.end(schedule, Who.here()) else "nothing was held back")
         return
-    if not yes and not _agreed():
+    if not yes and not agreed(_QUESTION):
         print("nothing was done")
         raise typer.Exit(REFUSED)
     steps.wait_for_silence(schedule)
@@ -79,15 +82,6 @@ def _say(done: "Quarantined", *, json: bool) -> None:
     print(f"the backup was made about {sign}; what happened from then to {done.until:%Y-%m-%d %H:%M:%SZ} is not in it")
     held = f"{done.due} due, {done.queued} queued, {done.sending} sending, {done.dead_letters} dead letters"
     print(f"held, as unknown: {done.held} ({held})\nwait for a later time, and go out then: {done.waiting}\n{_NEXT}")
-
-
-def _agreed() -> bool:
-    """Ask once; where nobody can answer, that has to be said beforehand."""
-    if not sys.stdin.isatty():
-        raise SettingsError("--yes: nobody can be asked here; say it where you mean it")
-    print("All that is due, queued or being sent becomes unknown, and is not sent unless you say so for each.")
-    said = input("Is the store put back, and is no worker and no scheduler running? [y/N] ")
-    return said.strip().lower() in {"y", "yes"}
 
 
 @app.command("export")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reminder_worker.errors import SettingsError
-from reminder_worker.supportcommands import open_ledger
+from reminder_worker.supportcommands import agreed, open_ledger
 
 if TYPE_CHECKING:
     from reminder_worker.decisions import Decision, Waiting
@@ -149,7 +149,7 @@ def _decide(schedule: Any, chosen: Sequence["Waiting"], decision: "Decision", *,
     if not chosen:
         print("nothing waits")
         return
-    if not yes and not _agreed(f"{decision}: {', '.join(one.name for one in chosen[:10])}", len(chosen)):
+    if not yes and not agreed(f"{decision}: {_named(chosen)}. Go on?"):
         print("nothing was done")
         raise typer.Exit(REFUSED)
     who, refused = Who.here(), 0
@@ -162,9 +162,6 @@ def _decide(schedule: Any, chosen: Sequence["Waiting"], decision: "Decision", *,
     raise typer.Exit(REFUSED if refused else 0)
 
 
-def _agreed(what: str, count: int) -> bool:
-    """Ask once; where nobody can answer, that has to be said beforehand."""
-    if not sys.stdin.isatty():
-        raise SettingsError("--yes: nobody can be asked here; say it where you mean it")
-    more = f" and {count - 10} more" if count > 10 else ""  # noqa: PLR2004
-    return input(f"{what}{more}. Go on? [y/N] ").strip().lower() in {"y", "yes"}
+def _named(chosen: Sequence["Waiting"]) -> str:
+    more = f" and {len(chosen) - 10} more" if len(chosen) > 10 else ""  # noqa: PLR2004
+    return f"{', '.join(one.name for one in chosen[:10])}{more}"

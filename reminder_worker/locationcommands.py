@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from reminder_worker.errors import Refused, SettingsError
+from reminder_worker.supportcommands import answered
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -127,10 +128,7 @@ def _finding(label: str) -> str:
 def _answer() -> str:
     """Ask until the answer is one that is known; where nobody answers any more, that is all."""
     while True:
-        try:
-            said = input("  may it be shown? y: yes, n: no, take it out, Enter: later, q: stop  ").strip().lower()
-        except EOFError:
-            return QUIT
+        said = answered("  may it be shown? y: yes, n: no, take it out, Enter: later, q: stop  ", QUIT)
         if said in {YES, NO, LATER, QUIT}:
             return said
 

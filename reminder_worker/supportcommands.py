@@ -1,4 +1,4 @@
-"""The commands for support and for those who look after operators: ``find`` and ``acts``.
+"""The commands for support and for those who look after operators: ``find`` and ``acts``; and how commands ask.
 
 ``find`` is for the worker's machine, where the pepper is. The number never is an argument, which others could read in
 the list of processes and in a shell's history.
@@ -54,6 +54,22 @@ def open_ledger(config: Path | None) -> Any:
     if chosen.gateway is not None and chosen.store_url is None:
         raise SettingsError("store_url: this machine reaches a gateway only; run this where the worker is")
     return Schedule.of(chosen, store.connect(store.url_of(chosen)))
+
+
+def agreed(question: str) -> bool:
+    """Ask once; where nobody can answer, that has to be said beforehand. Raises SettingsError."""
+    if not sys.stdin.isatty():
+        raise SettingsError("--yes: nobody can be asked here; say it where you mean it")
+    return answered(f"{question} [y/N] ", "n") in {"y", "yes"}
+
+
+def answered(question: str, otherwise: str) -> str:
+    """Ask, and return the answer in lower case; where nobody answers any more (Ctrl-D), it is ``otherwise``."""
+    try:
+        return input(question).strip().lower()
+    except EOFError:
+        print()  # what is said next begins a line
+        return otherwise
 
 
 def _number() -> str:

@@ -27,10 +27,10 @@ class Shell:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("REMINDER_")}
         self._folder, self._environment = folder, clean | {"REMINDER_STORE_URL": url, "COLUMNS": "200"}
 
-    def __call__(self, *words: object) -> "subprocess.CompletedProcess[str]":
+    def __call__(self, *words: object, stdin: int = subprocess.DEVNULL) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "reminder_worker.cli", *map(str, words)]
         return subprocess.run(
-            command, cwd=self._folder, env=self._environment, stdin=subprocess.DEVNULL,
+            command, cwd=self._folder, env=self._environment, stdin=stdin,
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 
@@ -55,6 +55,20 @@ def test_where_nobody_can_be_asked_nothing_is_done(run: Shell, schedule: Schedul
     add(schedule, 1, timedelta(hours=-1))
     done = run("restore", "--quarantine")
     assert (done.returncode, done.stdout) == (2, "")
+    assert waiting(schedule) == []
+
+
+@pytest.mark.parametrize("typed", [b"\x04", b"\n", b"no\n"])
+def test_who_does_not_say_yes_has_not_agreed(run: Shell, schedule: Schedule, typed: bytes) -> None:
+    add(schedule, 1, timedelta(hours=-1))
+    ours, theirs = os.openpty()
+    os.write(ours, typed)
+    done = run("restore", "--quarantine", stdin=theirs)
+    os.close(ours)
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("All that is due, queued or being sent becomes unknown")
+    assert done.stdout.endswith("nothing was done\n")
     assert waiting(schedule) == []
 
 

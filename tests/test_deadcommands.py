@@ -28,6 +28,7 @@ Run = Callable[..., SimpleNamespace]
 PAGE = (Path(__file__).parents[1] / "docs" / "support.md").read_text("utf-8")
 UNKNOWN = Outcome.final(State.UNKNOWN, Reason.AMBIGUOUS, FailureClass.TECHNICAL)
 RETRY_WHAT = "dead retry: name what to retry, or say --reason, or --all, which is for dead letters only"
+END = "\x04"  # of what is typed: Ctrl-D
 FIELDS = {"id", "kind", "reason", "since", "provider", "tries", "attempts", "due", "asked", "can_retry"}
 
 
@@ -61,7 +62,7 @@ def run(
 
     def run_one(*words: object, says: str | None = None) -> SimpleNamespace:
         """``says``: at a terminal, and what somebody answers there."""
-        stdin = io.StringIO("" if says is None else f"{says}\n")
+        stdin = io.StringIO("" if says in {None, END} else f"{says}\n")
         monkeypatch.setattr(stdin, "isatty", lambda: says is not None)
         monkeypatch.setattr(sys, "stdin", stdin)
         monkeypatch.setattr(sys, "argv", ["reminder-worker", *map(str, words)])
@@ -236,6 +237,14 @@ def test_nothing_is_done_that_nobody_agreed_to(run: Run, schedule: Schedule, ans
         assert (done.code, done.out.endswith("Go on? [y/N] nothing was done\n")) == (1, True)
     assert len(waiting(schedule)) == 2
     assert json.loads(run("acts", "--json").out) == []
+
+
+def test_who_ends_what_they_type_has_not_agreed(run: Run, schedule: Schedule) -> None:
+    dead = dead_letter(schedule)
+    done = run("dead", "drop", dead.name, says=END)
+    assert (done.code, done.err) == (1, "")
+    assert done.out.endswith("Go on? [y/N] \nnothing was done\n")
+    assert waiting(schedule) == [dead]
 
 
 def test_what_is_asked_names_what_it_is_about_and_a_yes_is_enough(run: Run, schedule: Schedule) -> None:
