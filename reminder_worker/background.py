@@ -16,12 +16,14 @@ log = logging.getLogger(__name__)
 
 @contextlib.asynccontextmanager
 async def running(work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Run something beside the requests; where it fails it is begun again."""
+    """Run something beside the requests; where it fails it is begun again. It ends with them, however they end."""
     task = asyncio.create_task(_run(work))
-    yield
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 async def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

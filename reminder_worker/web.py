@@ -47,8 +47,10 @@ def build(chosen: Settings, schedule: Schedule) -> Starlette:
 async def _telling(dispatcher: events.Dispatcher) -> AsyncIterator[None]:
     """Tell platforms what became of their reminders, for as long as the process serves."""
     dispatcher.start()
-    yield
-    await run_in_threadpool(dispatcher.stop)
+    try:
+        yield
+    finally:
+        await run_in_threadpool(dispatcher.stop)
 
 
 def run(chosen: Settings, host: str, port: int) -> None:

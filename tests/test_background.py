@@ -51,3 +51,17 @@ def test_work_that_is_done_is_not_begun_again() -> None:
 
     asyncio.run(story())
     assert begun == 1
+
+
+def test_work_ends_with_what_it_stands_beside_where_that_fails_too() -> None:
+    async def fails() -> None:
+        async with background.running(asyncio.Event().wait):
+            await asyncio.sleep(0)
+            raise RuntimeError
+
+    async def story() -> int:
+        with pytest.raises(RuntimeError):
+            await fails()
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(story()) == 1  # itself

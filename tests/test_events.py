@@ -1,5 +1,6 @@
 """What platforms are told: at least once, only what is so, and nobody else."""
 
+import asyncio
 import base64
 import itertools
 import json
@@ -795,6 +796,17 @@ def test_a_name_that_leads_into_a_network_of_ours_is_not_connected_to(
     assert [(one.setting, one.reason) for one in caplog.records] == [  # type: ignore[attr-defined]
         ("platforms.clinic.events_url", "address_private")
     ]
+
+
+def test_platforms_are_told_no_more_where_what_serves_beside_it_fails(office: Office) -> None:
+    async def story() -> None:
+        async with web._telling(office.dispatcher):
+            assert office.dispatcher._thread.is_alive()
+            raise StoreUnavailable
+
+    with pytest.raises(StoreUnavailable):
+        asyncio.run(story())
+    assert not office.dispatcher._thread.is_alive()
 
 
 # When to try again.
