@@ -94,7 +94,7 @@ class _Batch:
             if isinstance(answer, Refused):
                 self.refuse(place, answer)
             else:
-                self._note(place, answer)
+                self._note(place, answer, "hand it in")
         self.done = self.waiting[-1][0]
         self.waiting.clear()
 
@@ -106,7 +106,7 @@ class _Batch:
         if answer in {Answer.MISSING, Answer.ENDED}:
             self.counts["skipped"] += not perhaps  # it was never handed in, or nothing is left of it to take back
         else:
-            self._note(place, answer)
+            self._note(place, answer, "take it back")
         self.done = place
 
     def refuse(self, place: str, refusal: Refused) -> None:
@@ -120,9 +120,9 @@ class _Batch:
             sys.stderr.write(message)
         self.said = message
 
-    def _note(self, place: str, answer: Answer) -> None:
+    def _note(self, place: str, answer: Answer, what: str) -> None:
         if answer is Answer.IN_FLIGHT:
-            self.refuse(place, Refused(Reason.IN_FLIGHT, "reference", "is being sent; hand it in again shortly"))
+            self.refuse(place, Refused(Reason.IN_FLIGHT, "reference", f"is being sent; {what} again shortly"))
         else:
             self.counts[answer.value] += 1
 
