@@ -76,7 +76,12 @@ class Login:
 
     async def log_out(self, request: Request) -> Response:
         """End a session."""
-        visitor, form = self._entrance.visitor(request), await read_form(request)
+        form = await read_form(request)
+        try:
+            visitor = self._entrance.visitor(request)
+        except SettingsError:
+            log.exception("operators_unreadable")
+            return self._refuse(503, UNREADABLE)
         genuine = visitor and form and is_own(request) and self._forms.genuine(visitor, form.get("token", ""))
         answer = elsewhere("/ops/login")
         if visitor and visitor.session and genuine:  # else another site could take the cookie away
