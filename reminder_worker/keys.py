@@ -37,7 +37,6 @@ class Rotation:
     """What ``rotate`` did."""
 
     pointer_file: Path
-    pointer_kid: str
     pointer_keys: int  # how many now open pointers
     weeks_forgotten: int
     public_file: Path
@@ -170,9 +169,8 @@ def rotate(folder: Path, now: datetime) -> Rotation:
     files = pointer_files(folder)
     path = _pointer_file(folder, int(files[-1].name.split(".")[2]) + 1)
     create_file(path, key_file(Kind.POINTER, private=_secret()), PRIVATE)
-    name = to_text(kid(bytes(load_pointer_key(path).public_key)))
     published = _publish(folder, now)
-    return Rotation(path, name, len(files) + 1, forgotten, published, published != public_file(folder))
+    return Rotation(path, len(files) + 1, forgotten, published, published != public_file(folder))
 
 
 def _make_pepper(folder: Path) -> Path:

@@ -21,5 +21,5 @@ EVENTS = frozenset(
     metrics_not_served gauges_failed
 
     login_limited login_refused logged_in logged_out operators_unreadable
-    """.split()  # noqa: SIM905 - a column of sixty names is no better read
+    """.split()  # noqa: SIM905 - a column of so many names is no better read
 )

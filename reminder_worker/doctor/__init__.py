@@ -111,9 +111,9 @@ def _check_api_keys(keys: list[Any]) -> Iterator[Finding]:
 def require(settings: Settings, findings: Iterator[Finding]) -> list[Finding]:
     """Return what was found; in production raise SettingsError for what is unsafe."""
     found = list(findings)
-    unsafe = [f"{one.what}; {one.mend}" for one in found if one.grade is Grade.UNSAFE]
-    if settings.production and unsafe:
-        raise SettingsError("production would be unsafe: " + ". ".join(unsafe))
+    dangers = [f"{one.what}; {one.mend}" for one in found if one.grade is Grade.UNSAFE]
+    if settings.production and dangers:
+        raise SettingsError("production would be unsafe: " + ". ".join(dangers))
     return found
 
 
