@@ -21,9 +21,13 @@
 --   epochs     HASH    a copy of the ratchet, by a random name -> the week that it has got to; shard 0 only
 --   acts       LIST    what operators did: "when, ms|what|of what, or how it ended|reminder's name|who|for whom"
 --   find       STRING  somebody has just asked what became of a number's reminders; shard 0 only
+--   notes      LIST    what people answered, sealed to the worker, oldest first; shard 0 only
+--   notes.done    STRING  how many were taken off; shard 0 only
+--   notes.unread  LIST    those that did not open; shard 0 only
 --   held       ZSET    member -> when its envelope goes, ms         state unknown, since the store was put back
 --   restored   STRING  the store was put back from a backup then, ms: what was due until then may have been sent
 --   seen       STRING  when a worker was last here, ms: a store that was put back has forgotten it
+-- The keys of limits, circuits and the opt-out list, all of shard 0, are listed in admit.lua and rate.lua.
 --
 -- head = version (2 bytes), leads (1), one bit per lead that is not final (1), content tags (8 and 4), ticket's length (2)
 -- ticket = whose appointment it is, sealed to the gateway; empty where nobody wants to be told of events
