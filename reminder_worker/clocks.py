@@ -9,6 +9,11 @@ def boot_time() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
+def wall_time() -> datetime:
+    """Return what this machine takes for the time."""
+    return datetime.now(UTC)
+
+
 def milliseconds(span: timedelta) -> int:
     """Redis counts in whole milliseconds."""
     return round(span.total_seconds() * 1000)

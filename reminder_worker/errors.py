@@ -110,10 +110,17 @@ class Refused(ReminderError):
 class Unopenable(ReminderError):
     """An envelope or pointer did not open; from outside all of these look the same (``rejected``)."""
 
+    def __init__(self, reason: Reason, *, lacks_platform: bool = False) -> None:
+        super().__init__(reason)
+        self._lacks_platform = lacks_platform
+
     @property
     def lacks_key(self) -> bool:
-        """Tell whether it may be sound, and a key is missing here: another worker may have it, or it is on its way."""
-        return self.reason in {Reason.KEY_UNKNOWN, Reason.SIGNER_UNKNOWN}
+        """Tell whether it may be sound, and something is missing here: another worker may have it, or it is on its way.
+
+        That is a key, or a platform that this worker's settings do not know.
+        """
+        return self._lacks_platform or self.reason in {Reason.KEY_UNKNOWN, Reason.SIGNER_UNKNOWN}
 
 
 class SettingsError(Exception):

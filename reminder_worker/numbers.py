@@ -17,6 +17,14 @@ _AMERICA = 1
 _SATELLITE = {870, 881, 882, 883}  # Inmarsat, Iridium and Globalstar, international networks: no country's numbers
 
 
+def load() -> None:
+    """Read all that is known of the world's numbers now.
+
+    phonenumbers reads it when it first meets a country, behind a lock that it keeps for ever where that fails.
+    """
+    phonenumbers.PhoneMetadata.load_all()
+
+
 def normalise(text: str, countries: Collection[str] = ()) -> str:
     """Return an international number as E.164; ``countries`` (ISO 3166), where given, are the only ones allowed.
 

@@ -110,8 +110,7 @@ class WorkerKeys:
         if name not in self._envelopes:
             with self._lock:
                 self._derive(name)
-        entry = self._envelopes.get(name)
-        return entry[1] if entry else None
+        return self._envelopes.get(name, (0, None))[1]
 
     def _derive(self, name: bytes) -> None:
         while name not in self._envelopes and self._head.week <= self._ratchet.week + GRACE_WEEKS + WEEKS_AHEAD:
@@ -130,7 +129,8 @@ def open_envelope(keys: WorkerKeys, signers: Mapping[bytes, Signer], envelope: b
         raise Unopenable(Reason.SIGNER_UNKNOWN)
     name = platform.decode("ascii", "replace")
     if name not in signer.platforms:
-        raise Unopenable(Reason.PLATFORM_MISMATCH)
+        known = any(name in one.platforms for one in signers.values())
+        raise Unopenable(Reason.PLATFORM_MISMATCH, lacks_platform=not known)
     if not _is_signed(signer.key, signed_part(bytes(box), platform, named_id, encoded), signature):
         raise Unopenable(Reason.SIGNATURE_INVALID)
     if named_id != entry_id:

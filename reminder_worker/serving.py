@@ -5,11 +5,13 @@ Of a request nothing is logged but what ``access.py`` makes of it: paths hold re
 
 import asyncio
 import contextlib
+import errno
 import http
 import logging
 import os
 import secrets
 import signal
+import socket
 from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
@@ -23,7 +25,7 @@ from starlette.routing import BaseRoute, Route
 from reminder_worker.access import AccessLog
 from reminder_worker.background import running
 from reminder_worker.connection import PATIENCE, Connection
-from reminder_worker.errors import StoreUnavailable
+from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.lifeline import end_with_terminal
 from reminder_worker.parting import Server
 from reminder_worker.problems import LATER, problem
@@ -137,7 +139,21 @@ def run(app: Starlette, host: str, port: int, *, access_log: bool = False) -> No
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when it is done: that is no failure
         signal.signal(number, lambda *_: None)
     end_with_terminal()
-    server(app, host, port).run()
+    with listening(host, port) as entrance:
+        server(app, host, port).run(sockets=[entrance])
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Open where a process is reached, before it says that it has started. Raises SettingsError."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        why = {
+            errno.EADDRINUSE: f"--port: {port} is in use; stop what listens there, or choose another",
+            errno.EACCES: f"--port: {port} is not for this user; choose one from 1024 on",
+        }
+        raise SettingsError(why.get(error.errno or 0, "--host: this machine has no such address")) from None
 
 
 def server(app: Starlette, host: str, port: int) -> Server:

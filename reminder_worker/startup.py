@@ -14,7 +14,7 @@ import dramatiq
 from dramatiq import cli
 
 from reminder_worker import broker as queue
-from reminder_worker import disclosure, doctor, equipment, exporter, logs, settings, store
+from reminder_worker import disclosure, doctor, equipment, exporter, logs, numbers, settings, store
 from reminder_worker.affinity import keep_together
 from reminder_worker.confinement import confine
 from reminder_worker.errors import SettingsError, StoreUnavailable
@@ -37,6 +37,7 @@ def run(chosen: Settings, processes: int, threads: int) -> int:
     """Start a worker's processes and return their exit code once they have ended. Raises SettingsError."""
     logs.set_up(chosen.log_level, chosen.log_format)
     disclosure.load()
+    numbers.load()
     url = store.url_of(chosen)
     apart(lambda: prepare(chosen, url))  # what is wrong is said once, not by each
     cli.HANDLED_SIGNALS.discard(signal.SIGHUP)  # to dramatiq it says: start again, though the terminal is gone

@@ -67,6 +67,8 @@ def url_of(settings: Settings) -> str:
     """Return the URL of the settings' store, with the password of its file. Raises SettingsError."""
     if settings.store_url is None and settings.store_password_file is not None:
         raise SettingsError("store_password_file: needs a store_url")
+    if settings.store_url is None and settings.production:
+        raise SettingsError("store_url: is needed in production; without it all would be in a server of this folder")
     return _with_password(resolve_url(settings.store_url), "store", settings.store_password_file)
 
 

@@ -8,6 +8,8 @@ from reminder_worker.ledger import Outcome
 from reminder_worker.plan import EXPIRES_BEFORE, QUIET_GRACE, QuietHours, Slot
 
 EARLY = timedelta(seconds=5)  # between a platform's clock and the store's
+APART = timedelta(minutes=5)  # this machine's clock and the store's: further, and one of them is wrong
+LOOK_AGAIN = timedelta(minutes=1)  # at a reminder that has expired by one of them only
 
 
 def may_be_out(slot: Slot, sent_until: datetime | None) -> Outcome | None:
@@ -17,8 +19,14 @@ def may_be_out(slot: Slot, sent_until: datetime | None) -> Outcome | None:
     return Outcome.final(State.UNKNOWN, Reason.RESTORED, FailureClass.TECHNICAL)
 
 
-def wrong_moment(opened: Job, slot: Slot, quiet: QuietHours | None, now: datetime) -> Outcome | None:
-    """Say what becomes of a reminder that cannot go out now; None where it can."""
+def wrong_moment(opened: Job, slot: Slot, quiet: QuietHours | None, now: datetime, own: datetime) -> Outcome | None:
+    """Say what becomes of a reminder that cannot go out now; None where it can.
+
+    ``now`` is by the store's clock. Nothing ends for good by a clock that this machine's own contradicts: all that is
+    pending would be gone by the time it is set right.
+    """
+    if now >= slot.expires and own < slot.expires - APART:
+        return Outcome.hold(Reason.TOO_EARLY, LOOK_AGAIN)
     if now >= slot.expires:
         last = slot.expires == opened.time.astimezone(UTC) - EXPIRES_BEFORE  # not on the wall clock
         reason = Reason.TOO_LATE if last else Reason.SUPERSEDED

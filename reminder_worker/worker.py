@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from reminder_worker import endings, job, logs, magic, metrics
+from reminder_worker.clocks import wall_time
 from reminder_worker.contacts import Contact
 from reminder_worker.delivery import Order
 from reminder_worker.drafting import Draft
@@ -60,7 +61,7 @@ class Worker:
         try:
             sealed, opened, slot = self._open(claim)
             expires = slot.expires
-            wrong = wrong_moment(opened, slot, self._quiet_hours(sealed), claim.now)
+            wrong = wrong_moment(opened, slot, self._quiet_hours(sealed), claim.now, wall_time())
             if outcome := may_be_out(slot, claim.sent_until) or wrong:
                 self._settle(claim, outcome)
                 return
@@ -84,7 +85,7 @@ class Worker:
         try:
             sealed, opened, slot = self._open(attempt)
             contact = self._resolve(sealed, catch_up=True)
-            wrong = wrong_moment(opened, slot, self._quiet_hours(sealed), attempt.now)
+            wrong = wrong_moment(opened, slot, self._quiet_hours(sealed), attempt.now, wall_time())
             expires = attempt.now if wrong else slot.expires  # in quiet hours it is looked for, and not sent
             return Order(sealed.platform, contact, self._draft(sealed, opened, contact), expires)
         except Unopenable as error:

@@ -89,4 +89,6 @@ def schedule(client: store.Client) -> Schedule:
 def clock(client: store.Client, monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that all scripts read instead of the server's own."""
     monkeypatch.setattr("reminder_worker.schedule.script", script)
-    return Clock(client)
+    clock = Clock(client)
+    monkeypatch.setattr("reminder_worker.worker.wall_time", lambda: clock.now)
+    return clock

@@ -3,6 +3,8 @@
 
 import re
 import string
+import subprocess
+import sys
 
 import phonenumbers
 import pytest
@@ -189,3 +191,17 @@ def test_any_input_is_a_number_or_refused_without_being_repeated(text):
     else:
         assert re.fullmatch(r"\+[1-9][0-9]{4,14}", number)
         assert normalise(number) == number
+
+
+def test_nothing_is_read_later_than_at_the_start() -> None:
+    """The library's lock stays taken where that fails, and then nobody is texted any more."""
+    program = """
+import sys
+from reminder_worker import numbers
+numbers.load()
+before = set(sys.modules)
+numbers.normalise("+33612345678", ["FR"])
+print(sorted(name for name in set(sys.modules) - before if "phonenumbers" in name))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

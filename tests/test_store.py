@@ -137,3 +137,10 @@ def test_a_store_that_refuses_is_not_called_away(kind: type[RedisError]) -> None
     said = str(store.unavailable(kind("WRONGPASS secret")))
     assert said.startswith(f"the store refused us ({kind.__name__}); has this user its password")
     assert "secret" not in said
+
+
+def test_production_has_a_store_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match="store_url: is needed in production"):
+        store.url_of(Settings(profile="production"))
+    assert not list(tmp_path.iterdir())

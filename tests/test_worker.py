@@ -287,6 +287,21 @@ def test_a_platform_whose_key_is_missing_at_one_worker_is_left_for_another(
     assert [text.to for text in provider.texts] == [PHONE]
 
 
+def test_a_platform_that_one_worker_s_settings_do_not_know_is_left_for_another(
+    practice: Practice, provider: Scripted
+) -> None:
+    """It was added, and one process after another is started again; the gateway signs for all platforms."""
+    practice.add()
+    worker, right = practice.worker, practice.worker._parts
+    signers = {name: replace(one, platforms=one.platforms - {"clinic"}) for name, one in right.signers.items()}
+    worker._parts = replace(right, signers=signers)
+    practice.work()
+    assert ending(practice) == (State.SCHEDULED, Reason.PLATFORM_MISMATCH, None)
+    worker._parts = right
+    practice.forward(seconds=10)
+    assert [text.to for text in provider.texts] == [PHONE]
+
+
 def test_a_pointer_key_that_comes_after_what_is_sealed_to_it_is_not_too_late(
     practice: Practice, provider: Scripted, tmp_path: Path
 ) -> None:
@@ -382,6 +397,24 @@ def test_a_reminder_that_somebody_else_delayed_is_not_sent_too_late(
     client.zadd("rw:{0}:due", {entry.id + b"\0": late.timestamp() * 1000})
     practice.forward(hours=1, minutes=45)
     assert ending(practice) == (State.EXPIRED, Reason.TOO_LATE, FailureClass.TEMPORARY)
+    assert not provider.texts
+
+
+@pytest.mark.parametrize("behind", [timedelta(minutes=11), timedelta(days=2)])
+def test_a_clock_of_the_store_that_is_wrong_for_a_moment_ends_nothing(
+    practice: Practice, provider: Scripted, monkeypatch: pytest.MonkeyPatch, behind: timedelta
+) -> None:
+    practice.add()
+    right = practice.clock.now + timedelta(hours=1, minutes=50) - behind
+    monkeypatch.setattr("reminder_worker.worker.wall_time", lambda: right)
+    practice.forward(hours=1, minutes=50)
+    assert ending(practice)[:2] == (State.SCHEDULED, Reason.TOO_EARLY)
+    practice.clock.set(START)
+    practice.forward(minutes=1)
+    practice.clock.set(START + timedelta(hours=1, minutes=51))
+    monkeypatch.setattr("reminder_worker.worker.wall_time", lambda: practice.clock.now)
+    practice.work()
+    assert ending(practice)[:2] == (State.EXPIRED, Reason.TOO_LATE)  # which both say by now
     assert not provider.texts
 
 
