@@ -5,6 +5,8 @@ A message names the field and what to do next, never the value: exceptions end u
 
 from enum import StrEnum
 
+_FOR_EVER = 1e9  # seconds: what is not less, such as a plug-in's infinity, is no time to wait for
+
 
 class Reason(StrEnum):
     """Why: stable codes, safe to store, to log and to show."""
@@ -151,7 +153,7 @@ class Throttled(NotSent):
 
     def __init__(self, retry_after: float | None = None, reason: Reason = Reason.THROTTLED) -> None:
         super().__init__(reason)
-        self.retry_after = retry_after
+        self.retry_after = None if retry_after is None or not 0 <= retry_after < _FOR_EVER else retry_after
 
 
 class Ambiguous(ReminderError):

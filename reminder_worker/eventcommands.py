@@ -74,7 +74,7 @@ def _open(config: Path | None) -> Any:
     from reminder_worker.schedule import Schedule  # noqa: PLC0415
 
     chosen = settings.read(config)
-    schedule = Schedule.of(chosen, store.connect(store.url_of(chosen)))
+    schedule = Schedule.of(chosen, store.connect(store.existing_url_of(chosen)))
     return EventQueue(schedule), GatewayKeys.load(chosen.keys), chosen.platforms
 
 

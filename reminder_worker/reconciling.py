@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from reminder_worker import endings
+from reminder_worker.clocks import wall_time
 from reminder_worker.delivery import Delivery, Order, left
 from reminder_worker.errors import NotSent, Reason, Rejected
 from reminder_worker.gate import Admission, Gate
@@ -54,7 +55,8 @@ class Reconciling:
             self._delivery.accepted(attempt.wake, provider, attempt.reference, found)
             log.info("attempt_resolved", extra={"provider": attempt.provider, "state": State.SENT})
             return
-        if attempt.now - attempt.asked < _patience(provider, answered=answered, away=away):
+        since = min(attempt.now, wall_time()) - attempt.asked  # by the slower clock: one that jumped ahead ends no call
+        if since < _patience(provider, answered=answered, away=away):
             return
         if answered or self._resend_unknown:
             self._settle(attempt, Outcome.retry(Reason.AMBIGUOUS, timedelta()))

@@ -72,6 +72,13 @@ def url_of(settings: Settings) -> str:
     return _with_password(resolve_url(settings.store_url), "store", settings.store_password_file)
 
 
+def existing_url_of(settings: Settings) -> str:
+    """Return the URL of the settings' store; what only looks or decides makes no empty one. Raises SettingsError."""
+    if settings.store_url is None and not EMBEDDED_FOLDER.exists():
+        raise SettingsError("store_url: is not set, and there is no store in this folder; say --config FILE")
+    return url_of(settings)
+
+
 def queue_url_of(settings: Settings, store: str) -> str:
     """Return the URL of the settings' queue; without one of its own it is on the store's server, as the same user."""
     if settings.queue_url is None and settings.queue_password_file is not None:

@@ -90,5 +90,6 @@ def clock(client: store.Client, monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that all scripts read instead of the server's own."""
     monkeypatch.setattr("reminder_worker.schedule.script", script)
     clock = Clock(client)
-    monkeypatch.setattr("reminder_worker.worker.wall_time", lambda: clock.now)
+    for module in ("worker", "reconciling"):
+        monkeypatch.setattr(f"reminder_worker.{module}.wall_time", lambda: clock.now)
     return clock

@@ -209,6 +209,14 @@ def work(web: store.Client, scheduler: store.Client, worker: store.Client) -> No
     assert status.read(waking).ended == {"sent": 2}
 
 
+@pytest.mark.parametrize("words", [[], ["no-such-folder"], ["empty"]])
+def test_a_folder_without_passwords_makes_no_file_that_lets_nobody_in(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    said = subprocess.run([ACL / "join", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr.startswith(("usage: ", "error: "))
+
+
 def test_a_user_without_a_password_file_is_left_out(guarded: Guarded, tmp_path: Path) -> None:
     (tmp_path / "web.password").write_text("secret")
     joined = subprocess.run([ACL / "join", tmp_path], capture_output=True, text=True, check=True).stdout.splitlines()

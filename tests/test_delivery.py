@@ -173,6 +173,8 @@ DEFINITE = {
     "not connected": (NotSent(Reason.NOT_SENT, left=False), Reason.NOT_SENT, 2),  # a connection is tried twice
     "throttled": (Throttled(), Reason.THROTTLED, 1),
     "throttled for a while": (Throttled(20), Reason.THROTTLED, 1),
+    "throttled for ever": (Throttled(float("inf")), Reason.THROTTLED, 1),
+    "throttled for no number": (Throttled(float("nan")), Reason.THROTTLED, 1),
     "misconfigured": (Misconfigured(), Reason.MISCONFIGURED, 1),
 }
 

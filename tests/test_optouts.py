@@ -370,7 +370,7 @@ def away(tmp_path: Path) -> Iterator[OptOuts]:
 
 
 def test_a_store_that_is_away_is_said_so_without_a_number(away: OptOuts) -> None:
-    for call in (away.catch_up, lambda: away.stop(PHONE), lambda: away._append(tag=b"tag", on=b"1")):
+    for call in (away.catch_up, lambda: away.stop(PHONE), away.check):
         with pytest.raises(StoreUnavailable, match="ConnectionError") as caught:
             call()
         assert caught.value.__suppress_context__

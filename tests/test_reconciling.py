@@ -103,6 +103,18 @@ def test_a_final_refusal_of_the_second_holds_for_the_first(doubt: Doubt) -> None
     assert (shown.state, shown.reason) == (State.FAILED, Reason.LANDLINE)
 
 
+@pytest.mark.parametrize("kind", ["asked", "neither"])
+def test_a_clock_of_the_store_that_jumps_ahead_ends_no_call_that_is_under_way(
+    doubt: Doubt, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    doubt.leave(Scripted(Ambiguous(), finds_by_reference=kind == "asked", settles_within=SETTLES))
+    began = doubt.clock.now
+    monkeypatch.setattr("reminder_worker.reconciling.wall_time", lambda: began + timedelta(seconds=20))
+    assert doubt.look(hours=1).state is State.SENDING
+    monkeypatch.setattr("reminder_worker.reconciling.wall_time", lambda: doubt.clock.now)
+    assert doubt.look(minutes=10).state is not State.SENDING
+
+
 @pytest.mark.parametrize(
     ("answer", "state"),
     [

@@ -144,3 +144,11 @@ def test_production_has_a_store_of_its_own(tmp_path, monkeypatch):
     with pytest.raises(SettingsError, match="store_url: is needed in production"):
         store.url_of(Settings(profile="production"))
     assert not list(tmp_path.iterdir())
+
+
+def test_who_only_looks_makes_no_store(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match="store_url: is not set, and there is no store in this folder"):
+        store.existing_url_of(Settings())
+    assert not list(tmp_path.iterdir())
+    assert store.existing_url_of(Settings(store_url="redis://one.example")) == "redis://one.example"
