@@ -36,6 +36,12 @@ BEAT_EVERY = 5.0  # seconds
 _STARTED = {"web": "web_started", "hooks": "hooks_started", "ops": "ops_started"}
 _STOPPED = {"web": "web_stopped", "hooks": "hooks_stopped", "ops": "ops_stopped"}
 
+_NO_ADDRESS = "--host: this machine has no such address"
+_WHY = {
+    errno.EADDRINUSE: "--port: is in use; stop what listens there, or choose another",
+    errno.EACCES: "--port: is not for this user; choose one from 1024 on",
+}
+
 log = logging.getLogger(__name__)
 
 
@@ -139,21 +145,31 @@ def run(app: Starlette, host: str, port: int, *, access_log: bool = False) -> No
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when it is done: that is no failure
         signal.signal(number, lambda *_: None)
     end_with_terminal()
-    with listening(host, port) as entrance:
-        server(app, host, port).run(sockets=[entrance])
+    with listening(host, port) as entrances:
+        server(app, host, port).run(sockets=entrances)
 
 
-def listening(host: str, port: int) -> socket.socket:
+@contextlib.contextmanager
+def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
     """Open where a process is reached, before it says that it has started. Raises SettingsError."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        why = {
-            errno.EADDRINUSE: f"--port: {port} is in use; stop what listens there, or choose another",
-            errno.EACCES: f"--port: {port} is not for this user; choose one from 1024 on",
-        }
-        raise SettingsError(why.get(error.errno or 0, "--host: this machine has no such address")) from None
+    with contextlib.ExitStack() as opened:
+        try:
+            entrances = [opened.enter_context(one) for one in _entrances(host, port)]
+        except OSError as error:
+            raise SettingsError(_WHY.get(error.errno or 0, _NO_ADDRESS)) from None
+        if not entrances:
+            raise SettingsError(_NO_ADDRESS)
+        yield entrances
+
+
+def _entrances(host: str, port: int) -> Iterator[socket.socket]:
+    """Listen at all addresses of a name, as of localhost, that are this machine's."""
+    for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        try:
+            yield socket.create_server(address[:2], family=family)
+        except OSError as error:
+            if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+                raise
 
 
 def server(app: Starlette, host: str, port: int) -> Server:

@@ -4,25 +4,36 @@ import socket
 
 import pytest
 
-from reminder_worker import serving
 from reminder_worker.errors import SettingsError
+from reminder_worker.serving import listening
 
 
 def test_a_port_in_use_and_an_address_of_others_are_refused_in_words() -> None:
-    with serving.listening("127.0.0.1", 0) as taken:
+    with listening("127.0.0.1", 0) as (taken,):
         port = taken.getsockname()[1]
-        with pytest.raises(SettingsError, match=f"^--port: {port} is in use; "):
-            serving.listening("127.0.0.1", port)
-    with pytest.raises(SettingsError, match="host: this machine has no such address"):
-        serving.listening("192.0.2.1", port)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "::1"])
-def test_whoever_connects_is_heard(host: str) -> None:
-    try:
-        entrance = serving.listening(host, 0)
-    except SettingsError:
-        assert host == "::1"
-        pytest.skip("this machine has no IPv6")
-    with entrance, socket.create_connection(entrance.getsockname()[:2], timeout=5), entrance.accept()[0]:
+        with pytest.raises(SettingsError, match="port: is in use"), listening("127.0.0.1", port):
+            pass
+    with listening("127.0.0.1", port):
         pass
+    for host in ("192.0.2.1", "nobody.invalid"):
+        with pytest.raises(SettingsError, match="host: this machine has no such address"), listening(host, port):
+            pass
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_whoever_connects_is_heard(host: str) -> None:
+    with listening(host, 0) as entrances:
+        for entrance in entrances:
+            with socket.create_connection(entrance.getsockname()[:2], timeout=5), entrance.accept()[0]:
+                pass
+    assert entrances
+
+
+def test_a_name_is_listened_to_at_all_its_addresses_that_are_this_machine_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    def several(*_: object, **__: object) -> list[object]:
+        kind = socket.AF_INET, socket.SOCK_STREAM, 6, ""
+        return [(*kind, (host, 0)) for host in ("127.0.0.1", "192.0.2.1", "127.0.0.2")]
+
+    monkeypatch.setattr(socket, "getaddrinfo", several)
+    with listening("several", 0) as entrances:
+        assert [one.getsockname()[0] for one in entrances] == ["127.0.0.1", "127.0.0.2"]
