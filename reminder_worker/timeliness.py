@@ -26,7 +26,7 @@ def wrong_moment(opened: Job, slot: Slot, quiet: QuietHours | None, now: datetim
     pending would be gone by the time it is set right.
     """
     if now >= slot.expires and own < slot.expires - APART:
-        return Outcome.hold(Reason.TOO_EARLY, LOOK_AGAIN)
+        return Outcome.hold(Reason.TOO_EARLY, max(slot.due, own + LOOK_AGAIN) - now)  # by our clock: where it belongs
     if now >= slot.expires:
         last = slot.expires == opened.time.astimezone(UTC) - EXPIRES_BEFORE  # not on the wall clock
         reason = Reason.TOO_LATE if last else Reason.SUPERSEDED
