@@ -542,16 +542,15 @@ def test_towards_what_was_too_many_it_goes_carefully(office: Office) -> None:
     for call in calls[1:]:
         office.gate.release(call)
     office.clock.forward(seconds=1)
-    room = []
-    for _ in range(2 + 40):
+    room = [0]
+    while room[-1] < 8:
         calls = fill(office)
         room.append(len(calls))
         for call in calls:
             office.gate.report(call, None)
     assert room == sorted(room)
-    assert room.count(2) == 2
-    assert room.count(3) > 25
-    assert room[-1] == 4
+    assert min(room.count(3), room.count(4)) > 25
+    assert max(room.count(2), room.count(6), room.count(7)) < 4  # where it was not too many this time, as before
 
 
 # How fast.

@@ -794,7 +794,7 @@ def test_threads_that_have_ended_leave_connections_to_those_to_come(server: Embe
 
 def test_more_than_a_hundred_threads_are_served_at_once(server: EmbeddedServer) -> None:
     count, told = 130, []
-    together = Barrier(count)
+    together = Barrier(count, timeout=30)
     with store.connect(server.url()) as client:
         schedule = Schedule(client)
 

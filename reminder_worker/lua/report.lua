@@ -30,8 +30,8 @@ local function learn()
     if opened > 0 and not open_until and now - closed > CALM_MS then redis.call('HDEL', circuit, 'opened', 'closed') end
     if paused and tonumber(paused) <= now then redis.call('HDEL', circuit, 'paused') end
     if slots and slots >= MOST then redis.call('HDEL', circuit, 'slots', 'toomany')
-    elseif slots then  -- one more with each round; towards what was too many the last time, with each 32 rounds
-      local rounds = too_many and slots + 1 >= tonumber(too_many) and CAREFUL or 1
+    elseif slots then  -- one more with each round; around what was too many the last time, with each 32 rounds
+      local rounds = too_many and math.abs(slots - too_many) <= 1 and CAREFUL or 1
       redis.call('HSET', circuit, 'slots', slots + 1 / slots / rounds)
     end
     return 0
