@@ -22,6 +22,7 @@ from test_drain import until
 from reminder_worker.ops import operators
 from reminder_worker.ports import free_port
 from reminder_worker.sealing import PublicKeys
+from reminder_worker.store import EMBEDDED_FOLDER
 
 PROCFILE = (ROOT / "Procfile").read_text()
 LINES = dict(re.findall(r"(?m)^(\w+): (.*)$", PROCFILE))
@@ -113,6 +114,7 @@ def beating(folder: Path) -> dict[str, int]:
 def test_everything_starts_sends_and_ends(folder: Path) -> None:
     port, key = free_port(), new_key(folder / "keys")
     with honcho(folder, port) as process:
+        until((folder / EMBEDDED_FOLDER).exists, 60)  # what only looks makes no store
         until(lambda: beating(folder) == {"web": 1, "hooks": 1, "scheduler": 1, "worker": 2, "ops": 1}, 60)
         desk = Desk(port, key, PublicKeys.load(folder / "keys" / "worker.pub.json"))
         assert desk.put("A-1", **soon()).status == 201
