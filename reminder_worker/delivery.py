@@ -18,7 +18,7 @@ from reminder_worker.errors import Misconfigured, NotSent, Reason, Rejected, Thr
 from reminder_worker.gate import Admission, Gate, Recipient
 from reminder_worker.ledger import Claim, Intent, OpenAttempt, Outcome, Wake
 from reminder_worker.optouts import OptOuts
-from reminder_worker.postponing import WHOEVER_CARRIES_IT, Closed, expired, later, refused, turn_at
+from reminder_worker.postponing import WHOEVER_CARRIES_IT, Closed, awaited, calls, expired, later, refused
 from reminder_worker.providers import Provider, Sent, Text
 from reminder_worker.receipts import Receipts, new_reference
 from reminder_worker.routes import Routes
@@ -73,13 +73,21 @@ class Delivery:
             closed.append(answer)
             if answer.reason in WHOEVER_CARRIES_IT:
                 break
+        self._postpone(claim, order, whom, closed)
+
+    def _postpone(self, claim: Claim, order: Order, whom: Recipient, closed: list[Closed]) -> None:
+        """Let a text that nobody takes now come back, or end it."""
         outcome = later(claim, closed, order.expires)
-        if (waits_for := turn_at(closed, outcome)) is not None:
-            answer = self._attempt(claim, order, whom, self._carriers[waits_for], joins=True)
+        waits_for = awaited(closed, outcome)
+        if waits_for is not None and waits_for.reason is Reason.RATE_LIMITED:
+            answer = self._attempt(claim, order, whom, self._carriers[waits_for.provider], joins=True)
             if answer is None:
                 return
             outcome = later(claim, [answer], order.expires)
+            waits_for = awaited([answer], outcome)
         self._settle(claim, outcome)
+        if waits_for is not None and calls(waits_for):  # now that it can be found in the schedule
+            self._gate.join(waits_for.provider, claim, order.due or claim.now)
 
     def _attempt(
         self, claim: Claim, order: Order, whom: Recipient, provider: Provider, *, joins: bool = False
@@ -96,7 +104,7 @@ class Delivery:
             return None
         admission = self._gate.admit(provider, whom, order.draft.segments, joins=joins)
         if admission.refusal is not None:
-            return Closed(admission.refusal, admission.wait, asked=False, provider=provider.name)
+            return Closed(admission.refusal, admission.wait, asked=False, provider=provider.name, crowd=admission.crowd)
         if self._optouts.has(order.platform, order.contact.phone):  # said since this reminder was opened
             self._settle(claim, refused(Reason.OPTED_OUT))
             self._gate.release(admission)

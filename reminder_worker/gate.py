@@ -9,11 +9,12 @@ import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from reminder_worker import metrics
 from reminder_worker.clocks import milliseconds
+from reminder_worker.crowd import Crowd
 from reminder_worker.errors import Misconfigured, NotSent, Reason, Rejected, Throttled
 from reminder_worker.ledger import Claim, OpenAttempt
 from reminder_worker.optouts import OptOuts, Tags
@@ -48,6 +49,8 @@ class Recipient:
     reminder_tag: bytes
     mark: bytes  # which reminder it is, for who reads an answer to it
     comes_back: bool = False  # for the turn that it was given
+    called: str = ""  # the provider that it waited for, and that has room now
+    is_open: bool = False  # it may be out already: nobody waits before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Admission:
     provider: str
     refusal: Reason | None
     wait: timedelta = timedelta()
+    crowd: int = 0  # how many wait for this provider
     call: bytes = b""
     cost: int = 0
     day: int = 0  # which the cost was reserved on
@@ -77,6 +81,7 @@ class Gate:
         phone_cap: int,
     ) -> None:
         self._schedule = schedule
+        self._crowd = Crowd(schedule)
         self._tags = tags
         self._optouts = optouts
         self._limits = limits
@@ -94,13 +99,15 @@ class Gate:
             self._tags.today(day, "reminder", reminder)[:8],
             self._tags.hide(day, phone, b"%b%d" % (claim.wake.member, claim.wake.version)),
             comes_back=isinstance(claim, Claim) and claim.comes_back,
+            called=claim.called if isinstance(claim, Claim) else "",
+            is_open=isinstance(claim, OpenAttempt),
         )
 
     def admit(self, provider: Provider, whom: Recipient, segments: int, *, joins: bool = False) -> Admission:
         """Ask for one call, and reserve it; who has to wait and ``joins`` is given a turn. Raises StoreUnavailable."""
         limits, call = self._limits[provider.name], secrets.token_bytes(8)
         cost = round(limits.price * segments * 1e6)
-        verdict, wait, day, watched, warn, *stops = self._schedule.run(
+        verdict, wait, crowd, day, watched, warn, *stops = self._schedule.run(
             "admit",
             0,
             self._optouts.cursor,
@@ -114,7 +121,7 @@ class Gate:
             *(cost, -1 if limits.daily_spend is None else round(limits.daily_spend * 1e6)),
             *(whom.platform_tag, -1 if whom.platform_cap is None else whom.platform_cap),
             *(whom.phone_tag, self._phone_cap),
-            *(whom.reminder_tag, whom.mark, int(whom.comes_back), int(joins)),
+            *(whom.reminder_tag, whom.mark, _comes(whom, provider), int(joins)),
         )
         self._optouts.follow(stops)
         if len(stops) == MOST_STOPS * 3:  # there are more: nobody is called before all are known
@@ -124,7 +131,11 @@ class Gate:
         refusal = None if verdict == b"ok" else Reason(verdict.decode())
         if refusal is not None and not joins:  # it was counted when it asked how long it would be
             metrics.count(metrics.WAITS, provider=provider.name, reason=refusal)
-        return Admission(provider.name, refusal, timedelta(milliseconds=wait), call, cost, day, bool(watched))
+        return Admission(provider.name, refusal, timedelta(milliseconds=wait), crowd, call, cost, day, bool(watched))
+
+    def join(self, provider: str, claim: Claim, due: datetime) -> None:
+        """Let a reminder that is back in the schedule wait for a provider. Raises StoreUnavailable."""
+        self._crowd.join(provider, claim.wake.member, due)
 
     def report(self, admission: Admission, error: Exception | None) -> None:
         """Say how a call went: None where the provider accepted. Raises StoreUnavailable."""
@@ -144,6 +155,8 @@ class Gate:
         words = admission.provider, admission.call, result, wait, unspent, admission.day
         if self._schedule.run("report", 0, *words):
             log.error("circuit_opened", extra={"provider": admission.provider, "reason": result})
+        if admission.crowd:
+            self._crowd.call(admission.provider)
 
 
 def _result(error: Exception | None) -> Result:
@@ -158,6 +171,13 @@ def _result(error: Exception | None) -> Result:
             return Result.MISCONFIGURED
         case _:
             return Result.DOUBTED
+
+
+def _comes(whom: Recipient, provider: Provider) -> str:
+    """Say what somebody comes for, as admit.lua has it."""
+    if whom.is_open or whom.called == provider.name:
+        return "called"
+    return "turn" if whom.comes_back else "new"
 
 
 def _gap(rate: float | None) -> int:

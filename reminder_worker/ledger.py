@@ -104,6 +104,7 @@ class Claim:
     since: float = 0.0  # this machine's boot time before it was asked for; what is unknown counts as too old
     sent_until: datetime | None = None  # the store was put back then: where it was due by then it may have been sent
     comes_back: bool = False  # for its turn at a provider
+    called: str = ""  # the provider that it waited for, and that has room now
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ FIRST_DELAY = timedelta(seconds=10)
 LONGEST_DELAY = timedelta(minutes=30)
 KEY_TRIES = 12  # about two hours: what is missing at one worker was forgotten, or a person sees to it
 LONGEST_HOLD = timedelta(minutes=15)  # so that a cap that an operator raises is noticed
+LONGEST_PATIENCE = timedelta(minutes=5)
 WHOEVER_CARRIES_IT = frozenset({Reason.PLATFORM_CAPPED, Reason.PHONE_CAPPED})
 
 
@@ -24,6 +25,7 @@ class Closed:
     wait: timedelta = timedelta()
     asked: bool = True  # False: a limit of our own, and waiting for it is no try
     provider: str = ""
+    crowd: int = 0  # how many wait for it
 
 
 def postponed(claim: Claim, error: NotSent, expires: datetime) -> Outcome:
@@ -58,19 +60,25 @@ def later(claim: Claim, closed: list[Closed], expires: datetime) -> Outcome:
     tried = [one for one in reachable if one.asked]
     if tried:
         reason, delay = tried[-1].reason, max(backoff(claim.tries), *(one.wait for one in tried))
+        outcome = Outcome.retry(reason, delay)
     else:
         soonest = min(reachable, key=lambda one: one.wait)
         reason, delay = soonest.reason, _hold(soonest)
+        outcome = Outcome.hold(reason, delay + (_patience(soonest.crowd) if calls(soonest) else timedelta()))
     if claim.now + delay >= expires:  # ended here: a shorter wait would tell Redis when it expires
         return expired(reason)
-    return Outcome.retry(reason, delay) if tried else Outcome.hold(reason, delay)
+    return outcome
 
 
-def turn_at(closed: Sequence[Closed], outcome: Outcome) -> str | None:
-    """Name the provider whose turn is what a text waits for; None where it waits for something else, or for nothing."""
-    if outcome.kind != HOLD or outcome.reason is not Reason.RATE_LIMITED:
-        return None
-    return min((one for one in closed if one.reason is Reason.RATE_LIMITED), key=lambda one: one.wait).provider
+def awaited(closed: Sequence[Closed], outcome: Outcome) -> Closed | None:
+    """Return the provider that a text waits for; None where it waits for something else, or for nothing."""
+    waits = [one for one in closed if outcome.kind == HOLD and one.reason is outcome.reason]
+    return min(waits, key=lambda one: one.wait, default=None)
+
+
+def calls(closed: Closed) -> bool:
+    """Tell whether who waits for a provider is called when there is room; others come at a time."""
+    return bool(closed.provider) and closed.reason in {Reason.THROTTLED, Reason.CIRCUIT_OPEN}
 
 
 def backoff(tries: int) -> timedelta:
@@ -80,10 +88,16 @@ def backoff(tries: int) -> timedelta:
 
 
 def _hold(closed: Closed) -> timedelta:
-    """Say when to come back: at the turn that there is, else a little apart from all others that wait."""
+    """Say how long it is at least: until the turn that there is, else a little apart from all others that wait."""
     if closed.reason is Reason.RATE_LIMITED:
         return closed.wait
-    return min(closed.wait, LONGEST_HOLD) * random.uniform(1.0, 1.2) + timedelta(milliseconds=50)  # noqa: S311 - jitter
+    wait = min(closed.wait, LONGEST_HOLD)
+    return wait if calls(closed) else wait * random.uniform(1.0, 1.2) + timedelta(milliseconds=50)  # noqa: S311 - jitter
+
+
+def _patience(crowd: int) -> timedelta:
+    """Say how long nobody comes by itself who is to be called: the longer, the more wait, so that few come in vain."""
+    return min(timedelta(seconds=10 + crowd / 2), LONGEST_PATIENCE)
 
 
 def refused(reason: Reason) -> Outcome:

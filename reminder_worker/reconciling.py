@@ -6,6 +6,7 @@ still in doubt then is ``unknown``, and an operator's to judge.
 """
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -82,7 +83,11 @@ class Reconciling:
             return False
         whom = self._gate.recipient(attempt, order.platform, text.to)
         admission = self._gate.admit(provider, whom, text.segments)
-        return admission.refusal is None and self._call(attempt, provider, text, admission)
+        if admission.refusal is not None:
+            return False
+        if admission.wait:
+            time.sleep(admission.wait.total_seconds())
+        return self._call(attempt, provider, text, admission)
 
     def _call(self, attempt: OpenAttempt, provider: Provider, text: Text, admission: Admission) -> bool:
         try:

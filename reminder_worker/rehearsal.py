@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from queue import SimpleQueue
 
 from reminder_worker import magic
@@ -87,6 +87,9 @@ class OpenGate(Gate):
     ) -> Admission:
         """Let it through."""
         return Admission(provider.name, None)
+
+    def join(self, provider: str, claim: Claim, due: datetime) -> None:
+        """Let nobody wait."""
 
     def report(self, admission: Admission, error: Exception | None) -> None:
         """Learn nothing."""

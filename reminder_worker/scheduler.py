@@ -23,7 +23,7 @@ from reminder_worker.lifeline import end_with_terminal
 from reminder_worker.schedule import Schedule
 
 CAPACITY = 2_000  # wake-ups that may wait for a worker; more stay in the schedule
-LONGEST_PAUSE = 0.5  # seconds: something nearer may be added at any time
+LONGEST_PAUSE = 0.1  # seconds: something nearer may be added, or called, at any time
 SWEEP_EVERY = 1.0  # seconds
 AWAY = 1.0  # seconds between looks at a store that does not answer
 

@@ -156,13 +156,13 @@ def _now(schedule: Schedule) -> int:
 
 def _circuit(schedule: Schedule, provider: str, now: int) -> str:
     """Say in one word how a provider is being used (keys: ``lua/admit.lua``)."""
-    names = "until", "paused", "slots"
-    until, paused, slots = schedule.client.hmget(schedule.prefix(0) + b"c:" + provider.encode(), names)
+    names = "until", "paused", "pace"
+    until, paused, pace = schedule.client.hmget(schedule.prefix(0) + b"c:" + provider.encode(), names)
     if until is not None:
         return "open" if now < int(until) else "half-open"
     if paused is not None and now < int(paused):
         return "throttled"
-    return "closed" if slots is None else "slowed"
+    return "closed" if pace is None else "slowed"
 
 
 def _count(schedule: Schedule, shard: int, now: int) -> _Part:

@@ -10,6 +10,7 @@ from functools import partial
 from reminder_worker import endings, job, logs, magic, metrics
 from reminder_worker.clocks import wall_time
 from reminder_worker.contacts import Contact
+from reminder_worker.crowd import Crowd
 from reminder_worker.delivery import Order
 from reminder_worker.drafting import Draft
 from reminder_worker.equipment import Equipment
@@ -38,6 +39,7 @@ class Worker:
 
     def __init__(self, schedule: Schedule, parts: Equipment) -> None:
         self._schedule = schedule
+        self._crowd = Crowd(schedule)
         self._parts = parts
         self._places = {name: Places.of(name, tenant) for name, tenant in parts.platforms.items()}
 
@@ -51,12 +53,17 @@ class Worker:
                 raise
 
     def remind(self, wake: Wake) -> None:
-        """Tell the story of one reminder, from a wake-up to a text."""
+        """Claim what a wake-up names, and do what there is to do."""
         claim = self._schedule.claim(wake)
         if isinstance(claim, OpenAttempt):
             self._parts.reconciling.look(claim, self._reopen)
-        if not isinstance(claim, Claim):
-            return
+        if isinstance(claim, Claim):
+            if claim.called:
+                self._crowd.arrived(claim.called, wake.member)
+            self._tell(claim)
+
+    def _tell(self, claim: Claim) -> None:
+        """Tell the story of one reminder, from its claim to a text."""
         expires = None  # until it is open
         try:
             sealed, opened, slot = self._open(claim)

@@ -27,8 +27,8 @@ SCRIPTS = {
     "web": "add cancel rate beat tell told",
     "hooks": "beat receipt match",
     "scheduler": "take sweep beat",
-    "worker": """beat claim intend settle receipt match admit report circuit oldest note reply forget forgotten
-        epoch seen stop""",
+    "worker": """beat claim intend settle receipt match admit report next hurry circuit oldest note reply forget
+        forgotten epoch seen stop""",
     "platform": "add cancel",
     "events": "retell",
     "operator": "beat epoch decide",

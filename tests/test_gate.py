@@ -8,6 +8,7 @@ import random
 from bisect import bisect
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -26,10 +27,11 @@ from scripted import Scripted
 from reminder_worker import schedule as schedule_module
 from reminder_worker import store
 from reminder_worker.audit.evidence import value_of
+from reminder_worker.clocks import to_ms
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import Ambiguous, Misconfigured, NotSent, Reason, Rejected, Throttled
 from reminder_worker.gate import DEFAULT_PAUSE, Admission, Gate
-from reminder_worker.ledger import Claim, Wake
+from reminder_worker.ledger import Claim, OpenAttempt, Wake
 from reminder_worker.optouts import OptOuts, Tags
 from reminder_worker.providers import Limits
 from reminder_worker.schedule import Schedule
@@ -43,7 +45,7 @@ OPENS_AFTER = {
     "doubted": (Ambiguous(), 10),
     "a plug-in's own error": (RuntimeError(PHONE), 10),
 }
-CALL = timedelta(seconds=20)  # the lease of a call
+CALL = timedelta(seconds=20)  # after which a trial that nobody reported is given up
 SOON = 250_000  # microseconds that a worker waits itself
 DAY = timedelta(days=1)
 OWN_CLOCK = {"suppress_health_check": [HealthCheck.function_scoped_fixture], "deadline": None}
@@ -446,16 +448,8 @@ def test_a_success_that_was_under_way_does_not_end_the_pause(office: Office) -> 
 def test_throttling_is_no_failure(office: Office) -> None:
     for _ in range(20):
         office.call(Throttled(1))
-        office.clock.forward(seconds=1)
+        office.clock.forward(seconds=10)
     assert office.admit().refusal is None
-
-
-def fill(office: Office, most: int = 100) -> list[Admission]:
-    """Make as many calls at once as may be made."""
-    admissions = list(itertools.takewhile(lambda one: one.refusal is None, (office.admit() for _ in range(most))))
-    if len(admissions) < most:
-        assert office.refusal() == (Reason.THROTTLED, seconds(0.2))
-    return admissions
 
 
 def throttled(office: Office) -> Office:
@@ -464,93 +458,131 @@ def throttled(office: Office) -> Office:
     return office
 
 
-def test_after_throttling_four_calls_are_made_at_once(office: Office) -> None:
-    first, *_ = fill(throttled(office))
-    assert len(_) == 3
-    office.gate.report(first, None)
-    assert len(fill(office)) == 1
+def pace(office: Office) -> float:
+    """Return the seconds between calls."""
+    return float(office.circuit()[b"pace"]) / 1e6
+
+
+def at_its_pace(office: Office, until: Callable[[], bool]) -> timedelta:
+    """Make calls that succeed, as soon as each may be made; return how long that took."""
+    began = office.clock.now
+    while not until():
+        admission = office.admit()
+        office.clock.forward(seconds=admission.wait.total_seconds())
+        if admission.refusal is None:
+            office.gate.report(admission, None)
+    return office.clock.now - began
+
+
+def test_after_throttling_four_calls_a_second_are_made(office: Office) -> None:
+    throttled(office)
+    found = [office.admit() for _ in range(3)]
+    assert [(one.refusal, one.wait) for one in found] == [
+        (None, timedelta()), (None, seconds(0.25)), (Reason.THROTTLED, seconds(0.5)),
+    ]  # fmt: skip
+    office.clock.forward(seconds=0.25)
+    assert office.admit().wait == seconds(0.25)
+    office.clock.forward(seconds=10)
+    assert office.admit().wait == timedelta()  # what was not used is not made up for
+    assert office.admit().wait == seconds(0.25)
 
 
 @pytest.mark.parametrize("error", [FAILED, Misconfigured(), Ambiguous()])
-def test_a_call_that_is_over_makes_room_however_it_went(office: Office, error: Exception) -> None:
-    first, *_ = fill(throttled(office))
-    office.gate.report(first, error)
-    assert len(fill(office)) == 1
-
-
-def test_a_call_that_was_not_made_makes_room(office: Office) -> None:
-    first, *_ = fill(throttled(office))
-    office.gate.release(first)
-    assert len(fill(office)) == 1
-
-
-def test_a_call_whose_worker_died_makes_room_when_its_lease_ends(office: Office) -> None:
-    fill(throttled(office))
-    office.clock.forward(seconds=19.999)
-    assert not fill(office)
-    office.clock.forward(seconds=0.001)
-    assert len(fill(office)) == 4
-
-
-def test_each_time_it_throttles_half_as_many_are_made_and_at_least_one(office: Office) -> None:
+def test_a_failure_says_nothing_about_the_pace(office: Office, error: Exception) -> None:
     throttled(office)
-    room = []
-    for _ in range(4):
-        calls = fill(office)
-        room.append(len(calls))
-        office.gate.report(calls[0], Throttled(1))
-        for call in calls[1:]:
-            office.gate.release(call)
-        office.clock.forward(seconds=1)
-    assert room == [4, 2, 1, 1]
+    office.call(error)
+    assert pace(office) == 0.25
 
 
-def test_half_of_what_was_under_way_counts_where_that_is_less(office: Office) -> None:
+def test_each_time_it_throttles_it_is_called_more_slowly(office: Office) -> None:
+    paces = []
+    for _ in range(30):
+        office.clock.forward(seconds=20)
+        office.call(Throttled(1))
+        paces.append(pace(office))
+    assert paces[:4] == [0.25, 0.5, 0.625, 0.78125]
+    assert paces == sorted(paces)
+    assert paces[-1] == 10
+
+
+def test_calls_that_were_under_way_when_it_throttled_count_once(office: Office) -> None:
+    calls = [office.admit() for _ in range(8)]
+    for call in calls:
+        office.gate.report(call, Throttled(1))
+    assert pace(office) == 0.25
+
+
+def test_a_pause_is_not_made_shorter_by_one_that_was_under_way(office: Office) -> None:
+    early = office.admit()
+    office.call(Throttled(7))
+    office.gate.report(early, Throttled(1))
+    assert office.refusal() == (Reason.THROTTLED, seconds(7))
+
+
+def test_it_is_called_twice_as_often_each_second_until_nobody_counts(office: Office) -> None:
     throttled(office)
-    for _ in range(40):
-        office.call()
-    calls = fill(office)
-    assert len(calls) > 8
-    for call in calls[4:]:
-        office.gate.release(call)
-    office.gate.report(calls[0], Throttled(1))
-    for call in calls[1:4]:
-        office.gate.release(call)
-    office.clock.forward(seconds=1)
-    assert len(fill(office)) == 2
-
-
-def test_with_each_round_that_succeeds_one_call_more_is_made_until_nobody_counts(office: Office) -> None:
-    throttled(office)
-    room = []
-    while office.circuit():
-        calls = fill(office)
-        room.append(len(calls))
-        for call in calls:
-            office.gate.report(call, None)
-    assert room[0] == 4
-    assert all(0 <= later - earlier <= 1 for earlier, later in itertools.pairwise(room))
-    assert room[-1] in (63, 64)
+    assert at_its_pace(office, lambda: pace(office) <= 0.125) == pytest.approx(seconds(1), abs=seconds(0.2))
+    assert at_its_pace(office, lambda: pace(office) <= 0.0625) == pytest.approx(seconds(1), abs=seconds(0.2))
+    assert at_its_pace(office, lambda: not office.circuit()) < seconds(6)
     assert not office.admit().watched
 
 
-def test_towards_what_was_too_many_it_goes_carefully(office: Office) -> None:
-    """Each time that it throttles nobody is called for a while: more is lost by that than by one call less at once."""
+def test_once_it_is_known_what_was_too_fast_it_takes_a_minute(office: Office) -> None:
+    """Each time that it throttles nobody is called for a while: more is lost by that than by being a little slower."""
     throttled(office)
-    calls = fill(office)
-    office.gate.report(calls[0], Throttled(1))  # the fourth was too many
-    for call in calls[1:]:
-        office.gate.release(call)
+    at_its_pace(office, lambda: pace(office) <= 0.1)
+    too_fast = pace(office)
+    office.call(Throttled(1))
     office.clock.forward(seconds=1)
-    room = [0]
-    while room[-1] < 8:
-        calls = fill(office)
-        room.append(len(calls))
-        for call in calls:
-            office.gate.report(call, None)
-    assert room == sorted(room)
-    assert min(room.count(3), room.count(4)) > 25
-    assert max(room.count(2), room.count(6), room.count(7)) < 4  # where it was not too many this time, as before
+    assert pace(office) == 2 * too_fast
+    assert at_its_pace(office, lambda: pace(office) <= too_fast) == pytest.approx(seconds(60), abs=seconds(1))
+
+
+def test_where_it_was_not_too_fast_after_all_it_goes_on_as_before(office: Office) -> None:
+    throttled(office)
+    at_its_pace(office, lambda: pace(office) <= 0.1)
+    too_fast = pace(office)
+    office.call(Throttled(1))
+    office.clock.forward(seconds=1)
+    at_its_pace(office, lambda: pace(office) <= 0.79 * too_fast)
+    half = pace(office) / 2
+    assert at_its_pace(office, lambda: pace(office) <= half) == pytest.approx(seconds(1), abs=seconds(0.2))
+
+
+# Who waits.
+
+
+def called(office: Office, provider: str) -> Claim:
+    return replace(office.claim(), called=provider)
+
+
+def test_while_others_wait_nobody_new_is_let_in(office: Office) -> None:
+    throttled(office)
+    office.schedule.client.hset("rw:{0}:c:a", "crowd", 7)
+    admission = office.admit()
+    assert (admission.refusal, admission.crowd) == (Reason.THROTTLED, 7)
+    assert office.admit(claim=called(office, "b")).refusal is Reason.THROTTLED  # it waited for another
+    assert office.admit(claim=called(office, "a")).refusal is None
+    assert office.admit(office.b).refusal is None
+
+
+def test_what_may_be_out_already_waits_behind_nobody(office: Office) -> None:
+    throttled(office)
+    office.schedule.client.hset("rw:{0}:c:a", "crowd", 7)
+    attempt = OpenAttempt(Wake(id_of(1), 0, 1), office.clock.now, "a", "reference", office.clock.now, b"sealed")
+    whom = office.gate.recipient(attempt, PLATFORM, PHONE)
+    assert office.gate.admit(office.a, whom, 1).refusal is None
+
+
+def test_the_call_of_one_who_waited_calls_the_next(office: Office) -> None:
+    throttled(office)
+    member = id_of(9) + b"\0"
+    office.schedule.client.hset("rw:{0}:c:a", "crowd", 1)
+    office.schedule.client.zadd("rw:{0}:q:a", {member: 1})
+    office.schedule.client.zadd("rw:{0}:due", {member: to_ms(office.clock.now) + 60_000})
+    office.gate.report(office.admit(claim=called(office, "a")), None)
+    ((found, at),) = office.schedule.client.zrange("rw:{0}:turns", 0, -1, withscores=True)
+    assert (found, at) == (member, pytest.approx(to_ms(office.clock.now) + 250, abs=60))
 
 
 # How fast.
@@ -969,6 +1001,10 @@ def everything(office: Office) -> None:
     office.clock.forward(seconds=30)
     office.call(Throttled(1))
     office.clock.forward(seconds=1)
+    office.schedule.client.zadd("rw:{0}:due", {id_of(9) + b"\0": 1})
+    for number in (9, 10):  # one is called, and one waits
+        office.schedule.run("next", 0, "a", id_of(number) + b"\0", 1)
+    office.schedule.client.delete("rw:{0}:due")
     for _ in range(8):
         office.clock.forward(seconds=10)
         office.admit(claim=office.claim(3))
@@ -1057,8 +1093,10 @@ def test_a_report_said_twice_counts_once(
         office.make(a={"price": 0.08})
         for _ in range(4 if went == "throttled again" else 0):
             office.call(Throttled(0))
+            office.clock.forward(seconds=10)
         for _ in range(before):
             office.call(FAILED)
+            office.clock.forward(seconds=1)
         office.clock.forward(minutes=1)
         other, admission = office.admit(), office.admit()  # of an open circuit, the first is on trial
         admission = other if admission.refusal else admission
@@ -1068,7 +1106,7 @@ def test_a_report_said_twice_counts_once(
             office.gate.release(admission)
         else:
             office.gate.report(admission, WENT[went])
-        random = (b"rw:{0}:x:", b"rw:{0}:b:", b"rw:{0}:l:")
+        random = (b"rw:{0}:x:", b"rw:{0}:l:")
         return {key: value for key, value in dump(client).items() if not key.startswith(random)}
 
     once, twice = story(lose=False), story(lose=True)
@@ -1105,17 +1143,15 @@ def test_a_question_asked_twice_stays_on_trial(unlucky: tuple[Office, Proxy]) ->
     assert office.admit().refusal is None
 
 
-def test_a_question_asked_twice_takes_one_place_and_may_be_refused_the_last_one(
-    unlucky: tuple[Office, Proxy], client: store.Client
+def test_a_question_asked_twice_takes_two_moments_and_may_be_refused_the_second(
+    unlucky: tuple[Office, Proxy],
 ) -> None:
     office, proxy = unlucky
     throttled(office)
-    for taken, refusal in ((1, None), (4, Reason.THROTTLED)):
-        while client.zcard("rw:{0}:b:a") < taken - 1:
-            office.admit()
+    for refusal, wait in ((None, 0.25), (Reason.THROTTLED, 0.5)):
         proxy.lose(b"EVAL")
-        assert office.admit().refusal is refusal
-        assert client.zcard("rw:{0}:b:a") == taken
+        admission = office.admit()
+        assert (admission.refusal, admission.wait) == (refusal, seconds(wait))
     assert proxy.lost == 2
 
 

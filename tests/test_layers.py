@@ -26,7 +26,7 @@ LAYERS = [
         "equipment connection",
         "delivery reconciling answering inbox receipts replies events client doctor lint reviewing",
         "rehearsal",
-        """endpoint routes gate circuit wire sending drafting templates contacts providers keys status gauges
+        """endpoint routes gate circuit wire sending drafting templates contacts providers keys status gauges crowd
         decisions enquiry acts quarantine watermark""",
         """sealing gateway apikeys opening ratchet epochs root keyfiles findings schedule scripts store broker rabbit
         embedded optouts notes catalogue places commits durability pressure eventqueue history topology lines stops""",

@@ -78,6 +78,8 @@ def leave_behind(practice: Practice, schedule: Schedule, clock: Clock) -> None:
     today = int(clock.now.timestamp() // 86_400)
     for number in range(3):
         schedule.run("report", 0, "another", bytes([number]), "throttled", 1000, 0, today)
+    for number in range(70):  # more than are called at once
+        schedule.run("next", 0, "another", bytes([number]) * 17, 1)
     spread = "another", b"call", 1_000_000, "sender", 1_000_000, 9, 10, b"platform", 9, b"phone", 9, b"one", b"hidden"
     clock.forward(minutes=2)
     for _ in range(5):

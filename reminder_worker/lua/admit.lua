@@ -12,9 +12,11 @@
 --                             until: the circuit is open, ms · opened: times in a row
 --                             probe, prober: a trial is under way until, ms, and is this call
 --                             closed: since, ms · paused: told to wait until, ms
---                             slots: how many calls at once, after it throttled us · toomany: at how many it did again
+--                             pace: microseconds between calls, after it throttled us · toofast: at which it did again
+--                             next: when the next call may be made, microseconds · crowd: how many wait for it
 --                             (c:~<tag> is that of a platform's resolver, see circuit.lua)
---   b:<provider>      ZSET    call -> end of its lease, ms: calls under way, while slots count
+--   q:<provider>      ZSET    reminder -> when it fell due, ms: the crowd, see next.lua
+--   b:<provider>      ZSET    reminder -> until when it is expected, ms: those of the crowd that were called
 --   g:<what>          STRING  when the next text of a provider or sender may go, microseconds
 --   q:<what>|<gap>    STRING  the same for those that wait in the schedule: the end of the queue. Where the rate is
 --                             changed, another queue begins, and nobody waits for the old one's end
@@ -24,8 +26,10 @@
 --
 -- ARGV: cursor in stops, provider, call, microseconds between texts (0: no limit), sender tag (or ''), the same for it,
 --   cost in millionths, how much a day (-1: no limit), platform tag, how many a day (-1), phone tag, how many a day,
---   reminder tag, which reminder it is (hidden), 1 where it comes for its turn, 1 where it is to be given one
--- Returns verdict, ms to wait, day, 1 where success is to be reported, 1 where spending passes 80 %, then new stops.
+--   reminder tag, which reminder it is (hidden), new | turn (it comes for its turn) | called (out of the crowd; or it may
+--   be out already), 1 where it is to be given a turn
+-- Returns verdict, ms to wait, how many wait already, day, 1 where success is to be reported, 1 where spending passes
+--   80 %, then new stops.
 
 local cursor, provider, call = ARGV[1], ARGV[2], ARGV[3]
 local gap, sender, sender_gap = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
@@ -33,6 +37,7 @@ local cost, spend_cap = tonumber(ARGV[7]), tonumber(ARGV[8])
 local platform, platform_cap, phone, phone_cap = ARGV[9], tonumber(ARGV[10]), ARGV[11], tonumber(ARGV[12])
 local SOON, CALL_MS, WARN, MOST_STOPS, MOST_MARKS = 250000, 20000, 0.8, 500, 4
 local now_us = time[1] * 1000000 + time[2]
+local circuit, comes, crowd = P .. 'c:' .. provider, ARGV[15], 0
 local today = math.floor(now / DAY_MS)
 local rest_of_day = (today + 1) * DAY_MS - now
 
@@ -43,7 +48,7 @@ for _, entry in ipairs(redis.call('XRANGE', P .. 'stops', '(' .. cursor, '+', 'C
   stops[#stops + 1] = entry[2][4]
 end
 local function answer(verdict, wait, watch, warn)
-  return {verdict, math.ceil(wait), today, watch or 0, warn or 0, unpack(stops)}
+  return {verdict, math.ceil(wait), crowd, today, watch or 0, warn or 0, unpack(stops)}
 end
 local function whole(number) return string.format('%.0f', number) end
 
@@ -56,17 +61,16 @@ if fresh and platform_cap >= 0 and sent_today >= platform_cap then
 end
 
 -- How the provider has been doing.
-local circuit = P .. 'c:' .. provider
-local open_until, probe, prober, paused, slots =
-  unpack(redis.call('HMGET', circuit, 'until', 'probe', 'prober', 'paused', 'slots'))
+local open_until, probe, prober, paused, pace, next_call, waiting =
+  unpack(redis.call('HMGET', circuit, 'until', 'probe', 'prober', 'paused', 'pace', 'next', 'crowd'))
+crowd, next_call = tonumber(waiting or 0), math.max(next_call or 0, now_us)
 if open_until and now < tonumber(open_until) then return answer('circuit_open', open_until - now) end
 if open_until and probe and now < tonumber(probe) and prober ~= call then
   return answer('circuit_open', probe - now)
 end
 if paused and now < tonumber(paused) then return answer('throttled', paused - now) end
-if slots then
-  redis.call('ZREMRANGEBYSCORE', P .. 'b:' .. provider, '-inf', now)
-  if redis.call('ZCARD', P .. 'b:' .. provider) >= math.floor(slots) then return answer('throttled', 200) end
+if (crowd > 0 and comes == 'new') or next_call - now_us > SOON then
+  return answer('throttled', (next_call - now_us) / 1000)
 end
 
 -- What it may cost.
@@ -77,7 +81,7 @@ if spend_cap >= 0 and spent + cost > spend_cap then return answer('spend_capped'
 -- How fast it, and the sender, may be used. A turn that comes soon is reserved, and waited for by the worker; the
 -- others are told a time; who is to be given it, one after the other, comes back then. Nobody new goes past them.
 local limits, at, slowest, others_wait = {}, now_us, nil, false
-local comes_back = ARGV[15] == '1'
+local comes_back = comes ~= 'new'
 if gap > 0 then limits[1] = {provider, gap} end
 if sender_gap > 0 then limits[#limits + 1] = {'=' .. sender, sender_gap} end
 for _, limit in ipairs(limits) do
@@ -100,9 +104,9 @@ for _, limit in ipairs(limits) do
 end
 
 if open_until then redis.call('HSET', circuit, 'probe', now + CALL_MS, 'prober', call) end
-if slots then
-  redis.call('ZADD', P .. 'b:' .. provider, now + CALL_MS, call)
-  redis.call('PEXPIRE', P .. 'b:' .. provider, CALL_MS)
+if pace then
+  at = math.max(at, next_call)
+  redis.call('HSET', circuit, 'next', whole(at + pace))
 end
 local warn = 0
 if cost > 0 then

@@ -2,14 +2,14 @@
 -- Gives a queued reminder to one worker; duplicate, late and stale wake-ups stop here.
 -- ARGV: member, version, token, lease ms, when this worker was last here, ms (0: never)
 -- Returns {'claimed', now, tries, envelope, until when the like of it may have been sent already, ms (0: never),
---     1 where it comes for its turn at a provider}
+--     turn (it comes for its turn at a provider) | the provider that it waited for, and that it may go to now | ''}
 --   | {'look', now, provider, ref, asked ms, envelope} | {'no'}
 --   | {'back'}: the store was put back from a backup, and nobody has held yet what may have been sent since.
 
 local member, version, token, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local key, id = reminder(member), string.sub(member, 1, 16)
-local state, its_version, holder, tries, looks, reason, act =
-  unpack(redis.call('HMGET', key, 'state', 'version', 'token', 'tries', 'looks', 'reason', 'act'))
+local state, its_version, holder, tries, looks, reason, act, called =
+  unpack(redis.call('HMGET', key, 'state', 'version', 'token', 'tries', 'looks', 'reason', 'act', 'called'))
 
 local function envelope()
   local whole = redis.call('GET', appointment(id))
@@ -35,4 +35,5 @@ end
 -- again and may be out.
 local is_known = act or (reason and reason ~= '')
 local sent_until = is_known and 0 or tonumber(redis.call('GET', P .. 'restored') or 0)
-return {'claimed', now, tonumber(tries or 0), envelope(), sent_until, reason == 'rate_limited' and 1 or 0}
+local comes_for = reason == 'rate_limited' and 'turn' or called or ''
+return {'claimed', now, tonumber(tries or 0), envelope(), sent_until, comes_for}

@@ -2,7 +2,7 @@
 --
 -- Keys of a shard (a <member> is 16 bytes of id and 1 byte that counts the appointment's leads from 0):
 --   due        ZSET    member -> when it falls due, ms              state scheduled
---   turns      ZSET    member -> its turn at a provider, ms         state scheduled, and was due before
+--   turns      ZSET    member -> when a provider may take it, ms     state scheduled, and was due before
 --   live       ZSET    member -> end of the lease, ms               states queued, claimed
 --   open       ZSET    member -> next look at an open attempt, ms   state sending
 --   dead       ZSET    member -> since when, ms                     waits for a person's decision
@@ -120,7 +120,7 @@ local function close(member, state, reason, class, keep_ms, by)
   if old[1] then count(old[1], old[2], old[3] or '', -1) end
   unlist(member)
   redis.call('HSET', key, 'state', state, 'reason', reason, 'class', class, 'ended', now)
-  redis.call('HDEL', key, 'token', 'wakes', 'claims', 'looks')
+  redis.call('HDEL', key, 'token', 'wakes', 'claims', 'looks', 'called')
   redis.call('PEXPIRE', key, keep_ms)
   redis.call('PEXPIRE', count(now, state, provider, 1), keep_ms)
   if state == 'unknown' then redis.call('ZADD', UNKNOWN, now, member) end

@@ -6,21 +6,35 @@
 -- Returns 1 where the circuit has just opened.
 
 local provider, call, result, wait, unspent = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-local circuit, busy, spent = P .. 'c:' .. provider, P .. 'b:' .. provider, P .. 's:' .. provider .. '|' .. ARGV[6]
+local circuit, spent = P .. 'c:' .. provider, P .. 's:' .. provider .. '|' .. ARGV[6]
 local FAILURES, MISCONFIGURED, DOUBTS = 5, 3, 10  -- in a row, until nobody is sent there
 local FIRST_MS, LONGEST_MS, CALM_MS = 30000, 300000, 600000
-local FEWEST, MOST, CAREFUL, PAUSE_MS = 4, 64, 32, 60000
+local FIRST, LEAST, MOST, PAUSE_MS = 250000, 2000, 10000000, 60000  -- the first three: microseconds between calls
+local QUICKLY, SLOWLY = 1000000, 60000000  -- in how many it is called twice as often
 local REPORTED_MS, IDLE_MS = 60000, 3600000
 
 if not redis.call('SET', P .. 'x:' .. call, 1, 'NX', 'PX', REPORTED_MS) then return 0 end
 
-local open_until, prober, opened, closed, slots, paused, too_many =
-  unpack(redis.call('HMGET', circuit, 'until', 'prober', 'opened', 'closed', 'slots', 'paused', 'toomany'))
-opened, closed, slots = tonumber(opened or 0), tonumber(closed or 0), tonumber(slots or nil)
-local under_way = redis.call('ZCARD', busy)
-redis.call('ZREM', busy, call)
+local open_until, prober, opened, closed, paused, pace, too_fast =
+  unpack(redis.call('HMGET', circuit, 'until', 'prober', 'opened', 'closed', 'paused', 'pace', 'toofast'))
+opened, closed, paused = tonumber(opened or 0), tonumber(closed or 0), tonumber(paused or 0)
+pace, too_fast = tonumber(pace or nil), tonumber(too_fast or nil)
 if prober == call then redis.call('HDEL', circuit, 'probe', 'prober') end
 if unspent > 0 and redis.call('EXISTS', spent) == 1 then redis.call('DECRBY', spent, unspent) end
+
+-- A provider that throttles is called at a pace: ever faster, up to twice as fast within a second; once it is known what
+-- was too fast, within a minute. Each time that it throttles again nobody is called for a while, and that costs more.
+local function faster()
+  if too_fast and pace < too_fast * 0.8 then redis.call('HDEL', circuit, 'toofast') end  -- it was, then
+  pace = pace * 2 ^ (-pace / (too_fast and SLOWLY or QUICKLY))
+  if pace > LEAST then redis.call('HSET', circuit, 'pace', pace) else redis.call('HDEL', circuit, 'pace', 'next') end
+end
+
+local function slower()
+  if pace then
+    redis.call('HSET', circuit, 'toofast', pace, 'pace', math.min(pace * (too_fast and 1.25 or 2), MOST))
+  else redis.call('HSET', circuit, 'pace', FIRST) end
+end
 
 local function learn()
   if result == 'released' or (open_until and prober ~= call) then return 0 end
@@ -28,20 +42,13 @@ local function learn()
     redis.call('HDEL', circuit, 'failed', 'misconfigured', 'doubted', 'until')
     if open_until then redis.call('HSET', circuit, 'closed', now) end
     if opened > 0 and not open_until and now - closed > CALM_MS then redis.call('HDEL', circuit, 'opened', 'closed') end
-    if paused and tonumber(paused) <= now then redis.call('HDEL', circuit, 'paused') end
-    if slots and slots >= MOST then redis.call('HDEL', circuit, 'slots', 'toomany')
-    elseif slots then  -- one more with each round; around what was too many the last time, with each 32 rounds
-      local rounds = too_many and math.abs(slots - too_many) <= 1 and CAREFUL or 1
-      redis.call('HSET', circuit, 'slots', slots + 1 / slots / rounds)
-    end
+    if paused <= now then redis.call('HDEL', circuit, 'paused') end
+    if pace then faster() end
     return 0
   end
   if result == 'throttled' then
-    redis.call('HSET', circuit, 'paused', now + math.min(wait, PAUSE_MS))
-    if slots then
-      local at_once = math.min(slots, under_way)
-      redis.call('HSET', circuit, 'slots', math.max(1, math.floor(at_once / 2)), 'toomany', at_once)
-    else redis.call('HSET', circuit, 'slots', FEWEST) end
+    redis.call('HSET', circuit, 'paused', math.max(paused, now + math.min(wait, PAUSE_MS)))
+    if paused <= now then slower() end  -- else it had begun before
     return 0
   end
   local in_a_row = redis.call('HINCRBY', circuit, result, 1)

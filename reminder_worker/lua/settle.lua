@@ -32,7 +32,7 @@ if outcome == 'closed' then
 elseif outcome == 'retry' or outcome == 'hold' then
   unlist(member)
   redis.call('HSET', key, 'state', 'scheduled', 'reason', reason)
-  redis.call('HDEL', key, 'token', 'looks', 'claims', 'wakes')
+  redis.call('HDEL', key, 'token', 'looks', 'claims', 'wakes', 'called')
   if outcome == 'retry' then redis.call('HINCRBY', key, 'tries', 1) end
   if outcome == 'hold' and reason == 'rate_limited' then redis.call('ZADD', TURNS, now + delay, member)
   else redis.call('ZADD', DUE, now + delay, member) end

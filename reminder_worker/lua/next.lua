@@ -1,0 +1,41 @@
+#!lua flags=allow-oom
+-- Calls those that wait for a provider, who fell due first before all others; keys: admit.lua. Runs on shard 0.
+-- Some are called ahead, each for a moment of its own: it takes a while until they are here.
+-- ARGV: provider, then reminders with what is new of them: when it fell due, ms (it joins those who wait), or -1 (it is
+--   here, or will not come)
+-- Returns those that are called, each followed by in how many ms it is to come. Who does not makes room for another.
+
+local provider = ARGV[1]
+local circuit, expected, crowd = P .. 'c:' .. provider, P .. 'b:' .. provider, P .. 'q:' .. provider
+local MOST, AHEAD, COME_MS, IDLE_MS = 64, 500, 5000, 3600000
+
+for i = 2, #ARGV, 2 do
+  redis.call('ZREM', expected, ARGV[i])
+  if ARGV[i + 1] ~= '-1' then redis.call('ZADD', crowd, ARGV[i + 1], ARGV[i]) end
+end
+redis.call('PEXPIRE', crowd, IDLE_MS)
+redis.call('ZREMRANGEBYSCORE', expected, '-inf', now)
+
+local open_until, probe, paused, pace, next_call =
+  unpack(redis.call('HMGET', circuit, 'until', 'probe', 'paused', 'pace', 'next'))
+local open = math.max(now, open_until or 0, open_until and probe or 0, paused or 0)
+local at, most, gap = math.max(open, (next_call or 0) / 1000), MOST, math.max((pace or 0) / 1000, 1)
+if open_until then most = 1 elseif pace then most = math.max(1, math.floor(AHEAD / gap)) end
+local last = redis.call('ZRANGE', expected, -1, -1, 'WITHSCORES')[2]
+if last then at = math.max(at, last - COME_MS + gap) end
+
+local come, free = {}, most - redis.call('ZCARD', expected)
+for _, member in ipairs(free > 0 and redis.call('ZRANGE', crowd, 0, free - 1) or {}) do
+  redis.call('ZREM', crowd, member)
+  redis.call('ZADD', expected, at + COME_MS, member)
+  come[#come + 1] = member
+  come[#come + 1] = math.floor(at - now)
+  at = at + gap
+end
+if #come > 0 then redis.call('PEXPIRE', expected, IDLE_MS) end
+local left = redis.call('ZCARD', crowd)
+if left > 0 then
+  redis.call('HSET', circuit, 'crowd', left)
+  redis.call('PEXPIRE', circuit, IDLE_MS)
+else redis.call('HDEL', circuit, 'crowd') end
+return come
