@@ -48,9 +48,13 @@ class Carrier:
     again: int = 0  # references that came once more
     asked: int = 0
     throttles: int = 0  # how many of the next texts are told to come back
+    rate: float | None = None  # texts a second, a fifth of them at once; to more it says "too many"
+    away_until: float = 0.0  # by the monotonic clock: no account is known before
+    refused: int = 0  # calls that were one too many, or too early
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
+        self._spare, self._since = 0.0, time.monotonic()
         self.peer = Peer()
         self.peer._server.socket.listen(200)  # many connect at once when workers come back
         self.peer.answer = self._answer
@@ -66,14 +70,32 @@ class Carrier:
         if request.method != "GET" and len(request.body) < int(request.headers["content-length"]):
             return Response.of({}, 400)
         if request.method != "GET":
-            with self.lock:
-                self.throttles, now = max(0, self.throttles - 1), self.throttles > 0
-            return Response.of({}, 429, Retry_After="0") if now else None
+            return self._refuse()
         (reference,) = parse_qs(urlsplit(request.path).query)["key"]
         with self.lock:
             self.asked += 1
             found = [{"key": reference, "id": reference}] if reference in self.texts else []
         return Response.of({"messages": found})
+
+    def _refuse(self) -> Response | None:
+        """Refuse a text that is one too many, or whose account is not known yet."""
+        with self.lock:
+            if self.throttles:
+                self.throttles -= 1
+                return Response.of({}, 429, Retry_After="0")
+            now = time.monotonic()
+            if now < self.away_until:
+                self.refused += 1
+                return Response.of({}, 401)
+            if self.rate is None:
+                return None
+            self._spare = min(self.rate / 5, self._spare + (now - self._since) * self.rate)
+            self._since = now
+            if self._spare >= 1:
+                self._spare -= 1
+                return None
+            self.refused += 1
+            return Response.of({}, 429, Retry_After="1")
 
     def _answer(self, request: Request, _: int) -> Response:
         if said := self._look(request):

@@ -3,7 +3,9 @@
     python -m tests.faults.outage --overdue 50000 --rate 300 --seed 1
 
 Three platforms, the largest with 14 times as much as the smallest. Leads are of a day (half of them), two hours, and
-half an hour: of the short ones most have expired. The provider may be called ``rate`` times a second.
+half an hour: of the short ones most have expired. The provider may be called ``rate`` times a second: the settings say
+so (``told``), or nothing but the provider does, which says "too many" to more (``untold``), or it does not know our
+account for a minute more, and then says "too many" (``away``).
 """
 
 import argparse
@@ -26,6 +28,8 @@ from .harbour import Harbour, appointment
 OUTAGE = timedelta(hours=6)
 PLATFORMS = {"large": 0.70, "middle": 0.25, "small": 0.05}
 LEADS = {"24h": 0.5, "2h": 0.4, "30m": 0.1}
+PROVIDERS = "told", "untold", "away"
+AWAY = 60.0  # seconds
 SURE = timedelta(seconds=2)  # what expires just now may go either way
 
 
@@ -57,7 +61,8 @@ class Result:
     twice: int = 0
     strayed: int = 0
     useless: int = 0  # texts after they had expired
-    fastest: int = 0  # calls of the provider in one second
+    fastest: int = 0  # texts that the provider took in one second
+    refused: int = 0  # calls that it refused
     seconds: float = 0.0  # from the start of the processes to the last text
     waited: dict[str, float] = field(default_factory=dict)  # median seconds until the text, by platform and by lead
     order: float = 0.0  # rank correlation of due times and texts: 1 where what was due first went out first
@@ -90,15 +95,18 @@ def hand_in(clients: dict[str, Client], every: list[Overdue]) -> None:
         clients[name]._schedule.add(entries)
 
 
-def run(*, count: int, rate: float, seed: int, workers: int = 2) -> Result:
+def run(*, count: int, rate: float, seed: int, workers: int = 2, provider: str = PROVIDERS[0]) -> Result:
     """Run it once."""
     result = Result(count, rate)
     with tempfile.TemporaryDirectory() as name, Harbour(Path(name)) as harbour:
         harbour.carrier.takes, harbour.patience = 0.0, 600 + 3 * count / rate
-        clients = dict(zip(PLATFORMS, harbour.found(*PLATFORMS, rate=rate), strict=True))
+        limits = {"rate": rate} if provider == "told" else {}
+        clients = dict(zip(PLATFORMS, harbour.found(*PLATFORMS, **limits), strict=True))
         every = overdue(count, seed, datetime.now(UTC))
         hand_in(clients, every)
         began = datetime.now(UTC)
+        harbour.carrier.rate = None if provider == "told" else rate
+        harbour.carrier.away_until = time.monotonic() + AWAY if provider == "away" else 0.0
         harbour.launch("scheduler")
         for _ in range(workers):
             harbour.launch("worker")
@@ -126,6 +134,7 @@ def _judge(result: Result, harbour: Harbour, clients: dict[str, Client], every: 
         turns = timedelta(seconds=result.overdue / result.rate)  # whose turn comes too late has ended already
         result.lost += not texts and (row.state is not State.EXPIRED or one.expires > datetime.now(UTC) + turns)
     result.texts = len(harbour.carrier.texts)
+    result.refused = harbour.carrier.refused
     result.fastest = max(harbour.carrier.arrivals.values(), default=0)
     result.seconds = max((text.at for text in harbour.carrier.texts.values()), default=0.0) - began.timestamp()
     result.waited = {name: round(statistics.median(times), 1) for name, times in sorted(waited.items())}
@@ -139,10 +148,13 @@ def main() -> None:
     parser.add_argument("--overdue", type=int, default=2000)
     parser.add_argument("--rate", type=float, default=300.0)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--provider", choices=PROVIDERS, default=PROVIDERS[0])
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     began = time.monotonic()
-    result = run(count=chosen.overdue, rate=chosen.rate, seed=chosen.seed, workers=chosen.workers)
+    result = run(
+        count=chosen.overdue, rate=chosen.rate, seed=chosen.seed, workers=chosen.workers, provider=chosen.provider
+    )
     print(f"seed {chosen.seed}: {result}, run in {time.monotonic() - began:.0f} s")
     sys.exit(0 if result.whole else 1)
 

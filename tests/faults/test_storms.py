@@ -42,6 +42,15 @@ def test_after_an_outage_what_has_expired_is_not_sent_and_the_provider_is_not_ru
     assert result.texts == 400 - result.expired - result.late
 
 
+@pytest.mark.timeout(300)
+def test_at_a_provider_whose_rate_nobody_knows_due_times_are_the_order() -> None:
+    result = outage.run(count=300, rate=30, seed=2, workers=1, provider="untold")
+    assert result.whole, str(result)
+    assert result.texts == 300 - result.expired - result.late
+    assert result.order > 0.9
+    assert 0 < result.refused < 30
+
+
 def test_every_point_is_met_by_some_storm() -> None:
     assert {point for storm in STORMS.values() for point in storm.worker} == set(POINTS)
     assert {point for storm in STORMS.values() for point in storm.scheduler} == set(TAKEN)
