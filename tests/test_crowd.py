@@ -178,6 +178,18 @@ def test_who_was_taken_back_makes_room_for_others(practice: Practice, narrow: Na
     assert max(gaps(narrow)[:-3]) < 2  # a pause that it asked for; at the end those that it refused
 
 
+def test_who_was_moved_meanwhile_is_not_texted_before_its_new_time(practice: Practice, narrow: Narrow) -> None:
+    overdue(practice, 30)
+    pass_time(practice, 3)
+    later = practice.clock.now + timedelta(hours=3)
+    practice.add(reference="A-25", phone=phone(25), time=later + timedelta(hours=2))
+    pass_time(practice, 30)
+    assert sorted(number for _, number in narrow.took) == [phone(number) for number in range(30) if number != 25]
+    practice.clock.set(later)
+    pass_time(practice, 1)
+    assert narrow.took[-1][1] == phone(25)
+
+
 def test_a_list_that_is_lost_loses_nobody(practice: Practice, narrow: Narrow) -> None:
     overdue(practice, 40)
     pass_time(practice, 3)
