@@ -158,7 +158,9 @@ class Api:
             caller = self._keys.caller(_bearer(request), datetime.now(UTC))
             if caller is None:
                 return verdicts.unauthorised()
-            if scope not in caller.scopes or not self._reception.knows(caller):
+            if not self._reception.knows(caller):
+                return verdicts.no_table()
+            if scope not in caller.scopes:
                 return verdicts.forbidden(scope)
             with self.budgets[kind].one_more() as room, self._share(kind, caller).one_more() as own_room:
                 if not room or not own_room:

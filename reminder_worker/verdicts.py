@@ -64,6 +64,12 @@ def forbidden(scope: str) -> Response:
     return problem(403, "forbidden", f"this key may not {scope}", "Authorization")
 
 
+def no_table() -> Response:
+    """Tell that a key is good, and its platform not in the settings; only who holds the key learns it."""
+    detail = "its platform is not in web's settings: who operates web adds a table [platforms.NAME] and starts it again"
+    return problem(403, "forbidden", detail, "Authorization")
+
+
 def busy() -> Response:
     """Tell that too much is under way."""
     return problem(503, "busy", "too many calls at once", **LATER)

@@ -403,6 +403,10 @@ def test_a_key_of_a_platform_that_the_settings_do_not_know_may_nothing(
         stranger = replace(desk, key=new_key(folder, "stranger"))
         wait_for(lambda: stranger.get("A-1").status == 403)
         assert [stranger.put("A-1").status, stranger.cancel("A-1").status] == [403, 403]
+        said = stranger.put("A-1").body
+        assert (said["title"], said["field"]) == ("forbidden", "Authorization")
+        assert "[platforms.NAME]" in said["detail"]  # what its operator has to add; no names but the API's own
+        assert "stranger" not in said["detail"]
 
 
 def wait_for(done, tries: int = 1500) -> None:

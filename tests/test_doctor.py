@@ -406,6 +406,20 @@ def test_a_gateway_whose_keys_others_can_read_or_that_end_soon_is_found(shop: Pa
     assert "readable_by_others" in [one.code for one in doctor.check_worker(chosen) if handed_over.name in one.what]
 
 
+def test_an_api_key_of_a_platform_that_the_settings_do_not_know_is_found(shop: Path) -> None:
+    keys.new_gateway(shop / "keys")
+    for name in ("clinic", "stranger"):
+        make = {"mode": Mode.LIVE, "scopes": set(apikeys.Scope), "lasts": timedelta(days=365)}
+        apikeys.new(name, shop / "keys", now=datetime.now(UTC), **make)
+    (found,) = doctor.check_gateway(read(shop))
+    assert (found.grade, found.code) == (Grade.UNSAFE, "api_key_of_nobody")
+    assert "[platforms.stranger]" in found.what
+    old = {"mode": Mode.LIVE, "scopes": set(apikeys.Scope), "lasts": timedelta(days=1)}
+    apikeys.revoke(apikeys.listed(shop / "keys")[1].name, shop / "keys")
+    apikeys.new("stranger", shop / "keys", now=datetime.now(UTC) - timedelta(days=2), **old)
+    assert codes(doctor.check_gateway(read(shop))) == ["api_key_ends"]  # one that has ended calls nobody
+
+
 TOLD = SAFE.replace(
     'countries = ["FR"]',
     'countries = ["FR"]\nevents_url = "https://booking.example/events"\nevents_secret_file = "resolver"',

@@ -82,7 +82,7 @@ def check_gateway(settings: Settings) -> Iterator[Finding]:
     from reminder_worker import apikeys, gateway  # noqa: PLC0415 - not for blind processes
 
     yield from check_private("the gateway's key", gateway.private_file(settings.keys), "it signs for all platforms")
-    yield from try_to_load("the API keys", partial(apikeys.listed, settings.keys), _check_api_keys)
+    yield from try_to_load("the API keys", partial(apikeys.listed, settings.keys), partial(_check_api_keys, settings))
     load = partial(gateway.GatewayKeys.load, settings.keys)
     yield from try_to_load("the gateway's key", load, partial(_served, settings))
     for name, platform in settings.platforms.items():
@@ -96,7 +96,14 @@ def _served(settings: Settings, own: Any) -> Iterator[Finding]:
             yield from check_places(name, platform, bytes(own.live.verify_key))
 
 
-def _check_api_keys(keys: list[Any]) -> Iterator[Finding]:
+def _check_api_keys(settings: Settings, keys: list[Any]) -> Iterator[Finding]:
+    for name in sorted({key.platform for key in keys if key.expires > datetime.now(UTC)} - settings.platforms.keys()):
+        yield unsafe(
+            "api_key_of_nobody",
+            f"there is an API key for {name}, and no table [platforms.{name}]",
+            "a running gateway refuses the key, and none starts",
+            f"add the table and start web again, or run reminder-worker keys revoke NAME {settings.keys}",
+        )
     for key in keys:
         if key.expires < datetime.now(UTC) + API_KEY_ENDS_SOON:
             yield Finding(
