@@ -142,7 +142,8 @@ def revoke(name: str, folder: Path) -> None:
     known = _read(path)
     kept = [key for key in known if key.name != name]
     if len(kept) == len(known):
-        raise SettingsError("NAME: there is no such key; the name stands in a key between its second and third _")
+        there = ", ".join(f"{key.name} ({key.platform}, {key.mode})" for key in known) or "none"
+        raise SettingsError(f"NAME: there is no such key in {path}; there are: {there}")
     _write(path, kept)
 
 

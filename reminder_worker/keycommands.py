@@ -97,6 +97,7 @@ def new_api(
 
     if not set(scopes or []) <= set(apikeys.Scope):
         raise SettingsError(f"--scope: {', '.join(apikeys.Scope)}")
+    kept, first = apikeys.key_list(folder), not apikeys.key_list(folder).exists()
     path = apikeys.new(
         platform,
         folder,
@@ -106,6 +107,8 @@ def new_api(
         now=datetime.now(UTC),
     )
     print(f"wrote {path}: hand it to the platform, then delete it; it cannot be made again")
+    if first:  # in a folder that was mistaken for another no gateway would ever find it
+        print(f"wrote {kept}: a new list of keys; web reads the one in the folder of its setting keys")
 
 
 @new_app.command("events")

@@ -109,3 +109,24 @@ def test_what_is_over_a_year_old_is_made_anew_as_the_error_says(run: Run, made: 
         (made / "keys" / "worker.ratchet").unlink()
         assert run("new", "ratchet", "keys").out == "wrote keys/worker.ratchet\nwrote keys/worker.pub.json\n"
         assert run("turn", "keys").out == "forgot the envelope keys of 0 weeks\n"
+
+
+def test_a_new_list_of_api_keys_is_said_where_it_was_made(run: Run) -> None:
+    assert "wrote keys/api-keys.json: a new list of keys" in run("new", "api", "clinic", "keys").out
+    assert "a new list" not in run("new", "api", "clinic", "keys").out
+    assert "wrote kesy/api-keys.json: a new list of keys" in run("new", "api", "clinic", "kesy").out
+
+
+def test_the_names_that_can_be_revoked_are_told(run: Run, tmp_path: Path) -> None:
+    for words in (("clinic",), ("other", "--test")):
+        run("new", "api", *words, "keys")
+    files = {path.name.split(".")[0]: path for path in (tmp_path / "keys").glob("*.apikey")}
+    key = files["clinic"].read_text().strip()
+    done = run("revoke", key, "keys")  # a whole key: not to be repeated
+    clinic, other = (files[name].name.split(".")[2] for name in ("clinic", "other"))
+    assert (done.code, done.out) == (2, "")
+    assert f"{clinic} (clinic, live), {other} (other, test)" in done.err
+    assert key not in done.err
+    assert run("revoke", clinic, "keys").out == "revoked\n"
+    run("revoke", other, "keys")
+    assert "there are: none" in run("revoke", other, "keys").err
