@@ -15,9 +15,9 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from reminder_worker.mistakes import inside
 from reminder_worker.options import Options
 from reminder_worker.providers import ENTRY_POINTS, Table
 
@@ -103,13 +103,6 @@ def table(fields: Mapping[str, FieldInfo]) -> str:
             raise SystemExit(f"error: {name}: needs Field(description=…), and a title= where its type says too little")
         lines.append(" | ".join([f"| `{name}`", *(str(cell).replace("|", "\\|") for cell in cells)]) + " |\n")
     return "".join(lines)
-
-
-def inside(annotation: Any) -> type[BaseModel] | None:
-    """Return the class of the table that a setting holds, alone or among others."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(inside, get_args(annotation))), None)
 
 
 def value(kind: Any, name: str, field: FieldInfo) -> str:

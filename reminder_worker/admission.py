@@ -1,8 +1,11 @@
 """Who may open the operator's page: the table ``[ops]`` of the settings."""
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, model_validator
+
+from reminder_worker.mistakes import like
 
 
 class Ops(BaseModel):
@@ -16,11 +19,12 @@ class Ops(BaseModel):
         description="names and hashed passwords, as `keys new operator NAME FILE` writes it, for its owner only. "
         "`operators` or `proxy_header` is needed, never both",
     )
-    proxy_header: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z0-9-]{1,64}$",
-        title='`"X-Remote-User"`',
-        description="the header in which a proxy says who it has let in; it has to remove what others send so",
+    proxy_header: Annotated[str, like("[A-Za-z0-9-]{1,64}", "the name of a header: letters, digits and -")] | None = (
+        Field(
+            default=None,
+            title='`"X-Remote-User"`',
+            description="the header in which a proxy says who it has let in; it has to remove what others send so",
+        )
     )
     proxy_from: list[IPvAnyNetwork] = Field(
         default=[],

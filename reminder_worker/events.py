@@ -13,6 +13,7 @@ from reminder_worker.endpoint import Endpoint, Letter, Line, delay
 from reminder_worker.errors import StoreUnavailable
 from reminder_worker.eventqueue import GIVEN_UP, Event, EventQueue
 from reminder_worker.gateway import GatewayKeys
+from reminder_worker.mistakes import named
 from reminder_worker.schedule import Schedule
 from reminder_worker.settings import Settings
 from reminder_worker.signatures import Secret
@@ -25,11 +26,13 @@ log = logging.getLogger(__name__)
 
 def endpoints(settings: Settings) -> dict[str, Endpoint]:
     """Return the endpoints of the platforms that want events. Raises SettingsError."""
-    return {
-        name: Endpoint(platform.events_url, Secret.load(platform.events_secret_file), private=platform.events_private)
-        for name, platform in settings.platforms.items()
-        if platform.events_url is not None and platform.events_secret_file is not None
-    }
+    found = {}
+    for name, platform in settings.platforms.items():
+        if platform.events_url is not None and platform.events_secret_file is not None:
+            with named(f"platforms.{name}.events_secret_file"):
+                secret = Secret.load(platform.events_secret_file)
+            found[name] = Endpoint(platform.events_url, secret, private=platform.events_private)
+    return found
 
 
 class Dispatcher:

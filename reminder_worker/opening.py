@@ -18,6 +18,7 @@ from nacl.signing import VerifyKey
 from reminder_worker.encoding import POINTER_BYTES, Body, unpad, unpae
 from reminder_worker.errors import Reason, Refused, SettingsError, Unopenable
 from reminder_worker.keyfiles import Kind, is_kind, key_from_file, read_key_file
+from reminder_worker.mistakes import named
 from reminder_worker.notes import NOTE_BYTES, NOTE_CONTEXT, Note
 from reminder_worker.ratchet import GRACE_WEEKS, WEEKS_AHEAD, Ratchet, save_ratchet, turn
 from reminder_worker.sealing import (
@@ -212,20 +213,19 @@ def load_signers(files: Mapping[str, Path]) -> dict[bytes, Signer]:
     """Read the verify key of each platform; one key may speak for several. Raises SettingsError."""
     signers: dict[bytes, Signer] = {}
     for platform, path in files.items():
-        for text, test in _verify_keys(path):
-            key = key_from_file(path, text)
+        for key, test in named(f"platforms.{platform}.verify_key")(_verify_keys)(path):
             known = signers[kid(key)].platforms if kid(key) in signers else frozenset[str]()
             signers[kid(key)] = Signer(VerifyKey(key), known | {platform}, test)
     return signers
 
 
-def _verify_keys(path: Path) -> list[tuple[str, bool]]:
+def _verify_keys(path: Path) -> list[tuple[bytes, bool]]:
     """Read whom a platform lets speak for it: itself, or the gateway, whose second key signs tests."""
     if not is_kind(path, Kind.GATEWAY_VERIFY):
         (own,) = read_key_file(path, Kind.VERIFY, "verify")
-        return [(own, False)]
+        return [(key_from_file(path, own), False)]
     live, test, _ = read_key_file(path, Kind.GATEWAY_VERIFY, "live", "test", "records")
-    return [(live, False), (test, True)]
+    return [(key_from_file(path, live), False), (key_from_file(path, test), True)]
 
 
 def load_pointer_key(path: Path) -> PrivateKey:

@@ -12,10 +12,15 @@ from pydantic import AfterValidator, BaseModel, Field
 from reminder_worker.admission import Ops
 from reminder_worker.https import check_url
 from reminder_worker.ledger import Durability
+from reminder_worker.mistakes import like
 from reminder_worker.tables import Gateway, Platform, PublicKey, Route
 
-_ADDRESS = r"^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[1-9]\d{0,4}$"
-_Numbers = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{0,14}$")]
+_Address = Annotated[
+    str, like(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[1-9]\d{0,4}", "HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464")
+]
+_Numbers = Annotated[str, like(r"\+[1-9][0-9]{0,14}", "+ and a number or its beginning, digits only")]
+_Name = Annotated[str, like("[a-z0-9-]{1,20}", "a name of a-z, 0-9 and -, up to 20")]
+_ProviderName = Annotated[str, like("[a-z0-9-]{1,32}", "a name of a-z, 0-9 and -, up to 32")]
 
 
 class Profile(StrEnum):
@@ -99,7 +104,7 @@ class Options(BaseModel):
         description="public base URL (`https`) of the hooks process; a provider's table may have a `callback_url` of "
         "its own. Signatures are verified over it",
     )
-    metrics_listen: Annotated[str, Field(pattern=_ADDRESS)] | None = Field(
+    metrics_listen: _Address | None = Field(
         default=None,
         title="host:port",
         description="where Prometheus asks the worker, `127.0.0.1:9464`; the scheduler answers one port further, then "
@@ -120,10 +125,10 @@ class Options(BaseModel):
         description="whether `web`, `hooks` and `ops` log each request: method, the route's template, status and "
         "milliseconds; never path, query or who called",
     )
-    platforms: dict[Annotated[str, Field(pattern="^[a-z0-9-]{1,20}$")], Platform] = Field(
+    platforms: dict[_Name, Platform] = Field(
         default={}, title="tables", description="one for each booking platform; its name is of `a-z 0-9 -`, up to 20"
     )
-    providers: dict[Annotated[str, Field(pattern="^[a-z0-9-]{1,32}$")], dict[str, Any]] = Field(
+    providers: dict[_ProviderName, dict[str, Any]] = Field(
         default={}, title="tables", description="one for each provider; its name is of `a-z 0-9 -`, up to 32"
     )
     routes: list[Route] = Field(

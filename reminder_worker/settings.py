@@ -5,7 +5,6 @@ Secrets are never here, only the paths of the files that hold them. A provider's
 
 import os
 import re
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from pydantic import ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings.exceptions import SettingsError as VariableError
 
+from reminder_worker import mistakes
 from reminder_worker.errors import SettingsError
 from reminder_worker.ledger import Durability
 from reminder_worker.options import Options, Profile
@@ -117,7 +117,7 @@ def read(config: Path | None = None) -> Settings:
     try:
         return Here()
     except ValidationError as error:
-        raise SettingsError(_explain(error.errors(include_input=False, include_url=False))) from None
+        raise SettingsError(mistakes.told(error.errors(include_input=False, include_url=False), Settings)) from None
     except VariableError as error:
         name = re.search(r'field "(\w+)"', str(error))
         raise SettingsError(f"{PREFIX}{name[1].upper() if name else '…'}: must be written as JSON") from None
@@ -134,19 +134,8 @@ def _check_variables() -> None:
     """Refuse a misspelt variable: pydantic-settings would pass it over."""
     for name in os.environ:
         setting, inside, _ = name.upper().removeprefix(PREFIX).lower().partition("__")
-        known = setting in (_TABLES if inside else Settings.model_fields)
-        if name.upper().startswith(PREFIX) and name != CONFIG_VARIABLE and not known:
-            raise SettingsError(f"{name}: there is no such setting")
-
-
-_SAID = {"extra_forbidden": "there is no such setting", "missing": "is needed"}
-
-
-def _explain(errors: Sequence[Any]) -> str:
-    """Name each setting with what is wrong; pydantic's messages hold no values once the input is left out."""
-    lines = []
-    for error in errors:
-        what = _SAID.get(error["type"], error["msg"].removeprefix("Value error, "))
-        where = ".".join(str(part) for part in error["loc"])
-        lines.append(f"{where}: {what}" if where else what)
-    return "; ".join(lines)
+        known = _TABLES if inside else tuple(Settings.model_fields)
+        if name.upper().startswith(PREFIX) and name != CONFIG_VARIABLE and setting not in known:
+            there = [one.upper() for one in known]
+            what = mistakes.unknown(setting.upper(), there, f"{PREFIX}{{}}{'__…' * bool(inside)}")
+            raise SettingsError(f"{name}: {what}")

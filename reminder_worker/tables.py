@@ -12,6 +12,7 @@ from reminder_worker import disclosure, names
 from reminder_worker.errors import Refused
 from reminder_worker.https import check_url
 from reminder_worker.job import Level
+from reminder_worker.mistakes import like
 from reminder_worker.plan import MAX_LEADS, Grid, Lead, QuietHours
 
 
@@ -35,9 +36,11 @@ def _keep_url(value: str) -> str:
     return value  # with its last slash: it is asked for as it is written
 
 
-PublicKey = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{43}$", title="43 characters")]
+PublicKey = Annotated[
+    str, like("[A-Za-z0-9_-]{43}", "a public key: 43 of A-Z, a-z, 0-9, _ and -"), Field(title="43 characters")
+]
 Url = Annotated[str, AfterValidator(_keep_url)]
-Country = Annotated[str, Field(pattern="^[A-Z]{2}$")]
+Country = Annotated[str, like("[A-Z]{2}", "two capital letters such as FR")]
 
 
 class _Table(BaseModel):
@@ -81,10 +84,12 @@ class Platform(_Table):
     sender: str | None = Field(
         default=None, max_length=30, description="that neutral trade name; one that discloses is refused"
     )
-    not_you: Annotated[str, Field(pattern=r"^(reply|\+[1-9]\d{6,14})$")] | None = Field(
-        default=None,
-        title='`reply` or `"+…"`',
-        description="for whoever gets a text by mistake: `reply` (answer STOP), or a neutral number to call",
+    not_you: Annotated[str, like(r"reply|\+[1-9]\d{6,14}", "reply, or + and a number of 7 to 15 digits")] | None = (
+        Field(
+            default=None,
+            title='`reply` or `"+…"`',
+            description="for whoever gets a text by mistake: `reply` (answer STOP), or a neutral number to call",
+        )
     )
     locations: Literal["lint", "catalogue"] = Field(
         default="lint",
@@ -184,9 +189,8 @@ class Platform(_Table):
 class Route(_Table):
     """Which providers carry a text, in order, to numbers that begin with ``prefix``; the longest prefix wins."""
 
-    prefix: str = Field(
+    prefix: Annotated[str, like(r"\+\d*", "+ and the first digits of numbers, such as +33")] = Field(
         default="+",
-        pattern=r"^\+\d*$",
         title='`"+33"`',
         description="which numbers; the longest prefix wins",
     )
@@ -217,7 +221,9 @@ class Gateway(_Table):
 
     url: Annotated[str, AfterValidator(check_url)] = Field(description="the public address of `web`")
     key_file: Path = Field(description="what `keys new api` wrote")
-    platform: str = Field(pattern="^[a-z0-9-]{1,20}$", title="name", description="what the operator calls you")
+    platform: Annotated[str, like("[a-z0-9-]{1,20}", "a name of a-z, 0-9 and -, up to 20")] = Field(
+        title="name", description="what the operator calls you"
+    )
     root: PublicKey | None = Field(
         default=None,
         description="the operator's root (`verify` in `root.pub`): the keys that `web` hands out must be signed by it; "

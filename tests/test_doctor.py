@@ -239,7 +239,7 @@ def test_no_keys_at_all_are_one_finding(shop):
 @pytest.mark.parametrize("other", ["clinic.key", "worker.pub.json", "worker.ratchet"])
 def test_a_verify_key_of_another_kind_is_found_and_not_quoted(shop, other):
     [found] = worker(shop, SAFE.replace("clinic.pub", other))
-    assert found.what == f"keys/{other}: is not a reminder-worker platform verify key"
+    assert found.what == f"platforms.clinic.verify_key: keys/{other}: is not a reminder-worker platform verify key"
     assert not any(word in f"{found}" for word in (shop / "keys" / other).read_text().split() if len(word) > 20)
 
 

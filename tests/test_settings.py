@@ -133,43 +133,66 @@ def test_a_variable_reaches_into_a_table_and_leaves_the_rest_of_it(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "name"),
+    ("text", "name", "meant"),
     [
-        ("stor_url = 'x'", "stor_url"),
-        ("[platform.clinic]\nverify_key = 'x'", "platform"),
-        (PLATFORM + "resolver = 'x'", "platforms.clinic.resolver"),
-        (PLATFORM + "lead = ['2h']", "platforms.clinic.lead"),
-        (SAMPLE + "weight = 3", "routes.0.weight"),
-        ("config = 'x'", "config"),
+        ("stor_url = 'x'", "stor_url", "store_url"),
+        ("[platform.clinic]\nverify_key = 'x'", "platform", "platforms"),
+        (PLATFORM + "resolver = 'x'", "platforms.clinic.resolver", "resolver_url"),
+        (PLATFORM + "lead = ['2h']", "platforms.clinic.lead", "leads"),
+        (SAMPLE + "weight = 3", "routes.0.weight", "weights"),
+        ("[ops]\noperator = 'x'", "ops.operator", "operators"),
+        ("config = 'x'", "config", ""),
+        (PLATFORM + "shards = 2", "platforms.clinic.shards", ""),  # it is one, and not there
     ],
 )
-def test_an_unknown_name_is_an_error_at_every_depth(text, name):
-    assert refusal(text) == f"{name}: there is no such setting"
+def test_an_unknown_name_is_an_error_at_every_depth(text, name, meant):
+    said = f"{name}: there is no such setting{f'; did you mean {meant}?' * bool(meant)}"
+    assert said in refusal(text).split("; ops")
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "meant"),
     [
-        "REMINDER_PROFIL",
-        "REMINDER_STORE",
-        "reminder_profil",
-        "Reminder_Shard",
-        "REMINDER_",
-        "REMINDER__PROFILE",
-        "REMINDER_PROFILE__NAME",
-        "REMINDER_PLATFORM__CLINIC__LEVEL",
-        "REMINDER_ROUTES__0__PREFIX",
-        "REMINDER_ALLOW_NUMBERS__0",
+        ("REMINDER_PROFIL", "REMINDER_PROFILE"),
+        ("REMINDER_STORE", "REMINDER_STORE_URL"),
+        ("reminder_profil", "REMINDER_PROFILE"),
+        ("Reminder_Shard", "REMINDER_SHARDS"),
+        ("REMINDER_", ""),
+        ("REMINDER__PROFILE", "REMINDER_PROFILE"),
+        ("REMINDER_PROFILE__NAME", ""),
+        ("REMINDER_PLATFORM__CLINIC__LEVEL", "REMINDER_PLATFORMS__…"),
+        ("REMINDER_ROUTES__0__PREFIX", ""),
+        ("REMINDER_ALLOW_NUMBERS__0", ""),
     ],
 )
-def test_a_misspelt_variable_is_an_error(monkeypatch, name):
+def test_a_misspelt_variable_is_an_error(monkeypatch, name, meant):
     monkeypatch.setenv(name, CANARY)
-    assert refusal(SAMPLE) == f"{name}: there is no such setting"
+    assert refusal(SAMPLE) == f"{name}: there is no such setting{f'; did you mean {meant}?' * bool(meant)}"
 
 
 def test_a_misspelt_variable_inside_a_table_is_an_error(monkeypatch):
     monkeypatch.setenv("REMINDER_PLATFORMS__CLINIC__LEVLE", "time")
-    assert refusal(SAMPLE) == "platforms.clinic.levle: there is no such setting"
+    assert refusal(SAMPLE) == "platforms.clinic.levle: there is no such setting; did you mean level?"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('metrics_listen = ":9464"', "metrics_listen: must be HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464"),
+        ('metrics_listen = "127.0.0.1:9464\\n"', "metrics_listen: must be HOST:PORT, such as"),
+        ('allow_numbers = ["0612345678"]', "allow_numbers.0: must be + and a number or its beginning, digits only"),
+        (PLATFORM + 'countries = ["France"]', "platforms.clinic.countries.0: must be two capital letters such as FR"),
+        (PLATFORM + 'not_you = "call us"', "platforms.clinic.not_you: must be reply, or + and a number of 7 to 15"),
+        ('root = "x"', "root: must be a public key: 43 of A-Z, a-z, 0-9, _ and -"),
+        ('[ops]\nproxy_header = "a b"', "ops.proxy_header: must be the name of a header"),
+        ('[[routes]]\nprefix = "33"\nproviders = ["x"]', "routes.0.prefix: must be + and the first digits of numbers"),
+        ("[platforms.Clinic]\nverify_key = 'x'", "must be a name of a-z, 0-9 and -, up to 20"),
+    ],
+)
+def test_what_is_written_otherwise_is_told_what_is_wanted(text, said):
+    message = refusal(text)
+    assert said in message
+    assert "pattern" not in message
 
 
 def test_all_faults_are_named_at_once():

@@ -7,6 +7,7 @@ from reminder_worker.apikeys import read_key
 from reminder_worker.client.direct import Client
 from reminder_worker.client.over_http import HttpClient
 from reminder_worker.gateway import GatewayKeys, Mode
+from reminder_worker.mistakes import named
 from reminder_worker.places import Places
 from reminder_worker.root import Published
 from reminder_worker.schedule import Schedule
@@ -23,7 +24,8 @@ def choose(chosen: Settings, platform: str | None) -> Client | HttpClient:
     """
     if chosen.gateway is not None:
         way = chosen.gateway
-        key = read_key(way.key_file)
+        with named("gateway.key_file"):
+            key = read_key(way.key_file)
         options: dict[str, Any] = {"platform": way.platform, "root": way.root, "pinned": way.pinned}
         return HttpClient(way.url, key, countries=way.countries, patience=PATIENCE, **options)
     name, tenant = chosen.platform(platform)

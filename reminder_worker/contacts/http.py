@@ -19,6 +19,7 @@ from reminder_worker.documents import read_object
 from reminder_worker.errors import Ambiguous, NotSent, Reason, Refused, Throttled
 from reminder_worker.gate import Result
 from reminder_worker.https import Answer, Site
+from reminder_worker.mistakes import named
 from reminder_worker.optouts import Tags
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import is_address
@@ -125,7 +126,8 @@ def load(schedule: Schedule, tags: Tags, platforms: Mapping[str, Platform]) -> d
     found = {}
     for name, platform in platforms.items():
         if platform.resolver_url is not None and platform.resolver_secret_file is not None:
-            secret = Secret.load(platform.resolver_secret_file)
+            with named(f"platforms.{name}.resolver_secret_file"):
+                secret = Secret.load(platform.resolver_secret_file)
             line = Line(platform.resolver_url, secret, private=platform.resolver_private)
             found[name] = Resolver(line, Circuit(schedule, tags, name))
     return found

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.findings import Finding, Grade, check_private, try_to_load, unsafe
 from reminder_worker.keyfiles import Kind, is_kind
+from reminder_worker.mistakes import named
 from reminder_worker.settings import Settings
 from reminder_worker.signatures import Secret
 from reminder_worker.store import Client
@@ -110,4 +111,5 @@ def check_secret(where: str, path: Path | None) -> Iterator[Finding]:
     """Look at what we sign with, for one platform."""
     if path is not None:
         yield from check_private(f"{where}_secret_file: the file", path, "it lets them speak in your name")
-        yield from try_to_load(f"{where}_url", partial(Secret.load, path))
+        load = named(f"{where}_secret_file")(Secret.load)
+        yield from try_to_load(f"{where}_url", partial(load, path))

@@ -18,6 +18,7 @@ import msgspec
 from reminder_worker.errors import SettingsError
 from reminder_worker.findings import Finding, try_to_load
 from reminder_worker.keyfiles import PRIVATE, is_private, replace_file
+from reminder_worker.mistakes import named
 from reminder_worker.settings import Settings
 
 FILE = "operators.json"  # in a folder of keys
@@ -106,7 +107,8 @@ def enter(path: Path, name: str, password: str, now: datetime) -> None:
 def check(settings: Settings) -> Iterator[Finding]:
     """Look whether the operators of the settings can be read, and by nobody else."""
     if settings.ops is not None and settings.ops.operators is not None:
-        yield from try_to_load("ops.operators", partial(Operators, settings.ops.operators))
+        load = named("ops.operators")(Operators)
+        yield from try_to_load("ops.operators", partial(load, settings.ops.operators))
 
 
 def _read(path: Path) -> list[Operator]:

@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute
 
 from reminder_worker.admission import Ops
 from reminder_worker.background import running
+from reminder_worker.mistakes import named
 from reminder_worker.ops import facts
 from reminder_worker.ops.desk import Desk
 from reminder_worker.ops.entrances import Addresses, Entrance, Forms, Passwords, Proxy
@@ -32,7 +33,8 @@ class Site:
             entrance = Proxy(table.proxy_header, addresses)
         else:
             assert table.operators is not None
-            entrance = Passwords(Operators(table.operators), Sessions())
+            with named("ops.operators"):
+                entrance = Passwords(Operators(table.operators), Sessions())
             self.routes += Login(entrance, addresses, forms, pages).routes
         self.routes += Desk(schedule, self.feed, entrance, forms, pages).routes
 

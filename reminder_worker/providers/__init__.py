@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from reminder_worker import mistakes
 from reminder_worker.errors import Reason, SettingsError
 from reminder_worker.https import check_url
 from reminder_worker.job import State
@@ -230,8 +231,7 @@ def read_table(model: type[T], name: str, table: Mapping[str, Any]) -> T:
         return model.model_validate(dict(table))
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
-    told = [(".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")) for fault in faults]
-    raise SettingsError("; ".join(f"providers.{name}{'.' * bool(where)}{where}: {what}" for where, what in told))
+    raise SettingsError(mistakes.told(faults, model, f"providers.{name}"))
 
 
 def read_secret(name: str, setting: str, path: Path) -> str:

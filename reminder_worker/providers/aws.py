@@ -91,10 +91,13 @@ _LOG = logging.getLogger(__name__)
 
 class _Settings(Table):
     service: Literal["sms-voice", "sns"] = Field(default="sms-voice", description="through which of two; see below")
-    region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$", description="where the sender is, `eu-west-1`")
+    region: str = Field(
+        pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$", title="a region", description="where the sender is, `eu-west-1`"
+    )
     access_key_id: str | None = Field(
         default=None,
         pattern=r"^[A-Z0-9]{16,128}$",
+        title="16 to 128 capital letters and digits",
         description="a key of a user who may do `sms-voice:SendTextMessage` (or `sns:Publish`) and nothing else",
         json_schema_extra={"default": "the role of the container or machine"},
     )
@@ -105,11 +108,13 @@ class _Settings(Table):
         default=None,
         alias="from",
         pattern=r"^[A-Za-z0-9_:/+-]{1,256}$",
+        title="up to 256 of letters, digits and _ : / + -",
         description="a number, its id or ARN, a sender ID, or a pool. With `sns`: a number or sender ID, or nothing",
     )
     configuration_set: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9_:/-]{1,256}$",
+        title="up to 256 of letters, digits and _ : / -",
         description="the set whose event destination is the topic",
     )
     topic_arn: Arn | None = Field(default=None, description="the SNS topic that events come through")

@@ -87,17 +87,19 @@ class _Settings(Table):
         description="where smsbox takes texts; plain `http` on this machine only, else `sendsms-port-ssl = true`. "
         "`sendsms-url` stays Kannel's default"
     )
-    username: str = Field(pattern=r"^[!-~]+$", description="the `sendsms-user`")
+    username: str = Field(pattern=r"^[!-~]+$", title="one word", description="the `sendsms-user`")
     password_file: Path = Field(description="its password; only the worker reads it")
     sender: str = Field(
         alias="from",
         pattern=r"^[!-~]([ -~]*[!-~])?$",
+        title="number or name, up to 16",
         max_length=16,
         description="the sender: a number, or letters (mostly up to 11) where the operator takes them",
     )
     smsc: str | None = Field(
         default=None,
         pattern=r"^[!-~]+$",
+        title="one word",
         description="over which connection (`smsc-id`)",
         json_schema_extra={"default": "Kannel's own routing"},
     )

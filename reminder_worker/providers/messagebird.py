@@ -112,6 +112,7 @@ class _Settings(Table):
     sender: str = Field(
         alias="from",
         pattern=r"^(\+?[0-9]{3,15}|[0-9A-Za-z][0-9A-Za-z .-]{0,10})$",
+        title="number or name, up to 11",
         description="the sender: a number, or a name of up to 11 letters where the country allows names",
     )
     base_url: Annotated[str, AfterValidator(check_url)] = Field(

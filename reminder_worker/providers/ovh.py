@@ -94,9 +94,12 @@ class _Refusal(msgspec.Struct, rename={"error_code": "errorCode", "kind": "class
 
 
 class _Settings(Table):
-    service: str = Field(pattern=r"^[A-Za-z0-9-]{3,64}$", description="the SMS account")
+    service: str = Field(
+        pattern=r"^[A-Za-z0-9-]{3,64}$", title="3 to 64 letters, digits and -", description="the SMS account"
+    )
     application_key: str = Field(
         pattern=r"^[!-~]{1,128}$",
+        title="one word",
         description="of an API token with unlimited validity and the rights `POST /sms/{service}/jobs`, `GET` and "
         "`DELETE /sms/{service}/outgoing*` for this account, and no more",
     )
@@ -106,6 +109,7 @@ class _Settings(Table):
         default=None,
         alias="from",
         pattern=r"^(?:[A-Za-z0-9 ]{3,11}|\+?[0-9]{3,15})$",
+        title="name or number",
         description="a validated sender of at most 11 letters and digits; this or `sender_for_response`",
     )
     sender_for_response: bool = Field(

@@ -93,13 +93,17 @@ class _Refusal(Struct):
 
 
 class _Settings(Table):
-    auth_id: str = Field(pattern=r"^[MS]A[0-9A-Za-z]{18}$", description="the account (`MA…`) or subaccount (`SA…`)")
+    auth_id: str = Field(
+        pattern=r"^[MS]A[0-9A-Za-z]{18}$",
+        title="MA or SA, and 18 characters",
+        description="the account (`MA…`) or subaccount (`SA…`)",
+    )
     auth_token_file: Path = Field(description="its token; `hooks` needs it too: Plivo signs with it")
     sender: str | None = Field(
         default=None, alias="from", min_length=3, max_length=15, description="the sender; this or `powerpack_uuid`"
     )
     powerpack_uuid: str | None = Field(
-        default=None, pattern=f"^{_UUID}$", description="a Powerpack, which chooses the sender"
+        default=None, pattern=f"^{_UUID}$", title="a UUID", description="a Powerpack, which chooses the sender"
     )
     base_url: Annotated[str, AfterValidator(check_url)] = Field(
         default="https://api.plivo.com", description="where its API is"

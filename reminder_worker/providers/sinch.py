@@ -108,11 +108,14 @@ class _Inbound(msgspec.Struct):
 
 
 class _Settings(Table):
-    service_plan_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="the service plan")
+    service_plan_id: str = Field(
+        pattern=r"^[A-Za-z0-9_-]{1,64}$", title="up to 64 of letters, digits, _ and -", description="the service plan"
+    )
     token_file: Path = Field(description="its API token; only the worker reads it")
     sender: str = Field(
         alias="from",
         pattern=r"^(\+?[0-9]{3,15}|[A-Za-z0-9 ]{1,11})$",
+        title="number or name, up to 11",
         description="the sender: a number, a short code or a name of up to 11 letters and digits",
     )
     base_url: Annotated[str, AfterValidator(check_url)] = Field(

@@ -85,13 +85,14 @@ class _Settings(Table):
         description="name and certificate are verified against the system's authorities. `false` for a tunnel that "
         "ends on this machine, or a network that nobody else hears",
     )
-    system_id: str = Field(pattern=r"^[!-~]{1,15}$", description="the account")
+    system_id: str = Field(pattern=r"^[!-~]{1,15}$", title="one word, up to 15", description="the account")
     password_file: Path = Field(description="its password, at most 8 characters (the protocol's own limit)")
     system_type: str = Field(default="", pattern=r"^[ -~]{0,12}$", description="where the account has one")
     service_type: str = Field(default="", pattern=r"^[ -~]{0,5}$", description="where the SMSC wants one with a text")
     sender: str = Field(
         alias="from",
         pattern=r"^(\+?[0-9]{3,15}|[A-Za-z0-9 .&-]{1,11})$",
+        title="number or name, up to 11",
         description="`+` and a number, a short code, or a name of at most 11 characters",
     )
     source_ton: TON | None = Field(

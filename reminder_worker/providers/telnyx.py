@@ -142,11 +142,12 @@ class _Settings(Table):
         default=None,
         alias="from",
         pattern=r"^(\+[0-9]{5,15}|[0-9]{3,8}|[A-Za-z0-9 ]{1,11})$",
+        title="`+` and a number, a short code, or a name, up to 11",
         description="the sender: a number, a short code, or a name of up to 11 letters and digits",
         json_schema_extra={"default": "the profile's number pool chooses"},
     )
     messaging_profile_id: str | None = Field(
-        default=None, pattern=r"^[0-9a-fA-F-]{36}$", description="needed for a name, and without `from`"
+        default=None, pattern=r"^[0-9a-fA-F-]{36}$", title="a UUID", description="needed for a name, and without `from`"
     )
     base_url: Annotated[str, AfterValidator(check_url)] = Field(
         default="https://api.telnyx.com", description="where its API is"

@@ -136,7 +136,7 @@ def _callback(url: str) -> str:
 
 
 class _Settings(Table):
-    account_sid: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$", description="the account")
+    account_sid: str = Field(pattern=r"^AC[0-9a-fA-F]{32}$", title="AC and 32 hex digits", description="the account")
     auth_token_file: Path = Field(description="its token; `hooks` needs it too: Twilio signs with it")
     sender: str | None = Field(
         default=None,
@@ -146,7 +146,7 @@ class _Settings(Table):
         description="the sender; this or `messaging_service_sid`",
     )
     messaging_service_sid: str | None = Field(
-        default=None, pattern=r"^MG[0-9a-fA-F]{32}$", description="a messaging service, which chooses the sender"
+        default=None, pattern=r"^MG[0-9a-fA-F]{32}$", title="MG and 32 hex digits", description="it chooses the sender"
     )
     base_url: Annotated[str, AfterValidator(check_url)] = Field(
         default="https://api.twilio.com", description="another region's; plain `http` only to this machine"

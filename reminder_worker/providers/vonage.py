@@ -88,7 +88,7 @@ class _Answer(msgspec.Struct):
 
 
 class _Settings(Table):
-    api_key: str = Field(pattern=r"^[0-9A-Za-z]{8}$", description="the account")
+    api_key: str = Field(pattern=r"^[0-9A-Za-z]{8}$", title="8 letters and digits", description="the account")
     api_secret_file: Path = Field(description="its secret; only the worker reads it")
     signature_secret_file: Path = Field(description="what Vonage signs its calls with; only `hooks` reads it")
     signature_method: Literal["sha256", "sha512"] = Field(
@@ -98,6 +98,7 @@ class _Settings(Table):
     sender: str = Field(
         alias="from",
         pattern=r"^(\+?[0-9]{3,15}|[0-9A-Za-z][0-9A-Za-z .-]{0,10})$",
+        title="number or name, up to 11",
         description="the sender: a number, or a name of up to 11 letters where the country allows names",
     )
     base_url: Annotated[str, AfterValidator(check_url)] = Field(

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from reminder_worker.https import check_url, split_url
+from reminder_worker.mistakes import like
 from reminder_worker.providers import Table
 
 VALIDITY = {"valid_seconds": 1, "valid_minutes": 60, "valid_until": 1}  # and the seconds below which they say nothing
@@ -85,8 +86,11 @@ def _address(url: str) -> str:
 
 
 Url = Annotated[str, AfterValidator(_address)]
-JsonPath = Annotated[str, Field(pattern=r"^[^.\s]+(\.[^.\s]+)*$", max_length=200, title="path")]
-HeaderName = Annotated[str, Field(pattern="^[A-Za-z0-9-]+$")]
+JsonPath = Annotated[
+    str, like(r"[^.\s]+(\.[^.\s]+)*", "names with a dot between two, no blanks"), Field(max_length=200, title="path")
+]
+HeaderName = Annotated[str, like("[A-Za-z0-9-]+", "the name of a header: letters, digits and -")]
+HeaderText = Annotated[str, like("[ -~]+", "a line of ASCII")]
 
 
 class _Part(BaseModel):
@@ -144,7 +148,7 @@ class Gateway(Table):
 
     url: Url = Field(description="where texts are handed in")
     method: Literal["POST", "PUT", "GET"] = Field(default="POST", description="how")
-    headers: dict[HeaderName, Annotated[str, Field(pattern="^[ -~]+$")]] = Field(
+    headers: dict[HeaderName, HeaderText] = Field(
         default_factory=dict, title="table of templates", description="what stands above it"
     )
     body: dict[str, Any] = Field(title="table of templates", description="what is sent")

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,9 @@ from reminder_worker.providers.outbox import Outbox
 
 
 class Settings(Table):
-    account: str = Field(pattern="^AC")
+    account: str = Field(pattern="^AC", title="AC and 32 hex digits")
     sender: int = Field(alias="from")
+    region: str = Field(default="eu", pattern="^eu")
 
 
 def test_a_provider_is_found_by_the_name_of_its_table(tmp_path: Path) -> None:
@@ -87,8 +88,28 @@ def test_a_table_that_is_read_in_another_way_shows_no_value_either() -> None:
 
 
 def test_a_missing_setting_is_named() -> None:
-    with pytest.raises(SettingsError, match=r"^providers\.carrier\.from: "):
+    with pytest.raises(SettingsError, match=r"^providers\.carrier\.from: is needed$"):
         read_table(Settings, "carrier", {"account": "AC1"})
+
+
+def test_a_wrong_setting_is_told_what_is_wanted_and_a_misspelt_one_which_is_meant() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_table(Settings, "carrier", {"account": "x", "from": 1, "region": "x", "acount": "x", "form": 1})
+    assert str(caught.value).split("; providers.") == [
+        "providers.carrier.account: must be AC and 32 hex digits",
+        "carrier.region: is written otherwise than this setting has to be",
+        "carrier.acount: there is no such setting; did you mean account?",
+        "carrier.form: there is no such setting; did you mean from?",
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(entry_points(group=providers.ENTRY_POINTS).names))
+def test_each_pattern_of_ours_has_words_that_say_what_is_wanted(name: str) -> None:
+    module = sys.modules[entry_points(group=providers.ENTRY_POINTS)[name].load().__module__]
+    models = [one for one in vars(module).values() if isinstance(one, type) and issubclass(one, Table)]
+    fields = {own: field for model in models for own, field in model.model_fields.items()}
+    patterns = {own for own, field in fields.items() if any(getattr(part, "pattern", 0) for part in field.metadata)}
+    assert {own for own in patterns if not fields[own].title} <= {"host", "system_type", "service_type"}
 
 
 def test_the_modules_of_providers_are_loaded_only_when_they_are_used() -> None:
