@@ -108,6 +108,8 @@ def import_(
 
     try:
         lines = file.read_text("ascii").splitlines()
+    except FileNotFoundError:
+        raise SettingsError(f"{file}: there is no such file") from None
     except (OSError, ValueError):
         raise SettingsError(f"{file}: cannot be read as what optouts export wrote") from None
     schedule = open_ledger(config)

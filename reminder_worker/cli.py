@@ -41,6 +41,9 @@ app.add_typer(backupcommands.app, name="optouts")
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default reminder-worker.toml here.")]
 PlatformName = Annotated[str | None, typer.Option("--platform", help="Which booking platform of the settings.")]
+Format = Annotated[
+    str | None, typer.Option("--format", metavar="jsonl|csv|fhir|ics", help="docs/records.md; default: jsonl.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")]
@@ -169,7 +172,7 @@ def ops(config: Config = None, host: Host = "127.0.0.1", port: Port = 8082) -> N
 @app.command()
 def enqueue(
     file: Annotated[Path, typer.Argument(help="What to read; - for standard input. FHIR may be a folder.")],
-    name: Annotated[str, typer.Option("--format", metavar="jsonl|csv|fhir|ics", help="docs/records.md.")] = "jsonl",
+    name: Format = None,
     location: Annotated[str | None, typer.Option("--location", help="For records without a place.")] = None,
     language: Annotated[str | None, typer.Option("--language", help="For records without one.")] = None,
     country: Annotated[str | None, typer.Option("--country", help="Of numbers written without one: FR.")] = None,

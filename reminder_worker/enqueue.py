@@ -23,10 +23,10 @@ _SAFE = "run it again, that is safe"
 
 
 def defaults(
-    name: str, *, location: str | None, language: str | None, country: str | None, zone: str | None
+    name: str | None, *, location: str | None, language: str | None, country: str | None, zone: str | None
 ) -> Defaults:
     """Check the format, and what is said once for all records. Raises SettingsError, which names the option."""
-    if name not in list(records.Format):
+    if name is not None and name not in list(records.Format):
         raise SettingsError(f"--format: {', '.join(records.Format)}")
     try:
         place = None if location is None else job.parse_location(location)
@@ -42,11 +42,12 @@ def defaults(
     return Defaults(place, language, country, clock)
 
 
-def hand_in(client: Client, file: Path, name: str, said: Defaults) -> tuple[Counter[str], str]:
+def hand_in(client: Client, file: Path, format_: str | None, said: Defaults) -> tuple[Counter[str], str]:
     """Hand in a file, standard input (``-``) or a folder; return the counts, and what was left behind.
 
     Raises SettingsError where it cannot be read, StoreUnavailable.
     """
+    name = _format(format_, file)
     _check_place(client, said)
     try:
         if str(file) == "-":
@@ -59,8 +60,20 @@ def hand_in(client: Client, file: Path, name: str, said: Defaults) -> tuple[Coun
         with file.open("rb") as stream:
             reader = records.read(name, stream, said)
             return run(client, reader, said, size=file.stat().st_size), str(reader.left)
+    except FileNotFoundError:
+        raise SettingsError(f"{file}: there is no such file") from None
+    except IsADirectoryError:
+        raise SettingsError(f"{file}: is a folder; only --format fhir reads one") from None
     except OSError:
         raise SettingsError(f"{file}: cannot be read") from None
+
+
+def _format(said: str | None, file: Path) -> str:
+    """Return the format that is said, else JSON Lines. Raises SettingsError where the file's name tells another."""
+    ending = file.suffix.lower().removeprefix(".")
+    if said is None and ending in {records.Format.CSV, records.Format.ICS}:
+        raise SettingsError(f"--format: say {ending} for this file, or jsonl where that is what it holds")
+    return said or records.Format.JSONL.value
 
 
 def _check_place(client: Client | HttpClient, said: Defaults) -> None:

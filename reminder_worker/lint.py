@@ -39,6 +39,8 @@ def lines(path: Path, option: str) -> Iterator[str]:
         with path.open(encoding="utf-8-sig", newline="\n") as file:
             for line in file:
                 yield line.removesuffix("\n").removesuffix("\r")
+    except FileNotFoundError:
+        raise SettingsError(f"{option}: there is no such file") from None
     except (OSError, UnicodeDecodeError):
         raise SettingsError(f"{option}: cannot be read as UTF-8 text") from None
 

@@ -213,10 +213,26 @@ def test_appointments_come_from_a_file_or_from_standard_input(run, shop):
     assert run("enqueue", "-").out == "nothing to do\n"
 
 
-@pytest.mark.parametrize("name", ["none.jsonl", "keys"])
-def test_a_file_that_cannot_be_read_is_wrong_use(run, shop, name):
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("none.jsonl", "there is no such file"),
+        ("keys", "is a folder; only --format fhir reads one"),
+        ("x" * 300, "cannot be read"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_wrong_use(run, shop, name, why):
     done = run("enqueue", name)
-    assert (done.code, one_line(done)) == (2, f"{name}: cannot be read")
+    assert (done.code, one_line(done)) == (2, f"{name}: {why}")
+
+
+@pytest.mark.parametrize("name", ["week.csv", "WEEK.ICS"])
+def test_a_file_whose_name_tells_its_format_is_not_taken_for_another(run, shop, name):
+    (shop / name).write_text(CANARY)
+    done = run("enqueue", name)
+    said = f"--format: say {name[-3:].lower()} for this file, or jsonl where that is what it holds"
+    assert (done.code, one_line(done)) == (2, said)
+    assert run("enqueue", name, "--format", "jsonl").err.startswith("line 1: malformed: ")
 
 
 def test_no_server_is_started_for_a_platform_without_keys(run, here):
@@ -302,7 +318,8 @@ def test_other_formats_are_read_and_what_is_left_behind_is_counted(run, shop):
 def test_a_folder_that_is_no_export_is_wrong_use(run, shop, name):
     done = run("enqueue", "keys", "--format", name)
     assert done.code == 2
-    said = "--format fhir: the folder has no Appointment.ndjson" if name == "fhir" else "keys: cannot be read"
+    folder = "keys: is a folder; only --format fhir reads one"
+    said = "--format fhir: the folder has no Appointment.ndjson" if name == "fhir" else folder
     assert one_line(done) == said
 
 

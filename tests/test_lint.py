@@ -53,8 +53,8 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path, data):
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
-    for path in (tmp_path / "none", tmp_path):
-        with pytest.raises(SettingsError, match=r"^--locations: "):
+    for path, why in ((tmp_path / "none", "there is no such file"), (tmp_path, "cannot be read as UTF-8 text")):
+        with pytest.raises(SettingsError, match=rf"^--locations: {why}$"):
             check(locations=path)
 
 
