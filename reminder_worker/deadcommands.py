@@ -131,11 +131,14 @@ def _meant(found: Sequence["Waiting"], names: Sequence[str] | None, reason: str 
 
 def _chosen(found: Sequence["Waiting"], names: Sequence[str]) -> list["Waiting"]:
     """Return what is meant. Raises SettingsError: a name is not repeated, for it may be anything."""
+    from reminder_worker.ledger import NAME  # noqa: PLC0415
+
     chosen = []
     for number, name in enumerate(dict.fromkeys(names), 1):
         meant = [one for one in found if one.name == name]
         if len(meant) != 1:
             what = "is the name of two that wait: decide when one of them is settled" if meant else "does not wait"
+            what = what if NAME.fullmatch(name) else "is no id, which is twelve letters, a hyphen and a number"
             raise SettingsError(f"ID {number}: {what}; see reminder-worker dead list")
         chosen += meant
     return chosen

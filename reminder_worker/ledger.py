@@ -1,5 +1,6 @@
 """The ledger's words: what stands in Redis for a reminder, and what may become of it; no I/O."""
 
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -85,6 +86,9 @@ class Wake:
     def of(cls, member: bytes, version: int) -> "Wake":
         """Read what stands for a reminder in Redis."""
         return cls(member[:ID_BYTES], member[ID_BYTES], version)
+
+
+NAME = re.compile(r"[k-z]{12}-[0-9]{1,3}", re.ASCII)
 
 
 def name_of(member: bytes) -> str:

@@ -16,7 +16,7 @@ from rich.table import Table
 from reminder_worker.acts import Act
 from reminder_worker.decisions import Waiting, meaning
 from reminder_worker.findings import Finding, Grade
-from reminder_worker.ledger import Reminder
+from reminder_worker.ledger import Answer, Reminder
 from reminder_worker.status import Counts, Status
 
 if TYPE_CHECKING:  # who shows anything does not load what looks for numbers, or writes texts
@@ -83,7 +83,7 @@ def print_reminders(reminders: Iterable[Reminder]) -> None:
     for one in reminders:
         row = one.state, _short(one.due), _short(one.ended), one.provider or "", str(one.attempts), one.reason or ""
         table.add_row(str(one.lead), *row, one.reply or "")
-    console.print(table if table.row_count else "not known")
+    console.print(table if table.row_count else Answer.MISSING.value)
 
 
 def print_status(now: Status) -> None:

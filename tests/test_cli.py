@@ -394,7 +394,7 @@ def test_reminders_are_shown_as_a_table_or_as_json(run, shop):
 
 def test_an_unknown_reference_ends_with_1(run, shop):
     done = run("show", "nobody")
-    assert (done.code, done.out, done.err) == (1, "not known\n", "")
+    assert (done.code, done.out, done.err) == (1, "missing\n", "")
     done = run("show", "nobody", "--json")
     assert (done.code, json.loads(done.out)) == (1, [])
 

@@ -207,7 +207,15 @@ def test_a_dead_letter_is_not_resolved_and_what_can_be_done_is(run: Run, schedul
         ),
         (("retry", "x-0", "--reason", "poison"), RETRY_WHAT),
         (("drop",), "name what is meant, or say --reason; see reminder-worker dead list"),
-        (("drop", "+33612345678"), "ID 1: does not wait; see reminder-worker dead list"),
+        (("drop", "qpvuntsmwlqt-0"), "ID 1: does not wait; see reminder-worker dead list"),
+        (
+            ("drop", "+33612345678"),
+            "ID 1: is no id, which is twelve letters, a hyphen and a number; see reminder-worker dead list",
+        ),
+        (
+            ("show", "foo"),
+            "ID 1: is no id, which is twelve letters, a hyphen and a number; see reminder-worker dead list",
+        ),
         (("resolve", "x-0", "--as", "delivered"), "--as: sent or failed"),
     ],
 )

@@ -120,7 +120,7 @@ def test_what_is_copied_into_another_command_is_in_one_piece_on_a_narrow_termina
 
 def test_no_reminders_are_said_to_be_unknown(capsys):
     screen.print_reminders([])
-    assert capsys.readouterr().out == "not known\n"
+    assert capsys.readouterr().out == "missing\n"
 
 
 def test_status_shows_every_number(capsys):
