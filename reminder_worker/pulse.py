@@ -25,11 +25,13 @@ class Pulse(dramatiq.Middleware):
         chores: Sequence[Callable[[], None]],
         close: Callable[[], None],
         beside: Sequence[Callable[[], int]] = (),
+        leave: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._beat = beat
         self._chores = chores
         self._close = close
         self._beside = beside
+        self._leave = leave
         self._stop = threading.Event()
         self._name = f"worker/{os.getpid()}-{secrets.token_hex(3)}"
 
@@ -51,8 +53,9 @@ class Pulse(dramatiq.Middleware):
         log.info("worker_stopping")
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
-        """Part from the providers politely: everything in flight is finished."""
+        """Part from the providers politely, and say who ends: everything in flight is finished."""
         self._close()
+        self._leave(self._name)
 
     def _start(self, name: str, work: Callable[[], None], pause: float) -> None:
         threading.Thread(target=self._repeat, args=(work, pause), name=name, daemon=True).start()

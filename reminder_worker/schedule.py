@@ -172,6 +172,10 @@ class Schedule:
         """Note that a process is alive; ``process`` is a kind and an opaque number. Return the store's time."""
         return moment(self.run("beat", 0, process))
 
+    def leave(self, process: str) -> None:
+        """Note that a process ends in order: nobody is to take it for one that fell silent. Raises StoreUnavailable."""
+        self.run("beat", 0, process, "ended")
+
     def now(self) -> datetime:
         """Return the store's time."""
         try:

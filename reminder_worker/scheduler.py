@@ -9,6 +9,7 @@ import secrets
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from queue import Empty, SimpleQueue
 from typing import TypeVar
@@ -58,6 +59,8 @@ class Scheduler:
             if time.monotonic() >= next_sweep:
                 next_sweep = time.monotonic() + SWEEP_EVERY
                 pause = max(pause, _tried(self.sweep))
+        with suppress(StoreUnavailable):  # then it is one that fell silent
+            self._schedule.leave(self._name)
         log.info("scheduler_stopped")
 
     def _is_stopped_within(self, seconds: float) -> bool:

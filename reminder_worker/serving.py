@@ -99,6 +99,8 @@ class Process:
                 log.info(_STARTED[self._kind])
                 yield
                 log.info(_STOPPED[self._kind])
+            with contextlib.suppress(StoreUnavailable):
+                await run_in_threadpool(self._schedule.leave, self.name)  # when nothing beats any more
 
         application = Starlette(
             routes=[*routes, *own], lifespan=life, exception_handlers={HTTPException: _explain, Exception: _crash}

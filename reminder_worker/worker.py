@@ -4,6 +4,7 @@
 """
 
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -14,7 +15,7 @@ from reminder_worker.crowd import Crowd
 from reminder_worker.delivery import Order
 from reminder_worker.drafting import Draft
 from reminder_worker.equipment import Equipment
-from reminder_worker.errors import NotSent, Reason, Refused, SettingsError, Unopenable
+from reminder_worker.errors import NotSent, Reason, Refused, SettingsError, StoreUnavailable, Unopenable
 from reminder_worker.inbox import Inbox
 from reminder_worker.job import FailureClass, Job, Level, State
 from reminder_worker.ledger import Claim, OpenAttempt, Outcome, Wake, name_of
@@ -186,6 +187,11 @@ class Worker:
         """Part from the providers, and from who counts with us: what answers Prometheus may not have come so far."""
         self._parts.carriers.close()
         unshare()
+
+    def leave(self, name: str) -> None:
+        """Say that this process ends in order."""
+        with suppress(StoreUnavailable):
+            self._schedule.leave(name)
 
     def answer(self) -> None:
         """Do what people's answers ask for."""

@@ -173,8 +173,16 @@ def test_a_scheduler_wakes_all_that_it_took_and_takes_no_more(here: Installation
 def test_a_scheduler_ends_well_with_its_terminal(here: Installation) -> None:
     with started(here, "scheduler") as scheduler:
         until(lambda: b"scheduler_started" in (here.folder / "log.jsonl").read_bytes())
+        until(lambda: alive(here))
         hung_up(scheduler)
         assert scheduler.wait(60) == 0
+    assert not alive(here)  # who ends in order says so
+
+
+def alive(here: Installation) -> list[bytes]:
+    with store.connect(here.server.url()) as client:
+        found: list[bytes] = client.zrange("rw:{0}:processes", 0, -1)
+        return found
 
 
 @pytest.fixture

@@ -70,6 +70,38 @@ def test_where_all_is_well_nothing_needs_anybody(browser: Browser, schedule: Sch
     assert "Nothing needs you." in part(browser.ask("/ops")[2], "alerts")
 
 
+def silent(schedule: Schedule, *names: str) -> None:
+    """Have processes fall silent a minute ago."""
+    schedule.client.zadd("rw:{0}:processes", {name: (time.time() - 60) * 1000 for name in names})
+
+
+def test_who_fell_silent_is_not_red_where_others_of_its_kind_go_on(browser: Browser, schedule: Schedule) -> None:
+    for kind in ("scheduler/1-a", "worker/2-b", "web/3-c"):
+        schedule.beat(kind)
+    silent(schedule, "worker/4-d", "web/5-e")
+    page = browser.ask("/ops")[2]
+    assert "Nothing needs you." in part(page, "alerts")
+    assert (page.count('class="count quiet"'), page.count('class="count bad"')) == (2, 0)
+
+
+def test_who_fell_silent_and_is_missed_is_red_and_named(browser: Browser, schedule: Schedule) -> None:
+    schedule.beat("scheduler/1-a")
+    silent(schedule, "worker/2-b", "worker/4-d", "web/3-c", "hooks/6-f", "ops/7-g")
+    page = browser.ask("/ops")[2]
+    assert "No worker is alive: nothing is sent. No web is alive: platforms cannot hand in." in part(page, "alerts")
+    assert "No hooks is alive: receipts and STOP are refused." in part(page, "alerts")
+    assert (page.count('class="count quiet"'), page.count('class="count bad"')) == (1, 4)
+
+
+def test_who_ended_in_order_is_not_missed(browser: Browser, schedule: Schedule) -> None:
+    for kind in ("scheduler/1-a", "worker/2-b", "web/3-c"):
+        schedule.beat(kind)
+    schedule.leave("web/3-c")
+    page = browser.ask("/ops")[2]
+    assert "Nothing needs you." in part(page, "alerts")
+    assert "3-c" not in page
+
+
 def test_a_state_of_a_day_is_shown_whole(browser: Browser, schedule: Schedule) -> None:
     a_day(schedule)
     page = browser.ask("/ops")[2]

@@ -558,6 +558,9 @@ def test_processes_are_seen_while_they_beat(desk: Desk, client: store.Client) ->
     desk.clock.forward(minutes=2)
     desk.schedule.beat("worker/2")
     assert client.zrange("rw:{0}:processes", 0, -1) == [b"worker/2"]
+    desk.schedule.beat("worker/3")
+    desk.schedule.leave("worker/2")
+    assert client.zrange("rw:{0}:processes", 0, -1) == [b"worker/3"]
 
 
 # Durability.

@@ -189,6 +189,12 @@ def test_stop_ends_a_sleeping_scheduler_at_once(schedule: Schedule, monkeypatch:
     assert time.monotonic() - started < 10
 
 
+def test_a_scheduler_ends_while_the_store_is_away() -> None:
+    scheduler = Scheduler(Schedule(store.connect("unix:///none.sock", retry=None)), Recorder())
+    scheduler.stop()
+    scheduler.run()
+
+
 def test_sigterm_ends_the_process_after_the_current_step(schedule: Schedule, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     monkeypatch.setattr(Scheduler, "step", lambda _: os.kill(os.getpid(), signal.SIGTERM) or timedelta(hours=1))

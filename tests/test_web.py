@@ -121,13 +121,14 @@ def test_requests_are_logged_where_that_is_wanted_by_their_routes_alone(
     assert {line.startswith("{") for line in said.splitlines()} == {form == "json"}
 
 
-def test_when_it_is_told_to_stop_it_finishes_what_is_under_way(started: Started) -> None:
+def test_when_it_is_told_to_stop_it_finishes_what_is_under_way(started: Started, client: store.Client) -> None:
     body = json.dumps(started.desk.fields()).encode()
     with socket.create_connection(("127.0.0.1", started.desk.port), timeout=20) as line:
         head = f"PUT {path('A-1')} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {started.desk.key}\r\n"
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
         line.sendall(head.encode() + body[:9])
         assert line.recv(100).startswith(b"HTTP/1.1 100")  # it has begun to read
+        wait_until(lambda: client.zcard("rw:{0}:processes"))
         started.process.send_signal(signal.SIGTERM)
         wait_until(lambda: is_closed(started.desk.port))
         line.sendall(body[9:])
@@ -135,6 +136,7 @@ def test_when_it_is_told_to_stop_it_finishes_what_is_under_way(started: Started)
         answer.begin()
         assert (answer.status, json.loads(answer.read())) == (201, {"result": "added"})
     assert started.stop()[0] == 0
+    assert not client.zcard("rw:{0}:processes")  # it said that it ends
 
 
 def is_closed(port: int) -> bool:

@@ -754,13 +754,13 @@ def test_wake_ups_travel_through_dramatiq_and_are_acknowledged(
     for number in range(20):
         practice.add(reference=str(number), phone=f"+336123400{number:02}")
     wakes = practice.take()
-    broker = queue.connect(
-        server.url(1), [pulse.Pulse(practice.worker.beat, [practice.worker.answer], practice.office.carriers.close)]
-    )
+    work, close = practice.worker, practice.office.carriers.close
+    broker = queue.connect(server.url(1), [pulse.Pulse(work.beat, [work.answer], close, leave=work.leave)])
     queue.wake(broker, [*wakes, *wakes])
     with running(practice, broker):
         broker.join(queue.QUEUE, interval=10, timeout=60_000)
         until(lambda: client.zcard("rw:{0}:processes"))
+    assert not client.zcard("rw:{0}:processes")  # who ends in order says so
     assert Counter(text.to for text in provider.texts) == {f"+336123400{number:02}": 1 for number in range(20)}
     with store.connect(server.url(1)) as queued:
         names = {key.decode().rpartition("}")[2] for key in queued.scan_iter()}

@@ -13,6 +13,7 @@ from reminder_worker.status import Status
 
 MOST_ROWS, MOST_ACTS = 200, 20
 NEEDED = "scheduler", "worker"  # without one of each nothing is sent
+FRONTS = "web", "hooks"  # missed where one was there within the hour and did not end in order
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,10 @@ class Facts:
 
     @property
     def missing(self) -> list[str]:
-        """Which kinds of process that texts need have no heart that beats."""
-        alive = {name.partition("/")[0] for name, silent in self.now.processes.items() if silent < ALIVE}
-        return [kind for kind in NEEDED if kind not in alive]
+        """Which kinds of process are needed and have no heart that beats."""
+        silent = {(name.partition("/")[0], silent < ALIVE) for name, silent in self.now.processes.items()}
+        fallen = [kind for kind in FRONTS if (kind, False) in silent]
+        return [kind for kind in (*NEEDED, *fallen) if (kind, True) not in silent]
 
 
 def look(schedule: Schedule, providers: Mapping[str, Mapping[str, Any]]) -> Facts:

@@ -23,6 +23,12 @@ GROUPS = {  # as the chart stacks them, from the bottom up
     "failed": (State.FAILED, State.UNDELIVERED, State.EXPIRED, State.REJECTED),
     "not wanted": (State.CANCELLED, State.SUPPRESSED),
 }
+LOST = {
+    "scheduler": "nothing is sent",
+    "worker": "nothing is sent",
+    "web": "platforms cannot hand in",
+    "hooks": "receipts and STOP are refused",
+}
 TALL = 100  # of a chart
 CHOICES = {  # what may be decided, by what waits: each with the words of its button
     Kind.DEAD_LETTER: (Decision.RETRY, Decision.DROP),
@@ -59,7 +65,7 @@ def parts(facts: Facts) -> dict[str, dict[str, Any]]:
         "ahead": {"bars": _columns(now.ahead), "cells": _cells(now.ahead), "most": max(now.ahead, default=0)},
         "outcomes": {"providers": _outcomes(facts)},
         "providers": {"rows": _providers(facts)},
-        "processes": {"rows": _processes(facts), "missing": facts.missing},
+        "processes": {"rows": _processes(facts)},
         "store": {"store": now.store},
         "acts": {"rows": facts.acts},
     }
@@ -71,7 +77,7 @@ def alerts(facts: Facts | None, *, away: bool) -> list[str]:
     if facts is None:
         return said
     now = facts.now
-    said += [f"No {kind} is alive: nothing is sent." for kind in facts.missing]
+    said += [f"No {kind} is alive: {LOST[kind]}." for kind in facts.missing]
     if now.overdue and now.overdue_seconds > ALIVE:
         said.append(
             f"{many(now.overdue, 'reminder is', 'reminders are')} due, the oldest for {span(now.overdue_seconds)}."
@@ -152,10 +158,11 @@ def _rate(facts: Facts, name: str) -> str:
     return f"{rate:,.0f}" if rate >= 10 or not rate else f"{rate:.1f}"  # noqa: PLR2004 - two digits are enough
 
 
-def _processes(facts: Facts) -> list[tuple[str, str, str, bool]]:
-    """Return kind, name, how long it has been silent, and whether that is as it should be."""
+def _processes(facts: Facts) -> list[tuple[str, str, str, str]]:
+    """Return kind, name, how long it has been silent, and how it is shown: bad where the alerts speak of its kind."""
     rows = []
     for name, silent in sorted(facts.now.processes.items()):
         kind, _, rest = name.partition("/")
-        rows.append((kind, rest, span(silent), silent < ALIVE))
+        shown = "" if silent < ALIVE else "bad" if kind in facts.missing else "quiet"
+        rows.append((kind, rest, span(silent), shown))
     return rows
