@@ -784,3 +784,11 @@ def test_a_lead_of_the_settings_counts(run, shop):
     (shop / "reminder-worker.toml").write_text(text.replace("countries", 'leads = ["48h", "2h"]\ncountries'))
     run("enqueue", "-", stdin=practice.lines(practice.fields()))
     assert len(json.loads(run("show", "A-1", "--json").out)) == len([Lead.parse("48h"), Lead.parse("2h")])
+
+
+@pytest.mark.parametrize("name", ["operating", "support", "backup"])
+def test_a_page_of_commands_says_how_they_find_their_settings(name):
+    page = (Path(__file__).parents[1] / "docs" / f"{name}.md").read_text("utf-8")
+    assert "`reminder-worker.toml` in the folder where they are typed" in page.replace("\n", " ")
+    assert "--config" in page.split("\n## ")[0 if name != "backup" else 1]
+    assert "export REMINDER_CONFIG=" in page
