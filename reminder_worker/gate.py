@@ -137,7 +137,7 @@ class Gate:
         """Let a reminder that is back in the schedule wait for a provider. Raises StoreUnavailable."""
         self._crowd.join(provider, claim.wake.member, due)
 
-    def report(self, admission: Admission, error: Exception | None) -> None:
+    def report(self, admission: Admission, error: BaseException | None) -> None:
         """Say how a call went: None where the provider accepted. Raises StoreUnavailable."""
         result = _result(error)
         unspent = admission.cost if isinstance(error, NotSent | Misconfigured) else 0
@@ -159,7 +159,7 @@ class Gate:
             self._crowd.call(admission.provider)
 
 
-def _result(error: Exception | None) -> Result:
+def _result(error: BaseException | None) -> Result:
     match error:
         case None | Rejected():
             return Result.OK

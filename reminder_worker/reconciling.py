@@ -20,7 +20,7 @@ from reminder_worker.ledger import OpenAttempt, Outcome
 from reminder_worker.postponing import refused
 from reminder_worker.providers import Provider, Sent, Text
 from reminder_worker.schedule import Schedule
-from reminder_worker.sending import Carriers
+from reminder_worker.sending import Carriers, understood
 
 PATIENCE = timedelta(hours=6)  # how long it is tried to ask a provider that cannot be asked
 
@@ -92,7 +92,7 @@ class Reconciling:
     def _call(self, attempt: OpenAttempt, provider: Provider, text: Text, admission: Admission) -> bool:
         try:
             sent = self._carriers.send(provider, text)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the first call is still in doubt
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it was, the first call is still in doubt
             if isinstance(error, Rejected):
                 self._refused(attempt, text, error.reason)
             else:
@@ -116,10 +116,13 @@ class Reconciling:
             return None, False
         try:
             if provider.capabilities.finds_by_reference:
-                return provider.find(attempt.reference), True
-            if provider.capabilities.searches and order is not None:
-                return provider.search(_text(attempt, order), attempt.asked), False
-        except Exception as error:  # noqa: BLE001 - a plug-in's error is no answer
+                found, answered = provider.find(attempt.reference), True
+            elif provider.capabilities.searches and order is not None:
+                found, answered = provider.search(_text(attempt, order), attempt.asked), False
+            else:
+                return None, False
+            return None if found is None else understood(found), answered
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plug-in's error is no answer, nor is its end
             log.warning("look_up_failed", extra={"provider": provider.name, "error": type(error).__name__})
         return None, False
 

@@ -91,7 +91,7 @@ class OpenGate(Gate):
     def join(self, provider: str, claim: Claim, due: datetime) -> None:
         """Let nobody wait."""
 
-    def report(self, admission: Admission, error: Exception | None) -> None:
+    def report(self, admission: Admission, error: BaseException | None) -> None:
         """Learn nothing."""
 
     def release(self, admission: Admission) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from reminder_worker import metrics
 from reminder_worker.clocks import boot_time
-from reminder_worker.errors import Misconfigured, NotSent, Reason, Rejected, Throttled
+from reminder_worker.errors import Ambiguous, Misconfigured, NotSent, Reason, Rejected, Throttled
 from reminder_worker.providers import Provider, Sent, Text
 
 CALL = timedelta(seconds=10)  # one total deadline for a provider's answer
@@ -72,7 +72,7 @@ def measured(provider: Provider, text: Text, deadline: float) -> Sent:
     """Call a provider, and count how that went."""
     began, result = time.monotonic(), "accepted"
     try:
-        sent = provider.send(text, deadline=deadline)
+        sent = understood(provider.send(text, deadline=deadline))
     except BaseException as error:
         result = _result(error)
         raise
@@ -81,6 +81,21 @@ def measured(provider: Provider, text: Text, deadline: float) -> Sent:
         metrics.count(metrics.ATTEMPTS, provider=provider.name, result=result)
     metrics.count(metrics.SEGMENTS, sent.segments, provider=provider.name)
     return sent
+
+
+def understood(answer: Sent) -> Sent:
+    """Return what a provider says that it took; one that no store can hold, as a plug-in may say, is no answer.
+
+    Raises Ambiguous.
+    """
+    name: object = getattr(answer, "provider_message_id", None)
+    try:
+        str(name).encode()
+    except UnicodeEncodeError:  # half a character
+        raise Ambiguous from None
+    if name is None:
+        raise Ambiguous
+    return answer
 
 
 def _result(error: BaseException) -> str:

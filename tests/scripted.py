@@ -53,7 +53,7 @@ class Scripted(Provider):
         self.accepted: dict[str, Sent] = {}
         self.looks: list[str] = []
         self.during: Callable[[Text], object] = lambda _: None
-        self.silence: Exception | None = None  # what ``find`` raises
+        self.silence: BaseException | None = None  # what ``find`` raises
         self.forgotten: list[str] = []
         self._answers = deque(answers)
 
@@ -66,6 +66,10 @@ class Scripted(Provider):
             raise answer
         self.accepted[text.reference] = answer
         return answer
+
+    def say(self, answer: Sent | Exception) -> None:
+        """Add to what it answers."""
+        self._answers.append(answer)
 
     def find(self, reference: str) -> Sent | None:
         self.looks.append(reference)

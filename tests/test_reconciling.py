@@ -1,5 +1,6 @@
 """An attempt in doubt: what settles it, in which order, and what never does."""
 
+import sys
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -198,6 +199,31 @@ def test_a_provider_that_should_find_and_does_not_answer_is_asked_for_hours(doub
     doubt.provider.silence = KeyError(PHONE)
     assert doubt.look(seconds=SETTLES.seconds * 2).state is State.SENDING
     assert doubt.look(seconds=PATIENCE.seconds).state is State.UNKNOWN
+
+
+NONSENSE: dict[str, Any] = {"half a character": Sent("\ud800", 1), "nothing": Sent(None, 1), "a word": "id-1"}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE)
+@pytest.mark.parametrize("way", ["finds_by_reference", "searches", "deduplicates"])
+def test_what_a_plug_in_finds_and_nobody_can_write_down_is_no_answer(doubt: Doubt, way: str, answer: Any) -> None:
+    provider = Scripted(Ambiguous(), settles_within=SETTLES, **{way: True})
+    doubt.leave(provider)
+    provider.accepted[doubt.reference] = answer
+    provider.say(answer)
+    assert doubt.look(minutes=2).state is State.SENDING
+    provider.say(answer)
+    assert doubt.look(hours=7).state is State.UNKNOWN
+
+
+@pytest.mark.parametrize("way", ["finds_by_reference", "searches", "deduplicates"])
+def test_a_plug_in_that_would_end_the_process_gives_no_answer(doubt: Doubt, way: str) -> None:
+    provider = Scripted(Ambiguous(), settles_within=SETTLES, **{way: True})
+    doubt.leave(provider)
+    provider.silence = SystemExit()
+    provider.during = lambda _: sys.exit()
+    assert doubt.look(minutes=2).state is State.SENDING
+    assert doubt.look(hours=7).state is State.UNKNOWN
 
 
 def test_a_provider_whose_table_has_gone_leaves_it_unknown(doubt: Doubt) -> None:

@@ -295,3 +295,11 @@ def test_a_refusal_by_answer_is_not_asked_again_under_the_same_name() -> None:
             provider, Text("+33612340015", "Rappel", 1, "r", timedelta(hours=1))
         )
     assert len(provider.texts) == 1
+
+
+@pytest.mark.parametrize("name", ["\ud800", None], ids=["half a character", "nothing"])
+def test_an_id_that_nobody_can_write_down_is_no_answer(name: Any) -> None:
+    provider = Scripted(Sent(name, 1))
+    with pytest.raises(Ambiguous) as caught:
+        Carriers({"scripted": provider}, allow_numbers=None).send(provider, text())
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
