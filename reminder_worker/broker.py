@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from dramatiq import DecodeError, Message, Middleware
 from dramatiq.brokers.redis import RedisBroker
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import ConnectionError, OutOfMemoryError, RedisError, TimeoutError  # noqa: A004 - Redis's
 
 from reminder_worker import store
 from reminder_worker.errors import SettingsError, StoreUnavailable
@@ -32,6 +32,7 @@ ACTOR = "remind"
 NAMESPACE = "{rw-queue}"  # the braces keep all keys on one node of a Cluster
 SILENT = 60.0  # seconds after which a worker counts as dead
 UPKEEP_EVERY = 30.0
+AWAY = 1.0  # seconds between tries to fetch from a queue that does not answer
 _VERSION_DIGITS = 5  # of 65535
 # A server that is full still takes what it is emptied with: else what waits there could never be sent.
 FULL_TOO = b"#!lua flags=allow-oom\n"
@@ -136,6 +137,16 @@ class WakeBroker(RedisBroker):
         super().close()
 
     def do_fetch(self, queue_name: str, *arguments: Any) -> list[bytes]:
+        """Fetch messages; a queue that is away is asked again a second later, and said so in a word of ours."""
+        try:
+            return self._fetch(queue_name, *arguments)
+        except (ConnectionError, TimeoutError):
+            if queue_name == QUEUE:  # dramatiq asks for one of late messages as well, of which there are none
+                log.warning("store_away")
+            time.sleep(AWAY)
+            return []
+
+    def _fetch(self, queue_name: str, *arguments: Any) -> list[bytes]:
         """Fetch messages; what cannot be decoded is dropped here: dramatiq would lose its batch with it."""
         self._clear_done()
         if time.monotonic() >= self._next_upkeep:

@@ -122,8 +122,10 @@ class Process:
 
     async def _beat(self) -> None:
         while True:
-            with contextlib.suppress(StoreUnavailable):
+            try:
                 await run_in_threadpool(self._schedule.beat, self.name)
+            except StoreUnavailable:
+                log.warning("store_away")
             await asyncio.sleep(BEAT_EVERY)
 
 

@@ -245,16 +245,18 @@ def test_what_is_done_is_not_forgotten_where_the_queue_refuses_to_forget_it(brok
 
 
 def test_what_is_done_is_not_forgotten_where_the_queue_is_away(
-    broker: dramatiq.Broker, monkeypatch: pytest.MonkeyPatch
+    broker: dramatiq.Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(queue, "AWAY", 0)
     queue.wake(broker, [WAKE])
     (data,) = broker.do_fetch(queue.QUEUE, 8)
     broker.do_ack(queue.QUEUE, queue.Message.decode(data).options["redis_message_id"])
     with monkeypatch.context() as away:
         away.setattr(broker.client, "pipeline", Mock(side_effect=redis.ConnectionError))
-        with pytest.raises(redis.ConnectionError):
-            broker.do_fetch(queue.QUEUE, 8)
+        assert broker.do_fetch(queue.QUEUE, 8) == []
+        assert broker.do_fetch(f"{queue.QUEUE}.DQ", 8) == []
         broker.close()
+    assert caplog.messages == ["store_away"]  # in a word of ours, and once
     broker._clear_done()
     assert not broker.client.exists("{rw-queue}:reminders.msgs")
 

@@ -1,11 +1,14 @@
 """Where a process is reached: said before it starts, and before anybody takes it for one that lives."""
 
+import asyncio
 import socket
 
 import pytest
 
+from reminder_worker import store
 from reminder_worker.errors import SettingsError
-from reminder_worker.serving import listening
+from reminder_worker.schedule import Schedule
+from reminder_worker.serving import Process, listening
 
 
 def test_a_port_in_use_and_an_address_of_others_are_refused_in_words() -> None:
@@ -37,3 +40,14 @@ def test_a_name_is_listened_to_at_all_its_addresses_that_are_this_machine_s(monk
     monkeypatch.setattr(socket, "getaddrinfo", several)
     with listening("several", 0) as entrances:
         assert [one.getsockname()[0] for one in entrances] == ["127.0.0.1", "127.0.0.2"]
+
+
+def test_a_process_that_starts_without_a_store_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    app = Process("web", Schedule(store.connect("unix:///none.sock", retry=None))).app([])
+
+    async def live() -> None:
+        async with app.router.lifespan_context(app), asyncio.timeout(20):
+            while "store_away" not in caplog.messages:  # noqa: ASYNC110 - another thread says it
+                await asyncio.sleep(0.01)
+
+    asyncio.run(live())
