@@ -7,17 +7,30 @@ of it.
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 
+from reminder_worker.errors import SettingsError
 from reminder_worker.settings import Settings
 
+ROOM = 16 * 2**20  # bytes; a process counts in a few hundred KiB of memory that files stand behind
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's name for the folder
 FOLDER = "reminder-worker-metrics-"
 
 
 def share(chosen: Settings) -> None:
-    """Let the processes of a worker count together; before they are started."""
-    if chosen.metrics_listen is not None:
-        os.environ[SHARED] = tempfile.mkdtemp(prefix=FOLDER, dir=os.environ.get("TMPDIR", "/tmp"))  # noqa: S108 - private
+    """Let the processes of a worker count together; before they are started. Raises SettingsError.
+
+    Whoever writes to such memory while its disk is full is killed by SIGBUS, and can say nothing more.
+    """
+    if chosen.metrics_listen is None:
+        return
+    place = os.environ.get("TMPDIR", "/tmp")  # noqa: S108 - what is made there is private
+    with suppress(OSError):
+        if shutil.disk_usage(place).free >= ROOM:
+            os.environ[SHARED] = tempfile.mkdtemp(prefix=FOLDER, dir=place)
+            return
+    needed = f"needs a folder in which {ROOM >> 20} MiB can be written"
+    raise SettingsError(f"metrics_listen: {needed}: make room in {place}, or set TMPDIR to another one")
 
 
 def unshare() -> None:
