@@ -5,6 +5,7 @@ It holds the providers' webhook secrets and the worker's public keys: no job can
 settings, never against what a Host header says.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import chain
@@ -59,6 +60,7 @@ class Hooks:
                 Route("/v1/replies/{provider}", self.reply, methods=calls),
             ],
             running(self.written.run),
+            running(self._refresh),
         )
 
     async def receipt(self, request: Request) -> Response:
@@ -78,6 +80,11 @@ class Hooks:
 
     async def _take_reply(self, provider: Provider, call: WebhookRequest) -> None:
         await run_in_threadpool(lambda: self._inbox.take(provider, provider.parse_reply(call)))
+
+    async def _refresh(self) -> None:
+        while True:
+            await asyncio.sleep(serving.BEAT_EVERY)
+            await run_in_threadpool(self._inbox.refresh)
 
     async def _hear(self, request: Request, budget: Budget, take: Take) -> Response:
         """Verify a call, read it, and write down what it says before it is answered."""
@@ -130,7 +137,8 @@ def build(chosen: Settings, schedule: Schedule) -> Starlette:
         )
     carriers = {name: providers.load(name, tables[name], Role.HEAR) for name in callbacks}
     metrics.expect_receipts([name for name, one in carriers.items() if one.capabilities.reports])
-    inbox = Inbox(schedule, Published(chosen.keys, chosen.root).load())
+    published = Published(chosen.keys, chosen.root)
+    inbox = Inbox(schedule, published.load(), published.load)
     return Hooks(schedule, inbox, carriers, callbacks).app()
 
 

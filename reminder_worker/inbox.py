@@ -4,10 +4,10 @@ A reply is understood here, in memory; what goes on is one word and a sealed num
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from reminder_worker import replies
-from reminder_worker.errors import Refused, StoreUnavailable
+from reminder_worker.errors import Refused, SettingsError, StoreUnavailable
 from reminder_worker.notes import Note, Notes
 from reminder_worker.providers import Provider, Receipt, Reply
 from reminder_worker.receipts import Receipts
@@ -18,13 +18,26 @@ log = logging.getLogger(__name__)
 
 
 class Inbox:
-    """Takes receipts and replies of all providers; safe to use from many threads."""
+    """Takes receipts and replies of all providers; safe to use from many threads. ``load`` reads the keys once more."""
 
-    def __init__(self, schedule: Schedule, public: PublicKeys) -> None:
+    def __init__(self, schedule: Schedule, public: PublicKeys, load: Callable[[], PublicKeys] | None = None) -> None:
         self._schedule = schedule
         self._public = public
+        self._load = load
         self._receipts = Receipts(schedule)
         self._notes = Notes(schedule)
+
+    def refresh(self) -> None:
+        """Follow keys that are published anew: else a STOP would be sealed to what no worker opens, or to nothing.
+
+        Where they cannot be read now the last ones stay.
+        """
+        if self._load is None:
+            return
+        try:
+            self._public = self._load()
+        except SettingsError:
+            log.error("keys_unreadable")  # noqa: TRY400 - there is nothing to trace
 
     def take(self, provider: Provider, heard: Receipt | Reply) -> bool:
         """Take one in; False where it changes nothing. Raises StoreUnavailable: then it has to be told again."""

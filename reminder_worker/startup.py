@@ -66,7 +66,7 @@ def _set_up(chosen: Settings) -> None:
     worker, found = prepare(chosen, url)
     doctor.warn(found)
     keep_together()
-    worker.listen(Published(chosen.keys, chosen.root).load())
+    worker.listen(Published(chosen.keys, chosen.root).load)
     beside = [exporter.serve_worker] if chosen.metrics_listen is not None else []
     pulse = Pulse(worker.beat, [worker.answer, worker.forget], worker.close, beside, worker.leave)
     broker = queue.connect(store.queue_url_of(chosen, url), [pulse])

@@ -4,6 +4,7 @@
 """
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -43,6 +44,7 @@ class Worker:
         self._crowd = Crowd(schedule)
         self._parts = parts
         self._places = {name: Places.of(name, tenant) for name, tenant in parts.platforms.items()}
+        self._inbox: Inbox | None = None
 
     def take(self, wake: Wake) -> None:
         """Do what a wake-up asks for; all that the log says meanwhile names the reminder."""
@@ -175,13 +177,15 @@ class Worker:
         if keys.behind:
             log.error("keys_behind")
         self._parts.watermark.keep()
+        if self._inbox is not None:
+            self._inbox.refresh()
 
-    def listen(self, public: PublicKeys) -> None:
-        """Hear providers whose receipts come over the line that sends."""
-        inbox = Inbox(self._schedule, public)
+    def listen(self, load: Callable[[], PublicKeys]) -> None:
+        """Hear providers whose receipts come over the line that sends; ``load`` reads the keys that answers go to."""
+        self._inbox = Inbox(self._schedule, load(), load)
         for provider in self._parts.carriers:
             if isinstance(provider, Line):
-                provider.listen(partial(inbox.take, provider))
+                provider.listen(partial(self._inbox.take, provider))
 
     def close(self) -> None:
         """Part from the providers, and from who counts with us: what answers Prometheus may not have come so far."""

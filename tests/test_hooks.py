@@ -286,6 +286,28 @@ def test_a_reply_is_answered_with_nothing_that_a_provider_would_text(served: Ser
     assert served.schedule.client.llen(b"rw:{0}:notes") == 1
 
 
+def test_keys_that_are_published_anew_are_sealed_to_without_a_restart(
+    schedule: Schedule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks.serving, "BEAT_EVERY", 0.01)
+    keys.new_worker(tmp_path / "keys", datetime.now(UTC))
+    (tmp_path / "token").write_text(TOKEN)
+    published = tmp_path / "keys" / "worker.pub.json"
+    whole = published.read_text()
+    published.write_text(replace(PublicKeys.load(published), envelopes={1: bytes(32)}).to_json())  # all weeks are over
+    table = {"account_sid": fake_twilio.ACCOUNT, "auth_token_file": str(tmp_path / "token"), "from": "+15005550006"}
+    chosen = Settings(keys=tmp_path / "keys", hooks_url=PUBLIC, providers={"twilio": table})
+    with serving(hooks.build(chosen, schedule)) as port:
+        served = Served(schedule, port)
+        assert served.stop()[0] == 503
+        published.write_text(whole)
+        for _ in range(200):
+            if served.stop()[0] == 200:
+                break
+            time.sleep(0.02)
+        assert schedule.client.llen(b"rw:{0}:notes") == 1
+
+
 # Starting
 
 

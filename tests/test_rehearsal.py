@@ -35,7 +35,7 @@ class Stage:
         )
         self.parts = equipment.load(chosen, schedule)
         self.worker = Worker(schedule, self.parts)
-        self.worker.listen(PublicKeys.load(folder / "worker.pub.json"))
+        self.worker.listen(lambda: PublicKeys.load(folder / "worker.pub.json"))
 
     def work(self) -> None:
         for wake in self.schedule.take(0, capacity=100).wakes:
