@@ -41,7 +41,9 @@ class Connection(HttpToolsProtocol):
         self._fed += len(data)
         try:
             self._read(data)
-        except httptools.HttpParserError:
+        except httptools.HttpParserError as error:
+            if _is_fault(error):
+                raise  # the connection ends without an answer: who calls may repeat what was in order
             self._refuse()
         if self._between_requests() and not self.transport.is_closing():
             self._expect_head()
@@ -137,3 +139,10 @@ class Connection(HttpToolsProtocol):
     def _unless_taken(self) -> None:
         if self.transport.get_write_buffer_size():
             self.transport.abort()
+
+
+def _is_fault(error: httptools.HttpParserError) -> bool:
+    """Tell what went wrong here, for want of memory say, from what was refused: the parser calls both an error."""
+    if not isinstance(error, httptools.HttpParserCallbackError):
+        return False
+    return not isinstance(error.__context__, httptools.HttpParserError | ValueError)

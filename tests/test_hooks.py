@@ -22,6 +22,7 @@ import fake_twilio
 import pytest
 from fake_twilio import TOKEN
 from twilio.request_validator import RequestValidator
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from reminder_worker import hooks, keys, metrics, providers, store
 from reminder_worker.connection import PATIENCE
@@ -279,6 +280,19 @@ def test_a_fault_of_a_plug_in_shows_nothing(
     assert answer.status == 500
     assert PHONE not in answer.read().decode()
     connection.close()
+
+
+def test_what_a_lack_of_memory_cuts_short_is_not_called_malformed(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as without_memory:
+        without_memory.setattr(HttpToolsProtocol, "on_body", fail)
+        with pytest.raises(ConnectionError):  # a 400 would be final: nobody repeats what is malformed
+            served.receipt()
+    assert served.receipt() == (200, None)
 
 
 def test_a_reply_is_answered_with_nothing_that_a_provider_would_text(served: Served) -> None:
