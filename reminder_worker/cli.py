@@ -314,7 +314,7 @@ def doctor(
     client = store.connect(store.url_of(chosen))
     if process not in {None, "web", "hooks", "scheduler", "worker", "ops"}:
         raise SettingsError("--process: web, hooks, scheduler, worker or ops")
-    found = [*checks.check_passwords(chosen), *checks.check_store(client)]
+    found = [*checks.check_passwords(chosen), *checks.check_store(client), *checks.check_shards(chosen, client)]
     if process in {None, "worker"}:
         found += [*checks.check_worker(chosen), *checks.check_restored(chosen, client)]
     if process == "web" or (process is None and gateway.private_file(chosen.keys).exists()):

@@ -75,6 +75,7 @@ def _open(config: Path | None) -> Any:
 
     chosen = settings.read(config)
     schedule = Schedule.of(chosen, store.connect(store.existing_url_of(chosen)))
+    schedule.agreement.check()
     return EventQueue(schedule), GatewayKeys.load(chosen.keys), chosen.platforms
 
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-from reminder_worker.clocks import moment
+from reminder_worker.clocks import moment, to_ms
 from reminder_worker.errors import Reason
 from reminder_worker.job import FailureClass, State
+from reminder_worker.plan import MAX_LEADS
 
 ID_BYTES = 16
 HEAD_BYTES = 18  # of what stands for an appointment: lua/ledger.lua
@@ -67,6 +68,12 @@ class Entry:
     envelope: bytes = field(repr=False)
     dues: tuple[datetime | None, ...]  # of each lead, in the order in which they go out; None: it has passed
     ticket: bytes = field(default=b"", repr=False)  # whose appointment it is, sealed to the gateway; none: no events
+
+    def words(self) -> tuple[Any, ...]:
+        """Write it for add.lua; all that have a ticket of one length, or none, are equally long."""
+        dues = (-1 if due is None else to_ms(due) for due in self.dues)
+        written = "".join(f"{due:013d}" for due in dues).ljust(13 * MAX_LEADS, "0")
+        return self.id, self.tag, self.ticket, self.envelope, len(self.dues), written
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ them. Nothing in Redis tells a number, a place or an appointment's time: ids, du
 
 import logging
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
@@ -14,7 +14,8 @@ from typing import Any, Self
 
 from redis.exceptions import RedisError
 
-from reminder_worker.clocks import boot_time, milliseconds, moment, to_ms
+from reminder_worker.agreement import Agreement
+from reminder_worker.clocks import boot_time, milliseconds, moment
 from reminder_worker.ledger import (
     CLAIM_LEASE,
     HEAD_BYTES,
@@ -32,7 +33,6 @@ from reminder_worker.ledger import (
     name_of,
 )
 from reminder_worker.lines import Command, Lines
-from reminder_worker.plan import MAX_LEADS
 from reminder_worker.scripts import run_before, run_each, script
 from reminder_worker.settings import Settings
 from reminder_worker.store import Client, unavailable
@@ -64,6 +64,7 @@ class Schedule:
         self.client = client
         self._lines = Lines(client)
         self.shards = shards
+        self.agreement = Agreement(client, shards)
         self.durability = durability
         self.retention = retention
         self.keep_ms = milliseconds(retention)
@@ -114,13 +115,17 @@ class Schedule:
     # What a platform does.
 
     def add(self, entries: Sequence[Entry]) -> list[Answer]:
-        """Add appointments, or move those whose content changed; answers in the order of the entries."""
+        """Add appointments, or move those whose content changed; answers in the order of the entries.
+
+        Raises SettingsError where others use the store with another number of shards, StoreUnavailable.
+        """
+        self.agreement.make()
         batches: list[tuple[int, list[int]]] = []
         for shard in range(self.shards):
             mine = [place for place, entry in enumerate(entries) if self.shard_of(entry.id) == shard]
             batches += ((shard, mine[start : start + ADDED]) for start in range(0, len(mine), ADDED))
         calls = [
-            (shard, [self.keep_ms, *chain.from_iterable(_flatten(entries[place]) for place in batch)])
+            (shard, [self.keep_ms, *chain.from_iterable(entries[place].words() for place in batch)])
             for shard, batch in batches
         ]
         answers: dict[int, Answer] = {}
@@ -170,6 +175,7 @@ class Schedule:
 
     def beat(self, process: str) -> datetime:
         """Note that a process is alive; ``process`` is a kind and an opaque number. Return the store's time."""
+        self.agreement.watch()
         return moment(self.run("beat", 0, process))
 
     def leave(self, process: str) -> None:
@@ -236,13 +242,6 @@ def proven(done: int) -> bool:
     if done == TWICE:
         log.error("texted_twice")
     return bool(done)
-
-
-def _flatten(entry: Entry) -> Iterable[Any]:
-    """Write an appointment for add.lua; all that have a ticket of one length, or none, are equally long."""
-    dues = (-1 if due is None else to_ms(due) for due in entry.dues)
-    written = "".join(f"{due:013d}" for due in dues).ljust(13 * MAX_LEADS, "0")
-    return entry.id, entry.tag, entry.ticket, entry.envelope, len(entry.dues), written
 
 
 def _wakes(flat: Sequence[Any]) -> list[Wake]:

@@ -133,8 +133,10 @@ def _tried(work: Callable[[], timedelta]) -> float:
 
 
 def run(schedule: Schedule, broker: queue.Queue) -> None:
-    """Run one scheduler in this process until SIGTERM or SIGINT."""
+    """Run one scheduler in this process until SIGTERM or SIGINT. Raises SettingsError."""
     end_with_terminal()
+    with suppress(StoreUnavailable):  # it is asked with each heartbeat too
+        schedule.agreement.renew()
     scheduler = Scheduler(schedule, broker)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: scheduler.stop())

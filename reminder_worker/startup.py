@@ -87,6 +87,7 @@ def prepare(chosen: Settings, url: str) -> tuple[Worker, list[Finding]]:
     schedule = Schedule.of(chosen, client)
     parts = equipment.load(chosen, schedule)
     try:
+        schedule.agreement.check()
         parts.epochs.check(datetime.now(UTC))
         parts.watermark.check()
         parts.optouts.check()

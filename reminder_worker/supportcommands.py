@@ -53,7 +53,9 @@ def open_ledger(config: Path | None) -> Any:
     logs.set_up(chosen.log_level, chosen.log_format)
     if chosen.gateway is not None and chosen.store_url is None:
         raise SettingsError("store_url: this machine reaches a gateway only; run this where the worker is")
-    return Schedule.of(chosen, store.connect(store.existing_url_of(chosen)))
+    schedule = Schedule.of(chosen, store.connect(store.existing_url_of(chosen)))
+    schedule.agreement.check()
+    return schedule
 
 
 def agreed(question: str) -> bool:

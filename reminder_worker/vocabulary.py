@@ -18,7 +18,7 @@ EVENTS = frozenset(
     event_refused event_failed events_failed events_disabled events_dropped
 
     store_away store_put_back store_nearly_full message_dropped clocks_differ keys_behind keys_run_out keys_unreadable
-    metrics_not_served gauges_failed
+    shards_differ metrics_not_served gauges_failed
 
     login_limited login_refused logged_in logged_out operators_unreadable
     """.split()  # noqa: SIM905 - a column of so many names is no better read

@@ -4,7 +4,7 @@ With these it signs and seals; it can open neither a pointer nor a job, not even
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from itertools import chain
 
@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from reminder_worker import doctor, events, exporter, logs, reception, serving, store
 from reminder_worker.api import Api
 from reminder_worker.apikeys import ApiKeys
+from reminder_worker.errors import StoreUnavailable
 from reminder_worker.gateway import GatewayKeys
 from reminder_worker.parting import ending
 from reminder_worker.pressure import Pressure
@@ -59,6 +60,8 @@ def run(chosen: Settings, host: str, port: int) -> None:
     client = store.connect(store.url_of(chosen), socket_timeout=STORE_TIMEOUT, retry=store.retrying(1))
     schedule = Schedule.of(chosen, client)
     app = build(chosen, schedule)
+    with suppress(StoreUnavailable):  # then it is done before anything is added
+        schedule.agreement.make()
     found = chain(doctor.check_passwords(chosen), doctor.check_store(client), doctor.check_gateway(chosen))
     doctor.warn(doctor.require(chosen, found))
     exporter.serve("web", chosen)

@@ -51,11 +51,13 @@ def bare(commands: str) -> set[Grant]:
 
 
 SHOW = each(A="getrange", R="hgetall", due="zscore", turns="zscore")
-EVERYBODY = bare("ping time client|setinfo")
+EVERYBODY = bare("ping time client|setinfo") | each(shards="get")
+ADDS = each(shards="set")
 DIRECT = {
-    "web": SHOW | each(muted="smembers sadd") | bare("info waitaof"),
+    "web": SHOW | ADDS | each(muted="smembers sadd") | bare("info waitaof"),
     "hooks": each(notes="llen rpush") | bare("info"),
-    "scheduler": each(due="zcard", open="zcard", dead="zcard zrange", unknown="zcard zrange", N="hgetall")  # metrics
+    "scheduler": ADDS
+    | each(due="zcard", open="zcard", dead="zcard zrange", unknown="zcard zrange", N="hgetall")  # metrics
     | each(processes="zrange", events="zcard", events__dropped="get", notes="llen", notes__unread="llen")
     | each(due="zcount zrange", turns="zcard zcount zrange", live="zcard")
     | bare("info select")
@@ -69,7 +71,7 @@ DIRECT = {
             *("hexists", "hget", "hmget", "hdel", "del"),
         )
     },
-    "platform": SHOW,
+    "platform": SHOW | ADDS,
     "events": each(A="mget", events="zcard", events__dropped="get", muted="smembers srem") | bare("scan dbsize"),
     "operator": each(processes="zrange", notes="llen", notes__unread="llen", C="hmget", N="hgetall")
     | each(due="zcard zcount zrange", turns="zcard zcount zrange")

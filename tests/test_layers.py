@@ -29,7 +29,8 @@ LAYERS = [
         """endpoint routes gate circuit wire sending drafting templates contacts providers keys status gauges crowd
         decisions enquiry acts quarantine watermark""",
         """sealing gateway apikeys opening ratchet epochs root keyfiles findings schedule scripts store broker rabbit
-        embedded optouts notes catalogue places commits durability pressure eventqueue history topology lines stops""",
+        embedded optouts agreement notes catalogue places commits durability pressure eventqueue history topology lines
+        stops""",
         """ledger job plan disclosure pairs streets stems folding names errors metrics settings tables logs numbers
         https encoding lifeline confinement words segments records dates clocks answers webhooks documents signatures
         addresses timeliness padding magic background admission parting vocabulary endings options sharing ports

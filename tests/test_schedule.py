@@ -497,7 +497,7 @@ def test_nothing_of_the_job_is_left_after_it_is_final(desk: Desk, client: store.
     left = dump(client)
     assert ENVELOPE not in str(left).encode()
     assert b"token" not in client.hgetall(b"rw:{0}:r:" + ID + b"\0")
-    assert all(client.pttl(key) > 0 for key in left)
+    assert all(client.pttl(key) > 0 for key in left if key != b"rw:{0}:shards")
     assert [desk.state(lead) for lead in (0, 1)] == [State.SENT, State.EXPIRED]
 
 

@@ -11,14 +11,23 @@ from typing import Any
 
 from reminder_worker.doctor.carriers import check_capabilities, check_table
 from reminder_worker.doctor.keyring import check_keys, check_restored, check_secret
-from reminder_worker.doctor.stores import check_passwords, check_store
+from reminder_worker.doctor.stores import check_passwords, check_shards, check_store
 from reminder_worker.doctor.wording import check_names, check_places, check_texts
 from reminder_worker.errors import SettingsError
 from reminder_worker.findings import Finding, Grade, check_private, try_to_load, unsafe
 from reminder_worker.settings import Settings
 from reminder_worker.tables import Platform
 
-__all__ = ["check_gateway", "check_passwords", "check_restored", "check_store", "check_worker", "require", "warn"]
+__all__ = [
+    "check_gateway",
+    "check_passwords",
+    "check_restored",
+    "check_shards",
+    "check_store",
+    "check_worker",
+    "require",
+    "warn",
+]
 
 API_KEY_ENDS_SOON = timedelta(days=30)
 

@@ -1,11 +1,14 @@
 """What the store does with what it confirmed, what its clock says, and where its passwords are."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from redis.exceptions import RedisError
 
+from reminder_worker.agreement import Agreement
+from reminder_worker.errors import StoreUnavailable
 from reminder_worker.findings import Finding, Grade, check_private, unsafe
 from reminder_worker.settings import Settings
 from reminder_worker.store import Client, has_password
@@ -62,6 +65,18 @@ def check_store(client: Client) -> Iterator[Finding]:
     for server, memory, persistence, (seconds, micro) in found:  # of a Cluster, each that holds a part
         yield from _check_server(server, memory, persistence)
         yield from _check_clock(seconds + micro / 1e6)
+
+
+def check_shards(settings: Settings, client: Client) -> Iterator[Finding]:
+    """Look whether the store is used with as many shards as the settings say."""
+    with suppress(StoreUnavailable):  # it is told already
+        if (told := Agreement(client, settings.shards).told()) != settings.shards:
+            yield unsafe(
+                "shards_differ",
+                f"shards is {settings.shards}, and the store is used with {told}",
+                "reminders are put where nobody looks, or looked for where they are not",
+                "say the same in the settings of all processes and platforms; docs/scaling.md tells how to change it",
+            )
 
 
 def _check_clock(told: float) -> Iterator[Finding]:

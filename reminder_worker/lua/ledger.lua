@@ -26,6 +26,7 @@
 --   notes.unread  LIST    those that did not open; shard 0 only
 --   held       ZSET    member -> when its envelope goes, ms         state unknown, since the store was put back
 --   restored   STRING  the store was put back from a backup then, ms: what was due until then may have been sent
+--   shards     STRING  how many there are (agreement.py); shard 0 only
 --   seen       STRING  when a worker was last here, ms: a store that was put back has forgotten it
 -- The keys of limits, circuits and the opt-out list, all of shard 0, are listed in admit.lua and rate.lua.
 --

@@ -1,0 +1,87 @@
+"""How many shards a store has: an id's shard follows from their number, so all who use one store have to say the same.
+
+Who says another number puts reminders where no scheduler looks, or looks for them where they are not. So whoever comes
+first writes it down, nobody else starts or hands in with another one, and only a scheduler that finds nothing waiting
+and nobody else alive begins with a new one.
+"""
+
+import logging
+from typing import Any
+
+from redis.exceptions import NoPermissionError, RedisError
+
+from reminder_worker.errors import SettingsError
+from reminder_worker.store import unavailable
+
+KEY = "rw:{0}:shards"
+WAITING = "due", "turns", "live", "open"
+ALIVE = 60  # seconds since a process was last heard of
+
+log = logging.getLogger(__name__)
+
+
+class Agreement:
+    """What one process says, and what the store was told; safe to use from many threads."""
+
+    def __init__(self, client: Any, shards: int) -> None:
+        self._client = client
+        self._shards = shards
+        self._made = False
+
+    def told(self) -> int:
+        """Return what was written down; our own number where nothing was, or an older users.acl keeps it from us.
+
+        Raises StoreUnavailable.
+        """
+        try:
+            return int(self._client.get(KEY) or self._shards)
+        except NoPermissionError:
+            return self._shards
+        except RedisError as error:
+            raise unavailable(error) from None
+
+    def check(self) -> None:
+        """Refuse a store that others use with another number. Raises SettingsError, StoreUnavailable."""
+        if (told := self.told()) != self._shards:
+            raise SettingsError(
+                f"shards: this store is used with {told}, here it is {self._shards}; say the same everywhere "
+                "(docs/scaling.md tells how to change it)"
+            )
+
+    def make(self) -> None:
+        """Agree, once: write our number down where nobody has, else refuse. Raises SettingsError, StoreUnavailable."""
+        if self._made:
+            return
+        try:
+            self._client.set(KEY, self._shards, nx=True)
+        except NoPermissionError:
+            pass
+        except RedisError as error:
+            raise unavailable(error) from None
+        self.check()
+        self._made = True
+
+    def watch(self) -> None:
+        """Say so where another number holds meanwhile, and hand in nothing more. Raises StoreUnavailable."""
+        if self.told() != self._shards:
+            self._made = False
+            log.error("shards_differ")
+
+    def renew(self) -> None:
+        """Agree as a scheduler does: with a new number where nothing waits and nobody lives who said the old one.
+
+        Raises SettingsError, StoreUnavailable.
+        """
+        if (told := self.told()) != self._shards and self._is_idle(max(told, self._shards)):
+            self._client.set(KEY, self._shards)
+        self.make()
+
+    def _is_idle(self, shards: int) -> bool:
+        try:
+            keys = (f"rw:{{{shard}}}:{name}" for shard in range(shards) for name in WAITING)
+            waits = any(self._client.zcard(key) for key in keys)
+            heard = self._client.zrange("rw:{0}:processes", -1, -1, withscores=True)
+            now, _ = self._client.time()
+        except RedisError:
+            return False
+        return not waits and not any(score / 1000 > now - ALIVE for _, score in heard)
