@@ -81,6 +81,8 @@ faults: install
 	$(BIN)/python -m tests.faults.storms --reminders 2000 --window 40
 	$(BIN)/python -m tests.faults.storms --reminders 10000 --window 180 --only "all of it"
 	$(BIN)/python -m tests.faults.outage --overdue 50000 --rate 300
+	$(BIN)/python -m tests.faults.outage --overdue 2000 --rate 30 --provider untold
+	$(BIN)/python -m tests.faults.outage --overdue 2000 --rate 30 --provider away
 	$(BIN)/python -m tests.faults.leaks --jobs 2
 	$(BIN)/python -m tests.faults.alarms --healthy --faults
 
