@@ -200,6 +200,18 @@ def test_a_store_that_is_away_is_one_line_and_ends_with_1(run, away, words):
     assert one_line(done).startswith("the store did not answer (ConnectionError)")
 
 
+@pytest.mark.parametrize(
+    "words", [["status"], ["show", "A-1"], ["cancel", "A-1"], ["dead", "list"], ["enqueue", "a.jsonl"]], ids=" ".join
+)
+def test_another_number_of_shards_than_the_store_has_is_wrong_use(run, shop, schedule, monkeypatch, words):
+    schedule.agreement.make()
+    (shop / "a.jsonl").write_bytes(practice.lines(practice.fields("A")))
+    monkeypatch.setenv("REMINDER_SHARDS", "4")
+    done = run(*words)
+    assert (done.code, done.out) == (2, "")
+    assert one_line(done).startswith("shards: this store is used with 1, here it is 4; ")
+
+
 # Handing in, taking back, looking up.
 
 

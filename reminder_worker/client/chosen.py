@@ -1,11 +1,13 @@
 """How a command line stands in for a booking platform: as the settings on its machine say."""
 
+from contextlib import suppress
 from typing import Any
 
 from reminder_worker import store
 from reminder_worker.apikeys import read_key
 from reminder_worker.client.direct import Client
 from reminder_worker.client.over_http import HttpClient
+from reminder_worker.errors import StoreUnavailable
 from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.mistakes import named
 from reminder_worker.places import Places
@@ -30,8 +32,11 @@ def choose(chosen: Settings, platform: str | None) -> Client | HttpClient:
         return HttpClient(way.url, key, countries=way.countries, patience=PATIENCE, **options)
     name, tenant = chosen.platform(platform)
     own, worker_s = keys_of(chosen, name), Published(chosen.keys, chosen.root).load()
+    schedule = Schedule.of(chosen, store.connect(store.url_of(chosen)))
+    with suppress(StoreUnavailable):  # what is asked for says that
+        schedule.agreement.check()
     return Client(
-        Schedule.of(chosen, store.connect(store.url_of(chosen))),
+        schedule,
         own,
         worker_s,
         leads=tenant.leads,
