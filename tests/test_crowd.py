@@ -15,6 +15,7 @@ from reminder_worker import store
 from reminder_worker.clocks import to_ms
 from reminder_worker.errors import NotSent, Reason, Throttled
 from reminder_worker.job import State
+from reminder_worker.ledger import OpenAttempt, Wake
 from reminder_worker.postponing import LONGEST_PATIENCE
 from reminder_worker.providers import Sent, Text
 from reminder_worker.schedule import Schedule
@@ -154,6 +155,27 @@ def test_one_tries_a_provider_that_was_away_and_then_all_come_in_order(practice:
     assert narrow.order() == sorted(narrow.order())
 
 
+def test_when_a_trial_succeeds_nobody_waits_for_one_that_was_called_in_case_it_would_not(
+    practice: Practice, narrow: Narrow
+) -> None:
+    narrow.away = True
+    overdue(practice, 40)
+    pass_time(practice, 20)
+    narrow.away = False
+    client, now = practice.schedule.client, to_ms(practice.clock.now)
+    client.zadd("rw:{0}:b:scripted", {b"x" * 17: now + 60_000})
+    client.hdel("rw:{0}:c:scripted", "until")
+    practice.office.gate.report(practice.office.gate.admit(narrow, recipient(practice), 1), None)
+    pass_time(practice, 3)
+    assert len(narrow.took) > 2
+
+
+def recipient(practice: Practice) -> Any:
+    """Return somebody who waits before nobody."""
+    attempt = OpenAttempt(Wake(bytes(16), 0, 1), practice.clock.now, "scripted", "r", practice.clock.now, b"sealed")
+    return practice.office.gate.recipient(attempt, "clinic", phone(98))
+
+
 def test_a_trial_that_fails_leaves_the_others_where_they_are(practice: Practice, narrow: Narrow) -> None:
     narrow.away = True
     overdue(practice, 40)
@@ -254,12 +276,14 @@ class Model:
                 self.waits[member] = due
         self.expected = {member: until for member, until in self.expected.items() if until > now}
         called: list[bytes | int] = []
+        at = max(now, first)
+        at = max(at, *(until - COME + gap for until in self.expected.values() if until - COME <= at + AHEAD), 0)
         while len(self.expected) < most and self.waits:
             member = min(self.waits, key=lambda one: (self.waits[one], one))
             del self.waits[member]
-            at = max(now, first, *(until - COME + gap for until in self.expected.values()))
             self.expected[member] = at + COME
             called += [member, int(at - now)]
+            at += gap
         return called
 
 
@@ -270,11 +294,17 @@ news = st.lists(st.tuples(members, st.integers(0, 50) | st.just(-1)), max_size=3
 @given(
     state=st.sampled_from(["well", "throttled", "paused", "open", "tried"]),
     pace=st.sampled_from([2_500, 40_000, 250_000, 2_000_000]),
+    far=st.none() | st.integers(0, 60_000),
     steps=st.lists(st.tuples(st.integers(0, 4000), news), min_size=1, max_size=30),
 )
 @settings(**OWN_CLOCK, max_examples=60)  # type: ignore[arg-type]
 def test_it_calls_as_its_model_does(
-    schedule: Schedule, clock: Clock, state: str, pace: int, steps: list[tuple[int, list[tuple[bytes, int]]]]
+    schedule: Schedule,
+    clock: Clock,
+    state: str,
+    pace: int,
+    far: int | None,
+    steps: list[tuple[int, list[tuple[bytes, int]]]],
 ) -> None:
     clock.set(START)
     schedule.client.delete(*(f"rw:{{0}}:{kind}:p" for kind in "bcq"))
@@ -291,6 +321,9 @@ def test_it_calls_as_its_model_does(
     if state == "tried":
         schedule.client.hset("rw:{0}:c:p", mapping={"probe": start + 5000, "prober": "x"})
     model = Model()
+    if far is not None:  # it was called while the provider was away
+        model.expected[b"far"] = start + far + COME
+        schedule.client.zadd("rw:{0}:b:p", {"far": start + far + COME})
     for span, its in steps:
         now = to_ms(clock.forward(milliseconds=span))
         found = schedule.run("next", 0, "p", *itertools.chain.from_iterable(its))

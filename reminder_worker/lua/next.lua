@@ -21,7 +21,8 @@ local open_until, probe, paused, pace, next_call =
 local open = math.max(now, open_until or 0, open_until and probe or 0, paused or 0)
 local at, most, gap = math.max(open, (next_call or 0) / 1000), MOST, math.max((pace or 0) / 1000, 1)
 if open_until then most = 1 elseif pace then most = math.max(1, math.floor(AHEAD / gap)) end
-local last = redis.call('ZRANGE', expected, -1, -1, 'WITHSCORES')[2]
+local near = at + AHEAD + COME_MS  -- who is called for later than that was called while it was away
+local last = redis.call('ZRANGE', expected, near, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 1, 'WITHSCORES')[2]
 if last then at = math.max(at, last - COME_MS + gap) end
 
 local come, free = {}, most - redis.call('ZCARD', expected)
