@@ -9,6 +9,7 @@ from office import Office, Receiver
 from standardwebhooks import Webhook
 
 from reminder_worker import cli, eventcommands, keys
+from reminder_worker.agreement import Agreement
 from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.keyfiles import is_private
 from reminder_worker.signatures import Secret
@@ -89,7 +90,7 @@ def test_what_ended_before_is_left_alone(office, schedule, run):
 
 def test_all_shards_and_all_rows_are_gone_through(office, schedule, run, monkeypatch):
     monkeypatch.setenv("REMINDER_SHARDS", "3")
-    schedule.shards = 3
+    schedule.shards, schedule.agreement = 3, Agreement(schedule.client, 3)
     office.sent(*(f"A-{number}" for number in range(150)))
     for shard in range(3):
         schedule.client.delete(b"rw:{%d}:events" % shard)

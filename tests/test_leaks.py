@@ -379,7 +379,7 @@ def test_while_it_waits_only_sealed_bytes_an_id_and_a_due_time_are_there(stage: 
     assert stage.leaks() == set()
     with store.connect(stage.server.url()) as client:
         keys = {key for key in client.scan_iter() if not key.startswith(b"test:")}
-    assert keys == {b"rw:{0}:due", b"rw:{0}:a:" + stage.entries[0].id}
+    assert keys == {b"rw:{0}:due", b"rw:{0}:a:" + stage.entries[0].id, b"rw:{0}:shards"}
 
 
 # What a platform hands in wrongly.

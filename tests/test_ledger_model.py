@@ -131,7 +131,7 @@ class Stored:
         self.events: dict[bytes, int] = {}
         self.lives_on: set[bytes] = set()  # rows and heads without an end of their own
         found = client.scan_iter(prefix + b"*", count=1000)
-        keys = [key for key in found if not key.endswith((b".dropped", b":acts", b":restored", b":seen"))]
+        keys = [key for key in found if not key.endswith((b".dropped", b":acts", b":restored", b":seen", b":shards"))]
         self.acts: list[bytes] = client.lrange(prefix + b"acts", 0, -1)
         with client.pipeline(transaction=False) as pipe:
             for key in keys:

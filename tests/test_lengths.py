@@ -35,7 +35,7 @@ from reminder_worker.job import FailureClass, State
 from reminder_worker.ledger import Entry, Reminder, Wake
 from reminder_worker.notes import NOTE_BYTES, Note
 from reminder_worker.padding import UNIT, fill
-from reminder_worker.schedule import Schedule, _flatten
+from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import ENVELOPE_BYTES, PlatformKeys, seal_pointer
 
 CLINIC = PlatformKeys("clinic", SigningKey(bytes(range(32))), bytes(32))
@@ -91,7 +91,7 @@ def on_the_wire(words: Any) -> int:
 @cache
 def one_add() -> int:
     entry = Entry(bytes(16), bytes(12), bytes(ENVELOPE_BYTES), (NOW,))
-    return on_the_wire(_flatten(entry))
+    return on_the_wire(entry.words())
 
 
 @settings(max_examples=300)
@@ -99,7 +99,7 @@ def one_add() -> int:
 def test_every_envelope_and_every_add_is_of_one_length(record):
     entry = sealed(record)
     assert len(entry.envelope) == ENVELOPE_BYTES
-    assert on_the_wire(_flatten(entry)) == one_add()
+    assert on_the_wire(entry.words()) == one_add()
 
 
 @given(URIS, LANGUAGES)

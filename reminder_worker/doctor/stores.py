@@ -75,7 +75,7 @@ def check_shards(settings: Settings, client: Client) -> Iterator[Finding]:
                 "shards_differ",
                 f"shards is {settings.shards}, and the store is used with {told}",
                 "reminders are put where nobody looks, or looked for where they are not",
-                "say the same in the settings of all processes and platforms; docs/scaling.md tells how to change it",
+                "set shards to the same for all processes and platforms; docs/scaling.md tells how to change it",
             )
 
 

@@ -27,7 +27,7 @@ CANCELLED, MOVED = "DELETE cancelled", "PUT moved"
 EVERYTHING = {CANCELLED, MOVED, "DELETE in_flight", "DELETE ended", "PUT in_flight"}  # that may be answered
 LEAD = ["3h"]  # of appointments in two hours: due at once
 LATER = timedelta(minutes=17)  # what is moved
-HESITATES = 1.2  # seconds at the most, between handing in and changing one's mind
+HESITATES = 0.6  # seconds at the most, between handing in and changing one's mind
 PATIENCE = 60.0  # seconds
 PROVIDER = """\
 allow_numbers = ["+33612"]

@@ -27,7 +27,7 @@ def test_what_was_answered_outlives_kills_of_web_and_store_during_batches() -> N
 
 @pytest.mark.timeout(180)
 def test_cancelled_means_no_text_and_moved_means_only_the_new_time() -> None:
-    result = race(appointments=160, seed=3)
+    result = race(appointments=240, seed=3)
     assert result.whole, str(result)
     assert result.answers[CANCELLED] > 10 < result.answers[MOVED]
     assert result.answers["DELETE ended"] > 5  # and some came too late
