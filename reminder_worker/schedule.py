@@ -198,11 +198,9 @@ class Schedule:
         lease = milliseconds(CLAIM_LEASE)
         kind, *rest = self.run("claim", self.shard_of(wake.id), wake.member, wake.version, token, lease, self.seen)
         if kind == b"claimed":
-            now, tries, envelope, sent_until, comes_for = rest
+            now, tries, envelope, sent_until, has_turn, called = rest
             until = moment(sent_until) if sent_until else None
-            turn = comes_for == b"turn"
-            called = "" if turn else comes_for.decode()
-            return Claim(wake, token, moment(now), tries, envelope, since, until, turn, called)
+            return Claim(wake, token, moment(now), tries, envelope, since, until, bool(has_turn), called.decode())
         if kind == b"look":
             now, provider, reference, asked, envelope = rest
             names = provider.decode(), reference.decode()

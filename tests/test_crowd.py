@@ -15,7 +15,7 @@ from reminder_worker import store
 from reminder_worker.clocks import to_ms
 from reminder_worker.errors import NotSent, Reason, Throttled
 from reminder_worker.job import State
-from reminder_worker.ledger import OpenAttempt, Wake
+from reminder_worker.ledger import Claim, OpenAttempt, Wake
 from reminder_worker.postponing import LONGEST_PATIENCE
 from reminder_worker.providers import Sent, Text
 from reminder_worker.schedule import Schedule
@@ -174,6 +174,17 @@ def recipient(practice: Practice) -> Any:
     """Return somebody who waits before nobody."""
     attempt = OpenAttempt(Wake(bytes(16), 0, 1), practice.clock.now, "scripted", "r", practice.clock.now, b"sealed")
     return practice.office.gate.recipient(attempt, "clinic", phone(98))
+
+
+@pytest.mark.parametrize("name", ["turn", "new", "called"])
+def test_a_provider_may_have_any_name(practice: Practice, name: str) -> None:
+    entry = practice.add()
+    member = entry.id + b"\0"
+    practice.schedule.client.hset(b"rw:{0}:r:" + member, "called", name)
+    (wake,) = practice.take()
+    claim = practice.schedule.claim(wake)
+    assert isinstance(claim, Claim)
+    assert (claim.comes_back, claim.called) == (False, name)
 
 
 def test_a_trial_that_fails_leaves_the_others_where_they_are(practice: Practice, narrow: Narrow) -> None:

@@ -549,6 +549,16 @@ def test_where_it_was_not_too_fast_after_all_it_goes_on_as_before(office: Office
     assert at_its_pace(office, lambda: pace(office) <= half) == pytest.approx(seconds(1), abs=seconds(0.2))
 
 
+def test_calls_at_a_pace_are_as_far_apart_as_the_rate_has_it_too(office: Office) -> None:
+    office.make(a={"rate": 4.5})
+    throttled(office)
+    office.schedule.client.hset("rw:{0}:c:a", mapping={"pace": 50_000, "next": (to_ms(office.clock.now) + 200) * 1000})
+    moments = [office.clock.now + office.admit().wait]
+    office.clock.forward(seconds=0.2)
+    moments.append(office.clock.now + office.admit().wait)
+    assert [round((one - moments[0]).total_seconds(), 2) for one in moments] == [0, 0.22]
+
+
 # Who waits.
 
 

@@ -98,16 +98,16 @@ if others_wait or at - now_us > SOON then
   end
   return answer('rate_limited', (next_turn - now_us) / 1000)
 end
+if pace then
+  at = math.max(at, next_call)
+  redis.call('HSET', circuit, 'next', whole(at + pace))
+end
 for _, limit in ipairs(limits) do
   local after = at + limit[2]
   redis.call('SET', P .. 'g:' .. limit[1], whole(after), 'PX', math.ceil((after - now_us) / 1000) + 1000)
 end
 
 if open_until then redis.call('HSET', circuit, 'probe', now + CALL_MS, 'prober', call) end
-if pace then
-  at = math.max(at, next_call)
-  redis.call('HSET', circuit, 'next', whole(at + pace))
-end
 local warn = 0
 if cost > 0 then
   redis.call('INCRBY', P .. 's:' .. account, cost)

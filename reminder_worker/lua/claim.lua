@@ -2,7 +2,7 @@
 -- Gives a queued reminder to one worker; duplicate, late and stale wake-ups stop here.
 -- ARGV: member, version, token, lease ms, when this worker was last here, ms (0: never)
 -- Returns {'claimed', now, tries, envelope, until when the like of it may have been sent already, ms (0: never),
---     turn (it comes for its turn at a provider) | the provider that it waited for, and that it may go to now | ''}
+--     1 where it comes for its turn at a provider, the provider that called it (or '')}
 --   | {'look', now, provider, ref, asked ms, envelope} | {'no'}
 --   | {'back'}: the store was put back from a backup, and nobody has held yet what may have been sent since.
 
@@ -35,5 +35,5 @@ end
 -- again and may be out.
 local is_known = act or (reason and reason ~= '')
 local sent_until = is_known and 0 or tonumber(redis.call('GET', P .. 'restored') or 0)
-local comes_for = reason == 'rate_limited' and 'turn' or called or ''
-return {'claimed', now, tonumber(tries or 0), envelope(), sent_until, comes_for}
+local has_turn = reason == 'rate_limited' and 1 or 0
+return {'claimed', now, tonumber(tries or 0), envelope(), sent_until, has_turn, called or ''}
