@@ -6,11 +6,13 @@ and nobody else alive begins with a new one.
 """
 
 import logging
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from redis.exceptions import NoPermissionError, RedisError
 
-from reminder_worker.errors import SettingsError
+from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.store import unavailable
 
 KEY = "rw:{0}:shards"
@@ -33,32 +35,23 @@ class Agreement:
 
         Raises StoreUnavailable.
         """
-        try:
-            return int(self._client.get(KEY) or self._shards)
-        except NoPermissionError:
-            return self._shards
-        except RedisError as error:
-            raise unavailable(error) from None
+        return int(_ask(self._client.get) or self._shards)
 
     def check(self) -> None:
-        """Refuse a store that others use with another number. Raises SettingsError, StoreUnavailable."""
-        if (told := self.told()) != self._shards:
-            raise SettingsError(
-                f"shards: this store is used with {told}, here it is {self._shards}; say the same everywhere "
-                "(docs/scaling.md tells how to change it)"
-            )
+        """Refuse a store that others use with another number. Raises SettingsError.
+
+        One that is away is asked with each heartbeat, and before anything is added.
+        """
+        with suppress(StoreUnavailable):
+            self._compare()
 
     def make(self) -> None:
         """Agree, once: write our number down where nobody has, else refuse. Raises SettingsError, StoreUnavailable."""
         if self._made:
             return
-        try:
-            self._client.set(KEY, self._shards, nx=True)
-        except NoPermissionError:
-            pass
-        except RedisError as error:
-            raise unavailable(error) from None
-        self.check()
+        if _ask(self._client.get) is None:
+            _ask(self._client.set, self._shards, nx=True)
+        self._compare()
         self._made = True
 
     def watch(self) -> None:
@@ -73,8 +66,15 @@ class Agreement:
         Raises SettingsError, StoreUnavailable.
         """
         if (told := self.told()) != self._shards and self._is_idle(max(told, self._shards)):
-            self._client.set(KEY, self._shards)
+            _ask(self._client.set, self._shards)
         self.make()
+
+    def _compare(self) -> None:
+        if (told := self.told()) != self._shards:
+            raise SettingsError(
+                f"shards: this store is used with {told}, here it is {self._shards}; say the same everywhere "
+                "(docs/scaling.md tells how to change it)"
+            )
 
     def _is_idle(self, shards: int) -> bool:
         try:
@@ -85,3 +85,13 @@ class Agreement:
         except RedisError:
             return False
         return not waits and not any(score / 1000 > now - ALIVE for _, score in heard)
+
+
+def _ask(command: Callable[..., Any], *words: int, **options: bool) -> Any:
+    """Say a command to the number's key; None where we may not."""
+    try:
+        return command(KEY, *words, **options)
+    except NoPermissionError:
+        return None
+    except RedisError as error:
+        raise unavailable(error) from None

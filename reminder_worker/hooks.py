@@ -8,7 +8,6 @@ settings, never against what a Host header says.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from itertools import chain
 
 from starlette.applications import Starlette
@@ -149,8 +148,7 @@ def run(chosen: Settings, host: str, port: int) -> None:
     client = store.connect(store.url_of(chosen))
     doctor.warn(doctor.require(chosen, chain(doctor.check_passwords(chosen), doctor.check_store(client))))
     schedule = Schedule.of(chosen, client)
+    schedule.agreement.check()
     app = build(chosen, schedule)
-    with suppress(StoreUnavailable):  # it is asked with each heartbeat too
-        schedule.agreement.check()
     exporter.serve("hooks", chosen)
     serving.run(app, host, port, access_log=chosen.access_log)

@@ -29,6 +29,17 @@ def test_whoever_comes_first_says_the_number(client: store.Client) -> None:
         Schedule(client, shards=1).agreement.check()
 
 
+def test_a_store_that_is_full_is_not_asked_to_write_what_it_has(client: store.Client) -> None:
+    Agreement(client, 4).make()
+    client.config_set("maxmemory", 1)
+    try:
+        Agreement(client, 4).make()
+        with pytest.raises(StoreUnavailable):
+            Agreement(client, 1).renew()
+    finally:
+        client.config_set("maxmemory", 0)
+
+
 def test_nobody_hands_in_with_another_number(client: store.Client) -> None:
     Schedule(client, shards=1).agreement.make()
     with pytest.raises(SettingsError, match=r"^shards: "):
@@ -113,6 +124,7 @@ def test_an_older_list_of_users_keeps_nobody_from_working() -> None:
 
 def test_a_store_that_is_away_says_so(client: store.Client) -> None:
     nowhere = store.connect("unix:///nowhere/at/all", retry=store.retrying(0))
-    for ask in (Agreement(nowhere, 1).make, Agreement(nowhere, 1).check, Agreement(nowhere, 1).watch):
+    Agreement(nowhere, 1).check()  # it is asked again
+    for ask in (Agreement(nowhere, 1).make, Agreement(nowhere, 1).watch, Agreement(nowhere, 1).renew):
         with pytest.raises(StoreUnavailable):
             ask()

@@ -8,19 +8,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import practice
 import pytest
 import typer
+from desk import new_key
 from rich.console import Console
 
-from reminder_worker import cli, enqueue, screen, store
+from reminder_worker import cli, enqueue, keys, screen, store
 from reminder_worker.drafting import Templates
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.job import Level
+from reminder_worker.ledger import Entry
+from reminder_worker.ops import operators
 from reminder_worker.plan import Lead
+from reminder_worker.ports import free_port
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys
 
@@ -689,6 +694,24 @@ def test_production_does_not_start_unsafe_and_says_in_one_line_what_to_mend(shop
     message = one_line(SimpleNamespace(err=err))
     assert "set appendonly yes" in message
     assert ("outbox" in message) == (name == "worker")  # the scheduler does not look at what it may not see
+
+
+@pytest.mark.parametrize("name", ["scheduler", "worker", "web", "hooks", "ops"])
+def test_no_process_starts_with_another_number_of_shards_than_the_store_has(shop, schedule, name):
+    keys.new_gateway(shop / "keys")
+    new_key(shop / "keys")
+    operators.enter(shop / "keys" / operators.FILE, "ada", "a long password", datetime.now(UTC))
+    text = SETTINGS.replace("clinic.pub", "gateway.pub") + '[ops]\noperators = "keys/operators.json"\n'
+    (shop / "reminder-worker.toml").write_text(text)
+    schedule.add([Entry(bytes(16), bytes(12), b"sealed", (datetime.now(UTC) + timedelta(days=1),))])
+    port = [] if name in {"scheduler", "worker"} else ["--port", str(free_port())]
+    with start(shop, [CLI, name, *port], SHARDS="4", STORE_URL=os.environ["REMINDER_STORE_URL"]) as process:
+        try:
+            _, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 2
+    assert err.splitlines()[-1].startswith("reminder-worker: error: shards: this store is used with 1, here it is 4; ")
 
 
 def test_a_worker_that_dramatiq_starts_does_not_start_unsafe_either(shop, forgetful):

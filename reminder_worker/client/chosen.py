@@ -1,13 +1,11 @@
 """How a command line stands in for a booking platform: as the settings on its machine say."""
 
-from contextlib import suppress
 from typing import Any
 
 from reminder_worker import store
 from reminder_worker.apikeys import read_key
 from reminder_worker.client.direct import Client
 from reminder_worker.client.over_http import HttpClient
-from reminder_worker.errors import StoreUnavailable
 from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.mistakes import named
 from reminder_worker.places import Places
@@ -33,8 +31,7 @@ def choose(chosen: Settings, platform: str | None) -> Client | HttpClient:
     name, tenant = chosen.platform(platform)
     own, worker_s = keys_of(chosen, name), Published(chosen.keys, chosen.root).load()
     schedule = Schedule.of(chosen, store.connect(store.url_of(chosen)))
-    with suppress(StoreUnavailable):  # what is asked for says that
-        schedule.agreement.check()
+    schedule.agreement.check()
     return Client(
         schedule,
         own,

@@ -3,13 +3,12 @@
 It needs the store's user ``operator`` and the names of providers; of platforms it knows nothing.
 """
 
-from contextlib import suppress
 from itertools import chain
 
 from starlette.applications import Starlette
 
 from reminder_worker import doctor, exporter, logs, serving, store
-from reminder_worker.errors import SettingsError, StoreUnavailable
+from reminder_worker.errors import SettingsError
 from reminder_worker.ops.site import Site
 from reminder_worker.parting import ending
 from reminder_worker.schedule import Schedule
@@ -31,9 +30,8 @@ def run(chosen: Settings, host: str, port: int) -> None:
     logs.set_up(chosen.log_level, chosen.log_format)
     client = store.connect(store.url_of(chosen), socket_timeout=STORE_TIMEOUT, retry=store.retrying(1))
     schedule = Schedule.of(chosen, client)
+    schedule.agreement.check()
     app = build(chosen, schedule)
-    with suppress(StoreUnavailable):  # it is asked with each heartbeat too
-        schedule.agreement.check()
     doctor.warn(doctor.require(chosen, chain(doctor.check_passwords(chosen), doctor.check_store(client))))
     exporter.serve("ops", chosen)
     serving.run(app, host, port, access_log=chosen.access_log)
