@@ -137,8 +137,7 @@ def build(chosen: Settings, schedule: Schedule) -> Starlette:
         )
     carriers = {name: providers.load(name, tables[name], Role.HEAR) for name in callbacks}
     metrics.expect_receipts([name for name, one in carriers.items() if one.capabilities.reports])
-    published = Published(chosen.keys, chosen.root)
-    inbox = Inbox(schedule, published.load(), published.load)
+    inbox = Inbox(schedule, Published(chosen.keys, chosen.root).load)
     return Hooks(schedule, inbox, carriers, callbacks).app()
 
 

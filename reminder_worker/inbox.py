@@ -18,12 +18,12 @@ log = logging.getLogger(__name__)
 
 
 class Inbox:
-    """Takes receipts and replies of all providers; safe to use from many threads. ``load`` reads the keys once more."""
+    """Takes receipts and replies of all providers; safe to use from many threads. ``load`` reads the public keys."""
 
-    def __init__(self, schedule: Schedule, public: PublicKeys, load: Callable[[], PublicKeys] | None = None) -> None:
+    def __init__(self, schedule: Schedule, load: Callable[[], PublicKeys]) -> None:
         self._schedule = schedule
-        self._public = public
         self._load = load
+        self._public = load()
         self._receipts = Receipts(schedule)
         self._notes = Notes(schedule)
 
@@ -32,8 +32,6 @@ class Inbox:
 
         Where they cannot be read now the last ones stay.
         """
-        if self._load is None:
-            return
         try:
             self._public = self._load()
         except SettingsError:

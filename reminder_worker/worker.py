@@ -182,7 +182,7 @@ class Worker:
 
     def listen(self, load: Callable[[], PublicKeys]) -> None:
         """Hear providers whose receipts come over the line that sends; ``load`` reads the keys that answers go to."""
-        self._inbox = Inbox(self._schedule, load(), load)
+        self._inbox = Inbox(self._schedule, load)
         for provider in self._parts.carriers:
             if isinstance(provider, Line):
                 provider.listen(partial(self._inbox.take, provider))

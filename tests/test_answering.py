@@ -1,6 +1,7 @@
 """From what a person answered to what follows from it, through a sealed note."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,11 +15,18 @@ from reminder_worker.errors import Ambiguous, NotSent, Reason, Rejected, StoreUn
 from reminder_worker.inbox import Inbox
 from reminder_worker.job import State
 from reminder_worker.notes import MOST, NOTE_BYTES, Note, Notes
-from reminder_worker.providers import Reply
+from reminder_worker.providers import Receipt, Reply
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys, seal
 
 STRANGER = "+33612340099"
+
+
+class Overheard(Scripted):
+    """A provider whose replies come over the line that sends."""
+
+    def listen(self, hear: Callable[[Receipt | Reply], object]) -> None:
+        self.hear = hear
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +47,7 @@ def practice(schedule: Schedule, clock: Clock, made: Keys, provider: Scripted) -
 @pytest.fixture
 def inbox(practice: Practice, made: Keys, monkeypatch: pytest.MonkeyPatch) -> Inbox:
     monkeypatch.setattr(practice.schedule, "now", lambda: practice.clock.now)
-    return Inbox(practice.schedule, made.public)
+    return Inbox(practice.schedule, lambda: made.public)
 
 
 def say(practice: Practice, inbox: Inbox, provider: Scripted, *texts: str, sender: str = PHONE) -> None:
@@ -47,6 +55,22 @@ def say(practice: Practice, inbox: Inbox, provider: Scripted, *texts: str, sende
     for text in texts:
         inbox.take(provider, Reply(sender, text))
     practice.answering.read_all(practice.clock.now)
+
+
+def test_a_worker_that_hears_a_line_follows_keys_that_are_published_anew(
+    schedule: Schedule, clock: Clock, made: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Overheard()
+    practice, published = Practice(schedule, clock, made, line), [replace(made.public, envelopes={1: bytes(32)})]
+    monkeypatch.setattr(schedule, "now", lambda: clock.now)
+    practice.worker.listen(lambda: published[-1])
+    with pytest.raises(StoreUnavailable):  # all its weeks are over
+        line.hear(Reply(PHONE, "STOP"))
+    published.append(made.public)
+    practice.worker.beat("worker/1-a")
+    line.hear(Reply(PHONE, "STOP"))
+    practice.answering.read_all(clock.now)
+    assert practice.office.optouts.has("clinic", PHONE)
 
 
 # STOP and START
@@ -174,7 +198,7 @@ def test_outside_production_an_answer_reaches_allowed_numbers_only(
 ) -> None:
     practice = Practice(schedule, clock, made, provider, allow=["+1500"])
     monkeypatch.setattr(schedule, "now", lambda: clock.now)
-    say(practice, Inbox(schedule, made.public), provider, "HELP")
+    say(practice, Inbox(schedule, lambda: made.public), provider, "HELP")
     assert provider.texts == []
 
 

@@ -77,7 +77,7 @@ def day(
     provider = Scripted()
     monkeypatch.setattr(schedule, "now", lambda: clock.now)
     practice = Practice(schedule, clock, keys, provider)
-    found = Day(practice, provider, Inbox(schedule, keys.public), written)
+    found = Day(practice, provider, Inbox(schedule, lambda: keys.public), written)
     yield found
     text = json.dumps(found.lines(), ensure_ascii=False)
     for secret in (PHONE[1:], PLACE, REFERENCE, "clinic", *(one.reference for one in provider.texts)):

@@ -93,7 +93,7 @@ def application(schedule: Schedule, tmp_path: Path) -> Hooks:
     (tmp_path / "token").write_text(TOKEN)
     table = {"account_sid": fake_twilio.ACCOUNT, "auth_token_file": str(tmp_path / "token"), "from": "+15005550006"}
     twilio = providers.load("twilio", table | {"callback_url": PUBLIC}, Role.HEAR)
-    inbox = Inbox(schedule, PublicKeys.load(tmp_path / "keys" / "worker.pub.json"))
+    inbox = Inbox(schedule, lambda: PublicKeys.load(tmp_path / "keys" / "worker.pub.json"))
     return Hooks(schedule, inbox, {"twilio": twilio}, {"twilio": PUBLIC})
 
 

@@ -264,7 +264,7 @@ def test_a_stop_that_is_read_twice_counts_once(
     practice: Practice, changed: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(practice.schedule, "now", lambda: practice.clock.now)
-    inbox = Inbox(practice.schedule, practice.keys.public)
+    inbox = Inbox(practice.schedule, lambda: practice.keys.public)
     for words in ("STOP", "STOP", "START"):
         inbox.take(practice.office.carriers["scripted"], Reply("+33612340015", words))
     practice.answering.read_all(practice.clock.now)

@@ -90,6 +90,16 @@ def test_a_provider_that_deduplicates_is_sent_the_same_text_again(doubt: Doubt) 
     assert second.valid_for < first.valid_for
 
 
+def test_the_second_call_waits_for_its_turn_at_the_provider(doubt: Doubt, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("reminder_worker.reconciling.time.sleep", waits.append)
+    doubt.leave(Scripted(Ambiguous(), Sent("first", 1), deduplicates=True), limits={"rate": 10})
+    turn = doubt.clock.now + timedelta(seconds=20.2)
+    doubt.schedule.client.set("rw:{0}:g:scripted", int(turn.timestamp() * 1e6))
+    assert doubt.look(seconds=20).state is State.SENT
+    assert waits == [pytest.approx(0.2, abs=0.002)]
+
+
 @pytest.mark.parametrize("error", [Ambiguous(), NotSent(Reason.NOT_SENT), Throttled(5), Misconfigured(), KeyError()])
 def test_any_other_answer_to_the_second_says_nothing_of_the_first(doubt: Doubt, error: ReminderError) -> None:
     doubt.leave(Scripted(Ambiguous(), *[error] * 6, deduplicates=True, settles_within=SETTLES))

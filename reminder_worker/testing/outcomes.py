@@ -119,7 +119,7 @@ class Outcomes(Case):
         client.flushall()
         schedule = Schedule(client)
         keys.new_worker(tmp_path / "keys", datetime.now(UTC))
-        inbox = Inbox(schedule, PublicKeys.load(tmp_path / "keys" / "worker.pub.json"))
+        inbox = Inbox(schedule, lambda: PublicKeys.load(tmp_path / "keys" / "worker.pub.json"))
         (tmp_path / "secrets").mkdir()
         for provider in self.build("http://127.0.0.1:1", tmp_path / "secrets", Role.HEAR):
             hooks = Hooks(schedule, inbox, {provider.name: provider}, {provider.name: HOOKS})

@@ -778,7 +778,7 @@ def test_a_receipt_over_the_line_comes_into_the_ledger_or_stays_with_the_smsc(
     with EmbeddedServer(tmp_path / "store") as server:
         client = store.connect(server.url())
         schedule = Schedule(client)
-        inbox = Inbox(schedule, PublicKeys.load(tmp_path / "keys" / "worker.pub.json"))
+        inbox = Inbox(schedule, lambda: PublicKeys.load(tmp_path / "keys" / "worker.pub.json"))
         office = Office(schedule, smpp, port=0)
         smpp.listen(partial(inbox.take, smpp))
         for number, plan in enumerate(("accept", "receipt-first")):
