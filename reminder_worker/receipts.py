@@ -1,7 +1,8 @@
 """What providers report, brought into the ledger; and what they should not keep any longer.
 
 A receipt finds its reminder by the attempt's reference, which leads there by itself, or by the provider's own name
-for the text, through an index. It holds no number, and nothing of it is kept but state and reason.
+for the text, through an index. It holds no number, and nothing of it is kept but state and reason. That name, in which
+a gateway may have put the number, is kept only where the text is to be removed by it.
 """
 
 import base64
@@ -60,8 +61,10 @@ class Receipts:
 
     def _words(self, provider: Provider, receipt: Receipt, state: State) -> tuple[Any, ...]:
         reason = receipt.reason if state is State.UNDELIVERED else None
-        forget = self._schedule.forget_ms(FORGET_AFTER if provider.capabilities.forgets else None)
-        spans = receipt.provider_message_id, forget, self._schedule.keep_ms
+        forgets = provider.capabilities.forgets
+        forget = self._schedule.forget_ms(FORGET_AFTER if forgets else None)
+        name = receipt.provider_message_id if forgets else ""
+        spans = name, forget, self._schedule.keep_ms
         return state, reason or "", failure_class(reason) if reason else "", *spans
 
     def expect(self, provider: Provider, message_id: str, reference: str) -> list[Receipt]:

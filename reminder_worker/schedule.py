@@ -226,7 +226,8 @@ class Schedule:
         """Write down what became of a claim (``token``) or an attempt (``reference``); False: too late to count."""
         words = outcome.kind, outcome.reason or "", outcome.failure_class or ""
         spans = milliseconds(outcome.delay), self.keep_ms, self.forget_ms(outcome.forget)
-        known = *words, outcome.provider_message_id, *spans
+        name = "" if outcome.forget is None else outcome.provider_message_id  # a gateway may have put the number there
+        known = *words, name, *spans
         return proven(self.run("settle", self.shard_of(wake.id), wake.member, token, reference, *known))
 
     def forget_ms(self, span: timedelta | None) -> int:

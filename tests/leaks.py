@@ -562,6 +562,7 @@ STORE = [
         "return Receipt(check_path(request), status, message_id,",
         """return Receipt(check_path(request), status, f"{message_id}|{form['To']}",""",
         "store.number",
+        ("receipts.py", 'name = receipt.provider_message_id if forgets else ""', "name = receipt.provider_message_id"),
         beside="store.existence",
     ),
     leak(

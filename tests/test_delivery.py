@@ -551,7 +551,7 @@ FINDS = {"capabilities": {"finds_by_reference": True}}
 
 
 def test_an_open_attempt_that_the_provider_finds_is_sent(desk: Desk, client: store.Client) -> None:
-    provider = lose_answer(desk, accepted=True, **FINDS)
+    provider = lose_answer(desk, accepted=True, capabilities={"finds_by_reference": True, "forgets": True})
     desk.look(seconds=LEASE.seconds)
     assert desk.ending() == (State.SENT, None, None)
     assert provider.looks == [provider.texts[0].reference]

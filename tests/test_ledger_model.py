@@ -365,7 +365,8 @@ class Ledger(RuleBasedStateMachine):
 
     def settle(self, wake: Wake, token: bytes, ref: str, outcome: Outcome, *, twice: bool) -> bool:
         delay, reason = milliseconds(outcome.delay), outcome.reason or ""
-        message, forget = outcome.provider_message_id, self.schedule.forget_ms(outcome.forget)
+        forget = self.schedule.forget_ms(outcome.forget)
+        message = outcome.provider_message_id if outcome.forget is not None else ""  # a number may be in it
         taken, expected = self.call(
             lambda: self.schedule.settle(wake, outcome, token=token, reference=ref),
             lambda: self.model.settle(self.row(wake.member), token, ref, outcome.kind, reason, delay, message, forget),

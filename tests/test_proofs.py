@@ -76,7 +76,7 @@ def test_undelivered_of_an_earlier_attempt_does_not_end_the_one_in_doubt(schedul
 
 def test_the_first_name_of_a_text_stays(schedule: Schedule, clock: Clock) -> None:
     claim = two_attempts(schedule, clock)
-    schedule.settle(claim.wake, Outcome.sent("first"), reference="ref-b")
+    schedule.settle(claim.wake, Outcome.sent("first", forget=True), reference="ref-b")
     receive(schedule, "ref-b", "b", "delivered", "second")
     assert schedule.client.hget(ROW, "message") == b"first"
 

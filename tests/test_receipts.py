@@ -191,6 +191,13 @@ def test_a_name_is_not_kept_in_clear(desk: Desk) -> None:
     assert not [key for key in desk.schedule.client.scan_iter() if b"a-name" in key]
 
 
+def test_a_name_that_may_hold_the_number_is_kept_only_where_the_text_is_to_be_removed_by_it(desk: Desk) -> None:
+    desk.send(Scripted(Sent("33612340015-1", 1)))
+    assert desk.hear(State.DELIVERED, message="33612340015-1")
+    (row,) = desk.schedule.client.scan_iter(match="rw:{*}:r:*")
+    assert not [value for value in desk.schedule.client.hvals(row) if b"33612340015" in value]
+
+
 # What providers should not keep
 
 
