@@ -1,5 +1,6 @@
 """The four processes as their units start them: own users, files and passwords, and a day's work with no more."""
 
+import contextlib
 import os
 import re
 import stat
@@ -24,7 +25,7 @@ from opspage import Browser
 from test_acl import DIRECT
 from test_end_to_end import call
 
-from reminder_worker import acts, decisions, doctor, enquiry, status, stops, store
+from reminder_worker import acts, agreement, decisions, doctor, enquiry, status, stops, store
 from reminder_worker import broker as queue
 from reminder_worker.client import Appointment, Client
 from reminder_worker.errors import SettingsError
@@ -232,7 +233,12 @@ def day(estate: Estate, twilio: FakeTwilio) -> Iterator[Day]:
 
 def test_in_a_day_nothing_is_refused_and_nothing_was_granted_in_vain(day: Day, receiver: Receiver) -> None:
     estate = day.estate
-    with Monitor(estate.store) as monitor, estate.running("web", "hooks", "scheduler", "ops"):
+    with contextlib.ExitStack() as running:
+        monitor = running.enter_context(Monitor(estate.store))
+        running.enter_context(estate.running("web"))
+        until(lambda: estate.beating() == {"web"})
+        estate.store.admin.delete(agreement.KEY)  # whoever comes first writes it, so each of them does once
+        running.enter_context(estate.running("hooks", "scheduler", "ops"))
         until(lambda: estate.beating() == {"web", "hooks", "scheduler", "ops"})
         day.hand_in("+33612340000")
         day.becomes("+33612340000", state="queued")  # the scheduler's is the first wake-up of all
@@ -304,6 +310,7 @@ def a_platform_with_keys(day: Day) -> None:
     own = PlatformKeys.load(day.estate.made / "practice.key")
     client = Client(day.schedule("platform"), own, day.public, leads=[Lead.parse("24h")])
     appointments = [Appointment.parse(practice.fields()), Appointment.parse(practice.due_now("A-2"))]
+    day.estate.store.admin.delete(agreement.KEY)
     assert client.add(appointments) == [Answer.ADDED] * 2
     assert client.cancel("A-1") is Answer.CANCELLED
     until(lambda: client.show("A-2")[0].state in {"sent", "expired"})
