@@ -34,7 +34,7 @@ _ALLOWED = frozenset(FIELDS)
 _NOT_EXTRA = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31"}
 _EVENT_WIDTH = max(map(len, EVENTS))
-_STDERR = 2  # under ``dramatiq`` sys.stderr is a pipe, and this is still where its lines come out
+_STDERR = 2
 
 _reminder: ContextVar[str | None] = ContextVar("reminder", default=None)
 
@@ -136,7 +136,7 @@ class Formatter(logging.Formatter):
 class _OneWrite(logging.Handler):
     """Write a line in one call, so that lines of several processes do not run together.
 
-    Not to the file descriptor: under ``dramatiq`` stderr is a pipe whose messages carry their length.
+    Not to ``sys.stderr``: under ``dramatiq`` that is a pipe to the first process, which would write each line again.
     """
 
     def __init__(self, render: Callable[[dict[str, object]], str]) -> None:
@@ -146,8 +146,7 @@ class _OneWrite(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line, lost = shown(record)
-            sys.stderr.write(f"{self._render(line)}\n")
-            sys.stderr.flush()
+            os.write(_STDERR, f"{self._render(line)}\n".encode())
             _count(lost)
         except Exception:  # noqa: BLE001 - a line that cannot be written must not end a delivery
             self.handleError(record)
@@ -166,6 +165,7 @@ def set_up(level: str = "info", form: str | None = None) -> None:
 
     What comes before the settings are read is written as well, so it is called again with what they say.
     """
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # a line has none of it
     logging.raiseExceptions = False  # its complaints would print the record's arguments
     root = logging.getLogger()
     root.handlers[:] = [_OneWrite(renderer(form))]

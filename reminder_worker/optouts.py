@@ -75,7 +75,8 @@ class Tags:
 
     def _veil(self, day: date, phone: str, salt: bytes, content: bytes) -> bytes:
         pad = hashlib.blake2b(salt + phone.encode(), key=self._daily(day), person=b"rw-last").digest()
-        return bytes(one ^ other for one, other in zip(content, pad, strict=False))
+        both = int.from_bytes(content, "big") ^ int.from_bytes(pad[: len(content)], "big")
+        return both.to_bytes(len(content), "big")
 
     def _daily(self, day: date) -> bytes:
         """Return the key of a day; the last one is kept, for each text asks for it again and again."""
