@@ -116,6 +116,20 @@ def test_clocks_may_be_half_a_minute_apart(skew, found):
     assert codes(doctor.check_store(Server(skew))) == ["clocks_differ"] * found
 
 
+@pytest.mark.parametrize(
+    ("facts", "found"),
+    [
+        ({}, []),
+        ({"connected_slaves": 2}, ["no_min_replicas"]),
+        ({"connected_slaves": 2, "min_slaves_good_slaves": 1}, []),
+    ],
+)
+def test_a_master_that_would_go_on_without_its_replicas_is_noted(facts, found):
+    findings = list(doctor.check_store(Server(**facts)))
+    assert codes(findings) == found
+    assert all(one.grade is Grade.NOTE for one in findings)
+
+
 def test_a_store_that_does_not_answer_is_one_finding_without_its_words():
     class Gone:
         def info(self, section: str):

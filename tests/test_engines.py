@@ -140,8 +140,12 @@ def test_wake_ups_go_through_it_as_well(engine: engines.Engine, schedule: Schedu
 
 @ENGINES
 def test_the_doctor_looks_at_each_server_that_holds_a_part(engine: engines.Engine, schedule: Schedule) -> None:
+    masters = engine.masters()
+    assert [one.code for one in check_store(schedule.client)] == ["no_min_replicas"] * len(masters)
+    for master in masters:
+        master.client.config_set("min-replicas-to-write", 1)
     assert [one.code for one in check_store(schedule.client)] == []
-    last = engine.masters()[-1]
+    last = masters[-1]
     last.client.config_set("maxmemory-policy", "allkeys-lru")
     last.client.config_set("maxmemory", "100mb")
     try:
@@ -151,6 +155,8 @@ def test_the_doctor_looks_at_each_server_that_holds_a_part(engine: engines.Engin
     finally:
         last.client.config_set("maxmemory-policy", "noeviction")
         last.client.config_set("maxmemory", 0)
+        for master in masters:
+            master.client.config_set("min-replicas-to-write", 0)
 
 
 def test_a_cluster_without_a_server_that_answers_is_said_so() -> None:

@@ -16,7 +16,7 @@ from reminder_worker.topology import servers
 
 MOST_SKEW = 30.0  # seconds between this machine's clock and the store's
 OLDEST_SERVER = (7, 2)
-_SECTIONS = "server", "memory", "persistence"
+_SECTIONS = "server", "memory", "persistence", "replication"
 
 
 def check_passwords(settings: Settings) -> Iterator[Finding]:
@@ -62,8 +62,9 @@ def check_store(client: Client) -> Iterator[Finding]:
             "start it, and check store_url, its user and store_password_file",
         )
         return
-    for server, memory, persistence, (seconds, micro) in found:  # of a Cluster, each that holds a part
+    for server, memory, persistence, replication, (seconds, micro) in found:  # of a Cluster, each that holds a part
         yield from _check_server(server, memory, persistence)
+        yield from _check_replication(replication)
         yield from _check_clock(seconds + micro / 1e6)
 
 
@@ -115,4 +116,16 @@ def _check_server(server: dict[str, Any], memory: dict[str, Any], persistence: d
             f"the store evicts keys ({policy})",
             "a full store would drop reminders silently",
             "set maxmemory-policy noeviction",
+        )
+
+
+def _check_replication(replication: dict[str, Any]) -> Iterator[Finding]:
+    """Look whether a master that lost its replicas would know that another may have taken over."""
+    if replication.get("connected_slaves") and "min_slaves_good_slaves" not in replication:  # told where it is set
+        yield Finding(
+            Grade.NOTE,
+            "no_min_replicas",
+            "the store has replicas, and takes writes without them",
+            "what it takes when it is cut off is lost once a replica is put in its place: texts may go out twice",
+            "set min-replicas-to-write 1 and min-replicas-max-lag 10 on each server (docs/scaling.md)",
         )
