@@ -45,7 +45,7 @@ CONFIRM_MS = 1_200  # how long an intent may wait for the disk; "everysec" takes
 TWICE, KNOWN = 2, 3  # what scripts answer to a second proof: of another text, and of the same
 DEAD = -1  # what sweep.lua says instead of a version
 BATCH = 250  # per script call: each keeps Redis from all else for a millisecond or two
-ADDED = 125  # the same for the script that adds
+ADDED = 60  # the same for the script that adds, which does more for each
 
 log = logging.getLogger(__name__)
 
