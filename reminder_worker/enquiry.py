@@ -15,7 +15,7 @@ from reminder_worker import acts, numbers
 from reminder_worker.clocks import moment
 from reminder_worker.errors import Reason, Refused
 from reminder_worker.ledger import ID_BYTES, Reminder
-from reminder_worker.optouts import EVERYBODY, Tags
+from reminder_worker.optouts import EVERYBODY, Tags, words
 from reminder_worker.schedule import Schedule
 from reminder_worker.store import unavailable
 
@@ -23,7 +23,6 @@ DAYS = 8  # how long it is kept which reminders a phone was sent (lua/admit.lua)
 PACE_MS = 1_000  # between two questions, whoever asks: a person's pace
 GONE = "gone"  # the appointment has moved since, or this is not kept any more
 _MEMBER = ID_BYTES + 1
-_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +73,13 @@ def ask(schedule: Schedule, tags: Tags, platforms: Iterable[str], text: str, who
 def _opted_out(schedule: Schedule, wanted: set[bytes]) -> datetime | None:
     """Go through the opt-out list here, where nobody sees which entry was looked for."""
     since: dict[bytes, datetime] = {}
-    cursor = b"-"
-    while page := schedule.client.xrange(schedule.prefix(0) + b"stops", min=cursor, count=_PAGE):
-        for name, entry in page:
-            if entry[b"tag"] not in wanted:
-                continue
-            if entry[b"on"] == b"1":
-                since[entry[b"tag"]] = moment(int(name.partition(b"-")[0]))
-            else:
-                since.pop(entry[b"tag"], None)
-        cursor = b"(" + page[-1][0]
+    for place, word in words(schedule):
+        if word[b"tag"] not in wanted:
+            continue
+        if word[b"on"] == b"1":
+            since[word[b"tag"]] = moment(int(place.partition(b"-")[0]))
+        else:
+            since.pop(word[b"tag"], None)
     return min(since.values(), default=None)
 
 

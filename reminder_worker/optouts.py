@@ -10,7 +10,7 @@ pepper that it is made with: a worker with another one would find nobody in it, 
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +26,7 @@ from reminder_worker.store import unavailable
 
 TAG_BYTES = 16
 _SALT = 8
+PAGE = 1000  # words of the log at a time
 EVERYBODY = "*"  # in the place of a platform's name: none has this one
 NAMED = b"pepper"  # the field of a word that names the pepper, and is nobody's
 _OTHER_PEPPER = (
@@ -126,13 +127,7 @@ class OptOuts:
 
     def _named(self) -> bytes | None:
         """Return what names the pepper in the log; of several the first."""
-        cursor = b"0-0"
-        while page := self._page(cursor):
-            for _, fields in page:
-                if NAMED in fields:
-                    return fields[b"tag"]
-            cursor = page[-1][0]
-        return None
+        return next((fields[b"tag"] for _, fields in words(self._schedule) if NAMED in fields), None)
 
     def has(self, platform: str, phone: str) -> bool:
         """Tell whether this person wants no texts of this platform."""
@@ -152,8 +147,8 @@ class OptOuts:
 
     def catch_up(self) -> None:
         """Read the log to its end. Raises StoreUnavailable."""
-        while entries := self._read():
-            self.follow(entries)
+        for cursor, fields in words(self._schedule, self.cursor):
+            self.follow([cursor, fields[b"tag"], fields[b"on"]])
 
     def changes(self, phone: str, *, stopped: bool) -> list[bytes]:
         """Return what has to be appended to the log: tag, "1" or "0", and so on. Raises StoreUnavailable.
@@ -175,21 +170,20 @@ class OptOuts:
             metrics.count(metrics.OPT_OUTS)
         self.catch_up()
 
-    def _key(self) -> bytes:
-        return self._schedule.prefix(0) + b"stops"
 
-    def _read(self) -> list[bytes]:
-        found = self._page(self.cursor)
-        return [part for cursor, fields in found for part in (cursor, fields[b"tag"], fields[b"on"])]
+def log_of(schedule: Schedule) -> bytes:
+    """Return the key of the log."""
+    return schedule.prefix(0) + b"stops"
 
-    def _page(self, after: bytes) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        """Read on in the log."""
-        try:
-            page: list[tuple[bytes, dict[bytes, bytes]]]
-            page = self._schedule.client.xrange(self._key(), min=b"(" + after, count=1000)
-        except RedisError as error:
-            raise unavailable(error) from None
-        return page
+
+def words(schedule: Schedule, after: bytes = b"0-0") -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
+    """Read on in the log, to its end: each word with its place. Raises StoreUnavailable."""
+    try:
+        while page := schedule.client.xrange(log_of(schedule), min=b"(" + after, count=PAGE):
+            yield from page
+            after = page[-1][0]
+    except RedisError as error:
+        raise unavailable(error) from None
 
 
 def _order(cursor: bytes) -> tuple[int, ...]:

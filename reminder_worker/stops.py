@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator
 from redis.exceptions import RedisError, ResponseError
 
 from reminder_worker.errors import SettingsError
-from reminder_worker.optouts import NAMED
+from reminder_worker.optouts import NAMED, log_of, words
 from reminder_worker.schedule import Schedule
 from reminder_worker.store import unavailable
 
-PAGE = 1000
 _FIRST = "reminder-worker opt-outs v1"
 _LINE = re.compile(r"([0-9]{1,15})-([0-9]{1,9}) ([0-9a-f]{32}) ([01])", re.ASCII)
 
@@ -46,7 +45,7 @@ def bring_back(schedule: Schedule, lines: Iterable[str]) -> int:
 
 def _append(schedule: Schedule, said: Order, word: dict[bytes, bytes]) -> None:
     """Append a word as of when it was said, so that a later copy's counts; as of now, where the list is further on."""
-    key, (ms, number) = schedule.prefix(0) + b"stops", said
+    key, (ms, number) = log_of(schedule), said
     try:
         schedule.client.xadd(key, word, id=f"{ms}-{number}")
     except ResponseError:
@@ -57,27 +56,20 @@ def _parse(lines: Iterable[str]) -> Words:
     first, *rest = list(lines) or [""]
     if first != _FIRST:
         raise SettingsError("FILE: is not what optouts export wrote")
-    words: Words = {}
+    last = Words()
     for number, line in enumerate(rest, 2):
         match = _LINE.fullmatch(line)
         if match is None:
             raise SettingsError(f"FILE: line {number} is damaged; nothing was brought back")
-        words[bytes.fromhex(match[3])] = (int(match[1]), int(match[2])), match[4].encode()
-    return words
+        last[bytes.fromhex(match[3])] = (int(match[1]), int(match[2])), match[4].encode()
+    return last
 
 
 def _read(schedule: Schedule) -> Words:
     """Read the list to its end."""
-    words, cursor, page = Words(), b"-", PAGE
-    try:
-        while page == PAGE:
-            found = schedule.client.xrange(schedule.prefix(0) + b"stops", min=cursor, count=PAGE)
-            page = len(found)
-            for name, fields in found:
-                cursor = b"(" + name
-                if NAMED not in fields:
-                    ms, _, number = name.partition(b"-")
-                    words[fields[b"tag"]] = (int(ms), int(number)), fields[b"on"]
-    except RedisError as error:
-        raise unavailable(error) from None
-    return words
+    last = Words()
+    for place, fields in words(schedule):
+        if NAMED not in fields:
+            ms, _, number = place.partition(b"-")
+            last[fields[b"tag"]] = (int(ms), int(number)), fields[b"on"]
+    return last

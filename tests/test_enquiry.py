@@ -13,7 +13,7 @@ from reminder_worker import acts, enquiry
 from reminder_worker.acts import Who
 from reminder_worker.enquiry import Found
 from reminder_worker.errors import Ambiguous, NotSent, Reason, Refused, StoreUnavailable
-from reminder_worker.optouts import EVERYBODY, Tags
+from reminder_worker.optouts import EVERYBODY, Tags, log_of
 from reminder_worker.schedule import Schedule
 
 ALICE = Who("alice")
@@ -134,7 +134,7 @@ def test_who_came_back_is_not_said_to_have_opted_out(practice: Practice) -> None
     optouts = practice.office.optouts
     for stopped in (True, False, True, False):
         changes = optouts.changes(PHONE, stopped=stopped)
-        practice.schedule.client.xadd(optouts._key(), {b"tag": changes[0], b"on": changes[1]})
+        practice.schedule.client.xadd(log_of(practice.schedule), {b"tag": changes[0], b"on": changes[1]})
     assert ask(practice).opted_out is None
 
 
@@ -142,8 +142,8 @@ def test_an_opt_out_of_one_platform_is_found_too_and_a_long_list_is_read_to_its_
     schedule, tags = practice.schedule, practice.office.tags
     with schedule.client.pipeline() as pipe:
         for number in range(2500):
-            pipe.xadd(schedule.prefix(0) + b"stops", {b"tag": tags.optout(EVERYBODY, f"+{number}"), b"on": b"1"})
-        pipe.xadd(schedule.prefix(0) + b"stops", {b"tag": tags.optout("other", PHONE), b"on": b"1"})
+            pipe.xadd(log_of(schedule), {b"tag": tags.optout(EVERYBODY, f"+{number}"), b"on": b"1"})
+        pipe.xadd(log_of(schedule), {b"tag": tags.optout("other", PHONE), b"on": b"1"})
         pipe.execute()
     assert ask(practice).opted_out is not None
 

@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reminder_worker.errors import SettingsError
-from reminder_worker.optouts import EVERYBODY, OptOuts, Tags
+from reminder_worker.optouts import EVERYBODY, PAGE, OptOuts, Tags
 from reminder_worker.schedule import Schedule
-from reminder_worker.stops import PAGE, bring_back, export
+from reminder_worker.stops import bring_back, export
 
 PHONE, ANOTHER = "+33612340015", "+33612340016"
 TAGS = Tags(bytes(range(32)))
