@@ -12,17 +12,16 @@ from redis.exceptions import RedisError
 from reminder_worker import metrics
 from reminder_worker.drafting import Templates
 from reminder_worker.errors import Reason, ReminderError, Unopenable
-from reminder_worker.ledger import ID_BYTES, name_of
+from reminder_worker.ledger import name_of
 from reminder_worker.notes import Note, Notes
 from reminder_worker.opening import WorkerKeys, open_note
-from reminder_worker.optouts import OptOuts, Tags
+from reminder_worker.optouts import OptOuts, Tags, sent_to
 from reminder_worker.providers import Text
 from reminder_worker.replies import Meaning
 from reminder_worker.schedule import Schedule
 from reminder_worker.sending import Carriers
 from reminder_worker.store import unavailable
 
-DAYS = 8  # how long after a text a yes or a no is still taken for an answer to it
 ANSWER_VALID = timedelta(hours=1)
 BATCH = 100  # notes at a time
 _DAY = 86_400  # seconds
@@ -91,22 +90,11 @@ class Answering:
 
     def _mark(self, note: Note, number: int, now: datetime) -> str | None:
         """Write a yes or a no down beside the last reminder that this phone may have got; return its opaque name."""
-        for day in ((now - timedelta(days=ago)).date() for ago in range(DAYS)):
-            for hidden in self._marks(self._tags.today(day, "phone", note.phone)):
-                mark = self._tags.show(day, note.phone, hidden)
-                member, version = mark[: ID_BYTES + 1], mark[ID_BYTES + 1 :]
-                shard = self._schedule.shard_of(member)
-                if self._schedule.run("reply", shard, member, version, note.meaning, number):
-                    return name_of(member)
+        for _, member, version in sent_to(self._schedule, self._tags, note.phone, now):
+            shard = self._schedule.shard_of(member)
+            if self._schedule.run("reply", shard, member, version, note.meaning, number):
+                return name_of(member)
         return None
-
-    def _marks(self, phone_tag: bytes) -> list[bytes]:
-        """Return what a phone was sent on a day, newest first. One day at a time: days are not to be linked."""
-        try:
-            marks: list[bytes] = self._schedule.client.lrange(self._schedule.prefix(0) + b"l:" + phone_tag, 0, -1)
-        except RedisError as error:
-            raise unavailable(error) from None
-        return marks
 
     def _first_today(self, note: Note, now: datetime) -> bool:
         """Tell whether this phone was not answered today: two machines must not talk to each other for ever."""

@@ -7,7 +7,7 @@ sent cannot be found: its number is sealed, and a worker opens it when it goes o
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from redis.exceptions import RedisError
 
@@ -15,14 +15,12 @@ from reminder_worker import acts, numbers
 from reminder_worker.clocks import moment
 from reminder_worker.errors import Reason, Refused
 from reminder_worker.ledger import ID_BYTES, Reminder
-from reminder_worker.optouts import EVERYBODY, Tags, words
+from reminder_worker.optouts import DAYS, EVERYBODY, Tags, sent_to, words
 from reminder_worker.schedule import Schedule
 from reminder_worker.store import unavailable
 
-DAYS = 8  # how long it is kept which reminders a phone was sent (lua/admit.lua)
 PACE_MS = 1_000  # between two questions, whoever asks: a person's pace
 GONE = "gone"  # the appointment has moved since, or this is not kept any more
-_MEMBER = ID_BYTES + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +83,11 @@ def _opted_out(schedule: Schedule, wanted: set[bytes]) -> datetime | None:
 
 def _traces(schedule: Schedule, tags: Tags, phone: str) -> Iterator[Trace]:
     """Yield each reminder once, by the last day on which it was about to be sent."""
-    seen: set[bytes] = set()
-    now = schedule.now()
-    for day in ((now - timedelta(days=ago)).date() for ago in range(DAYS)):
-        key = schedule.prefix(0) + b"l:" + tags.today(day, "phone", phone)
-        for mark in [tags.show(day, phone, hidden) for hidden in schedule.client.lrange(key, 0, -1)]:
-            if mark not in seen:
-                seen.add(mark)
-                yield _trace(schedule, day, mark[:_MEMBER], mark[_MEMBER:])
+    seen: set[tuple[bytes, bytes]] = set()
+    for day, member, version in sent_to(schedule, tags, phone, schedule.now()):
+        if (member, version) not in seen:
+            seen.add((member, version))
+            yield _trace(schedule, day, member, version)
 
 
 def _trace(schedule: Schedule, day: date, member: bytes, version: bytes) -> Trace:

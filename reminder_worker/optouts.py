@@ -11,7 +11,7 @@ pepper that it is made with: a worker with another one would find nobody in it, 
 import hashlib
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -21,11 +21,14 @@ from redis.exceptions import RedisError
 from reminder_worker import metrics
 from reminder_worker.errors import SettingsError
 from reminder_worker.keyfiles import Kind, key_from_file, read_key_file
+from reminder_worker.ledger import ID_BYTES
 from reminder_worker.schedule import Schedule
 from reminder_worker.store import unavailable
 
 TAG_BYTES = 16
+DAYS = 8  # how long it is kept which reminders a phone was sent (lua/admit.lua)
 _SALT = 8
+_MEMBER = ID_BYTES + 1
 PAGE = 1000  # words of the log at a time
 EVERYBODY = "*"  # in the place of a platform's name: none has this one
 NAMED = b"pepper"  # the field of a word that names the pepper, and is nobody's
@@ -184,6 +187,20 @@ def words(schedule: Schedule, after: bytes = b"0-0") -> Iterator[tuple[bytes, di
             after = page[-1][0]
     except RedisError as error:
         raise unavailable(error) from None
+
+
+def sent_to(schedule: Schedule, tags: Tags, phone: str, now: datetime) -> Iterator[tuple[date, bytes, bytes]]:
+    """Yield which reminders a phone was sent, newest first: day, member and version. Raises StoreUnavailable.
+
+    One day at a time: days are not to be linked.
+    """
+    for day in ((now - timedelta(days=ago)).date() for ago in range(DAYS)):
+        try:
+            marks = schedule.client.lrange(schedule.prefix(0) + b"l:" + tags.today(day, "phone", phone), 0, -1)
+        except RedisError as error:
+            raise unavailable(error) from None
+        for mark in [tags.show(day, phone, hidden) for hidden in marks]:
+            yield day, mark[:_MEMBER], mark[_MEMBER:]
 
 
 def _order(cursor: bytes) -> tuple[int, ...]:
