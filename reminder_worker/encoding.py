@@ -15,13 +15,14 @@ from reminder_worker.errors import Reason, Refused
 
 POINTER_BYTES = 153  # 1 version, 8 key id, 48 sealed box, 96 padded content
 MAX_LEADS = 8
+WEEKS_AHEAD = 53  # for which public keys are published
+SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}  # of a lead's units
 
 _LENGTH = struct.Struct("<H").pack
 _UINT32 = 2**32 - 1
 _DAY = 24 * 60  # minutes
 _ZONE = re.compile(r"(?=.{0,40}\Z)([A-Za-z._][A-Za-z0-9._+-]*(/[A-Za-z0-9._+-]+)*)?", re.ASCII)
-_LEAD = re.compile(r"[1-9][0-9]{0,7}[dhms]", re.ASCII)
-_SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_LEAD = re.compile(r"([1-9][0-9]{0,7})([dhms])", re.ASCII)
 _BREAKS = {"Cc", "Cs", "Zl", "Zp"}  # control characters, half surrogates, line and paragraph separators
 _VISIBLE = "LNPS"  # letters, numbers, punctuation, symbols: not blanks, nor marks and joiners alone
 
@@ -79,6 +80,12 @@ def from_text(text: str, length: int) -> bytes:
     if to_text(data) != text:
         raise ValueError("another spelling")
     return data
+
+
+def lead_seconds(text: str) -> int:
+    """Read how many seconds a lead is, such as ``24h``; 0 for what is none."""
+    match = _LEAD.fullmatch(text)
+    return int(match[1]) * SECONDS[match[2]] if match else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +158,6 @@ def _is_line(text: str) -> bool:
 
 def _fall(leads: Sequence[str]) -> bool:
     """Tell whether these are 1 to 8 leads, each longer than the next."""
-    if not 1 <= len(leads) <= MAX_LEADS or not all(map(_LEAD.fullmatch, leads)):
-        return False
-    lengths = [int(lead[:-1]) * _SECONDS[lead[-1]] for lead in leads]
-    return all(longer > shorter for longer, shorter in pairwise(lengths))
+    lengths = [lead_seconds(lead) for lead in leads]
+    falling = all(longer > shorter for longer, shorter in pairwise(lengths))
+    return 1 <= len(leads) <= MAX_LEADS and all(lengths) and falling

@@ -12,7 +12,7 @@ from pathlib import Path
 from nacl.signing import SigningKey
 
 from reminder_worker import gateway, root, signatures
-from reminder_worker.encoding import to_text
+from reminder_worker.encoding import WEEKS_AHEAD, to_text
 from reminder_worker.errors import SettingsError
 from reminder_worker.keyfiles import (
     KEY_BYTES,
@@ -28,7 +28,7 @@ from reminder_worker.keyfiles import (
 )
 from reminder_worker.opening import load_pointer_key, pointer_files
 from reminder_worker.optouts import pepper_file
-from reminder_worker.ratchet import GRACE_WEEKS, WEEKS_AHEAD, Ratchet, ratchet_file, save_ratchet, turn
+from reminder_worker.ratchet import GRACE_WEEKS, Ratchet, ratchet_file, save_ratchet, turn
 from reminder_worker.sealing import PublicKeys, is_platform, kid, week
 
 

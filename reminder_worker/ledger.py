@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Any, NamedTuple, Self
 
 from reminder_worker.clocks import moment, to_ms
+from reminder_worker.encoding import MAX_LEADS
 from reminder_worker.errors import Reason
 from reminder_worker.job import FailureClass, State
-from reminder_worker.plan import MAX_LEADS
 
 ID_BYTES = 16
 HEAD_BYTES = 18  # of what stands for an appointment: lua/ledger.lua

@@ -15,12 +15,12 @@ from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, SealedBox
 from nacl.signing import VerifyKey
 
-from reminder_worker.encoding import POINTER_BYTES, Body, unpad, unpae
+from reminder_worker.encoding import POINTER_BYTES, WEEKS_AHEAD, Body, unpad, unpae
 from reminder_worker.errors import Reason, Refused, SettingsError, Unopenable
 from reminder_worker.keyfiles import Kind, is_kind, key_from_file, read_key_file
 from reminder_worker.mistakes import named
 from reminder_worker.notes import NOTE_BYTES, NOTE_CONTEXT, Note
-from reminder_worker.ratchet import GRACE_WEEKS, WEEKS_AHEAD, Ratchet, save_ratchet, turn
+from reminder_worker.ratchet import GRACE_WEEKS, Ratchet, save_ratchet, turn
 from reminder_worker.sealing import (
     ENVELOPE_BYTES,
     KID_BYTES,

@@ -10,18 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
+from reminder_worker.encoding import MAX_LEADS, SECONDS, lead_seconds
 from reminder_worker.errors import Reason, Refused
 
 EXPIRES_BEFORE = timedelta(minutes=15)  # a text later than this before the appointment is of no use
 MAX_LEAD = timedelta(days=30)
-MAX_LEADS = 8
 QUIET_MARGIN = timedelta(minutes=1)  # how long before quiet hours a moved text goes out
 QUIET_GRACE = timedelta(minutes=15)  # a text this little late is still sent when quiet hours have begun
 JITTER = 4  # which part of a cell the texts of that cell are spread over
 
 _MILLISECOND, _MINUTE, _HOUR = timedelta(milliseconds=1), timedelta(minutes=1), timedelta(hours=1)
-_UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_LEAD = re.compile(r"([1-9]\d{0,7})([dhms])", re.ASCII)
 _CLOCK = r"((?:[01]\d|2[0-3]):[0-5]\d)"
 _QUIET = re.compile(rf"{_CLOCK}-{_CLOCK}", re.ASCII)
 
@@ -35,16 +33,15 @@ class Lead:
     @classmethod
     def parse(cls, text: str) -> "Lead":
         """Read ``24h``, ``2h``, ``3d``, ``90m`` or ``45s``. Raises Refused (lead_invalid)."""
-        match = _LEAD.fullmatch(text) if isinstance(text, str) else None
-        length = timedelta(seconds=int(match[1]) * _UNITS[match[2]]) if match else timedelta()
+        length = timedelta(seconds=lead_seconds(text) if isinstance(text, str) else 0)
         if not timedelta() < length <= MAX_LEAD:
             raise Refused(Reason.LEAD_INVALID, "leads", f"write 24h, 2h or 3d, up to {MAX_LEAD.days}d")
         return cls(length)
 
     def __str__(self) -> str:
         seconds = int(self.length.total_seconds())
-        unit = next(unit for unit in "hms" if seconds % _UNITS[unit] == 0)
-        return f"{seconds // _UNITS[unit]}{unit}"
+        unit = next(unit for unit in "hms" if seconds % SECONDS[unit] == 0)
+        return f"{seconds // SECONDS[unit]}{unit}"
 
     def before(self, moment: datetime) -> datetime:
         """Return the instant this long before ``moment``; a wall-clock time in a DST gap moves past the gap."""
@@ -121,8 +118,7 @@ class Grid:
     @classmethod
     def parse(cls, text: str) -> "Grid":
         """Read ``15m`` or ``1h``. Raises ValueError."""
-        match = _LEAD.fullmatch(text)
-        size = timedelta(seconds=int(match[1]) * _UNITS[match[2]]) if match else timedelta()
+        size = timedelta(seconds=lead_seconds(text))
         if not size or _HOUR % size or size % _MINUTE:
             raise ValueError("write a part of an hour in whole minutes: 5m, 10m, 15m, 30m or 1h")
         return cls(size)

@@ -18,12 +18,11 @@ from pathlib import Path
 
 from nacl.public import PrivateKey
 
-from reminder_worker.encoding import to_text
+from reminder_worker.encoding import WEEKS_AHEAD, to_text
 from reminder_worker.errors import SettingsError
 from reminder_worker.keyfiles import Kind, key_file, key_from_file, overwrite_leftovers, read_key_file, replace_secret
 from reminder_worker.sealing import week
 
-WEEKS_AHEAD = 53  # for which public keys are published
 GRACE_WEEKS = 1  # for retries over the end of a week
 
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from nacl.exceptions import CryptoError
 from nacl.signing import SigningKey, VerifyKey
 
-from reminder_worker.encoding import from_text, pae
+from reminder_worker.encoding import WEEKS_AHEAD, from_text, pae
 from reminder_worker.errors import SettingsError
 from reminder_worker.keyfiles import KEY_BYTES
 from reminder_worker.sealing import PublicKeys, Signature, kid, week
 
 CONTEXT = b"reminder-worker/public-keys/v1"
-WEEKS_AHEAD = 52  # that a document reaches at least when it is signed
+LEAST_WEEKS = WEEKS_AHEAD - 1  # that a document reaches ahead when it is signed
 CLOCK = timedelta(days=1)  # by which the root's clock may be ahead of a platform's
 GROUP = 4  # characters of a fingerprint that are read in one breath
 
@@ -76,8 +76,8 @@ class Published:
 
 def sign(public: PublicKeys, key: SigningKey, now: datetime) -> PublicKeys:
     """Sign the public keys, as of now. Raises SettingsError for keys that would soon run out."""
-    if max(public.envelopes, default=-1) < week(now) + WEEKS_AHEAD:
-        raise SettingsError(f"public keys: reach less than {WEEKS_AHEAD} weeks ahead; make them anew on the worker")
+    if max(public.envelopes, default=-1) < week(now) + LEAST_WEEKS:
+        raise SettingsError(f"public keys: reach less than {LEAST_WEEKS} weeks ahead; make them anew on the worker")
     issued = int(now.timestamp())
     if public.signature is not None and public.signature.issued >= issued:
         raise SettingsError("public keys: are signed at a later time already; compare this machine's clock")

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from reminder_worker import disclosure, names
+from reminder_worker.encoding import MAX_LEADS
 from reminder_worker.errors import Refused
 from reminder_worker.https import check_url
 from reminder_worker.job import Level
 from reminder_worker.mistakes import like
-from reminder_worker.plan import MAX_LEADS, Grid, Lead, QuietHours
+from reminder_worker.plan import Grid, Lead, QuietHours
 
 
 def _leads(value: Any) -> Any:

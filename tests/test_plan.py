@@ -12,11 +12,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from reminder_worker.encoding import MAX_LEADS
 from reminder_worker.errors import Reason, Refused
 from reminder_worker.plan import (
     EXPIRES_BEFORE,
     JITTER,
-    MAX_LEADS,
     QUIET_MARGIN,
     Cells,
     Grid,

@@ -14,10 +14,10 @@ from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, SealedBox
 
 from reminder_worker import store
-from reminder_worker.encoding import POINTER_BYTES, from_text
+from reminder_worker.encoding import POINTER_BYTES, WEEKS_AHEAD, from_text
 from reminder_worker.keyfiles import KEY_BYTES
 from reminder_worker.notes import NOTE_BYTES
-from reminder_worker.ratchet import WEEKS_AHEAD, Ratchet
+from reminder_worker.ratchet import Ratchet
 from reminder_worker.sealing import ENVELOPE_BYTES, KID_BYTES, VERSION, PublicKeys, kid
 
 DATABASES = 16

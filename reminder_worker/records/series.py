@@ -15,10 +15,11 @@ from icalendar import Calendar, Event, Timezone
 from icalendar.timezone import tzp
 
 from reminder_worker import job
+from reminder_worker.encoding import WEEKS_AHEAD
 from reminder_worker.errors import Reason, Refused
 from reminder_worker.records import Cancelled, Left, Record, language_tag, rules
 
-HORIZON = timedelta(weeks=53)  # public keys are published for no more
+HORIZON = timedelta(weeks=WEEKS_AHEAD)  # public keys are published for no more
 _DAY = timedelta(days=1)
 _UTC = "UTC", "Etc/UTC"
 
