@@ -49,7 +49,7 @@ class Site:
         self._url = urlsplit(check_url(base_url))
         self._answer_limit = answer_limit
         self._public_only = public_only
-        self._tls = sockets.verifying() if self._url.scheme == "https" else None
+        self._tls = sockets.verifying_in_time() if self._url.scheme == "https" else None
         self._idle: deque[_Connection] = deque()
         self.close = weakref.finalize(self, _close_all, self._idle)
 

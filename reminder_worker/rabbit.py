@@ -19,6 +19,7 @@ from dramatiq.brokers.rabbitmq import RabbitmqBroker, _RabbitmqConsumer
 from dramatiq.errors import ConnectionClosed
 from pika.exceptions import AMQPChannelError, AMQPConnectionError, AMQPError, StreamLostError
 
+from reminder_worker import sockets
 from reminder_worker.errors import SettingsError
 
 PORT, TLS_PORT = 5672, 5671
@@ -50,7 +51,7 @@ def _parameters(url: str) -> list[dict[str, Any]]:
     (file,) = query.pop("ssl_ca_certs", [None])
     if query or not user or (file and not secure):
         raise ValueError
-    context = ssl.create_default_context(cafile=file) if secure else None
+    context = sockets.verifying(file) if secure else None
     shared = {
         "virtual_host": unquote(parts.path[1:]) or "/",
         "credentials": pika.PlainCredentials(unquote(name), unquote(password)),

@@ -11,13 +11,22 @@ from reminder_worker.errors import NotSent, Reason
 LATE = 0.02  # seconds that a wait may end after its deadline: setting it anew gives this thread's turn away
 
 
-def verifying() -> ssl.SSLContext:
-    """Verify name and certificate against the system's authorities (``SSL_CERT_FILE`` is honoured by OpenSSL).
+def verifying(authorities: str | None = None) -> ssl.SSLContext:
+    """Verify name and certificate against the authorities of a file, or the system's (OpenSSL: ``SSL_CERT_FILE``).
 
     Not ``create_default_context``: it writes session keys to a file where the environment asks for that.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_default_certs()
+    if authorities is None:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(authorities)
+    return context
+
+
+def verifying_in_time() -> ssl.SSLContext:
+    """Verify so as well, and let every wait of its lines end at a deadline."""
+    context = verifying()
     context.sslsocket_class = TLSSocket
     return context
 

@@ -258,7 +258,10 @@ def test_a_url_names_user_host_and_virtual_host() -> None:
     assert (read.credentials.username, read.credentials.password) == ("scheduler", "p@ss:")
 
 
-def test_a_url_may_name_several_servers_and_wants_tls_where_it_says_so() -> None:
+def test_a_url_may_name_several_servers_and_wants_tls_where_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
     read = parameters("amqps://a@one.example,[::1]:7001/%2Fa")
     assert [(one.host, one.port, one.virtual_host) for one in read] == [
         ("one.example", 5671, "/a"),
@@ -266,6 +269,7 @@ def test_a_url_may_name_several_servers_and_wants_tls_where_it_says_so() -> None
     ]
     for one in read:
         assert one.ssl_options.context.check_hostname
+        assert one.ssl_options.context.keylog_filename is None
         assert one.ssl_options.server_hostname == one.host
 
 

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import os
 import random
-import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -20,6 +19,7 @@ from typing import Any
 from aiosmpplib.protocol import BindTransceiver, DeliverSmResp, SubmitSm, Unbind
 from aiosmpplib.state import SmppCommandStatus
 
+from reminder_worker import sockets
 from reminder_worker.errors import Reason
 from reminder_worker.wire.link import PATIENCE, Answer, Link
 from reminder_worker.wire.shortmessages import Delivery, read_delivery
@@ -160,7 +160,7 @@ class _Session:
         bind = BindTransceiver(system_id=account.system_id, password=account.password, system_type=account.system_type)
         try:
             async with asyncio.timeout(PATIENCE):
-                tls = _tls() if account.tls else None
+                tls = sockets.verifying() if account.tls else None
                 link = Link(*await asyncio.open_connection(account.host, account.port, ssl=tls))
                 status = await link.bind(bind)
             if status == SmppCommandStatus.ESME_ROK:
@@ -224,10 +224,3 @@ class _Session:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         await asyncio.sleep(0.01)
-
-
-def _tls() -> ssl.SSLContext:
-    """Verify name and certificate against the system's authorities (``SSL_CERT_FILE`` is honoured by OpenSSL)."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_default_certs()
-    return context
