@@ -10,22 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reminder_worker.errors import SettingsError
-from reminder_worker.supportcommands import agreed, open_ledger
+from reminder_worker.supportcommands import REFUSED, Config, Json, Yes, agreed, open_ledger
 
 if TYPE_CHECKING:
     from reminder_worker.quarantine import Quarantined
-
-REFUSED = 1
 
 app = typer.Typer(
     no_args_is_help=True,
     help="A copy of the opt-out list, kept apart from backups of the store (docs/backup.md).\n\n"
     "Example: reminder-worker optouts export > optouts.txt",
 )
-
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default reminder-worker.toml here.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
 
 _EXPLAIN = (
     "restore: a backup knows as waiting what was sent after it was made. Put the store's files back, start the store "

@@ -21,9 +21,9 @@ from reminder_worker import (
 )
 from reminder_worker.errors import Refused, SettingsError, StoreUnavailable
 from reminder_worker.logs import raised
+from reminder_worker.supportcommands import REFUSED, Config, Json, PlatformName
 
-REFUSED = 1
-WRONG_USE = 2
+WRONG_USE = 2  # exit code
 
 app = typer.Typer(
     name="reminder-worker",
@@ -39,12 +39,9 @@ app.add_typer(locationcommands.app, name="locations")
 app.add_typer(deadcommands.app, name="dead")
 app.add_typer(backupcommands.app, name="optouts")
 
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default reminder-worker.toml here.")]
-PlatformName = Annotated[str | None, typer.Option("--platform", help="Which booking platform of the settings.")]
 Format = Annotated[
     str | None, typer.Option("--format", metavar="jsonl|csv|fhir|ics", help="docs/records.md; default: jsonl.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 Port = Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")]
 

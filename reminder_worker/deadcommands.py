@@ -5,18 +5,15 @@ They open nothing: the operator's user of the store is enough, and no key.
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from reminder_worker.errors import SettingsError
-from reminder_worker.supportcommands import agreed, open_ledger
+from reminder_worker.supportcommands import REFUSED, Config, Json, Yes, agreed, open_ledger
 
 if TYPE_CHECKING:
     from reminder_worker.decisions import Decision, Waiting
-
-REFUSED = 1
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,9 +23,6 @@ app = typer.Typer(
 
 OrNames = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="As dead list shows it.")]
 Because = Annotated[str | None, typer.Option("--reason", help="All that wait for this reason, such as restored.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default reminder-worker.toml here.")]
 
 _SAID = {
     "settled": "does not wait any more: it was decided, moved, taken back or found out meanwhile",

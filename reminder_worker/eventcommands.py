@@ -12,12 +12,14 @@ from typing import Annotated, Any
 
 import typer
 
+from reminder_worker.errors import Refused, SettingsError
+from reminder_worker.supportcommands import Config, open_ledger
+
 app = typer.Typer(
     no_args_is_help=True,
     help="What platforms are told of their reminders.\n\nExample: reminder-worker events replay --since 24h",
 )
 
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default reminder-worker.toml here.")]
 PlatformName = Annotated[str, typer.Argument(help="As in the settings.")]
 
 
@@ -68,19 +70,15 @@ def enable(platform: PlatformName, config: Config = None) -> None:
 
 def _open(config: Path | None) -> Any:
     """Return the events of the settings' store, the gateway's keys and the platforms."""
-    from reminder_worker import settings, store  # noqa: PLC0415
+    from reminder_worker import settings  # noqa: PLC0415
     from reminder_worker.eventqueue import EventQueue  # noqa: PLC0415
     from reminder_worker.gateway import GatewayKeys  # noqa: PLC0415
-    from reminder_worker.schedule import Schedule  # noqa: PLC0415
 
-    chosen = settings.read(config)
-    schedule = Schedule.of(chosen, store.connect(store.existing_url_of(chosen)))
-    schedule.agreement.check()
+    chosen, schedule = settings.read(config), open_ledger(config)
     return EventQueue(schedule), GatewayKeys.load(chosen.keys), chosen.platforms
 
 
 def _span(text: str) -> timedelta:
-    from reminder_worker.errors import Refused, SettingsError  # noqa: PLC0415
     from reminder_worker.plan import Lead  # noqa: PLC0415
 
     try:
@@ -90,8 +88,6 @@ def _span(text: str) -> timedelta:
 
 
 def _known(platforms: Any, name: str) -> str:
-    from reminder_worker.errors import SettingsError  # noqa: PLC0415
-
     if name not in platforms:
         raise SettingsError("platform: name one of the platforms in the settings")
     return name

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from reminder_worker.errors import Refused, SettingsError
-from reminder_worker.supportcommands import answered
+from reminder_worker.supportcommands import REFUSED, Config, PlatformName, answered
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,11 +18,8 @@ app = typer.Typer(
     "Example: reminder-worker locations review --platform clinic",
 )
 
-REFUSED = 1  # exit code
 YES, NO, LATER, QUIT = "y", "n", "", "q"
 
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default reminder-worker.toml here.")]
-PlatformName = Annotated[str | None, typer.Option("--platform", help="Which booking platform of the settings.")]
 Labels = Annotated[list[str], typer.Argument(metavar="LABEL...")]
 
 

@@ -1,4 +1,4 @@
-"""The commands for support and for those who look after operators: ``find`` and ``acts``; and how commands ask.
+"""The commands for support and for those who look after operators: ``find`` and ``acts``; and what commands share.
 
 ``find`` is for the worker's machine, where the pepper is. The number never is an argument, which others could read in
 the list of processes and in a shell's history.
@@ -12,8 +12,12 @@ import typer
 
 from reminder_worker.errors import SettingsError
 
+REFUSED = 1  # exit code
+
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default reminder-worker.toml here.")]
+PlatformName = Annotated[str | None, typer.Option("--platform", help="Which booking platform of the settings.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
 
 
 def find(config: Config = None) -> None:
