@@ -24,14 +24,14 @@ class Pulse(dramatiq.Middleware):
         beat: Callable[[str], None],
         chores: Sequence[Callable[[], None]],
         close: Callable[[], None],
+        leave: Callable[[str], object],
         beside: Sequence[Callable[[], int]] = (),
-        leave: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._beat = beat
         self._chores = chores
         self._close = close
-        self._beside = beside
         self._leave = leave
+        self._beside = beside
         self._stop = threading.Event()
         self._name = f"worker/{os.getpid()}-{secrets.token_hex(3)}"
 

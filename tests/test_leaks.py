@@ -132,7 +132,8 @@ class Stage:
         """Let time pass; then scheduler, queue and worker do what there is to do."""
         self.practice.clock.forward(**span)
         practice = self.practice
-        beating = pulse.Pulse(practice.worker.beat, [practice.worker.answer], practice.office.carriers.close)
+        work, close = practice.worker, practice.office.carriers.close
+        beating = pulse.Pulse(work.beat, [work.answer], close, work.leave)
         broker = queue.connect(self.server.url(1), [beating])
 
         def remind(id: str, lead: int, version: int) -> None:  # noqa: A002

@@ -755,7 +755,7 @@ def test_wake_ups_travel_through_dramatiq_and_are_acknowledged(
         practice.add(reference=str(number), phone=f"+336123400{number:02}")
     wakes = practice.take()
     work, close = practice.worker, practice.office.carriers.close
-    broker = queue.connect(server.url(1), [pulse.Pulse(work.beat, [work.answer], close, leave=work.leave)])
+    broker = queue.connect(server.url(1), [pulse.Pulse(work.beat, [work.answer], close, work.leave)])
     queue.wake(broker, [*wakes, *wakes])
     with running(practice, broker):
         broker.join(queue.QUEUE, interval=10, timeout=60_000)
@@ -774,9 +774,8 @@ def test_a_reminder_that_raises_is_acknowledged_and_left_to_the_sweep(
         raise MemoryError
 
     practice.add()
-    broker = queue.connect(
-        server.url(1), [pulse.Pulse(practice.worker.beat, [practice.worker.answer], practice.office.carriers.close)]
-    )
+    work, close = practice.worker, practice.office.carriers.close
+    broker = queue.connect(server.url(1), [pulse.Pulse(work.beat, [work.answer], close, work.leave)])
     with monkeypatch.context() as patch, running(practice, broker):
         patch.setattr(practice.worker._parts.templates, "draft", poison)
         queue.wake(broker, practice.take())
@@ -798,7 +797,8 @@ def test_the_pulse_goes_on_while_the_store_is_away(practice: Practice, monkeypat
 
     monkeypatch.setattr(pulse, "BEAT_EVERY", 0.001)
     monkeypatch.setattr(practice.worker, "beat", beat)
-    beating = pulse.Pulse(practice.worker.beat, [practice.worker.answer], practice.office.carriers.close)
+    work, close = practice.worker, practice.office.carriers.close
+    beating = pulse.Pulse(work.beat, [work.answer], close, work.leave)
     beating.after_worker_boot(None, None)  # type: ignore[arg-type]
     until(lambda: len(beats) > 5)
     beating.before_worker_shutdown(None, None)  # type: ignore[arg-type]
