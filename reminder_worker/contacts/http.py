@@ -70,18 +70,13 @@ class Line:
     def ask(self, token: str) -> Answer:
         """Ask once whom a token stands for. Raises NotSent (resolver_away, address_private)."""
         body = msgspec.json.encode({"contact": token}).ljust(LENGTH)
+        signed = sign(self._secret, secrets.token_urlsafe(16), int(time.time()), body)
+        headers = {"Content-Type": "application/json", **signed}
         try:
-            return self.post(body, sign(self._secret, secrets.token_urlsafe(16), int(time.time()), body))
+            return self._site.call("POST", self._path, headers=headers, body=body, deadline=time.monotonic() + DEADLINE)
         except (NotSent, Ambiguous) as error:  # to ask twice does no harm
             private = error.reason is Reason.ADDRESS_PRIVATE
             raise NotSent(error.reason if private else Reason.RESOLVER_AWAY) from None
-
-    def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Send a request as it is. Raises NotSent and Ambiguous."""
-        deadline = time.monotonic() + DEADLINE
-        return self._site.call(
-            "POST", self._path, headers={"Content-Type": "application/json", **headers}, body=body, deadline=deadline
-        )
 
 
 class Resolver:

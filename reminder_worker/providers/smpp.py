@@ -35,7 +35,7 @@ from reminder_worker.providers import (
 )
 from reminder_worker.wire.link import Answer
 from reminder_worker.wire.shortmessages import HAS_HEADER, UCS2, Delivery, encode
-from reminder_worker.wire.smsc import BIND_REFUSED, Account, Line
+from reminder_worker.wire.smsc import BIND_REFUSED, Account, Bind
 
 VALIDITY_LIMIT = timedelta(days=7)  # the relative form tells longer times in months
 PASSWORD_LIMIT = 8  # characters
@@ -138,7 +138,7 @@ class Smpp(Provider):
         self._settings = read_table(_Settings, name, table)
         self.sender = self._settings.sender
         self._source = _source(self._settings)
-        self._line: Line | None = None
+        self._bind: Bind | None = None
         self._hear: Callable[[Receipt | Reply], None] | None = None
 
     def prepare(self, role: Role) -> None:
@@ -163,7 +163,7 @@ class Smpp(Provider):
             idle=settings.enquire_link,
             try_again=SmppCommandStatus[settings.try_again],
         )
-        self._line = Line(account, self._deliver)
+        self._bind = Bind(account, self._deliver)
 
     def send(self, text: Text, *, deadline: float) -> Sent:
         """Submit all segments, once; see ``Provider.send``."""
@@ -175,13 +175,13 @@ class Smpp(Provider):
     def listen(self, hear: Callable[[Receipt | Reply], None]) -> None:
         """Bind, and hand over what arrives; an answer goes back to the SMSC when ``hear`` has returned."""
         self._hear = hear
-        if self._line is not None:
-            self._line.start()
+        if self._bind is not None:
+            self._bind.start()
 
     def close(self) -> None:
         """Unbind."""
-        if self._line is not None:
-            self._line.close()
+        if self._bind is not None:
+            self._bind.close()
 
     def _attempt(self, text: Text, deadline: float) -> Sent | Reason:
         try:
@@ -198,9 +198,9 @@ class Smpp(Provider):
 
     def _submit(self, message: SubmitSm, deadline: float) -> str | Reason:
         """Submit one segment; return the SMSC's id for it, or why there is none."""
-        if self._line is None:
+        if self._bind is None:
             return Reason.MISCONFIGURED  # built for another role
-        answer = self._line.submit(message, deadline)
+        answer = self._bind.submit(message, deadline)
         if not isinstance(answer, Answer):
             return answer
         if answer.status == SmppCommandStatus.ESME_ROK:

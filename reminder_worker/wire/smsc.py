@@ -49,8 +49,8 @@ class Account:
     try_again: SmppCommandStatus  # what makes this SMSC deliver once more
 
 
-class Line:
-    """The line of one process; safe to share between threads, and to build before a fork."""
+class Bind:
+    """The bind of one process; safe to share between threads, and to build before a fork."""
 
     def __init__(self, account: Account, hear: Callable[[Delivery], None]) -> None:
         self._account = account

@@ -946,8 +946,8 @@ def test_a_text_in_doubt_is_forgotten_when_its_time_is_over(smsc: Smsc, smpp: Sm
     smsc.plan("hang")
     failure(smpp, seconds=0.5)
     send(smpp)
-    assert smpp._line is not None
-    session = smpp._line.start()
+    assert smpp._bind is not None
+    session = smpp._bind.start()
     assert session is not None
     link = session._opening.result()
     assert isinstance(link, Link)
