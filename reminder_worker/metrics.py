@@ -127,7 +127,7 @@ def _series(metric: Counter | Histogram, **labels: str) -> Any:
     return metric.labels(**labels) if labels else metric
 
 
-def ended(kind: str, provider: str | None = None) -> None:
+def ended(kind: str, provider: str | None) -> None:
     """Count an outcome, where it is one: what is closed, or goes back to the schedule, has not ended."""
     if kind in LABELS["state"]:
         count(OUTCOMES, state=kind, provider=provider)

@@ -89,10 +89,10 @@ def unescaped(shown: bytes) -> bytes:
     return codecs.escape_decode(shown)[0]
 
 
-def in_folder(folder: Path, but: Collection[str] = ()) -> Iterator[Piece]:
-    """Return the names and contents of all files, except those of these names."""
+def in_folder(folder: Path) -> Iterator[Piece]:
+    """Return the names and contents of all files."""
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name not in but:
+        if path.is_file():
             name = path.relative_to(folder)
             yield Piece(f"file {folder.name}/{name}", bytes(name) + b"\n" + path.read_bytes())
 
