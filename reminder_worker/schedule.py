@@ -9,7 +9,6 @@ import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import chain
 from typing import Any, Self
 
 from redis.exceptions import RedisError
@@ -124,10 +123,7 @@ class Schedule:
         for shard in range(self.shards):
             mine = [place for place, entry in enumerate(entries) if self.shard_of(entry.id) == shard]
             batches += ((shard, mine[start : start + ADDED]) for start in range(0, len(mine), ADDED))
-        calls = [
-            (shard, [self.keep_ms, *chain.from_iterable(entries[place].words() for place in batch)])
-            for shard, batch in batches
-        ]
+        calls = [(shard, [word for place in batch for word in entries[place].words()]) for shard, batch in batches]
         answers: dict[int, Answer] = {}
         for (_, batch), reply in zip(batches, self.run_all("add", calls), strict=True):
             answers.update(zip(batch, (Answer(word.decode()) for word in reply[::2]), strict=True))

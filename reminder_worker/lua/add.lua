@@ -1,11 +1,10 @@
 #!lua
 -- Adds appointments, or moves them. No allow-oom: a full store refuses before anything is written.
--- ARGV: keep_ms, then per appointment: id, tag, ticket (or ''), envelope, leads, dues
+-- ARGV: per appointment: id, tag, ticket (or ''), envelope, leads, dues
 --   dues: due ms of each lead (-1: it has passed) in 13 digits, always of 8 leads: each is as long as any other
 -- Returns per appointment: what happened, version.
 
-local keep_ms, i, answers = ARGV[1], 2, {}
-local DIGITS = 13
+local i, answers, DIGITS = 1, {}, 13
 
 local OUT = {sent = true, delivered = true, undelivered = true, unknown = true}
 
