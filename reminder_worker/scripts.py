@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -12,13 +11,28 @@ from reminder_worker.lines import Command
 from reminder_worker.store import Client
 
 
-@cache
+def _read() -> dict[str, tuple[str, str]]:
+    """Read all scripts, with the shared part behind the first line of each, and their SHA-1.
+
+    At once, when a process begins: whoever reads one as late as when it is needed may find that no file can be opened
+    any more, or a later version, when a provider has accepted a text and that has to be written down.
+    """
+    found = {}
+    texts = {file.name.removesuffix(".lua"): file.read_text() for file in (files("reminder_worker") / "lua").iterdir()}
+    shared = texts.pop("ledger")
+    for name, text in texts.items():
+        first, _, rest = text.partition("\n")
+        source = f"{first}\n{shared}\n{rest}"
+        found[name] = source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    return found
+
+
+_SCRIPTS = _read()
+
+
 def script(name: str) -> tuple[str, str]:
-    """Return a script with the shared part behind its first line, and its SHA-1."""
-    folder = files("reminder_worker") / "lua"
-    first, _, rest = (folder / f"{name}.lua").read_text().partition("\n")
-    source = f"{first}\n{(folder / 'ledger.lua').read_text()}\n{rest}"
-    return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    """Return a script, and its SHA-1."""
+    return _SCRIPTS[name]
 
 
 def run_before(
