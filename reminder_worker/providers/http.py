@@ -49,7 +49,7 @@ class Http(Provider):
         settings = read_table(Gateway, name, table)
         uses, receipts = settings.uses, settings.receipts
         carries = receipts is not None and ("receipt_url" in uses or receipts.reference is not None)
-        settles = settings.find.after_minutes if settings.find else 10 if carries else 0
+        settles = settings.find.after_minutes if settings.find else 10
         self.name = name
         self.sender = settings.sender
         self.capabilities = Capabilities(

@@ -327,6 +327,11 @@ class TestJsonGateway(ProviderContract):
         assert not any([can.redacts, can.forgets, can.searches])
         assert provider.sender == "Clinic"
 
+    def test_one_that_only_deduplicates_is_asked_for_as_long_as_others(self, tmp_path: Path) -> None:
+        alone = {"find": None, "receipts": None}
+        can = provided({**self.table("http://127.0.0.1:1", tmp_path), **alone}).capabilities
+        assert (can.deduplicates, can.settles_within) == (True, timedelta(minutes=10))
+
     # Settings
 
     def test_each_process_reads_only_its_own_secrets(self, tmp_path: Path) -> None:
