@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import select
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ _NOT_EXTRA = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctim
 _COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31"}
 _EVENT_WIDTH = max(map(len, EVENTS))
 _STDERR = 2
+_PATIENCE = 500  # milliseconds that a line waits for its reader, the first one that finds the way full
 
 _reminder: ContextVar[str | None] = ContextVar("reminder", default=None)
 
@@ -142,14 +144,28 @@ class _OneWrite(logging.Handler):
     def __init__(self, render: Callable[[dict[str, object]], str]) -> None:
         super().__init__()
         self._render = render
+        self._is_stuck = False
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line, lost = shown(record)
-            os.write(_STDERR, f"{self._render(line)}\n".encode())
-            _count(lost)
+            took = self._write(f"{self._render(line)}\n".encode())
+            _count(lost if took else {"line": 1})
         except Exception:  # noqa: BLE001 - a line that cannot be written must not end a delivery
             self.handleError(record)
+
+    def _write(self, line: bytes) -> bool:
+        """Write a line at once, or soon, and tell whether it was taken; behind one that was not, none waits.
+
+        Who reads a pipe may stand still: all threads would wait for him, and no text would go out.
+        """
+        way = select.poll()
+        way.register(_STDERR, select.POLLOUT)
+        self._is_stuck = not way.poll(0 if self._is_stuck else _PATIENCE)
+        try:
+            return not self._is_stuck and os.write(_STDERR, line) == len(line)
+        except OSError:  # nobody reads any more, or a disk is full
+            return False
 
 
 def _count(lost: dict[str, int]) -> None:
@@ -158,6 +174,18 @@ def _count(lost: dict[str, int]) -> None:
 
         for what in filter(lost.get, lost):
             metrics.count(metrics.FIELDS_DROPPED, lost[what], what=what)
+
+
+def hold_streams() -> None:
+    """Open the standard streams that this process was started without (``2>&-``), before it opens anything else.
+
+    A connection to the store, or a file, would get the number of one, and all lines of the log would go there.
+    """
+    for number in range(_STDERR + 1):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which takes the lowest number that is free
 
 
 def set_up(level: str = "info", form: str | None = None) -> None:

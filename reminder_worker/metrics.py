@@ -32,7 +32,7 @@ LIMITS = (
 )
 RESULTS = "accepted", "rejected", "not_sent", "throttled", "misconfigured", "ambiguous"
 ANSWERS = "added", "unchanged", "moved", "in_flight", "cancelled", "ended", "missing"
-DROPPED = "field", "value", "message"
+DROPPED = "field", "value", "message", "line"
 TURN = (0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600)  # seconds
 CALL = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -66,7 +66,9 @@ REFUSED_CALLS = _counter(
 HANDED_IN = _counter("handed_in", "Appointments that platforms handed in or took back over HTTP", "answer")
 WOKEN = _counter("woken", "Wake-ups for what fell due")
 SWEPT = _counter("swept", "Wake-ups for what was left behind: lost wake-ups, dead workers, attempts in doubt")
-FIELDS_DROPPED = _counter("log_fields_dropped", "What log lines were to say and do not, because it may be data", "what")
+FIELDS_DROPPED = _counter(
+    "log_fields_dropped", "What log lines were to say and do not: it may be data, or nobody took the line", "what"
+)
 LATENESS = Histogram(
     "reminder_lateness_seconds", "From when a text was due to a call of its provider", buckets=TURN, registry=REGISTRY
 )

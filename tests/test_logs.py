@@ -3,6 +3,7 @@ import json
 import logging
 import os
 import re
+import subprocess
 import sys
 import threading
 import traceback
@@ -435,3 +436,44 @@ def test_the_canary_would_be_seen(written):
     except NotSent:
         with pytest.raises(AssertionError):
             assert_clean([traceback.format_exc()])
+
+
+# Who takes the lines.
+
+
+def test_a_reader_that_stands_still_holds_nobody_up():
+    code = """
+import logging, os
+from reminder_worker import logs, metrics
+reader, writer = os.pipe()
+os.dup2(writer, 2)
+logs.set_up()
+os.set_blocking(2, False)
+try:
+    while True:
+        os.write(2, bytes(1024))
+except BlockingIOError:
+    os.set_blocking(2, True)
+for _ in range(20):
+    logging.getLogger("reminder_worker").info("attempt")
+os.read(reader, 2**20)
+logging.getLogger("reminder_worker").info("swept")
+print(os.read(reader, 2**20).decode(), metrics.FIELDS_DROPPED.labels("line")._value.get())
+"""
+    told = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=30, check=True)
+    line, lost = told.stdout.rsplit(maxsplit=1)
+    assert json.loads(line)["event"] == "swept"
+    assert float(lost) == 20
+
+
+def test_what_a_process_opens_never_takes_the_number_of_a_stream_that_is_closed(tmp_path):
+    words = ["sh", "-c", 'exec "$@" <&- 2>&-', "sh", sys.executable, "-c"]
+    opened = "cli.app = lambda **_: print(open(sys.argv[1], 'wb').fileno())"
+    told = subprocess.run(
+        [*words, f"import sys; from reminder_worker import cli; {opened}; cli.main()", tmp_path / "file"],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert int(told.stdout) > 2
