@@ -76,13 +76,17 @@ def wait_for_silence(schedule: Schedule, sleep: Callable[[float], object] = time
 
 
 def newest_sign(schedule: Schedule) -> datetime | None:
-    """Say when anybody was last here, as far as this store knows: when the backup was made, to some seconds."""
+    """Say when a worker or a scheduler was last here, as far as this store knows: when the backup was made, to seconds.
+
+    The others may go on, and have beaten in what was put back as well.
+    """
+    beat = _last_beat(schedule)
     try:
-        beats = schedule.client.zrange(schedule.prefix(0) + b"processes", -1, -1, withscores=True)
         seen = [schedule.client.get(schedule.prefix(shard) + b"seen") for shard in range(schedule.shards)]
     except RedisError as error:
         raise unavailable(error) from None
-    return max((moment(float(at)) for at in [*(at for _, at in beats), *filter(None, seen)]), default=None)
+    signs = [moment(float(at)) for at in filter(None, seen)]
+    return max([*signs, beat] if beat else signs, default=None)
 
 
 def _last_beat(schedule: Schedule) -> datetime | None:

@@ -100,7 +100,7 @@ def test_it_says_what_was_held_and_what_a_person_has_to_do(run: Shell, schedule:
 
 
 def test_as_json_it_says_the_same(run: Shell, schedule: Schedule) -> None:
-    schedule.beat("web/1-a")
+    schedule.run("seen", 0, 0)
     add(schedule, 1, timedelta(hours=-1))
     said = json.loads(run("restore", "--quarantine", "--yes", "--json").stdout)
     assert said.keys() == {

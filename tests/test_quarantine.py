@@ -486,6 +486,18 @@ def test_when_the_backup_was_made_is_told_by_the_newest_sign_of_life(schedule: S
     assert newest_sign(schedule) == clock.now
 
 
+@pytest.mark.parametrize("name", ["web/1-a", "hooks/1-a", "ops/1-a"])
+def test_who_went_on_after_the_store_was_put_back_does_not_say_when_the_backup_was_made(
+    schedule: Schedule, clock: Clock, name: str
+) -> None:
+    schedule.beat("worker/1-a")
+    schedule.run("seen", 0, 0)
+    made = clock.now
+    clock.forward(hours=3)
+    schedule.beat(name)
+    assert newest_sign(schedule) == made
+
+
 def test_an_attempt_that_is_looked_after_when_the_store_comes_back_is_not_sent_again(
     practice: Practice, schedule: Schedule, clock: Clock
 ) -> None:
