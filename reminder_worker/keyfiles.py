@@ -80,8 +80,11 @@ def is_private(path: Path) -> bool:
     return path.stat().st_mode & (0o007 if handed_over else 0o077) == 0
 
 
-def create_file(path: Path, text: str, mode: int) -> None:
-    """Write a file that must not be there yet. Raises SettingsError."""
+def create_file(path: Path, text: str, mode: int, *, like: Path | None = None) -> None:
+    """Write a file that must not be there yet. Raises SettingsError.
+
+    Made by root it gets the owner of ``like``: a process of a user of its own has to read it.
+    """
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
@@ -89,10 +92,21 @@ def create_file(path: Path, text: str, mode: int) -> None:
     except OSError:
         raise SettingsError(f"{path}: cannot be written") from None
     with os.fdopen(handle, "w", encoding="ascii") as file:
+        if like is not None and os.geteuid() == 0:
+            _give(handle, path, like)
         file.write(text)
         file.flush()
         os.fsync(handle)
     _sync(path.parent)
+
+
+def _give(handle: int, path: Path, like: Path) -> None:
+    beside = like.stat()
+    try:
+        os.fchown(handle, beside.st_uid, beside.st_gid)
+    except OSError:
+        path.unlink()
+        raise SettingsError(f"{path}: cannot be given to the owner of {like.name}; run this as that user") from None
 
 
 def replace_file(path: Path, text: str, mode: int) -> None:

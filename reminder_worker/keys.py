@@ -60,9 +60,10 @@ def new_ratchet(folder: Path, now: datetime) -> tuple[Path, Path]:
 
     What is sealed to the one before can never be opened; pointers can. Raises SettingsError.
     """
-    pointer_files(folder)  # a folder without them is no worker's
+    newest = pointer_files(folder)[-1]  # a folder without them is no worker's
     path = ratchet_file(folder)
-    create_file(path, Ratchet(week(now) - GRACE_WEEKS, secrets.token_bytes(KEY_BYTES)).to_file(), PRIVATE)
+    ratchet = Ratchet(week(now) - GRACE_WEEKS, secrets.token_bytes(KEY_BYTES))
+    create_file(path, ratchet.to_file(), PRIVATE, like=newest)
     return path, _publish(folder, now)
 
 
@@ -165,19 +166,19 @@ def forget(folder: Path, now: datetime) -> int:
 def rotate(folder: Path, now: datetime) -> Rotation:
     """Add a pointer key beside the old ones, forget past weeks and publish anew. Raises SettingsError."""
     forgotten = forget(folder, now)
-    _make_pepper(folder)
     files = pointer_files(folder)
+    _make_pepper(folder, like=files[-1])
     path = _pointer_file(folder, int(files[-1].name.split(".")[2]) + 1)
-    create_file(path, key_file(Kind.POINTER, private=_secret()), PRIVATE)
+    create_file(path, key_file(Kind.POINTER, private=_secret()), PRIVATE, like=files[-1])
     published = _publish(folder, now)
     return Rotation(path, len(files) + 1, forgotten, published, published != public_file(folder))
 
 
-def _make_pepper(folder: Path) -> Path:
+def _make_pepper(folder: Path, *, like: Path | None = None) -> Path:
     """Make the key of the opt-out list, once: with another one, who said STOP would be forgotten."""
     path = pepper_file(folder)
     if not path.exists():
-        create_file(path, key_file(Kind.PEPPER, pepper=_secret()), PRIVATE)
+        create_file(path, key_file(Kind.PEPPER, pepper=_secret()), PRIVATE, like=like)
     return path
 
 

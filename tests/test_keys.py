@@ -1,4 +1,5 @@
 import json
+import os
 from datetime import timedelta
 
 import pytest
@@ -126,6 +127,32 @@ def test_rotation_adds_a_pointer_key_and_keeps_the_old_one(tmp_path):
     worker = WorkerKeys.load(tmp_path)
     for pointer in (old, new):
         assert open_pointer(worker, "clinic", pointer).language == "fr"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file to somebody else")
+def test_what_root_makes_beside_a_workers_keys_is_that_workers(tmp_path):
+    for file in keys.new_worker(tmp_path, NOW):
+        os.chown(file, 10004, 10005)
+    pepper_file(tmp_path).unlink()
+    done = keys.rotate(tmp_path, NOW)
+    (tmp_path / "worker.ratchet").unlink()
+    ratchet, _ = keys.new_ratchet(tmp_path, NOW)
+    made = [done.pointer_file, pepper_file(tmp_path), ratchet]
+    assert [(file.stat().st_uid, file.stat().st_gid) for file in made] == [(10004, 10005)] * 3
+    assert all(is_private(file) for file in made)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is asked to give a file to somebody else")
+def test_a_key_that_cannot_be_given_to_the_worker_is_not_made(tmp_path, monkeypatch):
+    keys.new_worker(tmp_path, NOW)
+    monkeypatch.setattr(os, "fchown", refuse)
+    with pytest.raises(SettingsError, match="run this as that user"):
+        keys.rotate(tmp_path, NOW)
+    assert not (tmp_path / "worker.pointer.2.key").exists()
+
+
+def refuse(*_: object) -> None:
+    raise PermissionError
 
 
 def test_the_tenth_pointer_key_is_the_newest(tmp_path):
