@@ -38,7 +38,7 @@ class Places:
         if self._listed is not None:
             return self._find(self._listed, job.parse_location(location))
         if disclosure.discloses(location):
-            raise _disclosing("discloses a reason or a speciality")
+            raise _disclosing("discloses a reason or a speciality; give the address")
         return location
 
     def _find(self, listed: LiveCatalogue, label: str) -> str:

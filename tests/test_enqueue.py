@@ -286,7 +286,9 @@ def test_what_is_said_once_fills_what_a_record_lacks(clinic):
 def test_a_place_that_is_said_once_is_refused_once(clinic, tmp_path):
     (tmp_path / "a.jsonl").write_bytes(practice.lines(practice.fields("A", location=None)))
     said = enqueue.defaults("jsonl", location="Fertility clinic", language=None, country=None, zone=None)
-    with pytest.raises(SettingsError, match=r"^--location: discloses a reason or a speciality$") as raised:
+    with pytest.raises(
+        SettingsError, match=r"^--location: discloses a reason or a speciality; give the address$"
+    ) as raised:
         enqueue.hand_in(clinic, tmp_path / "a.jsonl", "jsonl", said)
     assert raised.value.__suppress_context__
 
