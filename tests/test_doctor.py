@@ -275,6 +275,14 @@ def test_due_times_that_tell_the_appointments_are_a_note_in_production(shop):
     assert worker(shop, exact.replace("production", "dev")) == []
 
 
+def test_a_store_whose_disk_is_not_waited_for_is_a_note_in_production(shop):
+    hasty = f'durability = "none"\n{SAFE}'
+    [found] = worker(shop, hasty)
+    assert (found.grade, found.code, found.what) == (Grade.NOTE, "not_durable", 'durability is "none"')
+    assert worker(shop, hasty.replace("production", "dev")) == []
+    assert worker(shop, hasty.replace("none", "replica")) == []
+
+
 def test_a_provider_that_keeps_texts_or_reports_to_nobody_is_a_note(shop):
     quiet = SAFE.replace('callback_url = "https://hooks.example"', "")
     assert codes(worker(shop, quiet)) == ["no_receipts"]

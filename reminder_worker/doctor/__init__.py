@@ -15,6 +15,7 @@ from reminder_worker.doctor.stores import check_passwords, check_shards, check_s
 from reminder_worker.doctor.wording import check_names, check_places, check_texts
 from reminder_worker.errors import SettingsError
 from reminder_worker.findings import Finding, Grade, check_private, try_to_load, unsafe
+from reminder_worker.ledger import Durability
 from reminder_worker.settings import Settings
 from reminder_worker.tables import Platform
 
@@ -52,6 +53,8 @@ def check_worker(settings: Settings) -> Iterator[Finding]:
         yield from check_table(name, table)
     yield from check_names(settings)
     yield from _check_amounts(settings)
+    if settings.production and settings.durability is Durability.NONE:
+        yield _waits_for_no_disk()
 
 
 def _check_platform(name: str, platform: Platform) -> Iterator[Finding]:
@@ -76,6 +79,16 @@ def _no_grid(name: str) -> Finding:
         f"platforms.{name}.due_grid is not set",
         "who reads the store and knows the leads knows to the minute when somebody, though not who, has an appointment",
         "choose one: docs/traffic.md tells what each hides and how much earlier texts go out",
+    )
+
+
+def _waits_for_no_disk() -> Finding:
+    return Finding(
+        Grade.NOTE,
+        "not_durable",
+        'durability is "none"',
+        "a store that loses its last second has forgotten that a provider was asked, and somebody is texted twice",
+        "leave it out: production waits for the store's disk then; or choose replica",
     )
 
 
