@@ -32,6 +32,7 @@ from reminder_worker.problems import LATER, problem
 from reminder_worker.schedule import Schedule
 
 BEAT_EVERY = 5.0  # seconds
+BACKLOG = 64  # that wait to be taken; where no file can be opened any more asyncio says so in a line for each, of 2,048
 
 _STARTED = {"web": "web_started", "hooks": "hooks_started", "ops": "ops_started"}
 _STOPPED = {"web": "web_stopped", "hooks": "hooks_stopped", "ops": "ops_stopped"}
@@ -190,6 +191,7 @@ def server(app: Starlette, host: str, port: int) -> Server:
         proxy_headers=False,  # whose headers are believed, the settings say
         http=Connection,
         ws="none",
+        backlog=BACKLOG,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=20,
     )

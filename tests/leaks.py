@@ -277,7 +277,7 @@ ERRORS = [
     leak(
         "an error that repeats a place",
         "places.py",
-        'raise _disclosing("discloses a reason or a speciality")',
+        'raise _disclosing("discloses a reason or a speciality; give the address")',
         'raise _disclosing(f"{location} discloses a reason or a speciality")',
         "answers an answer: location_discloses",
         beside="reprs Refused | answers what enqueue prints",

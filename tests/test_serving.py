@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -51,3 +53,27 @@ def test_a_process_that_starts_without_a_store_says_so(caplog: pytest.LogCapture
                 await asyncio.sleep(0.01)
 
     asyncio.run(live())
+
+
+def test_a_process_that_can_open_no_more_files_says_so_in_few_lines() -> None:
+    """asyncio tries again after a second, and says each time of as many as may wait that it cannot take them."""
+    code = """
+import resource, threading, time
+from starlette.applications import Starlette
+from reminder_worker import logs, serving
+logs.set_up()
+with serving.listening("127.0.0.1", 0) as entrances:
+    print(entrances[0].getsockname()[1], flush=True)
+    server = serving.server(Starlette(), "127.0.0.1", 0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+    threading.Timer(3, lambda: setattr(server, "should_exit", True)).start()
+    server.run(sockets=entrances)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        silent = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(40)]
+        _, said = process.communicate(timeout=30)
+        for one in silent:
+            one.close()
+    assert 0 < said.count('"logger": "asyncio"') < 2_000
