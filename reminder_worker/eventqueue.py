@@ -111,7 +111,7 @@ class EventQueue:
                 flat = [part for event, delay in mine for part in (event.name, milliseconds(delay))]
                 self.schedule.run("told", shard, *flat)
         if dropped := sum(delay == GIVEN_UP for _, delay in outcomes):
-            log.error("events_dropped", extra={"count": dropped})
+            log.error("events_dropped", extra={"count": dropped, "reminder": None})
 
     def muted(self) -> set[bytes]:
         """Return whom not to tell, by the gateway's tags."""

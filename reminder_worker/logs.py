@@ -71,7 +71,8 @@ def shown(record: logging.LogRecord) -> tuple[dict[str, object], dict[str, int]]
     if record.exc_info and record.exc_info[0] is not None:
         given["error"] = record.exc_info[0].__name__
         line["raised"] = raised(record.exc_info[2])
-    if "setting" not in given:  # which names a platform: whose reminder it is, no line tells
+    # A setting names a platform: whose reminder it is, no line tells. None: the line is about none in particular.
+    if "setting" not in given and getattr(record, "reminder", "") is not None:
         given = {"reminder": _reminder.get()} | given
     fields = {name: plain(value) for name, value in given.items() if value is not None}
     lost["value"] = sum(value == WITHHELD != given[name] for name, value in fields.items())

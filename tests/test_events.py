@@ -22,7 +22,7 @@ from nacl.signing import VerifyKey
 from office import SECRET, Office, Receiver
 from standardwebhooks import Webhook
 
-from reminder_worker import endpoint, keys, store, web
+from reminder_worker import endpoint, keys, logs, store, web
 from reminder_worker.clocks import to_ms
 from reminder_worker.endpoint import BUSY, IN_A_ROW, LONGEST, OVER, SHORTEST, THREADS, delay
 from reminder_worker.errors import Reason, StoreUnavailable
@@ -378,6 +378,19 @@ def test_what_nobody_takes_within_a_day_is_given_up_counted_and_said(
     assert [(one.message, one.count) for one in caplog.records if one.levelno == logging.ERROR] == [  # type: ignore[attr-defined]
         ("events_dropped", 1)
     ]
+
+
+def test_no_line_about_events_that_were_given_up_names_a_reminder(
+    office: Office, receiver: Receiver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.look = lambda _: Response(410)
+    office.sent("A-1")
+    lines: list[dict[str, object]] = []
+    monkeypatch.setattr(caplog.handler, "emit", lambda record: lines.append(logs.shown(record)[0]))
+    office.tell()
+    said = [line for line in lines if line["level"] == "error"]
+    assert [line["event"] for line in said] == ["events_disabled", "events_dropped"]
+    assert [line.get("reminder") for line in said] == [None, None]
 
 
 def test_a_wait_that_was_asked_for_is_kept(office: Office, receiver: Receiver) -> None:
