@@ -1,6 +1,7 @@
 """What the command line shows: tables for people, JSON for programs."""
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,7 +25,14 @@ if TYPE_CHECKING:  # who shows anything does not load what looks for numbers, or
     from reminder_worker.enquiry import Found
     from reminder_worker.lint import Checked
 
-console = Console(highlight=False, markup=False, emoji=False)  # labels are shown as they are
+
+def _console() -> Console:
+    """Who searches a line that no terminal shows finds each word in one piece; labels are shown as they are."""
+    width = None if os.isatty(1) or "COLUMNS" in os.environ else 1000
+    return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+console = _console()
 BARS = " ▁▂▃▄▅▆▇█"
 NAMES = "id", "reminder"  # columns of what is copied into another command: in one piece, however narrow a terminal is
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # controls, and what turns text around

@@ -118,6 +118,15 @@ def test_what_is_copied_into_another_command_is_in_one_piece_on_a_narrow_termina
     assert "kxnlvwsukzkz-1" in shown
 
 
+def test_where_no_terminal_is_each_row_is_one_line_unless_columns_are_asked_for(monkeypatch, capsys):
+    one = Act(NOW, "retry", "x" * 60, "kxnlvwsukzkz-1", "root", "ada")
+    for columns, found in ((None, True), ("60", False)):
+        monkeypatch.setenv("COLUMNS", columns) if columns else monkeypatch.delenv("COLUMNS", raising=False)
+        monkeypatch.setattr(screen, "console", screen._console())
+        screen.print_acts([one])
+        assert ("x" * 60 in capsys.readouterr().out) is found
+
+
 def test_no_reminders_are_said_to_be_unknown(capsys):
     screen.print_reminders([])
     assert capsys.readouterr().out == "missing\n"
