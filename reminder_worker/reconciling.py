@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from reminder_worker import endings
 from reminder_worker.clocks import wall_time
+from reminder_worker.contacts import Contact
 from reminder_worker.delivery import Delivery, Order, left
 from reminder_worker.errors import NotSent, Reason, Rejected
 from reminder_worker.gate import Admission, Gate
@@ -76,7 +77,8 @@ class Reconciling:
     def _again(self, attempt: OpenAttempt, provider: Provider, order: Order) -> bool:
         """Send with the same reference where the provider deduplicates; tell whether that settled it.
 
-        Only acceptance and a final refusal speak of the first call as well: any other answer is the second's alone.
+        Only acceptance and a final refusal speak of the first call as well: any other answer is the second's alone, and
+        so is a refusal where the first may have been to another phone.
         """
         text = _text(attempt, order)
         if not _is_remembered(attempt, provider) or text.valid_for <= timedelta():
@@ -87,28 +89,29 @@ class Reconciling:
             return False
         if admission.wait:
             time.sleep(admission.wait.total_seconds())
-        return self._call(attempt, provider, text, admission)
+        return self._call(attempt, provider, order, admission)
 
-    def _call(self, attempt: OpenAttempt, provider: Provider, text: Text, admission: Admission) -> bool:
+    def _call(self, attempt: OpenAttempt, provider: Provider, order: Order, admission: Admission) -> bool:
         try:
-            sent = self._carriers.send(provider, text)
+            sent = self._carriers.send(provider, _text(attempt, order))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it was, the first call is still in doubt
-            if isinstance(error, Rejected):
-                self._refused(attempt, text, error.reason)
-            else:
+            settled = isinstance(error, Rejected) and self._refused(attempt, order.contact, error.reason)
+            if not settled:
                 log.warning("attempt_open", extra={"provider": provider.name, "error": type(error).__name__})
             self._gate.report(admission, error)
-            return isinstance(error, Rejected)
+            return settled
         self._delivery.accepted(attempt.wake, provider, attempt.reference, sent)
         log.info("attempt_resolved", extra={"provider": attempt.provider, "state": State.SENT})
         self._gate.report(admission, None)
         return True
 
-    def _refused(self, attempt: OpenAttempt, text: Text, reason: Reason) -> None:
-        """Write down a final refusal."""
+    def _refused(self, attempt: OpenAttempt, contact: Contact, reason: Reason) -> bool:
+        """Write down a final refusal, unless the first call may have been to another phone; tell whether it was."""
         if reason is Reason.OPTED_OUT:
-            self._delivery.opted_out(text.to)  # first: once this has ended nobody comes back to say it
-        self._settle(attempt, refused(reason))
+            self._delivery.opted_out(contact.phone)  # first: once this has ended nobody comes back to say it
+        if not contact.may_change:
+            self._settle(attempt, refused(reason))
+        return not contact.may_change
 
     def _find(self, attempt: OpenAttempt, provider: Provider | None, order: Order | None) -> tuple[Sent | None, bool]:
         """Ask the provider; the second value tells whether it answered: "not found" is a proof then, in due time."""

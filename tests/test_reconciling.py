@@ -49,8 +49,10 @@ class Doubt:
         self.office.delivery.deliver(claim, self.order())
         assert self.show().state is State.SENDING
 
+    contact = Contact(PHONE, "fr")
+
     def order(self) -> Order:
-        return Order("clinic", Contact(PHONE, "fr"), Draft("Rappel", 1), self.expires)
+        return Order("clinic", self.contact, Draft("Rappel", 1), self.expires)
 
     def look(self, *, reopens: bool = True, **span: float) -> Reminder:
         """Let time pass and look after what is open; return what the platform sees then."""
@@ -112,6 +114,17 @@ def test_a_final_refusal_of_the_second_holds_for_the_first(doubt: Doubt) -> None
     doubt.leave(Scripted(Ambiguous(), Rejected(Reason.LANDLINE), deduplicates=True))
     shown = doubt.look(seconds=20)
     assert (shown.state, shown.reason) == (State.FAILED, Reason.LANDLINE)
+
+
+@pytest.mark.parametrize("reason", [Reason.LANDLINE, OPTED_OUT])
+def test_a_refusal_says_nothing_of_a_first_call_that_may_have_been_to_another_phone(
+    doubt: Doubt, reason: Reason
+) -> None:
+    doubt.contact = replace(doubt.contact, may_change=True)
+    doubt.leave(Scripted(Ambiguous(), Rejected(reason), Sent("first", 1), deduplicates=True, settles_within=SETTLES))
+    assert doubt.look(seconds=20).state is State.SENDING
+    assert doubt.office.optouts.stopped_by(PHONE) is (reason is OPTED_OUT)
+    assert doubt.look(minutes=1).state is State.SENT
 
 
 @pytest.mark.parametrize("kind", ["asked", "neither"])

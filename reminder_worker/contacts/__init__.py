@@ -21,6 +21,8 @@ class Contact:
 
     phone: str = field(repr=False)  # E.164
     language: str = field(repr=False)  # BCP 47
+    # The platform was asked whose it is, and may name another phone the next time.
+    may_change: bool = field(default=False, repr=False)
 
 
 class Contacts:
@@ -63,4 +65,4 @@ def resolve(uri: str, language: str, countries: Collection[str], resolver: Resol
         log.error("resolver_missing")
         raise NotSent(Reason.RESOLVER_MISSING)
     found = resolver.find(rest)
-    return Contact(tel.phone(found.phone, countries), found.language or language)
+    return Contact(tel.phone(found.phone, countries), found.language or language, may_change=True)
