@@ -43,7 +43,7 @@ def said(tmp_path: Path) -> str:
 
 
 def test_the_page_leads_to_the_first_text(said: str) -> None:
-    keys, started, handed_in, shown, cancelled = said.split("---\n")
+    keys, started, handed_in, shown, cancelled, from_python = said.split("---\n")
     assert "wrote keys/clinic.live." in keys
     assert started.strip() == ""
     assert handed_in.strip("\n") == '{"result": "added"}'  # as the page has it
@@ -53,6 +53,8 @@ def test_the_page_leads_to_the_first_text(said: str) -> None:
     assert "12 rue des Lilas, Lyon" in shown
     assert shown.count("Lilas") == 1
     assert json.loads(cancelled)["title"] == "ended"
+    assert from_python.strip() == "added scheduled scheduled"
+    assert "`added scheduled scheduled`" in DOCUMENT
 
 
 def test_what_the_page_says_about_magic_numbers_is_so() -> None:
