@@ -462,6 +462,14 @@ def test_a_rate_is_kept_in_every_window(schedule: Schedule, clock: Clock, calls:
             assert used <= 5 + (granted[end][0] - begin) * 10 + 0.02
 
 
+def test_nobody_waits_for_a_time_of_a_clock_that_was_ahead(schedule: Schedule, clock: Clock) -> None:
+    before = clock.now
+    clock.forward(hours=1)
+    assert schedule.run("rate", 0, b"tag", 1_000_000, 5, 5) == [0]
+    clock.set(before)
+    assert [schedule.run("rate", 0, b"tag", 1_000_000, 5, 5) for _ in range(2)] == [[0], [5000]]
+
+
 def test_a_full_budget_is_busy_and_cancelling_has_its_own(desk_and_api: tuple[Desk, api.Api]) -> None:
     desk, served = desk_and_api
     desk.put("A-1")

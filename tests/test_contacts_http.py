@@ -391,6 +391,20 @@ def test_a_trial_whose_worker_died_keeps_nobody_away_for_long(desk: Desk, bookin
     assert desk.find().phone == PHONE
 
 
+def test_no_resolver_is_left_alone_until_a_time_of_a_clock_that_was_ahead(
+    desk: Desk, booking: Booking, clock: Clock
+) -> None:
+    before = clock.now
+    clock.forward(days=1)
+    booking.status = 500
+    for _ in range(5):
+        desk.refusal()
+    booking.status = None
+    assert desk.wait() == 30.0
+    clock.set(before)
+    assert desk.find().phone == PHONE
+
+
 def test_asking_twice_for_the_same_call_gives_the_same_answer(
     desk: Desk, booking: Booking, clock: Clock, schedule: Schedule
 ) -> None:

@@ -234,6 +234,19 @@ def test_a_list_that_is_lost_loses_nobody(practice: Practice, narrow: Narrow) ->
     assert len(narrow.took) == 40
 
 
+def test_who_was_called_by_a_clock_that_was_ahead_is_not_waited_for(practice: Practice, narrow: Narrow) -> None:
+    overdue(practice, 30)
+    before = practice.clock.now
+    practice.clock.forward(minutes=45)
+    pass_time(practice, 2)
+    assert crowd(practice) > 10
+    practice.clock.set(before)
+    narrow.since = before
+    practice.add(reference="A-99", phone=phone(99), time=before + timedelta(hours=2))
+    pass_time(practice, 20)
+    assert practice.show(reference="A-99").state is State.SENT
+
+
 def test_those_who_were_called_and_never_come_make_room_in_time(practice: Practice, narrow: Narrow) -> None:
     overdue(practice, 40)
     pass_time(practice, 2)

@@ -733,6 +733,46 @@ def test_nobody_waits_for_turns_of_a_rate_that_was_raised(office: Office, patien
     assert office.admit(claim=office.claim(comes_back=True)).refusal is Reason.RATE_LIMITED
 
 
+@pytest.mark.parametrize("rate", [10, 0.01])
+def test_nobody_waits_for_turns_of_a_clock_that_was_ahead(office: Office, patient: Clock, rate: float) -> None:
+    office.make(a={"rate": rate})
+    patient.forward(days=1)
+    for _ in range(6):
+        office.admit()
+        office.admit(claim=office.claim(comes_back=True))
+    patient.set(START)
+    assert office.refusal() == (None, seconds(0))
+    answers = [office.admit(claim=office.claim(comes_back=again)) for again in (False, True) * 3]
+    assert max(one.wait for one in answers) <= seconds(5 / rate)
+
+
+@pytest.mark.parametrize("error", [FAILED, Throttled(3600), Misconfigured(), Ambiguous()])
+def test_no_provider_is_left_alone_until_a_time_of_a_clock_that_was_ahead(
+    office: Office, patient: Clock, error: NotSent
+) -> None:
+    patient.forward(days=1)
+    for _ in range(10):
+        if (admission := office.admit()).refusal is None:
+            office.gate.report(admission, error)
+    assert office.admit().refusal is not None
+    patient.set(START)
+    office.call(error)  # one is a trial
+    assert timedelta() < office.admit().wait <= timedelta(minutes=5)
+    patient.forward(minutes=5)
+    office.call()
+    patient.forward(seconds=1)
+    office.call()
+
+
+def test_no_trial_keeps_others_away_until_a_time_of_a_clock_that_was_ahead(office: Office, patient: Clock) -> None:
+    office.open()
+    patient.forward(days=1)
+    assert office.admit().refusal is None
+    patient.set(START + seconds(30))
+    assert office.admit().refusal is None
+    assert office.admit().wait == CALL
+
+
 def test_who_came_for_a_turn_and_finds_too_many_is_not_sent_behind_all_that_are_new(
     office: Office, patient: Clock
 ) -> None:

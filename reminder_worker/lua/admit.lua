@@ -18,8 +18,9 @@
 --   q:<provider>      ZSET    reminder -> when it fell due, ms: the crowd, see next.lua
 --   b:<provider>      ZSET    reminder -> until when it is expected, ms: those of the crowd that were called
 --   g:<what>          STRING  when the next text of a provider or sender may go, microseconds
---   q:<what>|<gap>    STRING  the same for those that wait in the schedule: the end of the queue. Where the rate is
---                             changed, another queue begins, and nobody waits for the old one's end
+--   q:<what>|<gap>    STRING  the same for those that wait in the schedule: the end of the queue, a dot and when that was
+--                             set, ms. Where the rate is changed, another queue begins, and nobody waits for the old
+--                             one's end
 --   q:~<what>|<gap>   STRING  the same for those of them that came for their turn, and too many at once
 --   s:<provider>|<day> STRING spent that day, millionths · w:… the warning was given
 --   x:<call>          STRING  it was reported: a report that is said twice counts once
@@ -61,14 +62,14 @@ if fresh and platform_cap >= 0 and sent_today >= platform_cap then
 end
 
 -- How the provider has been doing.
-local open_until, probe, prober, paused, pace, next_call, waiting =
+local is_open, probe, prober, paused, pace, next_call, waiting =
   unpack(redis.call('HMGET', circuit, 'until', 'probe', 'prober', 'paused', 'pace', 'next', 'crowd'))
-crowd, next_call = tonumber(waiting or 0), math.max(next_call or 0, now_us)
-if open_until and now < tonumber(open_until) then return answer('circuit_open', open_until - now) end
-if open_until and probe and now < tonumber(probe) and prober ~= call then
-  return answer('circuit_open', probe - now)
-end
-if paused and now < tonumber(paused) then return answer('throttled', paused - now) end
+local open_until = to_come(is_open, 1, 0)
+probe, paused = to_come(probe, 1, 0), to_come(paused, 1, 0)
+crowd, next_call = tonumber(waiting or 0), math.max(to_come(next_call, 1000, 0), now_us)
+if now < open_until then return answer('circuit_open', open_until - now) end
+if is_open and now < probe and prober ~= call then return answer('circuit_open', probe - now) end
+if now < paused then return answer('throttled', paused - now) end
 if (crowd > 0 and comes == 'new') or next_call - now_us > SOON then
   return answer('throttled', (next_call - now_us) / 1000)
 end
@@ -80,21 +81,25 @@ if spend_cap >= 0 and spent + cost > spend_cap then return answer('spend_capped'
 
 -- How fast it, and the sender, may be used. A turn that comes soon is reserved, and waited for by the worker; the
 -- others are told a time; who is to be given it, one after the other, comes back then. Nobody new goes past them.
+local function end_of(queued)
+  local last, set = string.match(queued or '', '^(%d+)%.?(%d*)$')
+  return last and (set == '' or to_come(set, 1, 0) > 0) and tonumber(last) or 0
+end
 local limits, at, slowest, others_wait = {}, now_us, nil, false
 local comes_back = comes ~= 'new'
 if gap > 0 then limits[1] = {provider, gap} end
 if sender_gap > 0 then limits[#limits + 1] = {'=' .. sender, sender_gap} end
 for _, limit in ipairs(limits) do
-  local turn = tonumber(redis.call('GET', P .. 'g:' .. limit[1]) or 0)
-  local last = not comes_back and tonumber(redis.call('GET', P .. 'q:' .. limit[1] .. '|' .. limit[2]) or 0) or 0
+  local turn = to_come(redis.call('GET', P .. 'g:' .. limit[1]), 1000, limit[2])
+  local last = comes_back and 0 or end_of(redis.call('GET', P .. 'q:' .. limit[1] .. '|' .. limit[2]))
   if last > now_us then turn, others_wait = math.max(turn, last), true end
   if turn > at then at, slowest = turn, limit end
 end
 if others_wait or at - now_us > SOON then
   local queue = P .. 'q:' .. (comes_back and '~' or '') .. slowest[1] .. '|' .. slowest[2]
-  local next_turn = math.max(tonumber(redis.call('GET', queue) or 0), at) + slowest[2]
+  local next_turn = math.max(end_of(redis.call('GET', queue)), at) + slowest[2]
   if ARGV[16] == '1' then
-    redis.call('SET', queue, whole(next_turn), 'PX', math.ceil((next_turn - now_us) / 1000) + 1000)
+    redis.call('SET', queue, whole(next_turn) .. '.' .. whole(now), 'PX', math.ceil((next_turn - now_us) / 1000) + 1000)
   end
   return answer('rate_limited', (next_turn - now_us) / 1000)
 end
@@ -107,7 +112,7 @@ for _, limit in ipairs(limits) do
   redis.call('SET', P .. 'g:' .. limit[1], whole(after), 'PX', math.ceil((after - now_us) / 1000) + 1000)
 end
 
-if open_until then redis.call('HSET', circuit, 'probe', now + CALL_MS, 'prober', call) end
+if is_open then redis.call('HSET', circuit, 'probe', now + CALL_MS, 'prober', call) end
 local warn = 0
 if cost > 0 then
   redis.call('INCRBY', P .. 's:' .. account, cost)

@@ -6,10 +6,12 @@
 
 local name, call = ARGV[1], ARGV[2]
 local circuit, TRIAL_MS = P .. 'c:' .. name, 10000
-local open_until, probe, prober, paused = unpack(redis.call('HMGET', circuit, 'until', 'probe', 'prober', 'paused'))
+local is_open, probe, prober, paused = unpack(redis.call('HMGET', circuit, 'until', 'probe', 'prober', 'paused'))
+local open_until = to_come(is_open, 1, 0)
+probe, paused = to_come(probe, 1, 0), to_come(paused, 1, 0)
 
-if open_until and now < tonumber(open_until) then return {open_until - now, 0} end
-if open_until and probe and now < tonumber(probe) and prober ~= call then return {probe - now, 0} end
-if paused and now < tonumber(paused) then return {paused - now, 0} end
-if open_until then redis.call('HSET', circuit, 'probe', now + TRIAL_MS, 'prober', call) end
+if now < open_until then return {open_until - now, 0} end
+if is_open and now < probe and prober ~= call then return {probe - now, 0} end
+if now < paused then return {paused - now, 0} end
+if is_open then redis.call('HSET', circuit, 'probe', now + TRIAL_MS, 'prober', call) end
 return {0, redis.call('EXISTS', circuit)}

@@ -64,6 +64,13 @@ local function counts_of(period) return P .. 'n:' .. period end
 local function bit_of(member) return 2 ^ string.byte(member, 17) end
 local function has(mask, flag) return math.floor(mask / flag) % 2 == 1 end
 
+-- Reads a time that something waits for, in ms (``scale`` 1) or microseconds (1000). 0 where it is ten minutes further
+-- ahead than anybody sets one (``most``): it was set by a clock that has been put back.
+local function to_come(at, scale, most)
+  at = tonumber(at or 0)
+  return at <= (now + TEN_MS) * scale + most and at or 0
+end
+
 -- Returns version, leads, left, tag, length of the ticket; nothing where there is no such appointment.
 local function head_of(id)
   local packed = redis.call('GETRANGE', appointment(id), 0, HEAD_BYTES - 1)

@@ -15,12 +15,13 @@ for i = 2, #ARGV, 2 do
 end
 redis.call('PEXPIRE', crowd, IDLE_MS)
 redis.call('ZREMRANGEBYSCORE', expected, '-inf', now)
+redis.call('ZREMRANGEBYSCORE', expected, now + TEN_MS, '+inf')  -- they were called by a clock that has been put back
 
-local open_until, probe, paused, pace, next_call =
+local is_open, probe, paused, pace, next_call =
   unpack(redis.call('HMGET', circuit, 'until', 'probe', 'paused', 'pace', 'next'))
-local open = math.max(now, open_until or 0, open_until and probe or 0, paused or 0)
-local at, most, gap = math.max(open, (next_call or 0) / 1000), MOST, math.max((pace or 0) / 1000, 1)
-if open_until then most = 1 elseif pace then most = math.max(1, math.floor(AHEAD / gap)) end
+local open = math.max(now, to_come(is_open, 1, 0), is_open and to_come(probe, 1, 0) or 0, to_come(paused, 1, 0))
+local at, most, gap = math.max(open, to_come(next_call, 1000, 0) / 1000), MOST, math.max((pace or 0) / 1000, 1)
+if is_open then most = 1 elseif pace then most = math.max(1, math.floor(AHEAD / gap)) end
 local near = at + AHEAD + COME_MS  -- who is called for later than that was called while it was away
 local last = redis.call('ZRANGE', expected, near, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 1, 'WITHSCORES')[2]
 if last then at = math.max(at, last - COME_MS + gap) end

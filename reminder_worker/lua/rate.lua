@@ -6,7 +6,7 @@
 local now_us, waits = time[1] * 1000000 + time[2], {}
 for i = 1, #ARGV, 4 do
   local key, gap, burst, cost = P .. 'k:' .. ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
-  local at = math.max(tonumber(redis.call('GET', key) or 0), now_us)
+  local at = math.max(to_come(redis.call('GET', key), 1000, burst * gap), now_us)
   local after = at + cost * gap
   if after - now_us > burst * gap then
     waits[#waits + 1] = math.ceil((after - now_us - burst * gap) / 1000)

@@ -17,7 +17,7 @@ if not redis.call('SET', P .. 'x:' .. call, 1, 'NX', 'PX', REPORTED_MS) then ret
 
 local open_until, prober, opened, closed, paused, pace, too_fast =
   unpack(redis.call('HMGET', circuit, 'until', 'prober', 'opened', 'closed', 'paused', 'pace', 'toofast'))
-opened, closed, paused = tonumber(opened or 0), tonumber(closed or 0), tonumber(paused or 0)
+opened, closed, paused = tonumber(opened or 0), to_come(closed, 1, 0), to_come(paused, 1, 0)
 pace, too_fast = tonumber(pace or nil), tonumber(too_fast or nil)
 if prober == call then redis.call('HDEL', circuit, 'probe', 'prober') end
 if unspent > 0 and redis.call('EXISTS', spent) == 1 then redis.call('DECRBY', spent, unspent) end
