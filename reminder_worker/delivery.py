@@ -104,7 +104,8 @@ class Delivery:
             return None
         admission = self._gate.admit(provider, whom, order.draft.segments, joins=joins)
         if admission.refusal is not None:
-            return Closed(admission.refusal, admission.wait, asked=False, provider=provider.name, crowd=admission.crowd)
+            its = provider.name, admission.crowd, admission.takes
+            return Closed(admission.refusal, admission.wait, False, *its)
         if self._optouts.has(order.platform, order.contact.phone):  # said since this reminder was opened
             self._settle(claim, refused(Reason.OPTED_OUT))
             self._gate.release(admission)

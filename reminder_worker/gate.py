@@ -60,7 +60,8 @@ class Admission:
     provider: str
     refusal: Reason | None
     wait: timedelta = timedelta()
-    crowd: int = 0  # how many wait for this provider
+    takes: timedelta = timedelta()  # until all that wait for this provider have been called, at its pace
+    crowd: int = 0  # how many they are
     call: bytes = b""
     cost: int = 0
     day: int = 0  # which the cost was reserved on
@@ -107,7 +108,7 @@ class Gate:
         """Ask for one call, and reserve it; who has to wait and ``joins`` is given a turn. Raises StoreUnavailable."""
         limits, call = self._limits[provider.name], secrets.token_bytes(8)
         cost = round(limits.price * segments * 1e6)
-        verdict, wait, crowd, day, watched, warn, *stops = self._schedule.run(
+        verdict, wait, crowd, takes, day, watched, warn, *stops = self._schedule.run(
             "admit",
             0,
             self._optouts.cursor,
@@ -131,7 +132,8 @@ class Gate:
         refusal = None if verdict == b"ok" else Reason(verdict.decode())
         if refusal is not None and not joins:  # it was counted when it asked how long it would be
             metrics.count(metrics.WAITS, provider=provider.name, reason=refusal)
-        return Admission(provider.name, refusal, timedelta(milliseconds=wait), crowd, call, cost, day, bool(watched))
+        spans = timedelta(milliseconds=wait), timedelta(milliseconds=takes)
+        return Admission(provider.name, refusal, *spans, crowd, call, cost, day, bool(watched))
 
     def join(self, provider: str, claim: Claim, due: datetime) -> None:
         """Let a reminder that is back in the schedule wait for a provider. Raises StoreUnavailable."""

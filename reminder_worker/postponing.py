@@ -26,6 +26,7 @@ class Closed:
     asked: bool = True  # False: a limit of our own, and waiting for it is no try
     provider: str = ""
     crowd: int = 0  # how many wait for it
+    takes: timedelta = timedelta()  # until all of them have been called, at its pace
 
 
 def postponed(claim: Claim, error: NotSent, expires: datetime) -> Outcome:
@@ -62,7 +63,7 @@ def later(claim: Claim, closed: list[Closed], expires: datetime) -> Outcome:
         reason, delay = tried[-1].reason, max(backoff(claim.tries), *(one.wait for one in tried))
         outcome = Outcome.retry(reason, delay)
     else:
-        soonest = min(reachable, key=lambda one: one.wait)
+        soonest = min(reachable, key=_expected)
         reason, delay = soonest.reason, _hold(soonest)
         outcome = Outcome.hold(reason, delay + (_patience(soonest.crowd) if calls(soonest) else timedelta()))
     if claim.now + delay >= expires:  # ended here: a shorter wait would tell Redis when it expires
@@ -73,7 +74,7 @@ def later(claim: Claim, closed: list[Closed], expires: datetime) -> Outcome:
 def awaited(closed: Sequence[Closed], outcome: Outcome) -> Closed | None:
     """Return the provider that a text waits for; None where it waits for something else, or for nothing."""
     waits = [one for one in closed if outcome.kind == HOLD and one.reason is outcome.reason]
-    return min(waits, key=lambda one: one.wait, default=None)
+    return min(waits, key=_expected, default=None)
 
 
 def calls(closed: Closed) -> bool:
@@ -93,6 +94,11 @@ def _hold(closed: Closed) -> timedelta:
         return closed.wait
     wait = min(closed.wait, LONGEST_HOLD)
     return wait if calls(closed) else wait * random.uniform(1.0, 1.2) + timedelta(milliseconds=50)  # noqa: S311 - jitter
+
+
+def _expected(closed: Closed) -> timedelta:
+    """Say how long it will be at a provider: when one that is away comes back nobody knows, nor who is called then."""
+    return closed.wait + (_patience(closed.crowd) if closed.reason is Reason.CIRCUIT_OPEN else closed.takes)
 
 
 def _patience(crowd: int) -> timedelta:

@@ -19,6 +19,7 @@ from reminder_worker.ledger import Claim, OpenAttempt, Wake
 from reminder_worker.postponing import LONGEST_PATIENCE
 from reminder_worker.providers import Sent, Text
 from reminder_worker.schedule import Schedule
+from reminder_worker.tables import Route
 
 FAILED = NotSent(Reason.NOT_SENT, left=False)
 TRIED = 10  # calls until its circuit opens: five, each made twice where no byte has left
@@ -281,6 +282,21 @@ def test_who_is_new_goes_past_nobody(practice: Practice, narrow: Narrow) -> None
     pass_time(practice, 30)
     assert 99 in narrow.order()
     assert narrow.order() == sorted(narrow.order())
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_nobody_waits_in_a_crowd_who_is_sooner_up_elsewhere(
+    schedule: Schedule, clock: Clock, keys: Keys, monkeypatch: pytest.MonkeyPatch, *, away: bool
+) -> None:
+    one_clock(clock, monkeypatch)
+    narrow, other = Narrow(clock, every=1.0, burst=1), Scripted(name="other")
+    narrow.away = away
+    routes = [Route(prefix="+33", providers=("scripted", "other"))]
+    practice = Practice(schedule, clock, keys, narrow, other, routes=routes, limits={"rate": 3})
+    overdue(practice, 90)
+    schedule.client.hset("rw:{0}:c:scripted", mapping={"pace": 1_100_000, "toofast": 1_000_000})
+    pass_time(practice, 24)
+    assert len(other.texts) > 50  # of 72, and one comes at a time here
 
 
 # What next.lua promises, in plain Python.

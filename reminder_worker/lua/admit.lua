@@ -29,8 +29,8 @@
 --   cost in millionths, how much a day (-1: no limit), platform tag, how many a day (-1), phone tag, how many a day,
 --   reminder tag, which reminder it is (hidden), new | turn (it comes for its turn) | called (out of the crowd; or it may
 --   be out already), 1 where it is to be given a turn
--- Returns verdict, ms to wait, how many wait already, day, 1 where success is to be reported, 1 where spending passes
---   80 %, then new stops.
+-- Returns verdict, ms to wait, how many wait already, how many ms those take at its pace, day, 1 where success is to be
+--   reported, 1 where spending passes 80 %, then new stops.
 
 local cursor, provider, call = ARGV[1], ARGV[2], ARGV[3]
 local gap, sender, sender_gap = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
@@ -38,7 +38,7 @@ local cost, spend_cap = tonumber(ARGV[7]), tonumber(ARGV[8])
 local platform, platform_cap, phone, phone_cap = ARGV[9], tonumber(ARGV[10]), ARGV[11], tonumber(ARGV[12])
 local SOON, CALL_MS, WARN, MOST_STOPS, MOST_MARKS = 250000, 20000, 0.8, 500, 4
 local now_us = time[1] * 1000000 + time[2]
-local circuit, comes, crowd = P .. 'c:' .. provider, ARGV[15], 0
+local circuit, comes, crowd, takes = P .. 'c:' .. provider, ARGV[15], 0, 0
 local today = math.floor(now / DAY_MS)
 local rest_of_day = (today + 1) * DAY_MS - now
 
@@ -49,7 +49,7 @@ for _, entry in ipairs(redis.call('XRANGE', P .. 'stops', '(' .. cursor, '+', 'C
   stops[#stops + 1] = entry[2][4]
 end
 local function answer(verdict, wait, watch, warn)
-  return {verdict, math.ceil(wait), crowd, today, watch or 0, warn or 0, unpack(stops)}
+  return {verdict, math.ceil(wait), crowd, math.ceil(takes), today, watch or 0, warn or 0, unpack(stops)}
 end
 local function whole(number) return string.format('%.0f', number) end
 
@@ -67,6 +67,7 @@ local is_open, probe, prober, paused, pace, next_call, waiting =
 local open_until = to_come(is_open, 1, 0)
 probe, paused = to_come(probe, 1, 0), to_come(paused, 1, 0)
 crowd, next_call = tonumber(waiting or 0), math.max(to_come(next_call, 1000, 0), now_us)
+takes = crowd * (pace or 0) / 1000
 if now < open_until then return answer('circuit_open', open_until - now) end
 if is_open and now < probe and prober ~= call then return answer('circuit_open', probe - now) end
 if now < paused then return answer('throttled', paused - now) end
