@@ -69,11 +69,22 @@ class Delivery:
         for name in self._routes.order(order.contact.phone):
             answer = self._attempt(claim, order, whom, self._carriers[name])
             if answer is None:
+                self._call_those_passed(closed)
                 return
             closed.append(answer)
             if answer.reason in WHOEVER_CARRIES_IT:
                 break
         self._postpone(claim, order, whom, closed)
+
+    def _call_those_passed(self, closed: list[Closed]) -> None:
+        """Call those that wait for a provider, on whose account another one was asked.
+
+        Mostly somebody does so who comes from among them. Where all who were called are gone nobody would, and the
+        provider would be left out.
+        """
+        for one in closed:
+            if one.reason is Reason.THROTTLED and one.crowd:
+                self._gate.call(one.provider)
 
     def _postpone(self, claim: Claim, order: Order, whom: Recipient, closed: list[Closed]) -> None:
         """Let a text that nobody takes now come back, or end it."""

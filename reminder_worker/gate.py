@@ -139,6 +139,10 @@ class Gate:
         """Let a reminder that is back in the schedule wait for a provider. Raises StoreUnavailable."""
         self._crowd.join(provider, claim.wake.member, due)
 
+    def call(self, provider: str) -> None:
+        """Call those that wait for a provider, where there is room. Raises StoreUnavailable."""
+        self._crowd.call(provider)
+
     def report(self, admission: Admission, error: BaseException | None) -> None:
         """Say how a call went: None where the provider accepted. Raises StoreUnavailable."""
         result = _result(error)

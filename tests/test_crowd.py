@@ -259,6 +259,26 @@ def test_those_who_were_called_and_never_come_make_room_in_time(practice: Practi
     assert len(narrow.took) > 15
 
 
+def test_a_provider_is_used_again_where_all_who_waited_for_it_are_gone(
+    schedule: Schedule, clock: Clock, keys: Keys, narrow: Narrow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_clock(clock, monkeypatch)
+    other = Narrow(clock, every=1.0, burst=1)
+    other.name = "other"
+    practice = Practice(schedule, clock, keys, narrow, other)
+    overdue(practice, 30)
+    pass_time(practice, 1)
+    assert crowd(practice) > 10
+    for number in range(30):
+        practice.client.cancel(f"A-{number}")
+    narrow.took.clear()
+    for number in range(20):  # the other one has room for each of them
+        practice.add(reference=f"B-{number}", phone=phone(number))
+        pass_time(practice, 2)
+    assert crowd(practice) == 0
+    assert len(narrow.took) > 15
+
+
 def test_those_of_all_shards_are_called(client: store.Client, clock: Clock, keys: Keys, monkeypatch: Any) -> None:
     one_clock(clock, monkeypatch)
     schedule, narrow = Schedule(client, shards=3), Narrow(clock)
