@@ -474,6 +474,43 @@ def at_its_pace(office: Office, until: Callable[[], bool]) -> timedelta:
     return office.clock.now - began
 
 
+def took(office: Office, takes: Callable[[], bool], minutes: int) -> tuple[int, int]:
+    """Call as soon as may be for so long; return how many were taken and refused in the second half."""
+    counts, half = [0, 0], office.clock.now + timedelta(minutes=minutes / 2)
+    while office.clock.now < half + timedelta(minutes=minutes / 2):
+        admission = office.admit()
+        office.clock.forward(seconds=max(admission.wait.total_seconds(), 0.01))
+        if admission.refusal is None:
+            taken = takes()
+            office.gate.report(admission, None if taken else Throttled(1))
+            counts[not taken] += office.clock.now > half
+    return counts[0], counts[1]
+
+
+def test_who_throttles_by_chance_is_not_called_ever_more_slowly(office: Office) -> None:
+    chance = random.Random(1)
+    taken, refused = took(office, lambda: chance.random() > 0.07, minutes=3)
+    assert taken > 5 * 90  # five a second: pauses alone would leave about ten
+    assert refused < taken / 8
+
+
+def test_who_throttles_because_it_is_called_too_fast_is_slowed_down(office: Office) -> None:
+    tokens = [1.0, office.clock.now.timestamp()]
+
+    def takes() -> bool:
+        now = office.clock.now.timestamp()
+        tokens[:] = min(1.0, tokens[0] + now - tokens[1]), now
+        if tokens[0] < 1:
+            return False
+        tokens[0] -= 1
+        return True
+
+    taken, refused = took(office, takes, minutes=3)
+    assert taken > 90 * 0.75  # one a second
+    assert refused < taken / 10
+    assert b"useless" not in office.circuit()
+
+
 def test_after_throttling_four_calls_a_second_are_made(office: Office) -> None:
     throttled(office)
     found = [office.admit() for _ in range(3)]
@@ -757,8 +794,8 @@ def test_no_provider_is_left_alone_until_a_time_of_a_clock_that_was_ahead(
     assert office.admit().refusal is not None
     patient.set(START)
     office.call(error)  # one is a trial
-    assert timedelta() < office.admit().wait <= timedelta(minutes=5)
-    patient.forward(minutes=5)
+    assert timedelta() < office.admit().wait <= timedelta(minutes=3)
+    patient.forward(minutes=3)
     office.call()
     patient.forward(seconds=1)
     office.call()

@@ -11,12 +11,13 @@ local FAILURES, MISCONFIGURED, DOUBTS = 5, 3, 10  -- in a row, until nobody is s
 local FIRST_MS, LONGEST_MS, CALM_MS = 30000, 300000, 600000
 local FIRST, LEAST, MOST, PAUSE_MS = 250000, 2000, 10000000, 60000  -- the first three: microseconds between calls
 local QUICKLY, SLOWLY = 1000000, 60000000  -- in how many it is called twice as often
+local FRESH_MS, USELESS_MS, LESS, SOME = 600000, 300000, 0.8, 8
 local REPORTED_MS, IDLE_MS = 60000, 3600000
 
 if not redis.call('SET', P .. 'x:' .. call, 1, 'NX', 'PX', REPORTED_MS) then return 0 end
 
-local open_until, prober, opened, closed, paused, pace, too_fast =
-  unpack(redis.call('HMGET', circuit, 'until', 'prober', 'opened', 'closed', 'paused', 'pace', 'toofast'))
+local open_until, prober, opened, closed, paused, pace, too_fast, useless =
+  unpack(redis.call('HMGET', circuit, 'until', 'prober', 'opened', 'closed', 'paused', 'pace', 'toofast', 'useless'))
 opened, closed, paused = tonumber(opened or 0), to_come(closed, 1, 0), to_come(paused, 1, 0)
 pace, too_fast = tonumber(pace or nil), tonumber(too_fast or nil)
 if prober == call then redis.call('HDEL', circuit, 'probe', 'prober') end
@@ -30,10 +31,29 @@ local function faster()
   if pace > LEAST then redis.call('HSET', circuit, 'pace', pace) else redis.call('HDEL', circuit, 'pace', 'next') end
 end
 
+-- Whoever throttles by chance, or for others' sake, does so however slowly it is called. Where half the pace brought
+-- fewer texts through, pauses included, it is called as before for a while, and only the pauses are kept.
+local function helps(slower_pace)
+  local from, since, took, brought = unpack(redis.call('HMGET', circuit, 'from', 'since', 'took', 'brought'))
+  if from and slower_pace < from * 2 then return true end
+  local fresh = from and now - since < FRESH_MS
+  local brings = fresh and (took or 0) / math.max(now - since, 1)
+  if brings and brought and brings < brought * LESS and tonumber(took) >= SOME then
+    redis.call('HDEL', circuit, 'from', 'since', 'took', 'brought', 'toofast')
+    redis.call('HSET', circuit, 'pace', from / 2, 'useless', now + USELESS_MS)
+    return false
+  end
+  redis.call('HSET', circuit, 'from', slower_pace, 'since', now, 'took', 0)
+  if brings then redis.call('HSET', circuit, 'brought', brings) else redis.call('HDEL', circuit, 'brought') end
+  return true
+end
+
 local function slower()
-  if pace then
-    redis.call('HSET', circuit, 'toofast', pace, 'pace', math.min(pace * (too_fast and 1.25 or 2), MOST))
-  else redis.call('HSET', circuit, 'pace', FIRST) end
+  if now < to_come(useless, 1, 0) then return end
+  local slower_pace = pace and math.min(pace * (too_fast and 1.25 or 2), MOST) or FIRST
+  if not helps(slower_pace) then return end
+  if pace then redis.call('HSET', circuit, 'toofast', pace) end
+  redis.call('HSET', circuit, 'pace', slower_pace)
 end
 
 local function learn()
@@ -44,6 +64,7 @@ local function learn()
     if opened > 0 and not open_until and now - closed > CALM_MS then redis.call('HDEL', circuit, 'opened', 'closed') end
     if paused <= now then redis.call('HDEL', circuit, 'paused') end
     if pace then faster() end
+    if pace then redis.call('HINCRBY', circuit, 'took', 1) end
     return 0
   end
   if result == 'throttled' then
