@@ -28,7 +28,10 @@ if unspent > 0 and redis.call('EXISTS', spent) == 1 then redis.call('DECRBY', sp
 local function faster()
   if too_fast and pace < too_fast * 0.8 then redis.call('HDEL', circuit, 'toofast') end  -- it was, then
   pace = pace * 2 ^ (-pace / (too_fast and SLOWLY or QUICKLY))
-  if pace > LEAST then redis.call('HSET', circuit, 'pace', pace) else redis.call('HDEL', circuit, 'pace', 'next') end
+  if pace > LEAST then
+    redis.call('HSET', circuit, 'pace', pace)
+    redis.call('HINCRBY', circuit, 'took', 1)
+  else redis.call('HDEL', circuit, 'pace', 'next', 'from', 'since', 'took', 'brought') end
 end
 
 -- Whoever throttles by chance, or for others' sake, does so however slowly it is called. Where half the pace brought
@@ -64,7 +67,7 @@ local function learn()
     if opened > 0 and not open_until and now - closed > CALM_MS then redis.call('HDEL', circuit, 'opened', 'closed') end
     if paused <= now then redis.call('HDEL', circuit, 'paused') end
     if pace then faster() end
-    if pace then redis.call('HINCRBY', circuit, 'took', 1) end
+    if useless and now >= to_come(useless, 1, 0) then redis.call('HDEL', circuit, 'useless') end
     return 0
   end
   if result == 'throttled' then
