@@ -194,7 +194,6 @@ def set_up(level: str = "info", form: str | None = None) -> None:
 
     What comes before the settings are read is written as well, so it is called again with what they say.
     """
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # a line has none of it
     logging.raiseExceptions = False  # its complaints would print the record's arguments
     root = logging.getLogger()
     root.handlers[:] = [_OneWrite(renderer(form))]

@@ -88,7 +88,7 @@ def _waits_for_no_disk() -> Finding:
         "not_durable",
         'durability is "none"',
         "a store that loses its last second has forgotten that a provider was asked, and somebody is texted twice",
-        "leave it out: production waits for the store's disk then; or choose replica",
+        "take it out, or choose replica: production waits for the store's disk then",
     )
 
 
