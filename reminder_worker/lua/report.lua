@@ -11,6 +11,7 @@ local FAILURES, MISCONFIGURED, DOUBTS = 5, 3, 10  -- in a row, until nobody is s
 local FIRST_MS, LONGEST_MS, CALM_MS = 30000, 300000, 600000
 local FIRST, LEAST, MOST, PAUSE_MS = 250000, 2000, 10000000, 60000  -- the first three: microseconds between calls
 local QUICKLY, SLOWLY = 1000000, 60000000  -- in how many it is called twice as often
+-- Until when two halves of a pace compare, for how long none is tried again, which part is fewer, of how many texts.
 local FRESH_MS, USELESS_MS, LESS, SOME = 600000, 300000, 0.8, 8
 local REPORTED_MS, IDLE_MS = 60000, 3600000
 
