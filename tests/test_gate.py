@@ -511,6 +511,16 @@ def test_who_throttles_because_it_is_called_too_fast_is_slowed_down(office: Offi
     assert b"useless" not in office.circuit()
 
 
+def test_that_slowing_down_was_useless_is_forgotten_when_its_time_is_over(office: Office) -> None:
+    until = int(office.clock.now.timestamp() * 1000) + 1000
+    office.schedule.client.hset("rw:{0}:c:a", "useless", until)
+    office.call()
+    assert b"useless" in office.circuit()
+    office.clock.forward(seconds=2)
+    office.call()
+    assert not office.circuit()
+
+
 def test_after_throttling_four_calls_a_second_are_made(office: Office) -> None:
     throttled(office)
     found = [office.admit() for _ in range(3)]
