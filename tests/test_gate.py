@@ -494,12 +494,13 @@ def test_who_throttles_by_chance_is_not_called_ever_more_slowly(office: Office) 
     assert refused < taken / 8
 
 
-def test_who_throttles_because_it_is_called_too_fast_is_slowed_down(office: Office) -> None:
-    tokens = [1.0, office.clock.now.timestamp()]
+@pytest.mark.parametrize("burst", [1.0, 5.0, 60.0])
+def test_who_throttles_because_it_is_called_too_fast_is_slowed_down(office: Office, burst: float) -> None:
+    tokens = [burst, office.clock.now.timestamp()]
 
     def takes() -> bool:
         now = office.clock.now.timestamp()
-        tokens[:] = min(1.0, tokens[0] + now - tokens[1]), now
+        tokens[:] = min(burst, tokens[0] + now - tokens[1]), now
         if tokens[0] < 1:
             return False
         tokens[0] -= 1

@@ -14,9 +14,8 @@
 --                             closed: since, ms · paused: told to wait until, ms
 --                             pace: microseconds between calls, after it throttled us · toofast: at which it did again
 --                             next: when the next call may be made, microseconds · crowd: how many wait for it
---                             from, since, took: at which pace it began to be slowed down, when, ms, and how many it took
---                             since · brought: how many a ms at about twice that pace · useless: until when, ms, it is
---                             not slowed down, for that brought no more
+--                             took: calls since it last throttled · vain: how much more often it throttled though it
+--                             was called more slowly · useless: until when, ms, it is not slowed down for that
 --                             (c:~<tag> is that of a platform's resolver, see circuit.lua)
 --   q:<provider>      ZSET    reminder -> when it fell due, ms: the crowd, see next.lua
 --   b:<provider>      ZSET    reminder -> until when it is expected, ms: those of the crowd that were called

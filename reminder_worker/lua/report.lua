@@ -11,14 +11,16 @@ local FAILURES, MISCONFIGURED, DOUBTS = 5, 3, 10  -- in a row, until nobody is s
 local FIRST_MS, LONGEST_MS, CALM_MS = 30000, 300000, 600000
 local FIRST, LEAST, MOST, PAUSE_MS = 250000, 2000, 10000000, 60000  -- the first three: microseconds between calls
 local QUICKLY, SLOWLY = 1000000, 60000000  -- in how many it is called twice as often
--- Until when two halves of a pace compare, for how long none is tried again, which part is fewer, of how many texts.
-local FRESH_MS, USELESS_MS, LESS, SOME = 600000, 300000, 0.8, 8
+-- How much slower it is called then; how much slower, after how many calls, it throttles in vain; how often until that is
+-- useless, and for how long.
+local SLOWER, STILL, SOME, VAIN, USELESS_MS = 1.25, 1.1, 3, 4, 300000
 local REPORTED_MS, IDLE_MS = 60000, 3600000
 
 if not redis.call('SET', P .. 'x:' .. call, 1, 'NX', 'PX', REPORTED_MS) then return 0 end
 
-local open_until, prober, opened, closed, paused, pace, too_fast, useless =
-  unpack(redis.call('HMGET', circuit, 'until', 'prober', 'opened', 'closed', 'paused', 'pace', 'toofast', 'useless'))
+local open_until, prober, opened, closed, paused, pace, too_fast, took, vain, useless =
+  unpack(redis.call('HMGET', circuit, 'until', 'prober', 'opened', 'closed', 'paused', 'pace', 'toofast', 'took', 'vain',
+    'useless'))
 opened, closed, paused = tonumber(opened or 0), to_come(closed, 1, 0), to_come(paused, 1, 0)
 pace, too_fast = tonumber(pace or nil), tonumber(too_fast or nil)
 if prober == call then redis.call('HDEL', circuit, 'probe', 'prober') end
@@ -31,37 +33,34 @@ local function faster()
   pace = pace * 2 ^ (-pace / (too_fast and SLOWLY or QUICKLY))
   if pace > LEAST then
     redis.call('HSET', circuit, 'pace', pace)
-    redis.call('HINCRBY', circuit, 'took', 1)
-  else redis.call('HDEL', circuit, 'pace', 'next', 'from', 'since', 'took', 'brought') end
+  else redis.call('HDEL', circuit, 'pace', 'next', 'toofast', 'took', 'vain') end
 end
 
--- Whoever throttles by chance, or for others' sake, does so however slowly it is called. Where half the pace brought
--- fewer texts through, pauses included, it is called as before for a while, and only the pauses are kept.
-local function helps(slower_pace)
-  local from, since, took, brought = unpack(redis.call('HMGET', circuit, 'from', 'since', 'took', 'brought'))
-  if from and slower_pace < from * 2 then return true end
-  local fresh = from and now - since < FRESH_MS
-  local brings = fresh and (took or 0) / math.max(now - since, 1)
-  if brings and brought and brings < brought * LESS and tonumber(took) >= SOME then
-    redis.call('HDEL', circuit, 'from', 'since', 'took', 'brought', 'toofast')
-    redis.call('HSET', circuit, 'pace', from / 2, 'useless', now + USELESS_MS)
-    return false
-  end
-  redis.call('HSET', circuit, 'from', slower_pace, 'since', now, 'took', 0)
-  if brings then redis.call('HSET', circuit, 'brought', brings) else redis.call('HDEL', circuit, 'brought') end
-  return true
+-- Whoever throttles by chance, or for others' sake, does so however slowly it is called: more often at a pace slower than
+-- what was too fast than at that pace again. Then only the pauses are kept for a while, and no pace.
+local function by_chance()
+  if not too_fast or tonumber(took or 0) < SOME then return false end
+  local says = pace > too_fast * STILL and 1 or pace <= too_fast and -1 or 0
+  vain = math.max((vain or 0) + says, 0)
+  redis.call('HSET', circuit, 'vain', vain)
+  return vain >= VAIN
 end
 
 local function slower()
+  redis.call('HDEL', circuit, 'took')
   if now < to_come(useless, 1, 0) then return end
-  local slower_pace = pace and math.min(pace * (too_fast and 1.25 or 2), MOST) or FIRST
-  if not helps(slower_pace) then return end
+  if by_chance() then
+    redis.call('HDEL', circuit, 'toofast', 'vain')
+    redis.call('HSET', circuit, 'useless', now + USELESS_MS)
+    return
+  end
   if pace then redis.call('HSET', circuit, 'toofast', pace) end
-  redis.call('HSET', circuit, 'pace', slower_pace)
+  redis.call('HSET', circuit, 'pace', pace and math.min(pace * (too_fast and SLOWER or 2), MOST) or FIRST)
 end
 
 local function learn()
   if result == 'released' or (open_until and prober ~= call) then return 0 end
+  if pace and result ~= 'throttled' then redis.call('HINCRBY', circuit, 'took', 1) end
   if result == 'ok' then
     redis.call('HDEL', circuit, 'failed', 'misconfigured', 'doubted', 'until')
     if open_until then redis.call('HSET', circuit, 'closed', now) end
