@@ -14,6 +14,7 @@ from reminder_worker.optouts import NAMED, log_of, words
 from reminder_worker.schedule import Schedule
 from reminder_worker.store import unavailable
 
+SAID = b"said"  # the field of a word that came back late: its place in the log is not when it was said
 _FIRST = "reminder-worker opt-outs v1"
 _LINE = re.compile(r"([0-9]{1,15})-([0-9]{1,9}) ([0-9a-f]{32}) ([01])", re.ASCII)
 
@@ -44,12 +45,15 @@ def bring_back(schedule: Schedule, lines: Iterable[str]) -> int:
 
 
 def _append(schedule: Schedule, said: Order, word: dict[bytes, bytes]) -> None:
-    """Append a word as of when it was said, so that a later copy's counts; as of now, where the list is further on."""
-    key, (ms, number) = log_of(schedule), said
+    """Append a word as of when it was said, so that a later copy's counts.
+
+    Where the list is further on, or has it already and the answer was lost, it stands behind that and says when.
+    """
+    key, place = log_of(schedule), f"{said[0]}-{said[1]}"
     try:
-        schedule.client.xadd(key, word, id=f"{ms}-{number}")
+        schedule.client.xadd(key, word, id=place)
     except ResponseError:
-        schedule.client.xadd(key, word)
+        schedule.client.xadd(key, word | {SAID: place.encode()})
 
 
 def _parse(lines: Iterable[str]) -> Words:
@@ -70,6 +74,6 @@ def _read(schedule: Schedule) -> Words:
     last = Words()
     for place, fields in words(schedule):
         if NAMED not in fields:
-            ms, _, number = place.partition(b"-")
+            ms, _, number = fields.get(SAID, place).partition(b"-")
             last[fields[b"tag"]] = (int(ms), int(number)), fields[b"on"]
     return last

@@ -1,11 +1,15 @@
 """A copy of the opt-out list, kept apart: what a restored store has forgotten comes back, and what is newer stays."""
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from proxy import Proxy
 
+from reminder_worker import store
+from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import SettingsError
 from reminder_worker.optouts import EVERYBODY, PAGE, OptOuts, Tags
 from reminder_worker.schedule import Schedule
@@ -82,6 +86,37 @@ def test_what_comes_back_after_somebody_has_said_something_new_is_put_behind_it(
     assert bring_back(schedule, copy) == 1
     assert optouts(schedule).has("clinic", PHONE)
     assert optouts(schedule).has("clinic", ANOTHER)
+
+
+def start_then_stop(schedule: Schedule) -> list[list[str]]:
+    """Return a copy that ends in START and a later one that ends in STOP, of a list that is lost then."""
+    copies = []
+    for number, on in enumerate("01", 1):
+        schedule.client.xadd(KEY, {"tag": TAGS.optout(EVERYBODY, PHONE), "on": on}, id=f"{number}000-0")
+        copies.append(list(export(schedule)))
+    schedule.client.delete(KEY)
+    return copies
+
+
+def test_a_word_that_comes_back_late_does_not_outdo_a_later_copy_s(schedule: Schedule) -> None:
+    copies = start_then_stop(schedule)
+    optouts(schedule).stop(ANOTHER)
+    assert [bring_back(schedule, copy) for copy in copies] == [1, 1]
+    assert optouts(schedule).has("clinic", PHONE)
+    assert copies[-1][-1] in export(schedule)
+
+
+def test_a_word_whose_answer_was_lost_does_not_outdo_a_later_copy_s(
+    server: EmbeddedServer, schedule: Schedule, tmp_path: Path
+) -> None:
+    copies = start_then_stop(schedule)
+    with Proxy(server.socket, tmp_path / "p") as proxy, store.connect(proxy.url()) as unlucky:
+        proxy.lose(b"XADD")
+        bring_back(Schedule(unlucky), copies[0])
+        assert proxy.lost == 1
+    bring_back(schedule, copies[1])
+    assert optouts(schedule).has("clinic", PHONE)
+    assert list(export(schedule)) == copies[1]
 
 
 def test_a_copy_holds_tags_and_no_number(schedule: Schedule) -> None:
