@@ -40,10 +40,11 @@ class Quarantined:
 
 
 def quarantine(schedule: Schedule, who: acts.Who) -> Quarantined:
-    """Hold what may have been sent already, let workers start, and note who did it. Raises StoreUnavailable.
+    """Note who does it, hold what may have been sent already, and let workers start. Raises StoreUnavailable.
 
     Safe to do again, also where it was cut short: workers start once all of it was done.
     """
+    acts.note(schedule, "restore", "quarantined", who)  # first: who is cut short has changed something as well
     sign, until = newest_sign(schedule), 0
     due = queued = sending = dead = 0
     for shard in range(schedule.shards):
@@ -51,19 +52,21 @@ def quarantine(schedule: Schedule, who: acts.Who) -> Quarantined:
         while any(batch):
             until, *batch = schedule.run("quarantine", shard, BATCH, until, schedule.keep_ms)
             due, queued, sending, dead = due + batch[0], queued + batch[1], sending + batch[2], dead + batch[3]
-    acts.note(schedule, "restore", "quarantined", who)
     return Quarantined(moment(until), sign, due, queued, sending, dead, _waiting(schedule))
 
 
 def end(schedule: Schedule, who: acts.Who) -> bool:
     """Take what is handed in late for new again; False where it was already. Raises StoreUnavailable."""
+    keys = [schedule.prefix(shard) + b"restored" for shard in range(schedule.shards)]
     try:
-        gone = [schedule.client.delete(schedule.prefix(shard) + b"restored") for shard in range(schedule.shards)]
+        known = [key for key in keys if schedule.client.get(key) is not None]
+        if known:  # not by what DEL answers: said twice for a lost answer, it says that there was nothing
+            acts.note(schedule, "restore", "ended", who)
+        for key in known:
+            schedule.client.delete(key)
     except RedisError as error:
         raise unavailable(error) from None
-    if any(gone):
-        acts.note(schedule, "restore", "ended", who)
-    return any(gone)
+    return bool(known)
 
 
 def wait_for_silence(schedule: Schedule, sleep: Callable[[float], object] = time.sleep) -> None:

@@ -1,17 +1,22 @@
 """A store that was put back from a backup: what may be out is not sent again without a person, nothing is lost."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from backup import Backup
 from clock import Clock
+from proxy import Proxy
 from scripted import Keys, Practice, Scripted, appointment
 
 from reminder_worker import acts, decisions, store
 from reminder_worker.acts import Who
 from reminder_worker.decisions import Answer, Decision, waiting
-from reminder_worker.errors import Ambiguous, NotSent, Reason, SettingsError
+from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.errors import Ambiguous, NotSent, Reason, SettingsError, StoreUnavailable
 from reminder_worker.job import State
 from reminder_worker.ledger import HEAD_BYTES, Claim, Entry, Outcome
 from reminder_worker.ledger import Answer as Told
@@ -138,6 +143,35 @@ def test_it_may_be_said_twice_and_is_noted_each_time(practice: Practice) -> None
     assert counted(practice.schedule) == {b"unknown|": 1}
     done = [(act.what, act.result, act.user) for act in acts.read(practice.schedule)]
     assert done == [("restore", "quarantined", "alice")] * 2
+
+
+def test_who_is_cut_short_when_all_is_held_is_noted(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
+    practice.add()
+    schedule, run = practice.schedule, practice.schedule.run
+
+    def cut_short(name: str, shard: int, *words: Any) -> Any:
+        if schedule.client.exists("rw:{0}:seen"):  # workers may start from here on
+            raise StoreUnavailable("cut short")
+        return run(name, shard, *words)
+
+    monkeypatch.setattr(schedule, "run", cut_short)
+    with suppress(StoreUnavailable):
+        quarantine(schedule, ALICE)
+    assert schedule.client.exists("rw:{0}:seen")
+    assert [act.result for act in acts.read(schedule)] == ["quarantined"]
+
+
+@pytest.mark.parametrize("word", [b"DEL", b"EVAL"])
+def test_who_ends_it_is_noted_where_an_answer_is_lost(
+    server: EmbeddedServer, schedule: Schedule, clock: Clock, tmp_path: Path, word: bytes
+) -> None:
+    quarantine(schedule, ALICE)
+    with Proxy(server.socket, tmp_path / "p") as proxy, store.connect(proxy.url()) as unlucky:
+        proxy.lose(word)
+        assert end(Schedule(unlucky), ALICE)
+        assert proxy.lost == 1
+    assert not schedule.client.exists("rw:{0}:restored")
+    assert "ended" in [act.result for act in acts.read(schedule)]
 
 
 def test_thousands_in_several_shards_are_all_held(client: store.Client, clock: Clock) -> None:
