@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from reminder_worker.errors import SettingsError
-from reminder_worker.keyfiles import PRIVATE, Kind, create_file, key_file, read_key_file, replace_file
+from reminder_worker.keyfiles import PRIVATE, Kind, key_file, read_key_file, replace_file
 from reminder_worker.ratchet import GRACE_WEEKS, Ratchet
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import week
@@ -92,9 +92,8 @@ class Epochs:
     def _mark(self, number: int) -> Mark:
         mark = Mark.load(self._folder)
         if mark is None:
-            mark = Mark(secrets.token_hex(8), number)
-            create_file(mark_file(self._folder), mark.to_file(), PRIVATE)
-        elif mark.week < number:
+            mark = Mark(secrets.token_hex(8), NEVER)
+        if mark.week < number:
             mark = Mark(mark.copy, number)
-            replace_file(mark_file(self._folder), mark.to_file(), PRIVATE)
+            replace_file(mark_file(self._folder), mark.to_file(), PRIVATE)  # a new one too: never half of it
         return mark

@@ -1,5 +1,8 @@
 """A ratchet that was restored from a backup is refused where anything remembers that it had been further."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -85,6 +88,22 @@ def test_what_is_remembered_follows_the_ratchet(machine: Machine, clock: Clock, 
     one.beat()
     assert Mark.load(one.folder) == Mark(name.decode(), week(START) + 1)
     assert client.hgetall(EPOCHS) == {name: b"%d" % (week(START) + 1)}
+
+
+KILLED_WHILE_IT_WRITES = """
+import os, signal, sys
+from pathlib import Path
+from reminder_worker.epochs import Epochs
+os.fdopen = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+Epochs(None, Path(sys.argv[1]))._mark(3000)
+"""
+
+
+def test_a_worker_that_is_killed_while_it_remembers_for_the_first_time_starts_again(machine: Machine) -> None:
+    one = machine("a")
+    killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_IT_WRITES, one.folder], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    one.work()
 
 
 def test_a_worker_starts_again_at_any_time(machine: Machine, clock: Clock) -> None:
