@@ -10,10 +10,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from reminder_worker.clocks import to_ms
 from reminder_worker.schedule import Schedule
+from reminder_worker.store import unavailable
 
 HERE = -1  # or gone: it is not waited for any more
+ENDED = -2  # nor is it in the list
+
+LOOKED_AT = 250  # of the first in the list, at once: each call keeps Redis from all else for less than a millisecond
 
 
 class Crowd:
@@ -36,9 +42,12 @@ class Crowd:
 
     def _call(self, provider: str, *news: bytes | int) -> None:
         while called := self._schedule.run("next", 0, provider, *news):
-            news = tuple(word for member in self._hurry(provider, called) for word in (member, HERE))
-            if not news:
+            gone = self._hurry(provider, called)
+            if not gone:
                 return
+            news = tuple(word for member in gone for word in (member, HERE))
+            if len(gone) == len(called) / 2:  # so are many more, perhaps: one at a time would take long
+                news += tuple(word for member in self._ended(provider) for word in (member, ENDED))
 
     def _hurry(self, provider: str, called: Sequence[Any]) -> list[bytes]:
         """Have reminders taken in time; return those that do not wait any more: they make room for others."""
@@ -47,3 +56,18 @@ class Crowd:
             shards[self._schedule.shard_of(member)] += [member, wait]
         calls = [(shard, (provider, *mine)) for shard, mine in shards.items()]
         return [member for gone in self._schedule.run_all("hurry", calls) for member in gone]
+
+    def _ended(self, provider: str) -> list[bytes]:
+        """Return those in front who have ended: another provider took them, or they were cancelled.
+
+        Not those that are gone in another way: who is at a worker just now may be back before it is taken off the list.
+        """
+        key = self._schedule.prefix(0) + b"q:" + provider.encode()
+        try:
+            first = self._schedule.client.zrange(key, 0, LOOKED_AT - 1)
+        except RedisError as error:
+            raise unavailable(error) from None
+        shards: dict[int, list[bytes]] = defaultdict(list)
+        for member in first:
+            shards[self._schedule.shard_of(member)].append(member)
+        return [member for ended in self._schedule.run_all("ended", list(shards.items())) for member in ended]

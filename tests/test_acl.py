@@ -27,7 +27,7 @@ SCRIPTS = {
     "web": "add cancel rate beat tell told",
     "hooks": "beat receipt match",
     "scheduler": "take sweep beat",
-    "worker": """beat claim intend settle receipt match admit report next hurry circuit oldest note reply forget
+    "worker": """beat claim intend settle receipt match admit report next hurry ended circuit oldest note reply forget
         forgotten epoch seen stop""",
     "platform": "add cancel",
     "events": "retell",
@@ -62,7 +62,7 @@ DIRECT = {
     | each(due="zcount zrange", turns="zcard zcount zrange", live="zcard")
     | bare("info select")
     | {("rpush", f"{QUEUE}reminders"), ("hset", f"{QUEUE}reminders.msgs")},
-    "worker": each(L="lrange", H="set", stops="xrange", notes="llen rpush")
+    "worker": each(L="lrange", H="set", Q="zrange", stops="xrange", notes="llen rpush")
     | bare("info waitaof select script|load")
     | {
         (command, f"{QUEUE}*")

@@ -13,6 +13,7 @@ from scripted import Keys, Practice, Scripted
 
 from reminder_worker import store
 from reminder_worker.clocks import to_ms
+from reminder_worker.crowd import ENDED, HERE, LOOKED_AT, Crowd
 from reminder_worker.errors import NotSent, Reason, Throttled
 from reminder_worker.job import State
 from reminder_worker.ledger import Claim, OpenAttempt, Wake
@@ -279,6 +280,36 @@ def test_a_provider_is_used_again_where_all_who_waited_for_it_are_gone(
     assert len(narrow.took) > 15
 
 
+@pytest.mark.parametrize("shards", [1, 3])
+def test_many_who_went_elsewhere_do_not_hold_up_who_looks_for_one_that_waits(
+    client: store.Client, shards: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule, many = Schedule(client, shards=shards), 4 * LOOKED_AT
+    members = [number.to_bytes(2) * 8 + b"\0" for number in range(many + 1)]
+    client.zadd("rw:{0}:q:p", {member: due for due, member in enumerate(members)})
+    for member in members[:-1]:
+        client.hset(schedule.prefix(schedule.shard_of(member)) + b"r:" + member, mapping={"state": "sent", "ended": 1})
+    last, now = schedule.prefix(schedule.shard_of(members[-1])), to_ms(schedule.now())
+    client.zadd(last + b"due", {members[-1]: now + 60_000})
+    client.hset("rw:{0}:c:p", "until", now + 30_000)  # one is called at a time
+    calls = []
+    run = schedule.run
+    monkeypatch.setattr(schedule, "run", lambda name, *words: (calls.append(name), run(name, *words))[1])
+    Crowd(schedule).call("p")
+    assert client.zrange(last + b"turns", 0, -1) == [members[-1]]
+    assert client.zcard("rw:{0}:q:p") == 0
+    assert calls.count("next") <= 6
+
+
+def test_who_is_at_a_worker_just_now_stays_in_the_list(client: store.Client) -> None:
+    schedule, first, second = Schedule(client), bytes(17), b"\1" * 16 + b"\0"
+    client.zadd("rw:{0}:q:p", {first: 1, second: 2})
+    client.hset("rw:{0}:c:p", "until", to_ms(schedule.now()) + 30_000)
+    client.hset(b"rw:{0}:r:" + first, mapping={"state": "sent", "ended": 1})
+    client.hset(b"rw:{0}:r:" + second, "state", "claimed")
+    assert Crowd(schedule)._ended("p") == [first]
+
+
 def test_those_of_all_shards_are_called(client: store.Client, clock: Clock, keys: Keys, monkeypatch: Any) -> None:
     one_clock(clock, monkeypatch)
     schedule, narrow = Schedule(client, shards=3), Narrow(clock)
@@ -334,6 +365,8 @@ class Model:
             self.expected.pop(member, None)
             if due >= 0:
                 self.waits[member] = due
+            elif due == ENDED:
+                self.waits.pop(member, None)
         self.expected = {member: until for member, until in self.expected.items() if until > now}
         called: list[bytes | int] = []
         at = max(now, first)
@@ -348,7 +381,8 @@ class Model:
 
 
 members = st.integers(0, 30).map(lambda number: bytes([number]) * 17)
-news = st.lists(st.tuples(members, st.integers(0, 50) | st.just(-1)), max_size=3, unique_by=lambda one: one[0])
+whats_new = st.integers(0, 50) | st.sampled_from([HERE, ENDED])
+news = st.lists(st.tuples(members, whats_new), max_size=3, unique_by=lambda one: one[0])
 
 
 @given(

@@ -2,7 +2,7 @@
 -- Calls those that wait for a provider, who fell due first before all others; keys: admit.lua. Runs on shard 0.
 -- Some are called ahead, each for a moment of its own: it takes a while until they are here.
 -- ARGV: provider, then reminders with what is new of them: when it fell due, ms (it joins those who wait), or -1 (it is
---   here, or will not come)
+--   here, or will not come), or -2 (it has ended, and waits for nobody)
 -- Returns those that are called, each followed by in how many ms it is to come. Who does not makes room for another.
 
 local provider = ARGV[1]
@@ -11,7 +11,8 @@ local MOST, AHEAD, COME_MS, IDLE_MS = 64, 500, 5000, 3600000
 
 for i = 2, #ARGV, 2 do
   redis.call('ZREM', expected, ARGV[i])
-  if ARGV[i + 1] ~= '-1' then redis.call('ZADD', crowd, ARGV[i + 1], ARGV[i]) end
+  if ARGV[i + 1] == '-2' then redis.call('ZREM', crowd, ARGV[i])
+  elseif ARGV[i + 1] ~= '-1' then redis.call('ZADD', crowd, ARGV[i + 1], ARGV[i]) end
 end
 redis.call('PEXPIRE', crowd, IDLE_MS)
 redis.call('ZREMRANGEBYSCORE', expected, '-inf', now)
