@@ -43,7 +43,7 @@ class Circuit:
         wait, watched = self._schedule.run("circuit", 0, name, call)
         if wait:
             raise Throttled(wait / 1000, Reason.CIRCUIT_OPEN)
-        return Permit(name, call, bool(watched))
+        return Permit(name, call, watched=bool(watched))
 
     def report(self, permit: Permit, result: Result, pause: float | None = None) -> None:
         """Say how a call went; ``pause`` is for how long nobody should ask. Raises StoreUnavailable."""

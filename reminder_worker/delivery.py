@@ -115,8 +115,10 @@ class Delivery:
             return None
         admission = self._gate.admit(provider, whom, order.draft.segments, joins=joins)
         if admission.refusal is not None:
-            its = provider.name, admission.crowd, admission.takes
-            return Closed(admission.refusal, admission.wait, False, *its)
+            crowd, takes = admission.crowd, admission.takes
+            return Closed(
+                admission.refusal, admission.wait, asked=False, provider=provider.name, crowd=crowd, takes=takes
+            )
         if self._optouts.has(order.platform, order.contact.phone):  # said since this reminder was opened
             self._settle(claim, refused(Reason.OPTED_OUT))
             self._gate.release(admission)

@@ -8,7 +8,7 @@ import logging
 import math
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -65,6 +65,7 @@ class Admission:
     call: bytes = b""
     cost: int = 0
     day: int = 0  # which the cost was reserved on
+    _: KW_ONLY
     watched: bool = False  # success is to be reported as well
 
 
@@ -133,7 +134,7 @@ class Gate:
         if refusal is not None and not joins:  # it was counted when it asked how long it would be
             metrics.count(metrics.WAITS, provider=provider.name, reason=refusal)
         spans = timedelta(milliseconds=wait), timedelta(milliseconds=takes)
-        return Admission(provider.name, refusal, *spans, crowd, call, cost, day, bool(watched))
+        return Admission(provider.name, refusal, *spans, crowd, call, cost, day, watched=bool(watched))
 
     def join(self, provider: str, claim: Claim, due: datetime) -> None:
         """Let a reminder that is back in the schedule wait for a provider. Raises StoreUnavailable."""

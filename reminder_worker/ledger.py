@@ -3,7 +3,7 @@
 import re
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
@@ -112,6 +112,7 @@ class Claim:
     now: datetime
     tries: int
     envelope: bytes = field(repr=False)
+    _: KW_ONLY
     since: float = 0.0  # this machine's boot time before it was asked for; what is unknown counts as too old
     sent_until: datetime | None = None  # the store was put back then: where it was due by then it may have been sent
     comes_back: bool = False  # for its turn at a provider

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 
 from reminder_worker.errors import NotSent, Reason, Throttled, Unopenable
@@ -23,6 +23,7 @@ class Closed:
 
     reason: Reason
     wait: timedelta = timedelta()
+    _: KW_ONLY
     asked: bool = True  # False: a limit of our own, and waiting for it is no try
     provider: str = ""
     crowd: int = 0  # how many wait for it

@@ -195,12 +195,13 @@ class Schedule:
         kind, *rest = self.run("claim", self.shard_of(wake.id), wake.member, wake.version, token, lease, self.seen)
         if kind == b"claimed":
             now, tries, envelope, sent_until, has_turn, called = rest
-            until = moment(sent_until) if sent_until else None
-            return Claim(wake, token, moment(now), tries, envelope, since, until, bool(has_turn), called.decode())
+            its = wake, token, moment(now), tries, envelope
+            until, turn = moment(sent_until) if sent_until else None, bool(has_turn)
+            return Claim(*its, since=since, sent_until=until, comes_back=turn, called=called.decode())
         if kind == b"look":
             now, provider, reference, asked, envelope = rest
             names = provider.decode(), reference.decode()
-            return OpenAttempt(wake, moment(now), *names, moment(asked), envelope, since)
+            return OpenAttempt(wake, moment(now), *names, moment(asked), envelope, since=since)
         if kind == b"back":
             log.error("store_put_back")
         return None
