@@ -12,17 +12,17 @@ import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from queue import Empty, Full, Queue
-from urllib.parse import urlsplit
 
 from reminder_worker import answers, logs
 from reminder_worker.errors import Ambiguous, NotSent, StoreUnavailable
 from reminder_worker.eventqueue import GIVEN_UP, TOLD, Event, EventQueue
 from reminder_worker.gateway import GatewayKeys, Mode, Ticket
 from reminder_worker.history import in_utc, record_of
-from reminder_worker.https import Answer, Site
+from reminder_worker.https import Answer
 from reminder_worker.ledger import name_of
 from reminder_worker.padding import fill
-from reminder_worker.signatures import Secret, sign
+from reminder_worker.platformsite import PlatformSite
+from reminder_worker.signatures import Secret
 
 LENGTH = 2048  # bytes of an event, at the least
 DEADLINE = 10.0  # seconds for a whole call
@@ -80,10 +80,7 @@ class Line:
     """The way to one platform, with threads of its own: one that hangs holds up nobody else."""
 
     def __init__(self, name: str, endpoint: Endpoint, keys: GatewayKeys, queue: EventQueue) -> None:
-        parts = urlsplit(endpoint.url)
-        self._site = Site(f"{parts.scheme}://{parts.netloc}", public_only=not endpoint.private)
-        self._path = parts.path or "/"
-        self._secret = endpoint.secret
+        self._site = PlatformSite(endpoint.url, endpoint.secret, private=endpoint.private)
         self._keys = keys
         self._queue = queue
         self._shown = f"platforms.{name}.events_url"  # as the log names it
@@ -186,10 +183,8 @@ class Line:
         known = self._queue.schedule.show(event.id)
         record = record_of(letter.ticket, known, event.clock())
         body = letter.body(self._keys.sign_record(record) if known else None)
-        signed = sign(self._secret, event.message_id, int(time.time()), body)
-        headers = {"Content-Type": "application/json", **signed}
         try:
-            return self._site.call("POST", self._path, headers=headers, body=body, deadline=time.monotonic() + DEADLINE)
+            return self._site.post(event.message_id, body, within=DEADLINE)
         except (NotSent, Ambiguous) as error:
             return error
 

@@ -6,10 +6,8 @@ of an answer enters a log or an error, which name the platform's setting.
 
 import logging
 import secrets
-import time
 from collections.abc import Mapping
 from threading import BoundedSemaphore
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -18,12 +16,13 @@ from reminder_worker.circuit import Circuit
 from reminder_worker.documents import read_object
 from reminder_worker.errors import Ambiguous, NotSent, Reason, Refused, Throttled
 from reminder_worker.gate import Result
-from reminder_worker.https import Answer, Site
+from reminder_worker.https import Answer
 from reminder_worker.mistakes import named
 from reminder_worker.optouts import Tags
+from reminder_worker.platformsite import PlatformSite
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import is_address
-from reminder_worker.signatures import Secret, sign
+from reminder_worker.signatures import Secret
 from reminder_worker.tables import Platform
 
 DEADLINE = 3.0  # seconds for the whole call
@@ -60,20 +59,14 @@ class Line:
     """The way to one resolver: signed requests, bounded answers; safe to share between threads."""
 
     def __init__(self, url: str, secret: Secret, *, private: bool = False) -> None:
-        parts = urlsplit(url)
-        base = f"{parts.scheme}://{parts.netloc}"
-        self._site = Site(base, answer_limit=ANSWER_LIMIT, public_only=not private)
-        self._path = parts.path or "/"
-        self._secret = secret
+        self._site = PlatformSite(url, secret, answer_limit=ANSWER_LIMIT, private=private)
         self.close = self._site.close
 
     def ask(self, token: str) -> Answer:
         """Ask once whom a token stands for. Raises NotSent (resolver_away, address_private)."""
         body = msgspec.json.encode({"contact": token}).ljust(LENGTH)
-        signed = sign(self._secret, secrets.token_urlsafe(16), int(time.time()), body)
-        headers = {"Content-Type": "application/json", **signed}
         try:
-            return self._site.call("POST", self._path, headers=headers, body=body, deadline=time.monotonic() + DEADLINE)
+            return self._site.post(secrets.token_urlsafe(16), body, within=DEADLINE)
         except (NotSent, Ambiguous) as error:  # to ask twice does no harm
             private = error.reason is Reason.ADDRESS_PRIVATE
             raise NotSent(error.reason if private else Reason.RESOLVER_AWAY) from None
