@@ -9,14 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar, runtime_checkable
 from urllib.parse import quote
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from reminder_worker import mistakes
+from reminder_worker import mistakes, plugins
 from reminder_worker.errors import Reason, SettingsError
 from reminder_worker.https import check_url
 from reminder_worker.job import State
@@ -194,32 +193,18 @@ class Table(Limits):
 def load(name: str, table: Mapping[str, Any], role: Role = Role.SEND) -> Provider:
     """Build the provider ``name`` from its settings table, with the secrets that ``role`` needs.
 
-    Raises SettingsError where no plug-in has that name or it is taken, its package is missing, or its table or a
-    secret is wrong.
+    Raises SettingsError where no plug-in has that name or two have, its package is missing or does not work, or its
+    table or a secret is wrong.
     """
     if name == REHEARSAL:
         raise SettingsError(f"providers.{name}: choose another name, and say with type which provider it is")
-    found = tuple(entry_points(group=ENTRY_POINTS, name=str(table.get("type", name))))
-    if not found:
-        known = ", ".join(sorted(entry_points(group=ENTRY_POINTS).names))
-        raise SettingsError(f"providers.{name}: no such provider; there are: {known}")
-    try:
-        make = found[0].load()
-    except ModuleNotFoundError as error:
-        if str(error.name).startswith("reminder_worker"):
-            raise  # ours to mend, not the operator's
-        raise SettingsError(f"providers.{name}: run `pip install '{_package(found[0])}'`") from None
-    provider: Provider = make(name, table)
-    provider.prepare(role)
+    plug_in = plugins.find(ENTRY_POINTS, f"providers.{name}", str(table.get("type", name)))
+    with plugins.told(plug_in, f"providers.{name}"):
+        provider: Provider = plug_in.load()(name, table)
+        provider.prepare(role)
+        if provider.name != name or not isinstance(provider.capabilities, Capabilities):
+            raise TypeError
     return provider
-
-
-def _package(plug_in: EntryPoint) -> str:
-    """Name what to install so that a plug-in has all it imports: its package, with the extra called like it."""
-    if plug_in.dist is None:
-        return plug_in.module.partition(".")[0]
-    extras = plug_in.dist.metadata.get_all("Provides-Extra") or ()
-    return f"{plug_in.dist.name}[{plug_in.name}]" if plug_in.name in extras else plug_in.dist.name
 
 
 T = TypeVar("T", bound=Limits)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field, ValidationError
 
-from reminder_worker import providers
+from reminder_worker import plugins, providers
 from reminder_worker.errors import SettingsError
 from reminder_worker.providers import Table, load, read_table
 from reminder_worker.providers.outbox import Outbox
@@ -65,10 +65,62 @@ def test_a_plug_in_that_does_not_import_is_named(
     monkeypatch: pytest.MonkeyPatch, value: str, expected: str | None
 ) -> None:
     broken = EntryPoint("other", value, providers.ENTRY_POINTS)
-    monkeypatch.setattr(providers, "entry_points", lambda **_: (broken,))
+    monkeypatch.setattr(plugins, "entry_points", lambda **_: (broken,))
     with pytest.raises(SettingsError if expected else ModuleNotFoundError) as caught:
         load("other", {})
     assert expected is None or str(caught.value) == expected
+
+
+BROKEN = {
+    "it raises": "raise ValueError('hush')",
+    "a name that is not there": "from os import hush",
+    "it cannot be read": "def (",
+    "it would end the process": "raise SystemExit",
+    "it has no such class": "",
+    "it is built from a setting that is absent": "def Acme(name, table): table['hush']",
+    "it would end the process once it is built": "def Acme(name, table): raise SystemExit",
+    "it has no capabilities": "class Acme:\n name = 'acme'\n def __init__(self, *_): pass\n def prepare(self, _): pass",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+def test_a_package_that_does_not_work_is_named_and_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "acme_that_fails.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "acme_that_fails", raising=False)
+    broken = EntryPoint("acme", "acme_that_fails:Acme", providers.ENTRY_POINTS)
+    monkeypatch.setattr(plugins, "entry_points", lambda **_: (broken,))
+    with pytest.raises(
+        SettingsError, match=r"^providers\.acme: the package acme_that_fails does not work \("
+    ) as caught:
+        load("acme", {})
+    assert "hush" not in str(caught.value)
+    assert caught.value.__suppress_context__
+    sys.modules.pop("acme_that_fails", None)
+
+
+def test_a_fault_of_a_provider_of_ours_stays_a_fault_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = EntryPoint("acme", "reminder_worker.providers:NoSuchClass", providers.ENTRY_POINTS)
+    monkeypatch.setattr(plugins, "entry_points", lambda **_: (ours,))
+    with pytest.raises(AttributeError):
+        load("acme", {})
+
+
+@pytest.mark.parametrize("second", ["reminder_worker.providers.outbox:Outbox", "theirs:Outbox"])
+def test_of_two_packages_under_one_name_none_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, second: str
+) -> None:
+    """One that is installed twice, as a checkout may be, is one."""
+    values = "reminder_worker.providers.outbox:Outbox", second
+    found = tuple(EntryPoint("outbox", value, providers.ENTRY_POINTS) for value in values)
+    monkeypatch.setattr(plugins, "entry_points", lambda **_: found)
+    if second == values[0]:
+        assert load("outbox", {"path": str(tmp_path / "outbox.jsonl")}).name == "outbox"
+        return
+    with pytest.raises(SettingsError, match="several packages say that they are outbox: reminder_worker, theirs;"):
+        load("outbox", {"path": str(tmp_path / "outbox.jsonl")})
 
 
 def test_a_wrong_table_names_every_setting_and_shows_no_value() -> None:

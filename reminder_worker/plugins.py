@@ -1,0 +1,56 @@
+"""Which installed package a settings table means, and what is said where that package does not work.
+
+It is somebody else's program, so its own words are not repeated: they may quote a secret. Nor does it end ours: a check
+that ends in the middle, and well, would be taken for one that found nothing.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import EntryPoint, entry_points
+
+from reminder_worker.errors import SettingsError
+from reminder_worker.logs import raised
+
+OURS = "reminder_worker"
+
+
+def find(group: str, where: str, name: str) -> EntryPoint:
+    """Return the plug-in of that name. Raises SettingsError where there is none, or nobody can tell which is meant."""
+    found = tuple(entry_points(group=group, name=name))
+    if not found:
+        known = ", ".join(sorted(entry_points(group=group).names))
+        raise SettingsError(f"{where}: no such provider; there are: {known}")
+    if len({one.value for one in found}) > 1:  # which comes first is chance, and it is given numbers and texts
+        packages = ", ".join(sorted({_distribution(one) for one in found}))
+        raise SettingsError(f"{where}: several packages say that they are {name}: {packages}; uninstall all but one")
+    return found[0]
+
+
+@contextmanager
+def told(plug_in: EntryPoint, where: str) -> Iterator[None]:
+    """Say whose fault it is where a plug-in cannot be loaded and built. Raises SettingsError."""
+    try:
+        yield
+    except SettingsError:
+        raise
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith(OURS):
+            raise  # ours to mend, not the operator's
+        raise SettingsError(f"{where}: run `pip install '{_package(plug_in)}'`") from None
+    except (Exception, SystemExit) as error:
+        if plug_in.module.startswith(f"{OURS}."):
+            raise
+        what = f"{type(error).__name__} at {raised(error.__traceback__)}"
+        package = _distribution(plug_in)
+        raise SettingsError(f"{where}: the package {package} does not work ({what}); ask whoever made it") from None
+
+
+def _distribution(plug_in: EntryPoint) -> str:
+    return plug_in.module.partition(".")[0] if plug_in.dist is None else plug_in.dist.name
+
+
+def _package(plug_in: EntryPoint) -> str:
+    """Name what to install so that a plug-in has all it imports: its package, with the extra called like it."""
+    extras = plug_in.dist.metadata.get_all("Provides-Extra") or () if plug_in.dist is not None else ()
+    package = _distribution(plug_in)
+    return f"{package}[{plug_in.name}]" if plug_in.name in extras else package
