@@ -216,10 +216,12 @@ def test_without_a_receipt_they_are_removed_in_the_end(desk: Desk) -> None:
     assert desk.forget(seconds=1) == ["id-1"]
 
 
-def test_a_provider_that_does_not_remove_them_is_asked_again(desk: Desk) -> None:
+@pytest.mark.parametrize("error", [TimeoutError("+33612340015"), SystemExit("+33612340015")])
+def test_a_provider_that_does_not_remove_them_is_asked_again(desk: Desk, error: BaseException) -> None:
+    """Also where it would end the thread that asks: nothing would be removed any more."""
     desk.send(Scripted(Sent("id-1", 1), forgets=True))
     desk.hear(State.DELIVERED)
-    desk.provider.silence = TimeoutError("+33612340015")
+    desk.provider.silence = error
     assert desk.forget() == []
     desk.provider.silence = None
     assert desk.forget(seconds=FORGET_LEASE.total_seconds() - 1) == []
