@@ -73,14 +73,20 @@ def measured(provider: Provider, text: Text, deadline: float) -> Sent:
     began, result = time.monotonic(), "accepted"
     try:
         sent = understood(provider.send(text, deadline=deadline))
+        segments = _counted(sent.segments, text.segments)
     except BaseException as error:
         result = _result(error)
         raise
     finally:
         metrics.took(provider.name, time.monotonic() - began)
         metrics.count(metrics.ATTEMPTS, provider=provider.name, result=result)
-    metrics.count(metrics.SEGMENTS, sent.segments, provider=provider.name)
+    metrics.count(metrics.SEGMENTS, segments, provider=provider.name)
     return sent
+
+
+def _counted(said: object, ours: int) -> int:
+    """Return how many segments were accepted: a plug-in's "2" must not leave in doubt what it says that it took."""
+    return said if isinstance(said, int) and said >= 0 else ours
 
 
 def understood(answer: Sent) -> Sent:

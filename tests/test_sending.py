@@ -14,7 +14,7 @@ from clock import Clock
 from scripted import PHONE, Keys, Practice, Scripted
 
 import reminder_worker
-from reminder_worker import sending
+from reminder_worker import metrics, sending
 from reminder_worker.clocks import boot_time
 from reminder_worker.errors import Ambiguous, Misconfigured, NotSent, Reason, Rejected, ReminderError, Throttled
 from reminder_worker.providers import ENTRY_POINTS, Provider, Sent, Text
@@ -303,3 +303,11 @@ def test_an_id_that_nobody_can_write_down_is_no_answer(name: Any) -> None:
     with pytest.raises(Ambiguous) as caught:
         Carriers({"scripted": provider}, allow_numbers=None).send(provider, text())
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("said", ["2", None, -1, float("nan")])
+def test_segments_that_nobody_can_count_make_no_doubt_of_what_was_accepted(said: Any) -> None:
+    accepted = Sent("id-1", said)
+    before = metrics.SEGMENTS.labels("other")._value.get()
+    assert carriers(Scripted(accepted)).send(Scripted(accepted), text()) is accepted
+    assert metrics.SEGMENTS.labels("other")._value.get() - before == text().segments
