@@ -38,7 +38,7 @@ def normalise(text: str, countries: Collection[str] = ()) -> str:
         raise Refused(Reason.NUMBER_INVALID, "phone", "is not a phone number") from None
     kind = phonenumbers.number_type(number)
     if number.extension or kind == PhoneNumberType.UNKNOWN:  # no pattern of a valid number fits
-        raise Refused(Reason.NUMBER_INVALID, "phone", "there is no such number")
+        raise Refused(Reason.NUMBER_INVALID, "phone", "there is no such number; check its digits")
     if number.country_code in _SATELLITE:
         raise Refused(Reason.NUMBER_SATELLITE, "phone", "is a satellite or international network's number")
     # British 070 numbers are forwarded at the sender's cost, and known for fraud; American 500 numbers are not.

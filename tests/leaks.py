@@ -292,7 +292,7 @@ ERRORS = [
     leak(
         "an error that repeats a number",
         "numbers.py",
-        'raise Refused(Reason.NUMBER_INVALID, "phone", "there is no such number")',
+        'raise Refused(Reason.NUMBER_INVALID, "phone", "there is no such number; check its digits")',
         'raise Refused(Reason.NUMBER_INVALID, "phone", f"there is no number {text}")',
         "reprs Refused",
         beside="answers what enqueue prints",

@@ -60,7 +60,10 @@ def test_a_practice_hands_in_shows_and_takes_back_with_an_api_key_alone(
     there = str(config(desk, tmp_path))
     (tmp_path / "a.jsonl").write_text(json.dumps(fields("A-1")) + "\n" + json.dumps(fields("A-2", phone="+3312")))
     code, out = run(capsys, monkeypatch, "enqueue", str(tmp_path / "a.jsonl"), "--config", there)
-    assert (code, out) == (1, "1 added, 1 refused\nline 2: number_invalid: phone: there is no such number\n")
+    assert (code, out) == (
+        1,
+        "1 added, 1 refused\nline 2: number_invalid: phone: there is no such number; check its digits\n",
+    )
     code, out = run(capsys, monkeypatch, "show", "A-1", "--json", "--config", there)
     assert (code, json.loads(out)[0]["state"]) == (0, "scheduled")
     assert run(capsys, monkeypatch, "cancel", "A-1", "--config", there) == (0, "cancelled\n")

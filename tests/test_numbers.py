@@ -18,7 +18,7 @@ from reminder_worker.numbers import normalise
 MESSAGES = {
     "phone: write the number with + and its country code",
     "phone: is not a phone number",
-    "phone: there is no such number",
+    "phone: there is no such number; check its digits",
     "phone: is a premium-rate or shared-cost number",
     "phone: is a satellite or international network's number",
     "phone: its country is not on the platform's list",

@@ -149,7 +149,8 @@ def test_hl7_s_patient_is_reached_by_the_mobile_that_is_not_old(anywhere, run):
     reached = hl7("Patient-example", **{"(03) 3410 5613": "(03) 34"})
     (anywhere / "hl7").write_bytes(bundle(ahead()[0], reached, hl7("Location-1")))
     done = run("enqueue", "hl7", *OPTIONS)
-    assert done.err == "entry 1: number_invalid: phone: there is no such number\n"  # no other one is taken instead
+    # no other one is taken instead
+    assert done.err == "entry 1: number_invalid: phone: there is no such number; check its digits\n"
 
 
 def test_as_hl7_published_them_they_are_over(anywhere, run):
