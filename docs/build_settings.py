@@ -133,7 +133,7 @@ def bounds(field: FieldInfo) -> str:
 
 def figure(number: float) -> str:
     """Write a number; a port's has no comma."""
-    return f"{number:,g}" if number >= COMMAS_FROM else f"{number:g}"
+    return f"{number:,.12g}" if number >= COMMAS_FROM else f"{number:g}"
 
 
 def either(words: list[str]) -> str:

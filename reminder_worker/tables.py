@@ -119,6 +119,7 @@ class Platform(_Table):
     daily_cap: int = Field(
         default=10_000,  # so that a stolen key is no fortune
         ge=1,
+        le=10_000_000,
         description="how many reminders of it are sent in a day (UTC); what is over it waits",
     )
     resolver_url: Url | None = Field(

@@ -283,6 +283,13 @@ def test_a_store_whose_disk_is_not_waited_for_is_a_note_in_production(shop):
     assert worker(shop, hasty.replace("none", "replica")) == []
 
 
+def test_what_may_text_somebody_twice_by_choice_is_a_note_in_production(shop):
+    chosen = f'on_unknown = "resend"\n{SAFE}'
+    assert codes(worker(shop, chosen)) == ["resends"]
+    assert codes(worker(shop, chosen.replace("resend", "hold"))) == []
+    assert "resends" not in codes(worker(shop, chosen.replace("production", "dev")))
+
+
 def test_a_provider_that_keeps_texts_or_reports_to_nobody_is_a_note(shop):
     quiet = SAFE.replace('callback_url = "https://hooks.example"', "")
     assert codes(worker(shop, quiet)) == ["no_receipts"]

@@ -934,7 +934,7 @@ def test_one_providers_cost_is_not_anothers(office: Office) -> None:
 
 
 def test_without_a_price_nothing_is_kept(office: Office) -> None:
-    office.make(a={"daily_spend": 0.001})
+    office.make(a={})
     office.admit()
     assert office.spent() is None
 

@@ -465,8 +465,8 @@ def test_a_phones_cap_is_between_one_and_a_hundred(cap):
     assert refusal(f"phone_daily_cap = {cap}").startswith("phone_daily_cap: ")
 
 
-@pytest.mark.parametrize("cap", ["0", "-1", "1.5", '"many"', "[]"])
-def test_a_platforms_cap_is_at_least_one(cap):
+@pytest.mark.parametrize("cap", ["0", "-1", "1.5", '"many"', "[]", "10000001", "1" + "0" * 400])
+def test_a_platforms_cap_is_at_least_one_and_no_number_beyond_all_texts(cap):
     assert refusal(PLATFORM + f"daily_cap = {cap}").startswith("platforms.clinic.daily_cap: ")
     assert written(PLATFORM + "daily_cap = 1").platforms["clinic"].daily_cap == 1
 

@@ -55,6 +55,8 @@ def check_worker(settings: Settings) -> Iterator[Finding]:
     yield from _check_amounts(settings)
     if settings.production and settings.durability is Durability.NONE:
         yield _waits_for_no_disk()
+    if settings.production and settings.on_unknown == "resend":
+        yield _resends()
 
 
 def _check_platform(name: str, platform: Platform) -> Iterator[Finding]:
@@ -89,6 +91,16 @@ def _waits_for_no_disk() -> Finding:
         'durability is "none"',
         "a store that loses its last second has forgotten that a provider was asked, and somebody is texted twice",
         "take it out, or choose replica: production waits for the store's disk then",
+    )
+
+
+def _resends() -> Finding:
+    return Finding(
+        Grade.NOTE,
+        "resends",
+        'on_unknown is "resend"',
+        "where nobody can tell whether a text was accepted it is sent again: somebody may be texted twice",
+        "take it out, or read in docs/support.md how what is unknown is decided by hand",
     )
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar, runtime_checkable
+from typing import Annotated, Any, Protocol, Self, TypeVar, runtime_checkable
 from urllib.parse import quote
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from reminder_worker import mistakes, plugins
 from reminder_worker.errors import Reason, SettingsError
@@ -170,10 +170,25 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
-    rate: float | None = Field(default=None, gt=0, le=10_000, description="texts a second, over all workers")
-    sender_rate: float | None = Field(default=None, gt=0, le=10_000, description="the same, for each sender of texts")
+    # Fewer than one text in a quarter of an hour, or so: all others would wait until they are of no use.
+    rate: float | None = Field(default=None, ge=0.001, le=10_000, description="texts a second, over all workers")
+    sender_rate: float | None = Field(
+        default=None, ge=0.001, le=10_000, description="the same, for each sender of texts"
+    )
     price: float = Field(default=0, ge=0, le=10, description="what a segment costs, in your currency")
-    daily_spend: float | None = Field(default=None, gt=0, description="what a day may cost; the log warns at 80 %")
+    daily_spend: float | None = Field(
+        default=None,
+        ge=0.01,
+        le=10_000_000,
+        description="what a day may cost; needs a `price`; the log warns at 80 %",
+    )
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> Self:
+        """Refuse a cap that would never, or always, hold texts back."""
+        if self.daily_spend is not None and not 0 < self.price <= self.daily_spend:
+            raise ValueError("daily_spend: needs a price, of which it holds one segment's at least")
+        return self
 
 
 class Table(Limits):
@@ -187,7 +202,7 @@ class Table(Limits):
         description="public base URL of `hooks`, where receipts are asked for; without any, none come",
         json_schema_extra={"default": "`hooks_url`"},
     )
-    timeout: float = Field(default=10.0, gt=0, le=60, description="seconds for a whole call, at the most")
+    timeout: float = Field(default=10.0, ge=0.1, le=60, description="seconds for a whole call, at the most")
 
 
 def load(name: str, table: Mapping[str, Any], role: Role = Role.SEND) -> Provider:
