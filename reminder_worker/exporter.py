@@ -19,7 +19,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from reminder_worker import gauges, logs, metrics, settings, store
 from reminder_worker.confinement import confine
 from reminder_worker.gauges import Gauges, Reader
-from reminder_worker.lifeline import end_with_parent
+from reminder_worker.lifeline import end_with_first
 from reminder_worker.schedule import Schedule
 from reminder_worker.settings import Settings
 from reminder_worker.sharing import SHARED, unshare
@@ -47,7 +47,7 @@ def serve_worker() -> int:
     an object is cleared away.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
-    end_with_parent()
+    end_with_first()
     confine()
     logs.set_up()
     try:

@@ -1,6 +1,7 @@
 """How processes end: with whoever started them, so that nothing is left running, and in the middle of no call."""
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
@@ -14,6 +15,14 @@ def end_with_parent() -> None:
     """Ask the kernel for SIGTERM when this process's parent dies (Linux; elsewhere the parent has to stop it)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def end_with_first() -> None:
+    """Do the same as one of dramatiq's processes: its first one may have died before the kernel is asked."""
+    end_with_parent()
+    first = multiprocessing.parent_process()
+    if first is not None and first.pid != os.getppid():
+        signal.raise_signal(signal.SIGTERM)
 
 
 def end_once() -> None:

@@ -19,7 +19,7 @@ from reminder_worker.affinity import keep_together
 from reminder_worker.confinement import confine
 from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.findings import Finding
-from reminder_worker.lifeline import apart, end_once, end_with_parent, end_with_terminal
+from reminder_worker.lifeline import apart, end_once, end_with_first, end_with_terminal
 from reminder_worker.pulse import Pulse
 from reminder_worker.root import Published
 from reminder_worker.schedule import Schedule
@@ -49,7 +49,7 @@ def run(chosen: Settings, processes: int, threads: int) -> int:
 
 def setup() -> None:
     """Set up the worker of one process: ``dramatiq reminder_worker.startup:setup``."""
-    end_with_parent()  # dramatiq's own processes would go on without it, and pile up with each restart
+    end_with_first()  # dramatiq's own processes would go on without it, and pile up with each restart
     end_once()
     confine()
     logs.set_up()  # before the settings are read: what is wrong with them, or with us, is said as all else

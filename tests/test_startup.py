@@ -46,6 +46,33 @@ def test_what_fails_apart_is_said_once_and_ends_both() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, "worked\n", "it is wrong\n")
 
 
+ORPHAN = """\
+import multiprocessing, os, signal, sys, time
+from pathlib import Path
+from reminder_worker.lifeline import end_with_first
+
+def late():
+    while os.getppid() == multiprocessing.parent_process().pid:
+        time.sleep(0.01)
+    said = Path(sys.argv[1])
+    said.write_text("it is late")
+    end_with_first()
+    said.write_text("it goes on")
+
+multiprocessing.get_context("fork").Process(target=late).start()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody can ask for that")
+def test_a_process_whose_first_one_died_while_it_started_ends(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    subprocess.run(
+        [sys.executable, "-c", ORPHAN, said], capture_output=True, check=False
+    )  # until its pipes are closed: both have ended
+    assert said.read_text() == "it is late"
+
+
 FIRST = """\
 import os
 from reminder_worker import settings, startup
