@@ -8,6 +8,7 @@ settings, never against what a Host header says.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from itertools import chain
 
 from starlette.applications import Starlette
@@ -150,4 +151,5 @@ def run(chosen: Settings, host: str, port: int) -> None:
     schedule.agreement.check()
     app = build(chosen, schedule)
     exporter.serve("hooks", chosen)
-    serving.run(app, host, port, access_log=chosen.access_log)
+    with redirect_stdout(logs.Unheard()), redirect_stderr(logs.Unheard()):  # a plug-in reads what providers tell
+        serving.run(app, host, port, access_log=chosen.access_log)

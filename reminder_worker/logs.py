@@ -4,6 +4,7 @@ What other libraries log may hold a number or a text, and so may any exception: 
 and of which kind it is are written. What is left out is counted, and the line says so.
 """
 
+import io
 import json
 import logging
 import os
@@ -187,6 +188,15 @@ def hold_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # which takes the lowest number that is free
+
+
+class Unheard(io.TextIOBase):
+    """What a plug-in prints, or a library that writes its log itself: it may be a number. It is counted."""
+
+    def write(self, text: str) -> int:
+        """Take a text and write it nowhere."""
+        _count({"print": int(not text.isspace())})
+        return len(text)
 
 
 def set_up(level: str = "info", form: str | None = None) -> None:

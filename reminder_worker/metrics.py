@@ -32,7 +32,7 @@ LIMITS = (
 )
 RESULTS = "accepted", "rejected", "not_sent", "throttled", "misconfigured", "ambiguous"
 ANSWERS = "added", "unchanged", "moved", "in_flight", "cancelled", "ended", "missing"
-DROPPED = "field", "value", "message", "line"
+DROPPED = "field", "value", "message", "line", "print"
 TURN = (0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600)  # seconds
 CALL = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 

@@ -53,10 +53,11 @@ def setup() -> None:
     end_once()
     confine()
     logs.set_up()  # before the settings are read: what is wrong with them, or with us, is said as all else
+    told, sys.stdout, sys.stderr = sys.stderr, logs.Unheard(), logs.Unheard()  # before a plug-in is loaded
     try:
         _set_up(settings.read())
     except SettingsError as error:  # dramatiq would print a traceback
-        sys.stderr.write(f"reminder-worker: error: {error}\n")
+        told.write(f"reminder-worker: error: {error}\n")
         sys.exit(WRONG_USE)
 
 

@@ -59,7 +59,7 @@ def test_the_values_of_a_label_are_the_program_s_own_words() -> None:
     assert metrics.LABELS["reason"] == set(Reason)
     assert metrics.LABELS["answer"] == set(Answer)
     assert metrics.LABELS["process"] == {"worker", "scheduler", "web", "hooks", "ops"}
-    assert metrics.LABELS["what"] == {"field", "value", "message", "line"}
+    assert metrics.LABELS["what"] == {"field", "value", "message", "line", "print"}
     assert metrics.LABELS["result"] == {
         "accepted", "rejected", "not_sent", "throttled", "misconfigured", "ambiguous",
     }  # fmt: skip

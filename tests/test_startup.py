@@ -73,6 +73,31 @@ def test_a_process_whose_first_one_died_while_it_started_ends(tmp_path: Path) ->
     assert said.read_text() == "it is late"
 
 
+PRINTS = """\
+import logging, sys
+from reminder_worker import metrics, startup
+from reminder_worker.errors import SettingsError
+
+def loads_a_plug_in(chosen):
+    print("+33612340015")
+    logging.StreamHandler().emit(logging.makeLogRecord({"msg": "+33612340015"}))
+    sys.stderr.write(f"{metrics.FIELDS_DROPPED.labels('print')._value.get()}")
+    raise SettingsError("it is wrong")
+
+startup._set_up, startup.confine = loads_a_plug_in, lambda: None
+try:
+    startup.setup()
+finally:
+    sys.__stdout__.write(f"{metrics.FIELDS_DROPPED.labels('print')._value.get()}")
+"""
+
+
+def test_what_a_plug_in_prints_is_counted_and_written_nowhere() -> None:
+    done = subprocess.run([sys.executable, "-c", PRINTS], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (2, "reminder-worker: error: it is wrong\n")
+    assert float(done.stdout) == 3
+
+
 FIRST = """\
 import os
 from reminder_worker import settings, startup
@@ -108,10 +133,10 @@ def test_a_worker_s_first_process_loads_no_key(server: EmbeddedServer, tmp_path:
 @pytest.mark.usefixtures("client")
 def test_each_process_of_a_worker_is_on_one_processor(server: EmbeddedServer, tmp_path: Path) -> None:
     make_worker(tmp_path, server)
-    ends = "import os; print(len(os.sched_getaffinity(0)))"
+    ends = "import os, sys; sys.__stdout__.write(str(len(os.sched_getaffinity(0))))"
     command = [sys.executable, "-c", f"from reminder_worker import startup; startup.setup(); {ends}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout == "1\n"
+    assert done.stdout == "1"
 
 
 def test_a_worker_whose_pepper_is_not_the_list_s_does_not_start(
