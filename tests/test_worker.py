@@ -808,14 +808,17 @@ def test_the_pulse_goes_on_while_the_store_is_away(practice: Practice, monkeypat
 
 SET_UP = """\
 import logging
+import sys
+from functools import partial
 
 import dramatiq
 from reminder_worker import startup
 
 startup.setup()
 broker = dramatiq.get_broker()
-print([type(one).__name__ for one in broker.middleware], sorted(broker.actors), sorted(broker.queues))
-print(broker.get_actor("remind").logger.isEnabledFor(logging.INFO))
+told = partial(print, file=sys.__stdout__)
+told([type(one).__name__ for one in broker.middleware], sorted(broker.actors), sorted(broker.queues))
+told(broker.get_actor("remind").logger.isEnabledFor(logging.INFO))
 """
 
 
