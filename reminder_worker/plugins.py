@@ -9,9 +9,7 @@ from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 
 from reminder_worker.errors import SettingsError
-from reminder_worker.logs import raised
-
-OURS = "reminder_worker"
+from reminder_worker.logs import OURS, raised
 
 
 def find(group: str, where: str, name: str) -> EntryPoint:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 from urllib.parse import urlencode
 
 import fake_twilio
@@ -384,3 +385,18 @@ def wait_until_alive(served: Served) -> None:
         else:
             return
     pytest.fail("it did not start")
+
+
+def test_what_a_plug_in_prints_while_it_serves_is_written_nowhere(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def serve(*_: object, **__: object) -> None:
+        sys.stdout.write("+33612340015\n")
+        sys.stderr.write("+33612340015\n")
+
+    for name in ("logs.set_up", "store", "doctor", "Schedule", "build", "exporter"):
+        monkeypatch.setattr(f"reminder_worker.hooks.{name}", MagicMock())
+    monkeypatch.setattr("reminder_worker.hooks.serving.run", serve)
+    hooks.run(MagicMock(), "127.0.0.1", 1)
+    sys.stderr.write("an error of ours is told\n")
+    assert capfd.readouterr() == ("", "an error of ours is told\n")

@@ -3,7 +3,7 @@
 -- Nothing here names a person or a platform: tags are keyed, and change every day.
 --
 -- Keys, all of them short-lived but the first:
---   stops             STREAM  tag, on (1 stop, 0 start): the opt-out list, as it came to be
+--   stops             STREAM  tag, on (1 stop, 0 start), said (when, where it came back late): the opt-out list
 --   p:<phone tag>     SET     which reminders this phone was sent today, by tags
 --   l:<phone tag>     LIST    the last ones, hidden from all but the worker: where a yes or a no belongs
 --   h:<phone tag>     STRING  HELP was answered today

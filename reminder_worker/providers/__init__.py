@@ -218,7 +218,7 @@ def load(name: str, table: Mapping[str, Any], role: Role = Role.SEND) -> Provide
         provider: Provider = plug_in.load()(name, table)
         provider.prepare(role)
         if provider.name != name or not isinstance(provider.capabilities, Capabilities):
-            raise TypeError
+            raise TypeError  # the package is told, as of any other error of its own
     return provider
 
 
