@@ -1,24 +1,21 @@
 """What the command line shows: tables for people, JSON for programs."""
 
 import json
-import os
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 
 from reminder_worker.acts import Act
 from reminder_worker.decisions import Waiting, meaning
 from reminder_worker.findings import Finding, Grade
 from reminder_worker.ledger import Answer, Reminder
 from reminder_worker.status import Counts, Status
+from reminder_worker.terminal import Rows, console, visible
 
 if TYPE_CHECKING:  # who shows anything does not load what looks for numbers, or writes texts
     from reminder_worker.drafting import Draft
@@ -26,16 +23,7 @@ if TYPE_CHECKING:  # who shows anything does not load what looks for numbers, or
     from reminder_worker.lint import Checked
 
 
-def _console() -> Console:
-    """Who searches a line that no terminal shows finds each word in one piece; labels are shown as they are."""
-    width = None if os.isatty(1) or "COLUMNS" in os.environ else 1000
-    return Console(width=width, highlight=False, markup=False, emoji=False)
-
-
-console = _console()
 BARS = " ▁▂▃▄▅▆▇█"
-NAMES = "id", "reminder"  # columns of what is copied into another command: in one piece, however narrow a terminal is
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # controls, and what turns text around
 UNSEEN = (
     "not known: what still waits, for its number is sealed; what ended before a provider was to be asked; more than "
     "the last four tries of a day; what test keys sent"
@@ -64,30 +52,13 @@ def print_line(value: Any) -> None:
     print(json.dumps(value))
 
 
-def visible(text: str) -> str:
-    """Return what may be written to a terminal: what stands in the store must not move anybody's cursor."""
-    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-class _Rows(Table):
-    def add_row(self, *cells: Any, **options: Any) -> None:
-        super().add_row(*map(visible, cells), **options)
-
-
-def _table(*columns: str) -> Table:
-    table = _Rows(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in NAMES)
-    return table
-
-
 def _short(moment: datetime | None) -> str:
     return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def print_reminders(reminders: Iterable[Reminder]) -> None:
     """Print one row per lead."""
-    table = _table("lead", "state", "due", "ended", "provider", "attempts", "reason", "reply")
+    table = Rows("lead", "state", "due", "ended", "provider", "attempts", "reason", "reply")
     for one in reminders:
         row = one.state, _short(one.due), _short(one.ended), one.provider or "", str(one.attempts), one.reason or ""
         table.add_row(str(one.lead), *row, one.reply or "")
@@ -105,7 +76,7 @@ def _status(now: Status) -> RenderableType:
 
 def _pending(now: Status) -> RenderableType:
     oldest = f", the oldest for {timedelta(seconds=round(now.overdue_seconds))}" if now.overdue else ""
-    pending = _table("pending", "reminders", "")
+    pending = Rows("pending", "reminders", "", prose=("",))
     pending.add_row("scheduled", str(now.scheduled), f"next due {_short(now.next_due)}" if now.next_due else "")
     pending.add_row("overdue", str(now.overdue), f"of these{oldest}" if oldest else "of these")
     pending.add_row("due within an hour", str(sum(now.ahead)), f"{_bars(now.ahead)} each five minutes".strip())
@@ -122,12 +93,12 @@ def _pending(now: Status) -> RenderableType:
 
 def _ended(now: Status) -> Iterator[RenderableType]:
     """Say how reminders ended: within the retention, and lately by provider."""
-    ended = _table("ended as", "reminders", "by provider")
+    ended = Rows("ended as", "reminders", "by provider", prose=("by provider",))
     for state, number in now.ended.items():
         by = ", ".join(f"{name} {states[state]}" for name, states in now.by_provider.items() if state in states)
         ended.add_row(state, str(number), by)
     yield ended
-    lately = _table("provider", "circuit", "last hour", "last day")
+    lately = Rows("provider", "circuit", "last hour", "last day", prose=("last hour", "last day"))
     for name in sorted(now.circuits.keys() | now.last_day.keys()):
         lately.add_row(
             name, now.circuits.get(name, ""), *(_counts(part, name) for part in (now.last_hour, now.last_day))
@@ -136,12 +107,12 @@ def _ended(now: Status) -> Iterator[RenderableType]:
 
 
 def _health(now: Status) -> Iterator[RenderableType]:
-    processes = _table("process", "last heartbeat")
+    processes = Rows("process", "last heartbeat")
     for name, seconds in now.processes.items():
         processes.add_row(name, f"{seconds:.0f} s ago")
     yield processes
     if now.store is not None:
-        store = _table("store", "")
+        store = Rows("store", "", prose=("",))
         limit = f" of {_megabytes(now.store.memory_limit_bytes)}" if now.store.memory_limit_bytes else ""
         store.add_row("memory", f"{_megabytes(now.store.memory_bytes)}{limit}")
         store.add_row("append-only file", "written" if now.store.durable else "OFF, or it cannot be written")
@@ -179,7 +150,7 @@ def plain_waiting(one: Waiting) -> dict[str, Any]:
 
 def print_waiting(found: Iterable[Waiting]) -> None:
     """Print one row for each reminder that waits for a decision."""
-    table = _table("id", "waits as", "reason", "since", "provider", "tries", "can be sent")
+    table = Rows("id", "waits as", "reason", "since", "provider", "tries", "can be sent")
     for one in found:
         row = one.name, one.kind, one.reason, _short(one.since), one.provider or "", str(one.tries)
         table.add_row(*row, "yes" if one.can_retry else "no")
@@ -198,7 +169,7 @@ def print_decidable(one: Waiting) -> None:
 def print_found(found: "Found") -> None:
     """Print what became of a number's reminders; the number is not here to be printed."""
     console.print(f"opted out: {f'since {_short(found.opted_out)}' if found.opted_out else 'no'}")
-    table = _table("day (UTC)", "state", "provider", "asked", "ended", "reason")
+    table = Rows("day (UTC)", "state", "provider", "asked", "ended", "reason")
     for one in found.traces:
         row = one.provider or "", _short(one.asked), _short(one.ended), one.reason or ""
         table.add_row(f"{one.day}", one.state, *row)
@@ -208,7 +179,7 @@ def print_found(found: "Found") -> None:
 
 def print_acts(acts: Iterable[Act]) -> None:
     """Print one row for each thing that operators did."""
-    table = _table("when", "what", "of what", "reminder", "user", "sudo user")
+    table = Rows("when", "what", "of what", "reminder", "user", "sudo user")
     for one in acts:
         table.add_row(_short(one.at), one.what, one.result, one.reminder, one.user, one.sudo_user)
     console.print(table if table.row_count else "nothing was done by hand")
@@ -216,7 +187,7 @@ def print_acts(acts: Iterable[Act]) -> None:
 
 def print_lint(checked: "Iterable[Checked]") -> None:
     """Print one row per text that breaks a rule: where it stands and which rule, not what it says."""
-    table = _table("line", "rule", "")
+    table = Rows("line", "rule", "")
     for one in checked:
         if one.rule:
             table.add_row(one.name or str(one.line), one.rule, one.severity or "")
@@ -226,7 +197,7 @@ def print_lint(checked: "Iterable[Checked]") -> None:
 def print_places(places: Iterable[Mapping[str, str]]) -> None:
     """Print one row per place of a catalogue."""
     columns = "label", "state", "reviewer", "date", "although"
-    table = _table(*columns)
+    table = Rows(*columns, prose=("label", "although"))
     for one in places:
         table.add_row(*(one[name] for name in columns))
     console.print(table if table.row_count else "no places")
@@ -234,7 +205,7 @@ def print_places(places: Iterable[Mapping[str, str]]) -> None:
 
 def print_preview(language: str, drafts: "Mapping[str, Draft]") -> None:
     """Print every text of a language."""
-    table = _table(language, "segments", "text")
+    table = Rows(language, "segments", "text", prose=("text",))
     for name, draft in drafts.items():
         table.add_row(name, str(draft.segments), draft.body)
     console.print(table)

@@ -22,7 +22,8 @@ LAYERS = [
     set(names.split())
     for names in (
         "cli keycommands eventcommands locationcommands deadcommands supportcommands backupcommands demo audit testing",
-        "startup scheduler worker pulse exporter web api verdicts hooks serving access reception ops enqueue screen",
+        """startup scheduler worker pulse exporter web api verdicts hooks serving access reception ops enqueue screen
+        terminal""",
         "equipment connection",
         "delivery reconciling answering inbox receipts replies events client doctor lint reviewing",
         "rehearsal",

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import unicodedata
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -7,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
-from reminder_worker import screen
+from reminder_worker import screen, terminal
 from reminder_worker.acts import Act
 from reminder_worker.decisions import Kind, Waiting
 from reminder_worker.drafting import Draft
@@ -108,21 +109,34 @@ def test_reminders_are_a_row_each(capsys):
     assert "1 scheduled 2027-03-01 09:00:00Z 0 not_sent" in shown
 
 
-def test_what_is_copied_into_another_command_is_in_one_piece_on_a_narrow_terminal(monkeypatch, capsys):
-    monkeypatch.setattr(screen, "console", Console(width=60))
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_nothing_but_prose_is_broken_on_a_narrow_terminal(monkeypatch, capsys, width):
+    monkeypatch.setattr(screen, "console", Console(width=width, highlight=False, markup=False, emoji=False))
     seen = "ambiguous", NOW, "twilio", 0, 1, NOW, NOW
     screen.print_waiting([Waiting("qpvuntsmwlqt-0", Kind.UNKNOWN, *seen, can_retry=True, member=b"", score=0)])
     screen.print_acts([Act(NOW, "retry", "dead_letter", "kxnlvwsukzkz-1", "root", "ada")])
+    screen.print_reminders([SENT, WAITS])
+    screen.print_status(replace(BUSY, next_due=None))
     shown = capsys.readouterr().out
-    assert "qpvuntsmwlqt-0" in shown
-    assert "kxnlvwsukzkz-1" in shown
+    assert max(map(len, shown.splitlines())) <= width
+    assert {"qpvuntsmwlqt-0", "kxnlvwsukzkz-1", "ambiguous", "dead_letter", "half-open"} <= set(shown.split())
+    assert len(re.findall("2027-03-01 09:00:00Z", shown)) == 5
+
+
+def test_a_row_that_is_wider_than_the_terminal_is_a_list_of_what_it_holds(monkeypatch, capsys):
+    monkeypatch.setattr(screen, "console", Console(width=60, highlight=False, markup=False, emoji=False))
+    screen.print_reminders([SENT, WAITS])
+    first, second = capsys.readouterr().out.strip().split("\n\n")
+    ends = "due 2027-03-01 09:00:00Z", "ended 2027-03-01 09:00:00Z"
+    assert rows(first) == ["lead 0", "state sent", *ends, "provider twilio", "attempts 2"]
+    assert rows(second) == ["lead 1", "state scheduled", "due 2027-03-01 09:00:00Z", "attempts 0", "reason not_sent"]
 
 
 def test_where_no_terminal_is_each_row_is_one_line_unless_columns_are_asked_for(monkeypatch, capsys):
     one = Act(NOW, "retry", "x" * 60, "kxnlvwsukzkz-1", "root", "ada")
     for columns, found in ((None, True), ("60", False)):
         monkeypatch.setenv("COLUMNS", columns) if columns else monkeypatch.delenv("COLUMNS", raising=False)
-        monkeypatch.setattr(screen, "console", screen._console())
+        monkeypatch.setattr(screen, "console", terminal._console())
         screen.print_acts([one])
         assert ("x" * 60 in capsys.readouterr().out) is found
 
