@@ -3,6 +3,7 @@
 A reply is understood here, in memory; what goes on is one word and a sealed number.
 """
 
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 
@@ -59,5 +60,15 @@ class Inbox:
         except Refused:
             log.error("keys_run_out")  # noqa: TRY400 - platforms cannot seal either: see doctor
             raise StoreUnavailable("no public key is published for this week") from None  # it has to be told again
-        self._notes.leave(sealed)
-        return True
+        return self._notes.leave(sealed, _mark(provider, reply) if reading.meaning is not replies.Meaning.STOP else b"")
+
+
+def _mark(provider: Provider, reply: Reply) -> bytes:
+    """Return what stands for a reply, that its provider may tell again: an old START must not undo a STOP since.
+
+    Empty where the provider has no name for it. A STOP always counts: none is lost for a name that was there before.
+    """
+    if not reply.provider_message_id:
+        return b""
+    name = f"{provider.name}\0{reply.provider_message_id}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(name, digest_size=16, person=b"rw-reply").digest()

@@ -14,7 +14,17 @@ from pydantic import AfterValidator, BaseModel
 from reminder_worker.errors import SettingsError
 
 _NEAR = 0.7  # how much of a name has to be as in another one
-_SAID = {"missing": "is needed", "string_pattern_mismatch": "is written otherwise than this setting has to be"}
+_SAID = {
+    "missing": "is needed",
+    "string_pattern_mismatch": "is written otherwise than this setting has to be",
+    "string_type": "must be text, in quotation marks",
+    "path_type": "must be a path, in quotation marks",
+    "list_type": "must be a list, in square brackets",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    **dict.fromkeys(("dict_type", "model_type"), "must be a table"),
+}
 
 
 def like(pattern: str, wanted: str) -> AfterValidator:
@@ -49,7 +59,7 @@ def _what(error: Any, model: type[BaseModel]) -> str:
         return unknown(name, titles)
     if kind == "string_pattern_mismatch" and titles.get(name):
         return f"must be {titles[name]}"
-    return _SAID.get(kind, str(error["msg"]).removeprefix("Value error, "))
+    return _SAID.get(kind) or str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "must be", 1)
 
 
 def inside(annotation: Any) -> type[BaseModel] | None:

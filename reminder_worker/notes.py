@@ -21,6 +21,7 @@ NOTE_CONTEXT = b"reminder-worker/note/v1"
 NOTE_CONTENT = 128
 NOTE_BYTES = 1 + 8 + 48 + NOTE_CONTENT  # version, key id, sealed box
 MOST = 100_000  # that may wait for a worker
+REMEMBERED = 2 * 86_400  # seconds; providers that were not answered tell a reply again for a day
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,14 @@ class Notes:
         self._schedule = schedule
         self._key = schedule.prefix(0) + b"notes"
 
-    def leave(self, note: bytes) -> None:
-        """Leave a note for a worker. Raises StoreUnavailable, also where too many wait."""
+    def leave(self, note: bytes, reply: bytes = b"") -> bool:
+        """Leave a note for a worker; False where the same reply has left one. Raises StoreUnavailable.
+
+        Also where too many wait. ``reply`` stands for the reply, where anything does.
+        """
         if self._call("llen", self._key) >= MOST:
             raise StoreUnavailable("too many replies wait for a worker; is one running?")
-        self._call("rpush", self._key, note)
+        return bool(self._schedule.run("leave", 0, note, reply, REMEMBERED))
 
     def first(self) -> tuple[bytes, int] | None:
         """Return the oldest note, and its number in the order in which they came."""

@@ -25,6 +25,11 @@ def load() -> None:
     phonenumbers.PhoneMetadata.load_all()
 
 
+def has_numbers(country: str) -> bool:
+    """Tell whether there are numbers of a country (ISO 3166): of GB there are, and UK is none."""
+    return country in phonenumbers.SUPPORTED_REGIONS
+
+
 def normalise(text: str, countries: Collection[str] = ()) -> str:
     """Return an international number as E.164; ``countries`` (ISO 3166), where given, are the only ones allowed.
 

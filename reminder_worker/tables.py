@@ -21,7 +21,7 @@ def _leads(value: Any) -> Any:
     try:
         return [Lead.parse(text) for text in value] if isinstance(value, list) else value
     except Refused as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(str(error).removeprefix("leads: ")) from None  # as pydantic names it, too
 
 
 def _quiet(value: Any) -> Any:
@@ -163,6 +163,8 @@ class Platform(_Table):
     @field_validator("sender")
     @classmethod
     def _neutral(cls, value: str | None) -> str | None:
+        if value is not None and not (value.strip() and value.isprintable()):
+            raise ValueError("must be a name, in one line")
         if value is not None and disclosure.discloses(value):
             raise ValueError("discloses a reason or a speciality; choose a neutral name")
         return value

@@ -158,7 +158,10 @@ class _NamedSecure(_Writable, SSLConnection):
 def one(url: str, **options: Any) -> Client:
     """Return a client of one server, whichever its name leads to. Raises ValueError where the URL is none."""
     kinds = {"redis": _Named, "rediss": _NamedSecure}
-    kind = kinds.get(urlsplit(url).scheme)  # a socket leads to the same server for ever
+    parts = urlsplit(url)
+    kind = kinds.get(parts.scheme)  # a socket leads to the same server for ever
+    if kind and not (parts.path.strip("/") or "0").isdecimal():
+        raise ValueError("a database is a number")  # redis-py would take the first one
     return redis.Redis.from_url(url, **options | ({"connection_class": kind} if kind else {}))
 
 

@@ -25,10 +25,10 @@ QUEUE = "{rw-queue}:"
 
 SCRIPTS = {
     "web": "add cancel rate beat tell told",
-    "hooks": "beat receipt match",
+    "hooks": "beat receipt match leave",
     "scheduler": "take sweep beat",
     "worker": """beat claim intend settle receipt match admit report next hurry ended circuit oldest note reply forget
-        forgotten epoch seen stop""",
+        forgotten epoch seen stop leave""",
     "platform": "add cancel",
     "events": "retell",
     "operator": "beat epoch decide",
@@ -55,14 +55,14 @@ EVERYBODY = bare("ping time client|setinfo") | each(shards="get")
 ADDS = each(shards="set")
 DIRECT = {
     "web": SHOW | ADDS | each(muted="smembers sadd") | bare("info waitaof"),
-    "hooks": each(notes="llen rpush") | bare("info"),
+    "hooks": each(notes="llen") | bare("info"),
     "scheduler": ADDS
     | each(due="zcard", open="zcard", dead="zcard zrange", unknown="zcard zrange", N="hgetall")  # metrics
     | each(processes="zrange", events="zcard", events__dropped="get", notes="llen", notes__unread="llen")
     | each(due="zcount zrange", turns="zcard zcount zrange", live="zcard")
     | bare("info select")
     | {("rpush", f"{QUEUE}reminders"), ("hset", f"{QUEUE}reminders.msgs")},
-    "worker": each(L="lrange", H="set", Q="zrange", stops="xrange", notes="llen rpush")
+    "worker": each(L="lrange", H="set", Q="zrange", stops="xrange", notes="llen")
     | bare("info waitaof select script|load")
     | {
         (command, f"{QUEUE}*")

@@ -86,6 +86,74 @@ def test_who_says_stop_gets_no_more_texts(practice: Practice, inbox: Inbox, prov
     assert provider.texts == []
 
 
+@pytest.fixture
+def told(practice: Practice, inbox: Inbox, provider: Scripted) -> Callable[[str, str], bool]:
+    """Tell a reply by its provider's name for it, and have it read; returns whether it was news."""
+
+    def tell(text: str, name: str) -> bool:
+        news = inbox.take(provider, Reply(PHONE, text, name))
+        practice.answering.read_all(practice.clock.now)
+        return news
+
+    return tell
+
+
+def test_a_start_that_is_told_again_after_a_stop_takes_nothing_back(
+    practice: Practice, told: Callable[[str, str], bool]
+) -> None:
+    assert [told(*reply) for reply in (("START", "1"), ("STOP", "2"), ("START", "1"))] == [True, True, False]
+    assert practice.office.optouts.stopped_by(PHONE)
+    assert told("START", "3")  # another one
+    assert not practice.office.optouts.stopped_by(PHONE)
+
+
+def test_a_stop_counts_whatever_its_name_is(practice: Practice, told: Callable[[str, str], bool]) -> None:
+    assert all(told(text, name) for text, name in (("STOP", "1"), ("START", "2"), ("STOP", "1")))
+    assert practice.office.optouts.stopped_by(PHONE)
+
+
+def test_replies_without_a_name_are_each_heard(practice: Practice, told: Callable[[str, str], bool]) -> None:
+    assert all(told(text, "") for text in ("STOP", "START", "STOP", "START"))
+    assert not practice.office.optouts.stopped_by(PHONE)
+
+
+def test_an_old_yes_that_is_told_again_is_no_newer_than_a_no(
+    practice: Practice, told: Callable[[str, str], bool]
+) -> None:
+    practice.add()
+    practice.work()
+    assert [told(*reply) for reply in (("oui", "\ud800"), ("non", "2"), ("oui", "\ud800"))] == [True, True, False]
+    assert practice.show().reply == "cancel_requested"
+
+
+def test_two_providers_may_have_one_name_for_two_replies(
+    practice: Practice, inbox: Inbox, provider: Scripted, told: Callable[[str, str], bool]
+) -> None:
+    provider.name = "one"
+    assert told("START", "1")
+    provider.name = "other"
+    assert told("START", "1")
+
+
+def test_a_reply_is_remembered_for_two_days(practice: Practice, told: Callable[[str, str], bool]) -> None:
+    told("START", "1")
+    (key,) = practice.schedule.client.keys("rw:{0}:t:*")
+    assert 172_000 < practice.schedule.client.ttl(key) <= 172_800
+    practice.schedule.client.delete(key)
+    assert told("START", "1")
+
+
+def test_a_store_that_is_full_still_hears_who_said_stop(practice: Practice, inbox: Inbox, provider: Scripted) -> None:
+    client = practice.schedule.client
+    most = client.config_get("maxmemory")["maxmemory"]
+    client.config_set("maxmemory", 1)
+    try:
+        say(practice, inbox, provider, "STOP")
+        assert practice.office.optouts.stopped_by(PHONE)
+    finally:
+        client.config_set("maxmemory", most)
+
+
 def test_stop_holds_for_this_person_only(practice: Practice, inbox: Inbox, provider: Scripted) -> None:
     say(practice, inbox, provider, "STOP", sender=STRANGER)
     practice.add()

@@ -168,6 +168,28 @@ def test_wrong_words_are_not_repeated(run, words):
     assert CANARY not in one_line(run(*words))
 
 
+@pytest.mark.parametrize("words", [("doctor", "--config"), ("restore", "--end", "--config")])
+def test_a_file_that_nobody_can_look_at_is_named_and_no_fault_of_the_program(run, shop, words):
+    name = "n" * 5000  # longer than any file's
+    done = run(*words, name)
+    assert done.code == 2
+    assert name in done.err
+    assert "fault of the program" not in done.err
+
+
+def test_a_folder_that_this_user_may_not_enter_is_named(run, shop, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", str(shop / "keys"))
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    done = run("doctor")
+    may = "may this user use it, and every folder above it?"
+    assert (done.code, done.err) == (
+        2,
+        f"reminder-worker: error: {shop / 'keys'}: cannot be used (PermissionError); {may}\n",
+    )
+
+
 def test_a_fault_of_the_program_is_one_line_without_what_it_was_about(run, shop, monkeypatch):
     def broken(*_):
         raise ValueError(CANARY)

@@ -268,6 +268,16 @@ def test_a_platform_that_may_text_the_whole_world_is_found(shop):
     assert (found.code, found.what) == ("no_countries", "platforms.clinic.countries is empty")
 
 
+def test_a_country_that_has_no_numbers_is_a_note(shop):
+    [found] = worker(shop, SAFE.replace('["FR"]', '["FR", "UK"]'))
+    where = "platforms.clinic.countries.1"
+    assert (found.grade, found.code, found.what) == (
+        Grade.NOTE,
+        "no_country",
+        f"{where} is no country that has numbers",
+    )
+
+
 def test_due_times_that_tell_the_appointments_are_a_note_in_production(shop):
     exact = SAFE.replace('due_grid = "1h"', "")
     [found] = worker(shop, exact)

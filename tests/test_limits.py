@@ -15,7 +15,7 @@ INF = float("inf")
 @pytest.mark.parametrize("name", ["rate", "sender_rate", "price", "daily_spend", "timeout"])
 @pytest.mark.parametrize("value", [-1, -INF, INF, float("nan"), 1e308, 10**30, 10**400, "", "many", [], {}])
 def test_what_is_no_amount_is_refused_by_name(name: str, value: Any, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=rf"^providers\.outbox\.{name}: Input should be ") as caught:
+    with pytest.raises(SettingsError, match=rf"^providers\.outbox\.{name}: must be ") as caught:
         load("outbox", {"path": tmp_path / "outbox", name: value})
     assert "308" not in str(caught.value)
 
@@ -23,7 +23,7 @@ def test_what_is_no_amount_is_refused_by_name(name: str, value: Any, tmp_path: P
 @pytest.mark.parametrize("name", ["rate", "sender_rate", "timeout"])
 @pytest.mark.parametrize("value", [0, 5e-324, 1e-300, 1e-9])
 def test_what_is_next_to_nothing_would_hold_up_all_and_is_refused(name: str, value: float, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=rf"^providers\.outbox\.{name}: Input should be greater than or equal"):
+    with pytest.raises(SettingsError, match=rf"^providers\.outbox\.{name}: must be greater than or equal"):
         load("outbox", {"path": tmp_path / "outbox", name: value})
 
 

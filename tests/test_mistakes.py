@@ -1,4 +1,4 @@
-"""A file of the settings that is missing is named by its setting, in every process and in what the doctor finds."""
+"""What is wrong with a setting is said in its own words; a file that is missing is named by its setting, everywhere."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +30,38 @@ key_file = "gone"
 platform = "clinic"
 pinned   = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 """
+
+
+WRONG = {
+    'shards = "many"': "shards: must be a whole number",
+    'access_log = "perhaps"': "access_log: must be true or false",
+    "keys = 3": "keys: must be a path, in quotation marks",
+    "platforms = 3": "platforms: must be a table",
+    'profile = "prod"': "profile: must be 'dev' or 'production'",
+    "retention_days = 0": "retention_days: must be greater than or equal to 1",
+}
+WRONG_INSIDE = {
+    'leads = "24h"': "leads: must be a list, in square brackets",
+    "leads = [24]": "leads: write 24h, 2h or 3d, up to 30d",
+    "sender = 3": "sender: must be text, in quotation marks",
+    'sender = " "': "sender: must be a name, in one line",
+    'sender = "Studio\\u0007Nord"': "sender: must be a name, in one line",
+    'sender = "Studio\\nNord"': "sender: must be a name, in one line",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        *WRONG.items(),
+        *((f'[platforms.a]\nverify_key = "a"\n{text}', f"platforms.a.{told}") for text, told in WRONG_INSIDE.items()),
+    ],
+)
+def test_what_is_wanted_is_said_in_the_words_of_the_settings(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "settings.toml").write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        read(tmp_path / "settings.toml")
+    assert str(caught.value) == told
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ def leave_behind(practice: Practice, schedule: Schedule, clock: Clock) -> None:
     enquiry.ask(schedule, practice.office.tags, ["clinic"], PHONE, Who("alice"))
     acts.note(schedule, "find", "nothing", Who("alice"))
     for note in (b"x", b"y"):
-        Notes(schedule).leave(note * NOTE_BYTES)
+        Notes(schedule).leave(note * NOTE_BYTES, note)
     schedule.run("note", 0, b"x" * NOTE_BYTES, "1")
     practice.worker.beat("worker/1-a")
     entry = Entry(bytes(16), bytes(12), b"sealed", (clock.now, clock.now), b"ticket")

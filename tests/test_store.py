@@ -132,6 +132,12 @@ def test_what_is_no_url_is_refused_with_a_password_as_well(url: str, password: P
         store.url_of(Settings(store_url=url, store_password_file=password))
 
 
+@pytest.mark.parametrize("url", ["redis://one.example/reminders", "rediss://one.example/-1", "redis://one.example/0/1"])
+def test_a_database_that_is_no_number_is_not_taken_for_the_first_one(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^store_url, queue_url: write them as redis://USER@HOST:PORT/0"):
+        store.connect(url)
+
+
 @pytest.mark.parametrize("kind", [AuthenticationError, NoPermissionError])
 def test_a_store_that_refuses_is_not_called_away(kind: type[RedisError]) -> None:
     said = str(store.unavailable(kind("WRONGPASS secret")))

@@ -60,7 +60,7 @@ def check_worker(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_platform(name: str, platform: Platform) -> Iterator[Finding]:
-    from reminder_worker import opening  # noqa: PLC0415 - not for blind processes
+    from reminder_worker import numbers, opening  # noqa: PLC0415 - not for blind processes
 
     where = f"platforms.{name}"
     yield from try_to_load(where, partial(opening.load_signers, {name: platform.verify_key}))
@@ -71,7 +71,20 @@ def _check_platform(name: str, platform: Platform) -> Iterator[Finding]:
             "stolen credentials could text the whole world at your cost",
             "list the countries whose numbers may be texted",
         )
+    for place, country in enumerate(platform.countries):
+        if not numbers.has_numbers(country):
+            yield _no_country(f"{where}.countries.{place}")
     yield from check_secret(f"{where}.resolver", platform.resolver_secret_file)
+
+
+def _no_country(what: str) -> Finding:
+    return Finding(
+        Grade.NOTE,
+        "no_country",
+        f"{what} is no country that has numbers",
+        "nobody there is texted: each number is refused with country_not_allowed",
+        "write its ISO 3166 code; that of the United Kingdom is GB",
+    )
 
 
 def _no_grid(name: str) -> Finding:

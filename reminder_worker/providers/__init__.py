@@ -67,6 +67,7 @@ class Reply:
 
     sender: str = field(repr=False)  # E.164
     text: str = field(repr=False)
+    provider_message_id: str = field(default="", compare=False)  # the same if told again; empty where it has none
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,7 @@ class Plivo(Provider):
         sender = fields.get("From", "").removeprefix("+")
         if not re.fullmatch("[0-9]{5,15}", sender, re.ASCII):
             raise malformed()
-        return Reply(f"+{sender}", fields.get("Text", ""))
+        return Reply(f"+{sender}", fields.get("Text", ""), fields.get("MessageUUID", ""))
 
     def close(self) -> None:
         """Close the idle connections."""

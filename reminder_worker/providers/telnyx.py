@@ -210,7 +210,7 @@ class Telnyx(Provider):
         number = event.payload.sender.phone_number if event.payload.sender else ""
         if event.event_type != "message.received" or not re.fullmatch(r"\+[0-9]{5,15}", number, re.ASCII):
             raise malformed()
-        return Reply(number, event.payload.text or "")
+        return Reply(number, event.payload.text or "", event.payload.id)
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -240,7 +240,7 @@ class Twilio(Provider):
         form = self._verified(request)
         if not re.fullmatch(r"\+[0-9]{5,15}", form.get("From", ""), re.ASCII):
             raise malformed()
-        return Reply(form["From"], form.get("Body", ""))
+        return Reply(form["From"], form.get("Body", ""), form.get("MessageSid", ""))
 
     def close(self) -> None:
         """Close the idle connections."""

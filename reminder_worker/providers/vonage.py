@@ -189,7 +189,7 @@ class Vonage(Provider):
         sender, text = form.get("msisdn", ""), "" if form.get("type") == "binary" else form.get("text")
         if text is None or not re.fullmatch(r"[0-9]{5,15}", sender, re.ASCII):
             raise malformed()
-        return Reply(f"+{sender}", text if form.get("concat-part", "1") == "1" else "")
+        return Reply(f"+{sender}", text if form.get("concat-part", "1") == "1" else "", form.get("messageId", ""))
 
     def close(self) -> None:
         """Close the idle connections."""

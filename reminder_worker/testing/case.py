@@ -30,6 +30,7 @@ class Case:
     shows_its_end: ClassVar[bool] = True  # False: an acceptance that is cut short cannot be told from a whole one
     text_in_url: ClassVar[bool] = False  # True: it takes number and text by URL only, which others may log
     hears_replies: ClassVar[bool] = True
+    names_replies: ClassVar[bool] = True  # False: it has no name for a reply; what it tells twice is heard twice
     names_by_reference: ClassVar[bool] = False  # True: the provider's name for a text is our reference
     signs_address: ClassVar[bool] = True  # False: its signature leaves the URL out
 

@@ -67,6 +67,10 @@ class Reports(Case):
         for said in SAID:
             assert hearer.parse_reply(self._reply(said)) == Reply(NUMBER, said)
 
+    def test_a_reply_has_its_name_where_the_provider_gives_one(self, hearer: Provider) -> None:
+        self._needs(self.hears_replies, "this provider brings no replies")
+        assert bool(hearer.parse_reply(self._reply("STOP")).provider_message_id) is self.names_replies
+
     def test_a_forged_reply_is_refused(self, hearer: Provider) -> None:
         self._needs(self.hears_replies, "this provider brings no replies")
         genuine = self._reply("STOP")

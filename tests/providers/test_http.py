@@ -59,6 +59,7 @@ def signed(url: str, document: object, key: str = HOOK_KEY) -> WebhookRequest:
 
 
 class TestJsonGateway(ProviderContract):
+    names_replies = False
     plug_in = "http"
     refusals: ClassVar = {
         "number": (problem("invalid_recipient"), Reason.NUMBER_REFUSED),
@@ -411,6 +412,7 @@ def code(number: int) -> Response:
 
 
 class TestQueryGateway(ProviderContract):
+    names_replies = False
     plug_in = "http"
     text_in_url = True
     signs = False

@@ -45,6 +45,7 @@ def called(request: Request) -> WebhookRequest:
 
 
 class TestKannel(ProviderContract):
+    names_replies = False
     plug_in = "kannel"
     names_by_reference = True
     signs = False

@@ -177,6 +177,7 @@ def inbound(said: str, sender: str = NUMBER[1:]) -> dict[str, Any]:
 
 
 class TestMessageBird(ProviderContract):
+    names_replies = False
     plug_in = "messagebird"
     refusals: ClassVar = {
         "wrong number": (refusal(9, "recipient", words=NO_RECIPIENT), Reason.NUMBER_REFUSED),

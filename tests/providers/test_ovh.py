@@ -102,6 +102,7 @@ class FakeOvh(Peer):
 
 
 class TestOvh(ProviderContract):
+    names_replies = False
     plug_in = "ovh"
     signs = False
     refusals: ClassVar = {
