@@ -60,7 +60,8 @@ class Inbox:
         except Refused:
             log.error("keys_run_out")  # noqa: TRY400 - platforms cannot seal either: see doctor
             raise StoreUnavailable("no public key is published for this week") from None  # it has to be told again
-        return self._notes.leave(sealed, _mark(provider, reply) if reading.meaning is not replies.Meaning.STOP else b"")
+        mark = b"" if reading.meaning is replies.Meaning.STOP else _mark(provider, reply)
+        return self._notes.leave(sealed, mark)
 
 
 def _mark(provider: Provider, reply: Reply) -> bytes:

@@ -82,7 +82,7 @@ class Platform(_Table):
         default=Level.PLACE,
         description="what a text says: `time` (no place), `place`, `sender` (a neutral trade name in front)",
     )
-    sender: str | None = Field(
+    sender: Annotated[str, like(r"(?=.*\S)[^\0-\x1f\x7f-\x9f]+", "a name, in one line")] | None = Field(
         default=None, max_length=30, description="that neutral trade name; one that discloses is refused"
     )
     not_you: Annotated[str, like(r"reply|\+[1-9]\d{6,14}", "reply, or + and a number of 7 to 15 digits")] | None = (
@@ -163,8 +163,6 @@ class Platform(_Table):
     @field_validator("sender")
     @classmethod
     def _neutral(cls, value: str | None) -> str | None:
-        if value is not None and not (value.strip() and value.isprintable()):
-            raise ValueError("must be a name, in one line")
         if value is not None and disclosure.discloses(value):
             raise ValueError("discloses a reason or a speciality; choose a neutral name")
         return value

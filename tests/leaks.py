@@ -63,7 +63,7 @@ _PLACE = "        place = self._places.check(appointment.location)"
 _WHEN = "        when, leads = job.to_time(appointment.time), _texts(wanted)"
 _ENTRY = '        entry = self._client(caller).seal(Appointment.parse({**fields, "reference": reference}))'
 _ADMIT = "        permit, status = self._circuit.admit(), None"
-_NOTE = "        self._notes.leave(sealed)"
+_NOTE = "        return self._notes.leave(sealed, mark)"
 _ATTEMPT = "        self._call.begin(deadline)"
 _WAITS = "            if wait else await handler(request, caller)"
 
@@ -547,14 +547,14 @@ STORE = [
     leak(
         "the number in the store's list of what was heard",
         "inbox.py",
-        *after(_NOTE, 'self._schedule.client.rpush(b"rw:{0}:heard", f"{reply.sender} {reading.meaning}")'),
+        *before(_NOTE, 'self._schedule.client.rpush(b"rw:{0}:heard", f"{reply.sender} {reading.meaning}")'),
         "store.number value in database 0",
         beside="store.existence",
     ),
     leak(
         "what people write in the store",
         "inbox.py",
-        *after(_NOTE, 'self._schedule.client.rpush(b"rw:{0}:words", reply.text)'),
+        *before(_NOTE, 'self._schedule.client.rpush(b"rw:{0}:words", reply.text)'),
         "replies value in database 0",
     ),
     leak(

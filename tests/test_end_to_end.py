@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -268,7 +269,7 @@ def test_receipts_and_replies_come_back_and_leave_nothing_behind(here: Installat
         here.wait_for({"delivered": 3})
         said = {"+33612340001": f"oui, pour mon {REASON}", "+33612340002": f"STOP, plus de {REASON}"}
         for sender, text in said.items():
-            form = {"MessageSid": "SM" + "1" * 32, "From": sender, "To": "+15005550006", "Body": text}
+            form = {"MessageSid": f"SM{secrets.token_hex(16)}", "From": sender, "To": "+15005550006", "Body": text}
             assert call(port, "/v1/replies/twilio", form) == 200
         again = [line(4, phone="+33612340002"), line(5, phone="+33612340003")]
         deadline = time.monotonic() + 60

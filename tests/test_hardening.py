@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import secrets
 import stat
 import sys
 import tempfile
@@ -220,7 +221,7 @@ class Day:
                 assert call(self.estate.ports["hooks"], urlsplit(message["StatusCallback"]).path, form) == 200
 
     def reply(self, phone: str, words: str) -> None:
-        form = {"MessageSid": "SM" + "1" * 32, "From": phone, "To": "+15005550006", "Body": words}
+        form = {"MessageSid": f"SM{secrets.token_hex(16)}", "From": phone, "To": "+15005550006", "Body": words}
         assert call(self.estate.ports["hooks"], "/v1/replies/twilio", form) == 200
 
 

@@ -178,10 +178,7 @@ class Limits(BaseModel):
     )
     price: float = Field(default=0, ge=0, le=10, description="what a segment costs, in your currency")
     daily_spend: float | None = Field(
-        default=None,
-        ge=0.01,
-        le=10_000_000,
-        description="what a day may cost; needs a `price`; the log warns at 80 %",
+        default=None, ge=0.01, le=10_000_000, description="what a day may cost; needs a `price`; the log warns at 80 %"
     )
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ import http.client
 import itertools
 import os
 import random
+import secrets
 import socket
 import subprocess
 import sys
@@ -317,7 +318,7 @@ class Station(Installation):
     def reply(self, phone: str, words: str) -> None:
         """Be somebody who answers a text."""
         path = "/v1/replies/twilio"
-        form = {"From": phone, "Body": words, "To": "+15005550006", "MessageSid": "SM" + "0" * 32}
+        form = {"From": phone, "Body": words, "To": "+15005550006", "MessageSid": f"SM{secrets.token_hex(16)}"}
         signed = f"{PUBLIC}{path}" + "".join(name + form[name] for name in sorted(form))
         signature = base64.b64encode(hmac.digest(TOKEN.encode(), signed.encode(), "sha1")).decode()
         assert self._tell(path, urlencode(form).encode(), {"X-Twilio-Signature": signature})
