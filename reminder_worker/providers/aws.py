@@ -198,7 +198,7 @@ class Aws(Provider):
             return Reply("", "")
         if not _NUMBER.fullmatch(incoming.origination_number):
             raise malformed()
-        return Reply(incoming.origination_number, incoming.message_body, incoming.inbound_message_id)
+        return Reply(incoming.origination_number, incoming.message_body, incoming.inbound_message_id or "")
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -256,7 +256,7 @@ class _Event(msgspec.Struct, rename="camel", frozen=True):
 class _Incoming(msgspec.Struct, rename="camel", frozen=True):
     origination_number: str
     message_body: str
-    inbound_message_id: str = ""
+    inbound_message_id: str | None = None
 
 
 T = TypeVar("T")

@@ -110,7 +110,7 @@ class _Answer(Struct):
 
 class _Incoming(Struct):
     sender: str = field(name="from")
-    name: str = field(name="messageId", default="")
+    name: str | None = field(name="messageId", default=None)
     text: str | None = None
 
 
@@ -196,7 +196,7 @@ class Infobip(Provider):
         results = request.json(_Push[_Incoming]).results
         if len(results) != 1 or not re.fullmatch(r"\+?[0-9]{5,15}", results[0].sender, re.ASCII):
             raise malformed()
-        return Reply("+" + results[0].sender.removeprefix("+"), results[0].text or "", results[0].name)
+        return Reply("+" + results[0].sender.removeprefix("+"), results[0].text or "", results[0].name or "")
 
     def close(self) -> None:
         """Close the idle connections."""

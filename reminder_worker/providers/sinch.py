@@ -104,7 +104,7 @@ class _Report(msgspec.Struct):
 class _Inbound(msgspec.Struct):
     type: str
     sender: str = msgspec.field(name="from")
-    id: str = ""
+    id: str | None = None
     body: str = ""
 
 
@@ -209,7 +209,7 @@ class Sinch(Provider):
         number = f"+{said.sender.removeprefix('+')}"
         if said.type != "mo_text" or not re.fullmatch(r"\+[0-9]{5,15}", number, re.ASCII):
             raise malformed()
-        return Reply(number, said.body, said.id)
+        return Reply(number, said.body, said.id or "")
 
     def close(self) -> None:
         """Close the idle connections."""
