@@ -92,6 +92,10 @@ def test_the_record_is_read_with_the_key_of_the_page_s_document(tmp_path: Path) 
     header, _, signature = record.split(".")
     with pytest.raises(BadSignatureError):
         here["read"](f"{header}.e30.{signature}", document)  # type: ignore[operator]
+    head = to_text(json.dumps({"alg": "EdDSA", "typ": "JWT", "kid": to_text(kid(public))}).encode())
+    other = f"{head}.e30"  # something else that the same key has signed
+    with pytest.raises(ValueError, match="not a record"):
+        here["read"](f"{other}.{to_text(gateway.records.sign(other.encode()).signature)}", document)  # type: ignore[operator]
 
 
 def test_every_event_is_on_the_page() -> None:
