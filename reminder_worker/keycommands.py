@@ -13,7 +13,7 @@ app = typer.Typer(
 )
 new_app = typer.Typer(
     no_args_is_help=True,
-    help="Make keys; nothing is printed and nothing overwritten.\n\nExample: reminder-worker keys new worker keys",
+    help="Make keys, in files; none is printed, and none overwritten.\n\nExample: reminder-worker keys new worker keys",
 )
 app.add_typer(new_app, name="new")
 
