@@ -35,7 +35,7 @@ class Carriers:
     def close(self) -> None:
         """End all connections; the process ends."""
         for provider in self:
-            with suppress(Exception):
+            with suppress(Exception, SystemExit):  # nor does a plug-in that would end the process keep others open
                 provider.close()
 
     def may_reach(self, provider: Provider, phone: str) -> bool:

@@ -270,10 +270,14 @@ def test_outside_production_an_answer_reaches_allowed_numbers_only(
     assert provider.texts == []
 
 
+@pytest.mark.parametrize("error", [KeyError(PHONE), SystemExit(PHONE)])
 def test_an_answer_that_cannot_be_sent_is_no_loss(
-    practice: Practice, inbox: Inbox, provider: Scripted, caplog: pytest.LogCaptureFixture
+    practice: Practice, inbox: Inbox, provider: Scripted, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
-    provider._answers += [KeyError(PHONE)]
+    def fail(_: object) -> None:
+        raise error
+
+    provider.during = fail
     say(practice, inbox, provider, "HELP", "STOP")
     assert practice.office.optouts.stopped_by(PHONE)
     assert PHONE not in caplog.text + " ".join(str(vars(record)) for record in caplog.records)

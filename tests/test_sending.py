@@ -201,6 +201,20 @@ def test_the_deadline_is_the_end_of_the_call_or_of_the_texts_use(valid_for: time
 # All providers.
 
 
+@pytest.mark.parametrize("error", [OSError(), SystemExit()])
+def test_all_are_closed_whatever_one_of_them_does_then(error: BaseException) -> None:
+    class Closes(Scripted):
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+            raise error
+
+    found = [Closes(name="first"), Closes(name="second")]
+    carriers(*found).close()
+    assert [one.closed for one in found] == [True, True]
+
+
 def test_providers_are_found_by_name_and_one_that_has_gone_is_none() -> None:
     first, second = Scripted(name="first"), Scripted(name="second")
     office = carriers(first, second)
