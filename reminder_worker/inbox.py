@@ -60,14 +60,14 @@ class Inbox:
         except Refused:
             log.error("keys_run_out")  # noqa: TRY400 - platforms cannot seal either: see doctor
             raise StoreUnavailable("no public key is published for this week") from None  # it has to be told again
-        mark = b"" if reading.meaning is replies.Meaning.STOP else _mark(provider, reply)
-        return self._notes.leave(sealed, mark)
+        is_stop = reading.meaning is replies.Meaning.STOP  # which always counts: none is lost for an old one's name
+        return self._notes.leave(sealed, b"" if is_stop else _mark(provider, reply))
 
 
 def _mark(provider: Provider, reply: Reply) -> bytes:
     """Return what stands for a reply, that its provider may tell again: an old START must not undo a STOP since.
 
-    Empty where the provider has no name for it. A STOP always counts: none is lost for a name that was there before.
+    Empty where the provider has no name for it.
     """
     if not reply.provider_message_id:
         return b""

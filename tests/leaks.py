@@ -63,7 +63,7 @@ _PLACE = "        place = self._places.check(appointment.location)"
 _WHEN = "        when, leads = job.to_time(appointment.time), _texts(wanted)"
 _ENTRY = '        entry = self._client(caller).seal(Appointment.parse({**fields, "reference": reference}))'
 _ADMIT = "        permit, status = self._circuit.admit(), None"
-_NOTE = "        return self._notes.leave(sealed, mark)"
+_NOTE = '        return self._notes.leave(sealed, b"" if is_stop else _mark(provider, reply))'
 _ATTEMPT = "        self._call.begin(deadline)"
 _WAITS = "            if wait else await handler(request, caller)"
 

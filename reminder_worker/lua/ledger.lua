@@ -24,6 +24,7 @@
 --   notes      LIST    what people answered, sealed to the worker, oldest first; shard 0 only
 --   notes.done    STRING  how many were taken off; shard 0 only
 --   notes.unread  LIST    those that did not open; shard 0 only
+--   t:<reply>     STRING  this reply was heard, by a hash of its provider's own name for it; for two days; shard 0 only
 --   held       ZSET    member -> when its envelope goes, ms         state unknown, since the store was put back
 --   restored   STRING  the store was put back from a backup then, ms: what was due until then may have been sent
 --   shards     STRING  how many there are (agreement.py); shard 0 only
