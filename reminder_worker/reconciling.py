@@ -132,7 +132,7 @@ class Reconciling:
     def _settle(self, attempt: OpenAttempt, outcome: Outcome) -> None:
         if self._schedule.settle(attempt.wake, outcome, reference=attempt.reference):
             endings.tell(outcome, attempt.provider)
-        log.info("attempt_resolved", extra={"provider": attempt.provider, "state": outcome.kind})
+            log.info("attempt_resolved", extra={"provider": attempt.provider, "state": outcome.kind})
 
 
 def _text(attempt: OpenAttempt, order: Order) -> Text:

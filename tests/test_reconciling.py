@@ -249,6 +249,17 @@ def test_a_plug_in_that_would_end_the_process_gives_no_answer(doubt: Doubt, way:
     assert doubt.look(hours=7).state is State.UNKNOWN
 
 
+def test_what_a_receipt_tells_while_the_provider_is_asked_is_not_called_resolved_otherwise(
+    doubt: Doubt, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "reminder_worker")
+    provider = Scripted(Ambiguous(), finds_by_reference=True, settles_within=SETTLES)
+    doubt.leave(provider)
+    provider.find = lambda _: doubt.hear(State.DELIVERED) and None  # type: ignore[method-assign]
+    assert doubt.look(seconds=SETTLES.seconds).state is State.DELIVERED
+    assert "attempt_resolved" not in [record.msg for record in caplog.records]
+
+
 def test_a_provider_whose_table_has_gone_leaves_it_unknown(doubt: Doubt) -> None:
     doubt.leave(Scripted(Ambiguous(), settles_within=SETTLES))
     del doubt.office.carriers._providers["scripted"]
