@@ -32,7 +32,7 @@ def told(plug_in: EntryPoint, where: str) -> Iterator[None]:
     except SettingsError:
         raise
     except ModuleNotFoundError as error:
-        if str(error.name).startswith(OURS):
+        if str(error.name).partition(".")[0] == OURS:
             raise  # ours to mend, not the operator's
         raise SettingsError(f"{where}: run `pip install '{_package(plug_in)}'`") from None
     except (Exception, SystemExit) as error:

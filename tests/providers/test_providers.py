@@ -58,6 +58,7 @@ def test_a_missing_package_is_told_how_to_install_it(monkeypatch: pytest.MonkeyP
     ("value", "expected"),
     [
         ("somebody_elses.module:Provider", "providers.other: run `pip install 'somebody_elses'`"),
+        ("reminder_worker_acme:Provider", "providers.other: run `pip install 'reminder_worker_acme'`"),
         ("reminder_worker.no_such_module:Provider", None),
     ],
 )
