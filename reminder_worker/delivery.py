@@ -18,7 +18,7 @@ from reminder_worker.errors import Misconfigured, NotSent, Reason, Rejected, Thr
 from reminder_worker.gate import Admission, Gate, Recipient
 from reminder_worker.ledger import Claim, Intent, OpenAttempt, Outcome, Wake
 from reminder_worker.optouts import OptOuts
-from reminder_worker.postponing import WHOEVER_CARRIES_IT, Closed, awaited, calls, expired, later, refused
+from reminder_worker.postponing import WHOEVER_CARRIES_IT, Closed, awaited, expired, later, refused, waits_in_crowd
 from reminder_worker.providers import Provider, Sent, Text
 from reminder_worker.receipts import Receipts, new_reference
 from reminder_worker.routes import Routes
@@ -84,36 +84,36 @@ class Delivery:
         """
         for one in closed:
             if one.reason is Reason.THROTTLED and one.crowd:
-                self._gate.call(one.provider)
+                self._gate.call_crowd(one.provider)
 
     def _postpone(self, claim: Claim, order: Order, whom: Recipient, closed: list[Closed]) -> None:
         """Let a text that nobody takes now come back, or end it."""
         outcome = later(claim, closed, order.expires)
         waits_for = awaited(closed, outcome)
         if waits_for is not None and waits_for.reason is Reason.RATE_LIMITED:
-            answer = self._attempt(claim, order, whom, self._carriers[waits_for.provider], joins=True)
+            answer = self._attempt(claim, order, whom, self._carriers[waits_for.provider], wants_turn=True)
             if answer is None:
                 return
             outcome = later(claim, [answer], order.expires)
             waits_for = awaited([answer], outcome)
         self._settle(claim, outcome)
-        if waits_for is not None and calls(waits_for):  # now that it can be found in the schedule
-            self._gate.join(waits_for.provider, claim, order.due or claim.now)
+        if waits_for is not None and waits_in_crowd(waits_for):  # now that it can be found in the schedule
+            self._gate.join_crowd(waits_for.provider, claim, order.due or claim.now)
 
     def _attempt(
-        self, claim: Claim, order: Order, whom: Recipient, provider: Provider, *, joins: bool = False
+        self, claim: Claim, order: Order, whom: Recipient, provider: Provider, *, wants_turn: bool = False
     ) -> Closed | None:
         """Ask one provider, if that is allowed now; return why it did not accept, or None when that was all.
 
-        Only who ``joins`` those who wait there is given a turn: for one that another provider makes needless, or that
-        comes too late, nobody comes, and all who are behind would wait for it.
+        Who ``wants_turn`` is given one where it has to wait, and has to come then: for a turn that another provider
+        makes needless, or that comes too late, nobody comes, and all who are behind would wait for it.
         """
         if not self._carriers.may_reach(provider, order.contact.phone):
             return Closed(Reason.NOT_ALLOWED_HERE)
         if left(claim, order.expires) <= timedelta():
             self._settle(claim, expired(Reason.TOO_LATE))
             return None
-        admission = self._gate.admit(provider, whom, order.draft.segments, joins=joins)
+        admission = self._gate.admit(provider, whom, order.draft.segments, wants_turn=wants_turn)
         if admission.refusal is not None:
             crowd, takes = admission.crowd, admission.takes
             return Closed(

@@ -2,6 +2,9 @@
 
 One script answers all of it (``lua/admit.lua``, keys there) on the store's clock; a second learns how the call went,
 and is only needed where something is not as it should be.
+
+Who has to wait for a rate is given a turn: a time of its own, one behind the other. Who waits for a provider that
+throttles, or is away, stands in its crowd, and is called (``crowd.py``): when that will be nobody knows.
 """
 
 import logging
@@ -105,8 +108,8 @@ class Gate:
             is_open=isinstance(claim, OpenAttempt),
         )
 
-    def admit(self, provider: Provider, whom: Recipient, segments: int, *, joins: bool = False) -> Admission:
-        """Ask for one call, and reserve it; who has to wait and ``joins`` is given a turn. Raises StoreUnavailable."""
+    def admit(self, provider: Provider, whom: Recipient, segments: int, *, wants_turn: bool = False) -> Admission:
+        """Ask for one call, and reserve it; who has to wait and ``wants_turn`` gets one. Raises StoreUnavailable."""
         limits, call = self._limits[provider.name], secrets.token_bytes(8)
         cost = round(limits.price * segments * 1e6)
         verdict, wait, crowd, takes, day, watched, warn, *stops = self._schedule.run(
@@ -123,7 +126,7 @@ class Gate:
             *(cost, -1 if limits.daily_spend is None else round(limits.daily_spend * 1e6)),
             *(whom.platform_tag, -1 if whom.platform_cap is None else whom.platform_cap),
             *(whom.phone_tag, self._phone_cap),
-            *(whom.reminder_tag, whom.mark, _comes(whom, provider), int(joins)),
+            *(whom.reminder_tag, whom.mark, _comes(whom, provider), int(wants_turn)),
         )
         self._optouts.follow(stops)
         if len(stops) == MOST_STOPS * 3:  # there are more: nobody is called before all are known
@@ -131,16 +134,16 @@ class Gate:
         if warn:
             log.warning("spending_nears_its_cap", extra={"provider": provider.name})
         refusal = None if verdict == b"ok" else Reason(verdict.decode())
-        if refusal is not None and not joins:  # it was counted when it asked how long it would be
+        if refusal is not None and not wants_turn:  # it was counted when it asked how long it would be
             metrics.count(metrics.WAITS, provider=provider.name, reason=refusal)
         spans = timedelta(milliseconds=wait), timedelta(milliseconds=takes)
         return Admission(provider.name, refusal, *spans, crowd, call, cost, day, watched=bool(watched))
 
-    def join(self, provider: str, claim: Claim, due: datetime) -> None:
+    def join_crowd(self, provider: str, claim: Claim, due: datetime) -> None:
         """Let a reminder that is back in the schedule wait for a provider. Raises StoreUnavailable."""
         self._crowd.join(provider, claim.wake.member, due)
 
-    def call(self, provider: str) -> None:
+    def call_crowd(self, provider: str) -> None:
         """Call those that wait for a provider, where there is room. Raises StoreUnavailable."""
         self._crowd.call(provider)
 

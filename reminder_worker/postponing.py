@@ -66,7 +66,7 @@ def later(claim: Claim, closed: list[Closed], expires: datetime) -> Outcome:
     else:
         soonest = min(reachable, key=_expected)
         reason, delay = soonest.reason, _hold(soonest)
-        outcome = Outcome.hold(reason, delay + (_patience(soonest.crowd) if calls(soonest) else timedelta()))
+        outcome = Outcome.hold(reason, delay + (_patience(soonest.crowd) if waits_in_crowd(soonest) else timedelta()))
     if claim.now + delay >= expires:  # ended here: a shorter wait would tell Redis when it expires
         return expired(reason)
     return outcome
@@ -78,7 +78,7 @@ def awaited(closed: Sequence[Closed], outcome: Outcome) -> Closed | None:
     return min(waits, key=_expected, default=None)
 
 
-def calls(closed: Closed) -> bool:
+def waits_in_crowd(closed: Closed) -> bool:
     """Tell whether who waits for a provider is called when there is room; others come at a time."""
     return bool(closed.provider) and closed.reason in {Reason.THROTTLED, Reason.CIRCUIT_OPEN}
 
@@ -94,7 +94,7 @@ def _hold(closed: Closed) -> timedelta:
     if closed.reason is Reason.RATE_LIMITED:
         return closed.wait
     wait = min(closed.wait, LONGEST_HOLD)
-    return wait if calls(closed) else wait * random.uniform(1.0, 1.2) + timedelta(milliseconds=50)  # noqa: S311 - jitter
+    return wait if waits_in_crowd(closed) else wait * random.uniform(1.0, 1.2) + timedelta(milliseconds=50)  # noqa: S311 - jitter
 
 
 def _expected(closed: Closed) -> timedelta:

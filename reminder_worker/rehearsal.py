@@ -83,13 +83,16 @@ class OpenGate(Gate):
         whom: Recipient,  # noqa: ARG002
         segments: int,  # noqa: ARG002
         *,
-        joins: bool = False,  # noqa: ARG002
+        wants_turn: bool = False,  # noqa: ARG002
     ) -> Admission:
         """Let it through."""
         return Admission(provider.name, None)
 
-    def join(self, provider: str, claim: Claim, due: datetime) -> None:
+    def join_crowd(self, provider: str, claim: Claim, due: datetime) -> None:
         """Let nobody wait."""
+
+    def call_crowd(self, provider: str) -> None:
+        """Call nobody."""
 
     def report(self, admission: Admission, error: BaseException | None) -> None:
         """Learn nothing."""

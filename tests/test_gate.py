@@ -100,10 +100,10 @@ class Office:
         phone: str = PHONE,
         segments: int = 1,
         gate: Gate | None = None,
-        joins: bool = True,
+        wants_turn: bool = True,
     ) -> Admission:
         claim, gate = claim or self.claim(), gate or self.gate
-        return gate.admit(provider or self.a, gate.recipient(claim, platform, phone), segments, joins=joins)
+        return gate.admit(provider or self.a, gate.recipient(claim, platform, phone), segments, wants_turn=wants_turn)
 
     def call(self, error: Exception | None = None, provider: Scripted | None = None) -> None:
         """Be admitted, make the call and say how it went."""
@@ -764,12 +764,12 @@ def test_nobody_new_goes_past_who_waits_for_a_turn(office: Office, patient: Cloc
 
 def test_who_only_asks_is_told_the_turn_that_there_is_and_nobody_waits_for_it(office: Office, patient: Clock) -> None:
     office.make(a={"rate": 1})
-    assert office.admit(joins=False).refusal is None
+    assert office.admit(wants_turn=False).refusal is None
     for _ in range(5):
-        asked = office.admit(joins=False)
+        asked = office.admit(wants_turn=False)
         assert (asked.refusal, asked.wait) == (Reason.RATE_LIMITED, seconds(2))
     assert [office.refusal()[1] for _ in range(2)] == [seconds(2), seconds(3)]
-    assert office.admit(joins=False).wait == seconds(4)
+    assert office.admit(wants_turn=False).wait == seconds(4)
 
 
 def test_nobody_waits_for_turns_of_a_rate_that_was_raised(office: Office, patient: Clock) -> None:

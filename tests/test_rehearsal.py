@@ -12,6 +12,7 @@ from practice import ahead
 
 from reminder_worker import equipment, magic, providers, rehearsal, store
 from reminder_worker.encoding import from_text
+from reminder_worker.gate import Gate
 from reminder_worker.gateway import GatewayKeys, Mode
 from reminder_worker.job import State
 from reminder_worker.ledger import HEAD_BYTES
@@ -115,6 +116,11 @@ def test_no_limit_is_used_up_and_none_stands_in_the_way(stage: Stage) -> None:
     assert stage.play(stage.test, magic.DELIVERED, "last")["state"] == State.DELIVERED
     kinds = {key[len(b"rw:{0}:") :][:2] for key in stage.schedule.client.keys(b"rw:{0}:*")}
     assert not kinds & {b"p:", b"d:", b"l:", b"c:", b"s:"}
+
+
+def test_nothing_of_a_gate_that_counts_is_left_in_one_that_stands_open() -> None:
+    public = {name for name, what in vars(Gate).items() if callable(what) and not name.startswith("_")}
+    assert public - vars(rehearsal.OpenGate).keys() == set()
 
 
 def test_who_said_stop_is_left_alone_in_a_rehearsal_too(stage: Stage) -> None:
