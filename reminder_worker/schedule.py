@@ -194,9 +194,9 @@ class Schedule:
         lease = milliseconds(CLAIM_LEASE)
         kind, *rest = self.run("claim", self.shard_of(wake.id), wake.member, wake.version, token, lease, self.seen)
         if kind == b"claimed":
-            now, tries, envelope, sent_until, has_turn, called = rest
+            now, tries, envelope, sent_until, comes_back, called = rest
             its = wake, token, moment(now), tries, envelope
-            until, turn = moment(sent_until) if sent_until else None, bool(has_turn)
+            until, turn = moment(sent_until) if sent_until else None, bool(comes_back)
             return Claim(*its, since=since, sent_until=until, comes_back=turn, called=called.decode())
         if kind == b"look":
             now, provider, reference, asked, envelope = rest

@@ -40,7 +40,7 @@ local cost, spend_cap = tonumber(ARGV[7]), tonumber(ARGV[8])
 local platform, platform_cap, phone, phone_cap = ARGV[9], tonumber(ARGV[10]), ARGV[11], tonumber(ARGV[12])
 local SOON, CALL_MS, WARN, MOST_STOPS, MOST_MARKS = 250000, 20000, 0.8, 500, 4
 local now_us = time[1] * 1000000 + time[2]
-local circuit, comes, crowd, takes = P .. 'c:' .. provider, ARGV[15], 0, 0
+local circuit, is_new, crowd, takes = P .. 'c:' .. provider, ARGV[15] == 'new', 0, 0
 local today = math.floor(now / DAY_MS)
 local rest_of_day = (today + 1) * DAY_MS - now
 
@@ -73,7 +73,7 @@ takes = crowd * (pace or 0) / 1000
 if now < open_until then return answer('circuit_open', open_until - now) end
 if is_open and now < probe and prober ~= call then return answer('circuit_open', probe - now) end
 if now < paused then return answer('throttled', paused - now) end
-if (crowd > 0 and comes == 'new') or next_call - now_us > SOON then
+if (crowd > 0 and is_new) or next_call - now_us > SOON then
   return answer('throttled', (next_call - now_us) / 1000)
 end
 
@@ -89,17 +89,16 @@ local function end_of(queued)
   return last and (set == '' or to_come(set, 1, 0) > 0) and tonumber(last) or 0
 end
 local limits, at, slowest, others_wait = {}, now_us, nil, false
-local comes_back = comes ~= 'new'
 if gap > 0 then limits[1] = {provider, gap} end
 if sender_gap > 0 then limits[#limits + 1] = {'=' .. sender, sender_gap} end
 for _, limit in ipairs(limits) do
   local turn = to_come(redis.call('GET', P .. 'g:' .. limit[1]), 1000, limit[2])
-  local last = comes_back and 0 or end_of(redis.call('GET', P .. 'q:' .. limit[1] .. '|' .. limit[2]))
+  local last = is_new and end_of(redis.call('GET', P .. 'q:' .. limit[1] .. '|' .. limit[2])) or 0
   if last > now_us then turn, others_wait = math.max(turn, last), true end
   if turn > at then at, slowest = turn, limit end
 end
 if others_wait or at - now_us > SOON then
-  local queue = P .. 'q:' .. (comes_back and '~' or '') .. slowest[1] .. '|' .. slowest[2]
+  local queue = P .. 'q:' .. (is_new and '' or '~') .. slowest[1] .. '|' .. slowest[2]
   local next_turn = math.max(end_of(redis.call('GET', queue)), at) + slowest[2]
   if ARGV[16] == '1' then
     redis.call('SET', queue, whole(next_turn) .. '.' .. whole(now), 'PX', math.ceil((next_turn - now_us) / 1000) + 1000)

@@ -35,5 +35,5 @@ end
 -- again and may be out.
 local is_known = act or (reason and reason ~= '')
 local sent_until = is_known and 0 or tonumber(redis.call('GET', P .. 'restored') or 0)
-local has_turn = reason == 'rate_limited' and 1 or 0
-return {'claimed', now, tonumber(tries or 0), envelope(), sent_until, has_turn, called or ''}
+local comes_back = reason == 'rate_limited' and 1 or 0
+return {'claimed', now, tonumber(tries or 0), envelope(), sent_until, comes_back, called or ''}
