@@ -23,6 +23,7 @@ from dramatiq.brokers.redis import RedisBroker
 from redis.exceptions import ConnectionError, OutOfMemoryError, RedisError, TimeoutError  # noqa: A004 - Redis's
 
 from reminder_worker import store
+from reminder_worker.encoding import MAX_LEADS
 from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.ledger import ID_BYTES, Wake
 
@@ -234,7 +235,7 @@ def read(id: str, lead: int, version: int) -> Wake:  # noqa: A002 - the message'
         raw = base64.urlsafe_b64decode(id + "==")
     except binascii.Error:
         raise ValueError("id") from None
-    if len(raw) != ID_BYTES or type(lead) is not int or type(version) is not int or not 0 <= lead < 8:  # noqa: PLR2004
+    if len(raw) != ID_BYTES or type(lead) is not int or type(version) is not int or not 0 <= lead < MAX_LEADS:
         raise ValueError("wake-up")
     return Wake(raw, lead, version)
 

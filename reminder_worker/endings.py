@@ -6,9 +6,7 @@ What has ended is said once. What goes back to the schedule, perhaps again and a
 import logging
 
 from reminder_worker import metrics
-from reminder_worker.ledger import Outcome
-
-CLOSED = "closed"  # one provider less, and the claim goes on: no end yet
+from reminder_worker.ledger import CLOSED, Outcome
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ from reminder_worker.job import FailureClass, State
 ID_BYTES = 16
 HEAD_BYTES = 18  # of what stands for an appointment: lua/ledger.lua
 FORGET_AFTER = timedelta(hours=72)  # without a receipt that is final; the last ones come about then
-HOLD = "hold"  # what an outcome is called that sends a reminder back without a try
+CLOSED = "closed"  # what an outcome is called after which the claim goes on, with one provider less: no end yet
+HOLD = "hold"  # what one is called that sends a reminder back without a try
 NOBODY = "none"  # in counts: who carried it, where it ended without a provider
 CLAIM_LEASE = timedelta(seconds=20)  # from claim to intent, a matter of milliseconds
 
@@ -184,7 +185,7 @@ class Outcome:
     @classmethod
     def closed(cls, reason: Reason) -> "Outcome":
         """Say that it was surely not accepted; the claim goes on, with another provider perhaps."""
-        return cls("closed", reason, delay=CLAIM_LEASE)
+        return cls(CLOSED, reason, delay=CLAIM_LEASE)
 
     @classmethod
     def retry(cls, reason: Reason, delay: timedelta) -> "Outcome":
