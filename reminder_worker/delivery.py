@@ -110,7 +110,7 @@ class Delivery:
         """
         if not self._carriers.may_reach(provider, order.contact.phone):
             return Closed(Reason.NOT_ALLOWED_HERE)
-        if left(claim, order.expires) <= timedelta():
+        if time_until(order.expires, claim) <= timedelta():
             self._settle(claim, expired(Reason.TOO_LATE))
             return None
         admission = self._gate.admit(provider, whom, order.draft.segments, wants_turn=wants_turn)
@@ -132,7 +132,7 @@ class Delivery:
         reference, started = new_reference(claim.wake), boot_time()
         edition = order.draft.edition
         intent = self._schedule.intend(claim, provider.name, reference, lease=LEASE, template=edition)
-        useful = left(claim, order.expires)
+        useful = time_until(order.expires, claim)
         if intent is Intent.LOST:
             self._gate.release(admission)
             return None
@@ -142,8 +142,7 @@ class Delivery:
             return Closed(Reason.NOT_CONFIRMED)
         text = Text(order.contact.phone, order.draft.body, order.draft.segments, reference, useful)
         if order.due is not None:
-            late = claim.now + timedelta(seconds=boot_time() - claim.since) - order.due
-            metrics.LATENESS.observe(late.total_seconds())
+            metrics.LATENESS.observe(-time_until(order.due, claim).total_seconds())
         return self._call(claim, provider, text, admission)
 
     def _settle(self, claim: Claim, outcome: Outcome, provider: str | None = None, reference: str = "") -> None:
@@ -212,6 +211,6 @@ class Delivery:
         return None if final else Closed(error.reason, timedelta(seconds=after or 0))
 
 
-def left(claim: Claim | OpenAttempt, expires: datetime) -> timedelta:
-    """Say how long a text is still of use: by the store's clock at the claim, and what has passed here since."""
-    return expires - claim.now - timedelta(seconds=boot_time() - claim.since)
+def time_until(moment: datetime, claim: Claim | OpenAttempt) -> timedelta:
+    """Say how far off a moment is: by the store's clock at the claim, and what has passed here since."""
+    return moment - claim.now - timedelta(seconds=boot_time() - claim.since)

@@ -13,7 +13,7 @@ from datetime import timedelta
 from reminder_worker import endings
 from reminder_worker.clocks import wall_time
 from reminder_worker.contacts import Contact
-from reminder_worker.delivery import Delivery, Order, left
+from reminder_worker.delivery import Delivery, Order, time_until
 from reminder_worker.errors import NotSent, Reason, Rejected
 from reminder_worker.gate import Admission, Gate
 from reminder_worker.job import FailureClass, State
@@ -137,7 +137,7 @@ class Reconciling:
 
 def _text(attempt: OpenAttempt, order: Order) -> Text:
     """Write the text of an attempt once more."""
-    useful = left(attempt, order.expires)
+    useful = time_until(order.expires, attempt)
     return Text(order.contact.phone, order.draft.body, order.draft.segments, attempt.reference, useful)
 
 
