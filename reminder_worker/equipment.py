@@ -23,7 +23,7 @@ from reminder_worker.tables import Platform
 from reminder_worker.watermark import Watermark
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Equipment:
     """All of it is safe to use from many threads."""
 
@@ -63,19 +63,19 @@ def assemble(
     gate = _gate(chosen, schedule, tags, optouts)
     delivery = Delivery(schedule, carriers, Routes(chosen.routes, list(found)), gate, optouts, receipts)
     return Equipment(
-        keys,
-        load_signers({name: platform.verify_key for name, platform in chosen.platforms.items()}),
-        chosen.platforms,
-        Contacts.load(schedule, tags, chosen.platforms, optouts),
-        templates,
-        carriers,
-        delivery,
-        Delivery(schedule, carriers, Routes([], [providers.REHEARSAL]), OpenGate(), optouts, receipts),
-        Reconciling(schedule, carriers, gate, delivery, resend_unknown=chosen.on_unknown == "resend"),
-        Answering(schedule, keys, tags, optouts, carriers, templates),
-        optouts,
-        Epochs(schedule, chosen.keys),
-        Watermark(schedule, chosen.keys),
+        keys=keys,
+        signers=load_signers({name: platform.verify_key for name, platform in chosen.platforms.items()}),
+        platforms=chosen.platforms,
+        contacts=Contacts.load(schedule, tags, chosen.platforms, optouts),
+        templates=templates,
+        carriers=carriers,
+        delivery=delivery,
+        rehearsal=Delivery(schedule, carriers, Routes([], [providers.REHEARSAL]), OpenGate(), optouts, receipts),
+        reconciling=Reconciling(schedule, carriers, gate, delivery, resend_unknown=chosen.on_unknown == "resend"),
+        answering=Answering(schedule, keys, tags, optouts, carriers, templates),
+        optouts=optouts,
+        epochs=Epochs(schedule, chosen.keys),
+        watermark=Watermark(schedule, chosen.keys),
     )
 
 

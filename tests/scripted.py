@@ -177,19 +177,19 @@ class Practice:
             schedule, self.private, self.office.tags, self.office.optouts, self.office.carriers, Templates.load()
         )
         parts = Equipment(
-            self.private,
-            load_signers({"clinic": chosen.verify_key, "other": other.verify_key}),
-            {"clinic": chosen, "other": other},
-            Contacts.load(schedule, self.office.tags, {"clinic": chosen, "other": other}, self.office.optouts),
-            Templates.load(),
-            self.office.carriers,
-            self.office.delivery,
-            self.office.rehearsal,
-            self.office.reconciling,
-            self.answering,
-            self.office.optouts,
-            Epochs(schedule, made.folder),
-            Watermark(schedule, made.folder),
+            keys=self.private,
+            signers=load_signers({"clinic": chosen.verify_key, "other": other.verify_key}),
+            platforms={"clinic": chosen, "other": other},
+            contacts=Contacts.load(schedule, self.office.tags, {"clinic": chosen, "other": other}, self.office.optouts),
+            templates=Templates.load(),
+            carriers=self.office.carriers,
+            delivery=self.office.delivery,
+            rehearsal=self.office.rehearsal,
+            reconciling=self.office.reconciling,
+            answering=self.answering,
+            optouts=self.office.optouts,
+            epochs=Epochs(schedule, made.folder),
+            watermark=Watermark(schedule, made.folder),
         )
         self.worker = Worker(schedule, parts)
 
