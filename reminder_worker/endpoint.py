@@ -76,8 +76,8 @@ def delay(event: Event, shortest: timedelta = SHORTEST) -> timedelta:
     return min(span, max(OVER - age, shortest))
 
 
-class Line:
-    """The way to one platform, with threads of its own: one that hangs holds up nobody else."""
+class Courier:
+    """Brings letters to one platform, with threads of its own: one that hangs holds up nobody else."""
 
     def __init__(self, name: str, endpoint: Endpoint, keys: GatewayKeys, queue: EventQueue) -> None:
         self._site = PlatformSite(endpoint.url, endpoint.secret, private=endpoint.private)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping
 from datetime import timedelta
 
-from reminder_worker.endpoint import Endpoint, Letter, Line, delay
+from reminder_worker.endpoint import Courier, Endpoint, Letter, delay
 from reminder_worker.errors import StoreUnavailable
 from reminder_worker.eventqueue import GIVEN_UP, Event, EventQueue
 from reminder_worker.gateway import GatewayKeys
@@ -36,19 +36,19 @@ def endpoints(settings: Settings) -> dict[str, Endpoint]:
 
 
 class Dispatcher:
-    """Hands events that are due to the lines of their platforms, until it is told to stop."""
+    """Hands events that are due to the couriers of their platforms, until it is told to stop."""
 
     def __init__(self, schedule: Schedule, keys: GatewayKeys, endpoints: Mapping[str, Endpoint]) -> None:
         self._keys = keys
         self._queue = EventQueue(schedule)
         self._shards = range(schedule.shards)
-        self.lines = {name: Line(name, endpoint, keys, self._queue) for name, endpoint in endpoints.items()}
+        self.couriers = {name: Courier(name, endpoint, keys, self._queue) for name, endpoint in endpoints.items()}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
     def start(self) -> None:
         """Begin; nothing is done where no platform wants events."""
-        if self.lines:
+        if self.couriers:
             self._thread.start()
 
     def stop(self) -> None:
@@ -56,10 +56,10 @@ class Dispatcher:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(2 * AWAY)
-        for line in self.lines.values():
-            line.leave()
-        for line in self.lines.values():  # side by side: each may take as long as a call
-            line.close()
+        for courier in self.couriers.values():
+            courier.leave()
+        for courier in self.couriers.values():  # side by side: each may take as long as a call
+            courier.close()
 
     def _run(self) -> None:
         pause = 0.0
@@ -87,14 +87,14 @@ class Dispatcher:
         return min(pauses)
 
     def _hand_out(self, event: Event, muted: set[bytes]) -> timedelta | None:
-        """Give an event to its platform's line; return what becomes of it where that is known already.
+        """Give an event to its platform's courier; return what becomes of it where that is known already.
 
         Another process may know a platform that this one does not know yet: it is kept.
         """
         ticket = self._keys.open_ticket(event.id, event.ticket)
-        line = self.lines.get(ticket.platform) if ticket else None
-        if ticket is None or line is None:
+        courier = self.couriers.get(ticket.platform) if ticket else None
+        if ticket is None or courier is None:
             return delay(event)
-        if line.tag in muted:
+        if courier.tag in muted:
             return GIVEN_UP
-        return line.put(Letter(event, ticket))
+        return courier.put(Letter(event, ticket))

@@ -6,7 +6,7 @@ from datetime import timedelta
 from clock import Clock
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from reminder_worker.endpoint import Endpoint, Line
+from reminder_worker.endpoint import Courier, Endpoint
 from reminder_worker.eventqueue import EventQueue
 from reminder_worker.events import Dispatcher
 from reminder_worker.gateway import GatewayKeys, Mode, Ticket
@@ -101,18 +101,18 @@ class Office:
         """Tell what is due now, and wait until that is done."""
         dispatcher = dispatcher or self.dispatcher
         dispatcher.step()
-        for line in dispatcher.lines.values():
-            line._waiting.join()
+        for courier in dispatcher.couriers.values():
+            courier._waiting.join()
 
     def later(self, **span: float) -> None:
-        """Let time pass, for the store's clock and for lines that were left alone."""
+        """Let time pass, for the store's clock and for platforms that were left alone."""
         self.clock.forward(**span)
-        for line in self.dispatcher.lines.values():
-            line._paused_until = 0.0
+        for courier in self.dispatcher.couriers.values():
+            courier._paused_until = 0.0
 
     @property
-    def line(self) -> Line:
-        return self.dispatcher.lines["clinic"]
+    def courier(self) -> Courier:
+        return self.dispatcher.couriers["clinic"]
 
     @property
     def waiting(self) -> int:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from reminder_worker import store
 from reminder_worker.circuit import Circuit
 from reminder_worker.contacts import Contact, http, resolve
-from reminder_worker.contacts.http import ANSWER_LIMIT, Found, Line, Resolver, understand
+from reminder_worker.contacts.http import ANSWER_LIMIT, Found, Resolver, ResolverSite, understand
 from reminder_worker.errors import NotSent, Reason, Refused, Throttled
 from reminder_worker.https import Answer
 from reminder_worker.optouts import Tags
@@ -45,7 +45,7 @@ class Desk:
 
     def __init__(self, schedule: Schedule, url: str, platform: str = "clinic") -> None:
         self.circuit = Circuit(schedule, Tags(bytes(range(32))), platform)
-        self.resolver = Resolver(Line(url, SECRET, private=True), self.circuit)
+        self.resolver = Resolver(ResolverSite(url, SECRET, private=True), self.circuit)
 
     def find(self, token: str = TOKEN) -> Found:
         return self.resolver.find(token)
@@ -122,7 +122,7 @@ def test_a_connection_is_kept_and_a_cookie_is_not(desk: Desk, booking: Booking) 
 
 @pytest.mark.parametrize(("url", "path"), [("", "/"), ("/", "/"), ("/a/b", "/a/b"), ("/a/b/", "/a/b/")])
 def test_the_url_is_asked_for_as_it_is_written(booking: Booking, url: str, path: str) -> None:
-    Line(booking.url + url, SECRET, private=True).ask(TOKEN)
+    ResolverSite(booking.url + url, SECRET, private=True).ask(TOKEN)
     assert booking.requests[0].path == path
 
 
@@ -318,7 +318,7 @@ def test_a_resolver_in_our_own_network_is_not_asked_unless_that_is_meant(
     schedule: Schedule, clock: Clock, booking: Booking, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk = Desk(schedule, booking.url)
-    desk.resolver = Resolver(Line(booking.url, SECRET), desk.circuit)
+    desk.resolver = Resolver(ResolverSite(booking.url, SECRET), desk.circuit)
     assert desk.refusal() is Reason.ADDRESS_PRIVATE
     assert booking.connections == 0
     assert [record.message for record in caplog.records] == ["resolver_refused"]

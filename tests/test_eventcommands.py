@@ -126,7 +126,7 @@ def test_a_platform_that_nobody_knows_is_refused(office, run, words):
 def test_who_is_muted_is_shown_and_told_again(office, run):
     office.sent("A-1", "A-2")
     assert run("events", "pending").out == "events that wait: 2, given up: 0\n"
-    office.queue.mute(office.line.tag)
+    office.queue.mute(office.courier.tag)
     office.tell()
     done = run("events", "pending")
     assert done.out.splitlines()[0] == "events that wait: 0, given up: 2"

@@ -397,7 +397,7 @@ def test_a_wait_that_was_asked_for_is_kept(office: Office, receiver: Receiver) -
     office.sent("A-1")
     receiver.respond(Response(429, headers={"Retry-After": "120"}))
     office.tell()
-    assert 100 < office.line.paused <= 120
+    assert 100 < office.courier.paused <= 120
     [(_, at)] = office.schedule.client.zrange("rw:{0}:events", 0, -1, withscores=True)
     assert at >= to_ms(START + timedelta(seconds=100))
     office.sent("A-2")
@@ -410,12 +410,12 @@ def test_a_platform_that_failed_is_left_alone_and_the_wait_grows(office: Office,
     office.sent(*(f"A-{number}" for number in range(40)))
     office.tell()
     assert IN_A_ROW <= len(receiver.requests) < IN_A_ROW + THREADS
-    assert 4 < office.line.paused <= 5
+    assert 4 < office.courier.paused <= 5
     pauses = []
     for _ in range(6):
         office.later(hours=1)
         office.tell()
-        pauses.append(round(office.line.paused, 1))
+        pauses.append(round(office.courier.paused, 1))
     assert pauses == sorted(pauses)
     assert 59 < pauses[-1] <= 60
     assert pauses[0] < 11
@@ -424,7 +424,7 @@ def test_a_platform_that_failed_is_left_alone_and_the_wait_grows(office: Office,
     for _ in range(5):
         office.later(hours=1)
         office.tell()
-    assert office.line._failures == 0
+    assert office.courier._failures == 0
     assert office.waiting == 0
 
 
@@ -440,7 +440,7 @@ def test_one_that_hangs_holds_up_nobody_else(
         clock.forward(seconds=1)
         office.sent(*(f"A-{number}" for number in range(30)))
         office.dispatcher.step()
-        office.line._waiting.join()
+        office.courier._waiting.join()
         assert len(receiver.accepted) == 30
         assert not hanging.accepted
         hanging.closing.set()
@@ -482,8 +482,8 @@ def test_gone_ends_it_for_all_processes_until_somebody_wants_it_again(
     assert len(receiver.requests) == 1
     assert (office.waiting, office.dropped) == (0, 2)
     assert "events_disabled" in caplog.messages
-    assert office.queue.unmute(office.line.tag)
-    assert not office.queue.unmute(office.line.tag)
+    assert office.queue.unmute(office.courier.tag)
+    assert not office.queue.unmute(office.courier.tag)
     office.sent("A-3")
     office.tell(other)
     other.stop()
@@ -501,15 +501,15 @@ def test_gone_takes_along_what_waits_in_memory(office: Office, receiver: Receive
     office.sent(*(f"A-{number}" for number in range(50)))
     office.dispatcher.step()
     waiting.set()
-    office.line._waiting.join()
+    office.courier._waiting.join()
     assert len(receiver.requests) <= 2 * THREADS
     assert (office.waiting, office.dropped) == (0, 50)
 
 
 def test_gone_takes_no_order_to_end_along(office: Office) -> None:
-    office.line._waiting.put(None)  # the process ends at the same time
-    assert office.line._drain() == []
-    assert office.line._waiting.get_nowait() is None
+    office.courier._waiting.put(None)  # the process ends at the same time
+    assert office.courier._drain() == []
+    assert office.courier._waiting.get_nowait() is None
 
 
 def test_only_the_platform_that_is_gone_is_muted(
@@ -621,17 +621,17 @@ def test_it_runs_until_it_is_stopped_and_leaves_the_rest_to_others(
     office.sent(*(f"A-{number}" for number in range(20)))
     office.dispatcher.start()
     assert arrived.wait(30)
-    while office.line._waiting.qsize() != 20 - THREADS:  # each thread waits for its answer
+    while office.courier._waiting.qsize() != 20 - THREADS:  # each thread waits for its answer
         go_on.wait(0.01)
     assert not receiver.accepted
     stopping = threading.Thread(target=office.dispatcher.stop)
     stopping.start()
-    while office.line._waiting.qsize() > THREADS:  # it has emptied its list
+    while office.courier._waiting.qsize() > THREADS:  # it has emptied its list
         stopping.join(0.01)
     go_on.set()
     stopping.join()
     assert len(receiver.accepted) == THREADS
-    assert not any(thread.is_alive() for thread in office.line._threads)
+    assert not any(thread.is_alive() for thread in office.courier._threads)
     other = office.another()
     office.tell(other)  # at once: nothing has to wait for a lease
     other.stop()
@@ -658,7 +658,7 @@ def test_platforms_that_hang_are_parted_from_side_by_side(
         assert arrived.acquire(timeout=30)
     stopping = threading.Thread(target=office.dispatcher.stop)
     stopping.start()
-    while any(line._waiting.qsize() > THREADS for line in office.dispatcher.lines.values()):  # both lists are empty
+    while any(line._waiting.qsize() > THREADS for line in office.dispatcher.couriers.values()):  # both lists are empty
         stopping.join(0.01)
         assert stopping.is_alive()
     go_on.set()
@@ -684,7 +684,7 @@ def test_a_store_that_is_away_is_waited_for(
     office.sent("A-1")
     office.dispatcher.start()
     assert taken.wait(30)
-    office.line._waiting.join()
+    office.courier._waiting.join()
     assert receiver.told == [("A-1", "reminder.sent")]
     assert caplog.messages.count("store_away") == 3
     assert caplog.messages.count("events_failed") == 1
@@ -695,7 +695,7 @@ def test_a_store_that_goes_away_during_a_call_costs_a_doubled_event_and_no_threa
     office: Office, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     office.sent("A-1")
-    settle = office.line._queue.settle
+    settle = office.courier._queue.settle
     failures = [StoreUnavailable("away"), ValueError("a mistake of ours")]
 
     def flaky(outcomes: object) -> None:
@@ -703,14 +703,14 @@ def test_a_store_that_goes_away_during_a_call_costs_a_doubled_event_and_no_threa
             raise failures.pop()
         settle(outcomes)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(office.line._queue, "settle", flaky)
+    monkeypatch.setattr(office.courier._queue, "settle", flaky)
     for _ in range(3):
         office.tell()
         office.later(seconds=LEASE.total_seconds())
     assert len(receiver.accepted) == 3
     assert len(set(receiver.ids)) == 1
     assert office.waiting == 0
-    assert all(thread.is_alive() for thread in office.line._threads)
+    assert all(thread.is_alive() for thread in office.courier._threads)
 
 
 def test_what_waited_here_for_too_long_is_left_to_whoever_takes_it_next(
@@ -730,7 +730,7 @@ def test_what_waited_here_for_too_long_is_left_to_whoever_takes_it_next(
 def test_a_burst_that_does_not_fit_into_memory_comes_again(
     office: Office, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(office.line._waiting, "maxsize", 2)
+    monkeypatch.setattr(office.courier._waiting, "maxsize", 2)
     office.sent(*(f"A-{number}" for number in range(60)))
     for _ in range(200):
         office.tell()

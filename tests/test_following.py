@@ -16,7 +16,7 @@ from test_vocabulary import ALWAYS, table
 from reminder_worker import decisions
 from reminder_worker.acts import Who
 from reminder_worker.decisions import Decision
-from reminder_worker.endpoint import Letter, Line
+from reminder_worker.endpoint import Courier, Letter
 from reminder_worker.errors import Ambiguous, Misconfigured, NotSent, Reason, Rejected, Throttled
 from reminder_worker.eventqueue import Event
 from reminder_worker.inbox import Inbox
@@ -188,11 +188,11 @@ def test_an_event_that_could_not_be_told_names_its_reminder(
     def fail(_: Letter) -> None:
         raise ValueError(PLACE)
 
-    line: Any = Line.__new__(Line)
-    line._waiting, line._tell = Queue(), fail
+    courier: Any = Courier.__new__(Courier)
+    courier._waiting, courier._tell = Queue(), fail
     at = day.practice.clock.now
-    line._waiting.put(Letter(Event(bytes(range(16)) + b"\x02|rest", b"", "sent", None, at, at, at, 0.0), None))  # type: ignore[arg-type]
-    line._waiting.put(None)
-    line._run()
+    courier._waiting.put(Letter(Event(bytes(range(16)) + b"\x02|rest", b"", "sent", None, at, at, at, 0.0), None))  # type: ignore[arg-type]
+    courier._waiting.put(None)
+    courier._run()
     (said,) = written()
     assert (said["event"], said["error"], said["reminder"]) == ("event_failed", "ValueError", "zzzyzxzwzvzu-2")

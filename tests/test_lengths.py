@@ -23,7 +23,7 @@ from reminder_worker import broker, sealing
 from reminder_worker.client import Client, over_http
 from reminder_worker.client.appointment import Appointment
 from reminder_worker.contacts.http import LENGTH as QUESTION
-from reminder_worker.contacts.http import Line
+from reminder_worker.contacts.http import ResolverSite
 from reminder_worker.encoding import POINTER_BYTES
 from reminder_worker.endpoint import LENGTH as EVENT
 from reminder_worker.endpoint import Letter
@@ -307,9 +307,9 @@ def test_every_event_is_of_one_length(what, reason, at, mode, known, reference):
 
 def test_every_question_to_a_resolver_is_of_one_length() -> None:
     with Booking() as booking:
-        line = Line(booking.url + "/contacts/", SECRET, private=True)
+        site = ResolverSite(booking.url + "/contacts/", SECRET, private=True)
         for token in ("x", "tok-1", "~" * 64):
-            line.ask(token)
-        line.close()
+            site.ask(token)
+        site.close()
     assert booking.tokens == ["x", "tok-1", "~" * 64]
     assert {len(request.body) for request in booking.requests} == {QUESTION}

@@ -55,7 +55,7 @@ class Found(msgspec.Struct, frozen=True):
         return "Found()"
 
 
-class Line:
+class ResolverSite:
     """The way to one resolver: signed requests, bounded answers; safe to share between threads."""
 
     def __init__(self, url: str, secret: Secret, *, private: bool = False) -> None:
@@ -75,8 +75,8 @@ class Line:
 class Resolver:
     """One platform's resolver, behind its circuit; safe to use from many threads."""
 
-    def __init__(self, line: Line, circuit: Circuit) -> None:
-        self._line = line
+    def __init__(self, site: ResolverSite, circuit: Circuit) -> None:
+        self._site = site
         self._circuit = circuit
         self._room = BoundedSemaphore(AT_ONCE)
 
@@ -95,7 +95,7 @@ class Resolver:
     def _ask(self, token: str) -> Found:
         permit, status = self._circuit.admit(), None
         try:
-            answer = self._line.ask(token)
+            answer = self._site.ask(token)
             status = answer.status
             found = understand(answer)
         except (Refused, NotSent) as error:
@@ -116,8 +116,8 @@ def load(schedule: Schedule, tags: Tags, platforms: Mapping[str, Platform]) -> d
         if platform.resolver_url is not None and platform.resolver_secret_file is not None:
             with named(f"platforms.{name}.resolver_secret_file"):
                 secret = Secret.load(platform.resolver_secret_file)
-            line = Line(platform.resolver_url, secret, private=platform.resolver_private)
-            found[name] = Resolver(line, Circuit(schedule, tags, name))
+            site = ResolverSite(platform.resolver_url, secret, private=platform.resolver_private)
+            found[name] = Resolver(site, Circuit(schedule, tags, name))
     return found
 
 
