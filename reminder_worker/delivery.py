@@ -93,6 +93,7 @@ class Delivery:
         if waits_for is not None and waits_for.reason is Reason.RATE_LIMITED:
             answer = self._attempt(claim, order, whom, self._carriers[waits_for.provider], wants_turn=True)
             if answer is None:
+                self._call_those_passed(closed)
                 return
             outcome = later(claim, [answer], order.expires)
             waits_for = awaited([answer], outcome)

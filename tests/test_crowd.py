@@ -280,6 +280,30 @@ def test_a_provider_is_used_again_where_all_who_waited_for_it_are_gone(
     assert len(narrow.took) > 15
 
 
+def test_who_is_carried_by_another_when_it_is_asked_again_calls_those_passed_too(
+    schedule: Schedule, clock: Clock, keys: Keys, narrow: Narrow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_clock(clock, monkeypatch)
+    other = Scripted(name="other")
+    routes = [Route(prefix="+33", providers=("scripted", "other"))]
+    practice = Practice(schedule, clock, keys, narrow, other, routes=routes, limits={"rate": 1})
+    gate, called = practice.office.gate, []
+    admit = gate.admit
+
+    def slowly(*asked: Any, wants_turn: bool = False) -> Any:
+        clock.forward(seconds=int(wants_turn))  # meanwhile there is room at the other one
+        return admit(*asked, wants_turn=wants_turn)
+
+    monkeypatch.setattr(gate, "admit", slowly)
+    monkeypatch.setattr(gate, "call_crowd", called.append)
+    for number in range(2):
+        schedule.client.hset("rw:{0}:c:scripted", mapping={"crowd": 5, "pace": 1_000_000})
+        practice.add(reference=f"A-{number}", phone=phone(number))
+        practice.work()
+    assert len(other.texts) == 2
+    assert called == ["scripted", "scripted"]
+
+
 @pytest.mark.parametrize("shards", [1, 3])
 def test_many_who_went_elsewhere_do_not_hold_up_who_looks_for_one_that_waits(
     client: store.Client, shards: int, monkeypatch: pytest.MonkeyPatch
