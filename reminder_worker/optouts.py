@@ -30,6 +30,7 @@ DAYS = 8  # how long it is kept which reminders a phone was sent (lua/admit.lua)
 _SALT = 8
 _MEMBER = ID_BYTES + 1
 PAGE = 1000  # words of the log at a time
+Position = tuple[int, int]  # of a word in the log: when it was said, ms, and which of those said then
 EVERYBODY = "*"  # in the place of a platform's name: none has this one
 NAMED = b"pepper"  # the field of a word that names the pepper, and is nobody's
 _OTHER_PEPPER = (
@@ -145,7 +146,7 @@ class OptOuts:
         """Take in what is new in the log: cursor, tag, "1" or "0", and so on."""
         with self._lock:
             for cursor, tag, stopped in zip(entries[::3], entries[1::3], entries[2::3], strict=True):
-                if _order(cursor) > _order(self.cursor):
+                if position_of(cursor) > position_of(self.cursor):
                     self.cursor = cursor
                     (self._stopped.add if stopped == b"1" else self._stopped.discard)(tag)
 
@@ -204,5 +205,7 @@ def sent_to(schedule: Schedule, tags: Tags, phone: str, now: datetime) -> Iterat
             yield day, mark[:_MEMBER], mark[_MEMBER:]
 
 
-def _order(cursor: bytes) -> tuple[int, ...]:
-    return tuple(map(int, cursor.split(b"-")))
+def position_of(name: bytes) -> Position:
+    """Read where a word stands in the log, so that two can be compared."""
+    ms, _, number = name.partition(b"-")
+    return int(ms), int(number)

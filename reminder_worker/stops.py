@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from redis.exceptions import RedisError, ResponseError
 
 from reminder_worker.errors import SettingsError
-from reminder_worker.optouts import NAMED, log_of, words
+from reminder_worker.optouts import NAMED, Position, log_of, position_of, words
 from reminder_worker.schedule import Schedule
 from reminder_worker.store import unavailable
 
@@ -18,8 +18,7 @@ SAID = b"said"  # the field of a word that came back late: its place in the log 
 _FIRST = "reminder-worker opt-outs v1"
 _LINE = re.compile(r"([0-9]{1,15})-([0-9]{1,9}) ([0-9a-f]{32}) ([01])", re.ASCII)
 
-Order = tuple[int, int]
-Words = dict[bytes, tuple[Order, bytes]]  # tag -> when the last word was said, and which: b"1" is stop
+Words = dict[bytes, tuple[Position, bytes]]  # tag -> when the last word was said, and which: b"1" is stop
 
 
 def export(schedule: Schedule) -> Iterator[str]:
@@ -44,7 +43,7 @@ def bring_back(schedule: Schedule, lines: Iterable[str]) -> int:
     return len(lost)
 
 
-def _append(schedule: Schedule, said: Order, word: dict[bytes, bytes]) -> None:
+def _append(schedule: Schedule, said: Position, word: dict[bytes, bytes]) -> None:
     """Append a word as of when it was said, so that a later copy's counts.
 
     Where the list is further on, or has it already and the answer was lost, it stands behind that and says when.
@@ -74,6 +73,5 @@ def _read(schedule: Schedule) -> Words:
     last = Words()
     for place, fields in words(schedule):
         if NAMED not in fields:
-            ms, _, number = fields.get(SAID, place).partition(b"-")
-            last[fields[b"tag"]] = (int(ms), int(number)), fields[b"on"]
+            last[fields[b"tag"]] = position_of(fields.get(SAID, place)), fields[b"on"]
     return last
