@@ -157,7 +157,7 @@ class Worker:
             endings.tell(outcome)
 
     def beat(self, name: str) -> None:
-        """Show that this process lives, and forget the keys of weeks that are over.
+        """Show that this process lives, follow published keys, and forget those of weeks that are over.
 
         What is forgotten never comes back, so the earlier of two clocks decides when a week is over. Where the store
         was put back this process is given nothing, and nobody is to take it for one that works.
@@ -167,6 +167,8 @@ class Worker:
         told, own = self._schedule.beat(name), datetime.now(UTC)
         if abs(own - told) > FURTHEST_APART:
             log.error("clocks_differ")
+        if self._inbox is not None:  # before what a disk that is full may end: people who say STOP have to be heard
+            self._inbox.refresh()
         keys = self._parts.keys
         try:
             keys.advance(min(told, own))
@@ -177,8 +179,6 @@ class Worker:
         if keys.behind:
             log.error("keys_behind")
         self._parts.watermark.keep()
-        if self._inbox is not None:
-            self._inbox.refresh()
 
     def listen(self, load: Callable[[], PublicKeys]) -> None:
         """Hear providers whose receipts come over the line that sends; ``load`` reads the keys that answers go to."""

@@ -73,6 +73,25 @@ def test_a_worker_that_hears_a_line_follows_keys_that_are_published_anew(
     assert practice.office.optouts.has("clinic", PHONE)
 
 
+def test_a_worker_whose_disk_is_full_follows_them_too(
+    schedule: Schedule, clock: Clock, made: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise OSError
+
+    line = Overheard()
+    practice, published = Practice(schedule, clock, made, line), [replace(made.public, envelopes={1: bytes(32)})]
+    monkeypatch.setattr(schedule, "now", lambda: clock.now)
+    monkeypatch.setattr(practice.worker._parts.watermark, "keep", full)
+    practice.worker.listen(lambda: published[-1])
+    published.append(made.public)
+    with pytest.raises(OSError):
+        practice.worker.beat("worker/1-a")
+    line.hear(Reply(PHONE, "STOP"))
+    practice.answering.read_all(clock.now)
+    assert practice.office.optouts.has("clinic", PHONE)
+
+
 # STOP and START
 
 
