@@ -190,10 +190,7 @@ class Limits(BaseModel):
 
 
 class Table(Limits):
-    """What every provider can be told.
-
-    Subclass it with what yours needs, and read it with ``read_table``.
-    """
+    """What every provider can be told."""  # subclass it with what yours needs, and read it with read_table
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
