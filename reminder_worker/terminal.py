@@ -49,7 +49,7 @@ class Rows(Table):
 
     def _narrowest(self) -> int:
         """Return how many columns of a terminal the table needs."""
-        return sum(map(self._width, self.columns)) + 2 * len(self.columns)
+        return sum(map(self._width, self.columns)) + 3 * len(self.columns) - 1  # a blank at each end, three in between
 
     def _width(self, column: Column) -> int:
         width = max(cell_len(str(cell)) for cell in (column.header, *column.cells))

@@ -109,7 +109,7 @@ def test_reminders_are_a_row_each(capsys):
     assert "1 scheduled 2027-03-01 09:00:00Z 0 not_sent" in shown
 
 
-@pytest.mark.parametrize("width", [40, 60, 80, 200])
+@pytest.mark.parametrize("width", [40, 60, 76, 80, 91, 101, 200])  # 76, 91, 101: a table is a little wider than that
 def test_nothing_but_prose_is_broken_on_a_narrow_terminal(monkeypatch, capsys, width):
     monkeypatch.setattr(screen, "console", Console(width=width, highlight=False, markup=False, emoji=False))
     seen = "ambiguous", NOW, "twilio", 0, 1, NOW, NOW
