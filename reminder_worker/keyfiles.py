@@ -91,12 +91,19 @@ def create_file(path: Path, text: str, mode: int, *, like: Path | None = None) -
         raise SettingsError(f"{path}: is there already, and keys are never overwritten") from None
     except OSError:
         raise SettingsError(f"{path}: cannot be written") from None
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        if like is not None and os.geteuid() == 0:
-            _give(handle, path, like)
-        file.write(text)
-        file.flush()
-        os.fsync(handle)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            if like is not None and os.geteuid() == 0:
+                _give(handle, path, like)
+            file.write(text)
+            file.flush()
+            os.fsync(handle)
+    except OSError:
+        path.unlink()
+        raise SettingsError(f"{path}: cannot be written to its end, and was removed; is the disk full?") from None
+    except BaseException:  # half a key is none, and no worker starts beside one
+        path.unlink()
+        raise
     _sync(path.parent)
 
 
@@ -105,7 +112,6 @@ def _give(handle: int, path: Path, like: Path) -> None:
     try:
         os.fchown(handle, beside.st_uid, beside.st_gid)
     except OSError:
-        path.unlink()
         raise SettingsError(f"{path}: cannot be given to the owner of {like.name}; run this as that user") from None
 
 

@@ -1,3 +1,6 @@
+import os
+import re
+
 import pytest
 
 from reminder_worker.errors import SettingsError
@@ -65,6 +68,19 @@ def test_a_file_is_never_created_over_another(tmp_path):
 def test_a_file_that_cannot_be_created_is_named(tmp_path):
     with pytest.raises(SettingsError, match="cannot be written"):
         create_file(tmp_path / "missing" / "a.key", "x", PRIVATE)
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_key_that_is_cut_short_is_removed_for_no_worker_starts_beside_half_of_one(tmp_path, monkeypatch, failure):
+    def refuse(_):
+        raise failure
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises((SettingsError, KeyboardInterrupt)) as caught:
+        create_file(tmp_path / "a.key", "x", PRIVATE)
+    if isinstance(failure, OSError):
+        assert re.search(r"a\.key: cannot be written to its end, and was removed; is the disk full", str(caught.value))
+    assert not list(tmp_path.iterdir())
 
 
 def test_private_is_what_the_owner_alone_can_use(tmp_path):
