@@ -98,6 +98,8 @@ def _with_password(url: str, what: str, file: Path | None) -> str:
         raise SettingsError(f"{what}_url, {what}_password_file: one of them may hold the password")
     try:
         password = file.read_text("utf-8").strip()
+    except PermissionError:
+        raise SettingsError(f"{what}_password_file: {file} cannot be read; may this user read it?") from None
     except (OSError, ValueError):
         password = ""
     if not password:

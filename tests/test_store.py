@@ -119,6 +119,17 @@ def test_a_file_without_a_password_is_refused(content: bytes | None, tmp_path: P
         store.url_of(Settings(store_url="redis://one.example", store_password_file=file))
 
 
+def test_a_password_that_this_user_may_not_read_is_not_said_to_be_missing(
+    password: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(SettingsError, match=r"^store_password_file: .* cannot be read; may this user read it\?$"):
+        store.url_of(Settings(store_url="redis://one.example", store_password_file=password))
+
+
 def test_a_password_without_a_url_leads_nowhere(password: Path) -> None:
     with pytest.raises(SettingsError, match=r"^store_password_file: needs a store_url$"):
         store.url_of(Settings(store_password_file=password))
