@@ -1,5 +1,6 @@
 """The command line. Heavy imports stay inside the commands, so that ``--help`` is quick."""
 
+import errno
 import re
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from reminder_worker.logs import hold_streams, raised
 from reminder_worker.supportcommands import REFUSED, Config, Json, PlatformName
 
 WRONG_USE = 2  # exit code
+_FULL = "a disk is full: that of this command's output, or of a file that it was to write; make room, and say it again"
 
 app = typer.Typer(
     name="reminder-worker",
@@ -353,7 +355,8 @@ def _one_line_errors() -> Iterator[None]:
             may = "may this user use it, and every folder above it?"
             _say(f"{error.filename}: cannot be used ({type(error).__name__}); {may}")
             sys.exit(WRONG_USE)
-        _say(f"this is a fault of the program: {type(error).__name__} at {raised(error.__traceback__)}")
+        fault = f"this is a fault of the program: {type(error).__name__} at {raised(error.__traceback__)}"
+        _say(_FULL if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT} else fault)
         sys.exit(REFUSED)
 
 

@@ -177,6 +177,15 @@ def test_a_file_that_nobody_can_look_at_is_named_and_no_fault_of_the_program(run
     assert "fault of the program" not in done.err
 
 
+def test_a_full_disk_is_said_and_no_fault_of_the_program(run, shop, monkeypatch):
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(keys, "new_worker", refuse)
+    done = run("keys", "new", "worker", "other")
+    assert (done.code, "a disk is full" in done.err, "fault of the program" in done.err) == (1, True, False)
+
+
 def test_a_folder_that_this_user_may_not_enter_is_named(run, shop, monkeypatch):
     def refuse(*_):
         raise PermissionError(13, "Permission denied", str(shop / "keys"))
