@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from reminder_worker import doctor, exporter, logs, metrics, providers, serving, store
+from reminder_worker import doctor, exporter, logs, metrics, providers, serving, store, words
 from reminder_worker.background import running
 from reminder_worker.commits import Commits
 from reminder_worker.errors import Reason, Refused, ReminderError, SettingsError, StoreUnavailable
@@ -138,6 +138,7 @@ def build(chosen: Settings, schedule: Schedule) -> Starlette:
         )
     carriers = {name: providers.load(name, tables[name], Role.HEAR) for name in callbacks}
     metrics.expect_receipts([name for name, one in carriers.items() if one.capabilities.reports])
+    words.load()  # not with the first reply: where the installation was replaced by then, a STOP would be refused
     inbox = Inbox(schedule, Published(chosen.keys, chosen.root).load)
     return Hooks(schedule, inbox, carriers, callbacks).app()
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
-from reminder_worker import job, magic, metrics, sealing
+from reminder_worker import disclosure, job, magic, metrics, sealing
 from reminder_worker.apikeys import Caller
 from reminder_worker.client import Appointment, Client
 from reminder_worker.commits import Commits
@@ -47,6 +47,7 @@ class Reception:
         platforms: Mapping[str, Platform],
         process: str,
     ) -> None:
+        disclosure.load()  # not with the first appointment: the installation may have been replaced by then
         self.schedule = schedule
         self.gateway = gateway
         self._published = published

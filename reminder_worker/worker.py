@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from reminder_worker import endings, job, logs, magic, metrics
+from reminder_worker import endings, job, logs, magic, metrics, words
 from reminder_worker.clocks import wall_time
 from reminder_worker.contacts import Contact
 from reminder_worker.crowd import Crowd
@@ -185,6 +185,7 @@ class Worker:
         self._inbox = Inbox(self._schedule, load)
         for provider in self._parts.carriers:
             if isinstance(provider, Line):
+                words.load()  # as hooks does
                 provider.listen(partial(self._inbox.take, provider))
 
     def close(self) -> None:

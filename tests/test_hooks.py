@@ -25,7 +25,7 @@ from fake_twilio import TOKEN
 from twilio.request_validator import RequestValidator
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from reminder_worker import hooks, keys, metrics, providers, store
+from reminder_worker import hooks, keys, metrics, providers, store, words
 from reminder_worker.connection import PATIENCE
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import NotSent, Reason, SettingsError, StoreUnavailable
@@ -330,6 +330,14 @@ def test_without_a_public_url_it_does_not_start(schedule: Schedule, tmp_path: Pa
     chosen = Settings(keys=tmp_path, providers={"outbox": {"path": str(tmp_path / "outbox.jsonl")}})
     with pytest.raises(SettingsError, match=r"^hooks_url: "):
         hooks.build(chosen, schedule)
+
+
+def test_what_replies_mean_is_read_before_it_serves(schedule: Schedule, tmp_path: Path) -> None:
+    keys.new_worker(tmp_path, datetime.now(UTC))
+    table = {"path": str(tmp_path / "outbox.jsonl"), "callback_url": PUBLIC}
+    words.load.cache_clear()
+    hooks.build(Settings(keys=tmp_path, providers={"outbox": table}), schedule)
+    assert words.load.cache_info().currsize == 1
 
 
 @pytest.mark.parametrize("form", ["json", "console"])

@@ -10,7 +10,7 @@ import practice
 import pytest
 import time_machine
 
-from reminder_worker import background, keys, serving, web
+from reminder_worker import background, keys, pairs, serving, stems, web
 from reminder_worker.apikeys import Caller, Scope
 from reminder_worker.errors import SettingsError
 from reminder_worker.gateway import GatewayKeys, Mode
@@ -40,6 +40,14 @@ def test_keys_may_be_read_again_at_any_moment_of_a_call(schedule: Schedule, tmp_
     assert isinstance(reception.seal(caller, "A-1", fields), Entry)
     reception._clients = Interrupted(reception._clients)
     assert isinstance(reception.seal(caller, "A-1", fields), Entry)
+
+
+def test_what_discloses_is_read_before_it_serves(schedule: Schedule, tmp_path: Path) -> None:
+    desk.make_keys(tmp_path)
+    for read in (stems.load, pairs.load):
+        read.cache_clear()
+    Reception(schedule, GatewayKeys.load(tmp_path), Published(tmp_path), desk.settings(tmp_path).platforms, "web/1")
+    assert [read.cache_info().currsize for read in (stems.load, pairs.load)] == [1, 1]
 
 
 def test_the_gateway_plans_on_the_platform_s_grid(schedule: Schedule, tmp_path: Path) -> None:
