@@ -178,8 +178,8 @@ class Api:
             return verdicts.too_fast(wait) if wait else await handler(request, caller)
         except Refused as refusal:
             return verdicts.refusal(refusal)
-        except StoreUnavailable:
-            log.warning("store_away")
+        except StoreUnavailable as error:
+            log.warning("store_away", extra={"error": type(error).__name__})
             return verdicts.store_away()
 
     def _share(self, kind: str, caller: Caller) -> Budget:

@@ -156,9 +156,9 @@ class WakeBroker(RedisBroker):
         """Fetch messages; a queue that is away is asked again a second later, and said so in a word of ours."""
         try:
             return self._fetch(queue_name, *arguments)
-        except (ConnectionError, TimeoutError):
+        except (ConnectionError, TimeoutError) as error:
             if queue_name == QUEUE:  # dramatiq asks for one of late messages as well, of which there are none
-                log.warning("store_away")
+                log.warning("store_away", extra={"error": type(store.unavailable(error)).__name__})
             time.sleep(AWAY)
             return []
 

@@ -149,8 +149,8 @@ class Courier:
     def _try(self, letter: Letter) -> None:
         try:
             self._tell(letter)
-        except StoreUnavailable:
-            log.warning("store_away")  # the event comes again when its lease has ended
+        except StoreUnavailable as error:  # the event comes again when its lease has ended
+            log.warning("store_away", extra={"error": type(error).__name__})
         except Exception as error:  # noqa: BLE001 - one event must not end the thread
             log.error("event_failed", extra={"error": type(error).__name__})  # noqa: TRY400
         finally:

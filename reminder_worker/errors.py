@@ -133,6 +133,10 @@ class StoreUnavailable(Exception):
     """Redis is away, full or refusing to confirm; nothing was changed that was not confirmed."""
 
 
+class StoreRefused(StoreUnavailable):
+    """Redis is there and does not let us: a wrong password, or users of the store that are older than the program."""
+
+
 class Rejected(ReminderError):
     """The provider will never deliver to this person: invalid number, landline, opted out. Final."""
 

@@ -66,8 +66,8 @@ class Dispatcher:
         while not self._stop.wait(pause):
             try:
                 pause = self.step()
-            except StoreUnavailable:
-                log.warning("store_away")
+            except StoreUnavailable as error:
+                log.warning("store_away", extra={"error": type(error).__name__})
                 pause = AWAY
             except Exception as error:  # noqa: BLE001 - no mistake of ours may end the telling
                 log.error("events_failed", extra={"error": type(error).__name__})  # noqa: TRY400

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import dramatiq
 
-from reminder_worker.errors import StoreUnavailable
+from reminder_worker.errors import StoreRefused, StoreUnavailable
 
 BEAT_EVERY = 5.0  # seconds
 CHORE_EVERY = 1.0
@@ -64,9 +64,10 @@ class Pulse(dramatiq.Middleware):
         while True:
             try:
                 work()
-            except StoreUnavailable:
-                log.debug("store_away")
-            except Exception as error:  # noqa: BLE001 - the next time may go better, and somebody has to be there for it
-                log.error("chore_failed", extra={"error": type(error).__name__})  # noqa: TRY400 - it may quote data
+            except Exception as error:  # the next time may go better, and somebody has to be there for it
+                if isinstance(error, StoreUnavailable) and not isinstance(error, StoreRefused):
+                    log.debug("store_away", extra={"error": type(error).__name__})
+                else:
+                    log.exception("chore_failed")
             if self._stop.wait(pause):
                 return

@@ -125,8 +125,8 @@ def _tried(work: Callable[[], timedelta]) -> float:
     """Do something, and return the seconds until the next step; what fails is tried again."""
     try:
         return work().total_seconds()
-    except StoreUnavailable:
-        log.warning("store_away")
+    except StoreUnavailable as error:
+        log.warning("store_away", extra={"error": type(error).__name__})
     except Exception:
         log.exception("step_failed")
     return AWAY

@@ -125,8 +125,8 @@ class Process:
         while True:
             try:
                 await run_in_threadpool(self._schedule.beat, self.name)
-            except StoreUnavailable:
-                log.warning("store_away")
+            except StoreUnavailable as error:
+                log.warning("store_away", extra={"error": type(error).__name__})
             await asyncio.sleep(BEAT_EVERY)
 
 

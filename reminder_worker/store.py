@@ -13,7 +13,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from redis.retry import Retry
 
 from reminder_worker import topology
-from reminder_worker.errors import SettingsError, StoreUnavailable
+from reminder_worker.errors import SettingsError, StoreRefused, StoreUnavailable
 from reminder_worker.settings import Settings
 
 Client = Any  # redis-py types its answers for sync and async, bytes and str at once
@@ -25,6 +25,7 @@ NO_URL = (
     "redis+sentinel://USER@HOST:PORT,HOST:PORT/NAME/0 or redis+cluster://USER@HOST:PORT,HOST:PORT; "
     "queue_url may be amqp://USER@HOST:PORT/VHOST"
 )
+_REFUSED_IN_SCRIPT = "ACL failure in script"
 EMBEDDED_FOLDER = Path(".reminder-worker")
 
 
@@ -134,7 +135,8 @@ def queue_url(queue: str | None, store: str) -> str:
 
 def unavailable(error: RedisError) -> StoreUnavailable:
     """Keep the kind of error and nothing of its text: Redis may quote arguments."""
-    if isinstance(error, AuthenticationError | NoPermissionError):
+    in_script = str(error).startswith(_REFUSED_IN_SCRIPT)  # which is a ResponseError like any other
+    if in_script or isinstance(error, AuthenticationError | NoPermissionError):
         mend = "has this user its password in store_password_file, and the rights that ops/redis gives it?"
-        return StoreUnavailable(f"the store refused us ({type(error).__name__}); {mend}")
+        return StoreRefused(f"the store refused us ({type(error).__name__}); {mend}")
     return StoreUnavailable(f"the store did not answer ({type(error).__name__}); is it running and not full?")

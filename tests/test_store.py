@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+import redis
 from redis.connection import parse_url
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from reminder_worker import embedded, store
-from reminder_worker.errors import SettingsError
+from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.errors import SettingsError, StoreRefused
 from reminder_worker.settings import Settings
 
 
@@ -147,6 +149,21 @@ def test_what_is_no_url_is_refused_with_a_password_as_well(url: str, password: P
 def test_a_database_that_is_no_number_is_not_taken_for_the_first_one(url: str) -> None:
     with pytest.raises(SettingsError, match=r"^store_url, queue_url: write them as redis://USER@HOST:PORT/0"):
         store.connect(url)
+
+
+def test_a_script_that_the_user_of_the_store_may_not_run_to_its_end_is_refused_too(
+    server: EmbeddedServer, client: store.Client
+) -> None:
+    client.execute_command("ACL", "SETUSER", "older", "on", "nopass", "-@all", "+eval", "+set", "~rw:a")
+    try:
+        older = redis.Redis.from_url(f"{server.url()}&username=older&password=any")
+        with older, pytest.raises(RedisError) as caught:
+            older.eval("#!lua\nreturn redis.call('SET', 'rw:canary', '')", 0)
+        found = store.unavailable(caught.value)
+    finally:
+        client.execute_command("ACL", "DELUSER", "older")
+    assert isinstance(found, StoreRefused)
+    assert "canary" not in str(found)
 
 
 @pytest.mark.parametrize("kind", [AuthenticationError, NoPermissionError])

@@ -30,7 +30,7 @@ from reminder_worker import keys as key_files
 from reminder_worker import metrics, pulse, sealing, store
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.encoding import Body, pad, pae, unpad, unpae
-from reminder_worker.errors import Ambiguous, Reason, StoreUnavailable
+from reminder_worker.errors import Ambiguous, Reason, StoreRefused, StoreUnavailable
 from reminder_worker.job import FailureClass, Level, State, to_time
 from reminder_worker.ledger import Answer, Entry, Wake
 from reminder_worker.opening import WorkerKeys, open_envelope
@@ -785,6 +785,24 @@ def test_a_reminder_that_raises_is_acknowledged_and_left_to_the_sweep(
     practice.forward(seconds=20)
     assert ending(practice)[0] is State.SENT
     assert len(provider.texts) == 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [(StoreUnavailable, "store_away"), (StoreRefused, "chore_failed"), (PermissionError, "chore_failed")],
+)
+def test_a_store_that_refuses_a_chore_is_not_passed_over(
+    caplog: pytest.LogCaptureFixture, failure: type[Exception], said: str
+) -> None:
+    def chore() -> None:
+        beating._stop.set()
+        raise failure
+
+    caplog.set_level("DEBUG", "reminder_worker.pulse")
+    beating = pulse.Pulse(lambda _: None, [], lambda: None, lambda _: None)
+    beating._repeat(chore, 0)
+    (one,) = caplog.records
+    assert (one.message, bool(one.exc_info)) == (said, said == "chore_failed")  # which tells where
 
 
 def test_the_pulse_goes_on_while_the_store_is_away(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,8 +42,8 @@ def _let_in(handler: Handler) -> Callable[[Any, Request], Awaitable[Response]]:
         try:
             visitor = desk.entrance.visitor(request)
             return desk.turn_away(request) if visitor is None else await handler(desk, request, visitor)
-        except StoreUnavailable:
-            log.warning("store_away")
+        except StoreUnavailable as error:
+            log.warning("store_away", extra={"error": type(error).__name__})
             return desk.say(503, "The store does not answer. It is not known whether anything was done: look again.")
         except SettingsError:
             log.exception("operators_unreadable")
