@@ -340,6 +340,13 @@ def test_an_installation_without_platforms_or_providers_is_found(shop):
     assert codes(worker(shop, "")) == ["no_platform", "no_provider"]
 
 
+def test_a_keys_folder_in_which_no_key_can_be_forgotten_is_a_note(shop, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: path != shop / "keys" or not mode & os.W_OK)
+    (found,) = keyring.check_keys(shop / "keys")
+    assert (found.code, found.grade) == ("keys_not_writable", Grade.NOTE)
+    assert found.what == f"{shop / 'keys'} cannot be written to by this user"
+
+
 def test_a_key_that_leads_nowhere_is_passed_over(shop):
     (shop / "keys" / "old.key").symlink_to(shop / "gone")
     assert worker(shop) == []

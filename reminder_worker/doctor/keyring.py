@@ -1,5 +1,6 @@
 """The key files of a worker, and the public ones that platforms seal to; nothing is changed and nothing shown."""
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -31,6 +32,14 @@ def check_keys(folder: Path) -> Iterator[Finding]:
     public = folder / "worker.pub.json"
     if public.is_file():
         yield from _check_public(public)
+    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        yield Finding(
+            Grade.NOTE,
+            "keys_not_writable",
+            f"{folder} cannot be written to by this user",
+            "a worker of this user forgets no key, and does not remember the store that it knows",
+            "give the folder to the worker's user, and mount it for writing",
+        )
 
 
 def _check_copy(path: Path) -> Iterator[Finding]:
