@@ -144,7 +144,7 @@ def _decide(schedule: Any, chosen: Sequence["Waiting"], decision: "Decision", *,
     from reminder_worker.acts import Who  # noqa: PLC0415
 
     if not chosen:
-        print("nothing waits")
+        print("nothing of that waits; see reminder-worker dead list")
         return
     if not yes and not agreed(f"{decision}: {_named(chosen)}. Go on?"):
         print("nothing was done")
