@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import practice
 import pytest
+from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as Away
 
 from reminder_worker import apikeys, doctor, keys, sealing, settings, store
@@ -137,6 +138,15 @@ def test_a_store_that_does_not_answer_is_one_finding_without_its_words():
 
     [found] = doctor.check_store(Gone())
     assert (found.code, found.what) == ("store_away", "the store does not answer (ConnectionError)")
+
+
+def test_a_store_that_refuses_us_is_not_said_to_be_silent():
+    class Guarded:
+        def info(self, section: str):
+            raise AuthenticationError("WRONGPASS secret")
+
+    [found] = doctor.check_store(Guarded())
+    assert (found.code, found.what) == ("store_away", "the store refuses us (AuthenticationError)")
 
 
 def test_a_password_in_a_url_is_unsafe_and_not_repeated(shop):

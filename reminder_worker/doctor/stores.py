@@ -8,10 +8,10 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from reminder_worker.agreement import Agreement
-from reminder_worker.errors import StoreUnavailable
+from reminder_worker.errors import StoreRefused, StoreUnavailable
 from reminder_worker.findings import Finding, Grade, check_private, unsafe
 from reminder_worker.settings import Settings
-from reminder_worker.store import Client, has_password
+from reminder_worker.store import Client, has_password, unavailable
 from reminder_worker.topology import servers
 
 MOST_SKEW = 30.0  # seconds between this machine's clock and the store's
@@ -55,9 +55,10 @@ def check_store(client: Client) -> Iterator[Finding]:
     try:
         found = [(*map(server.info, _SECTIONS), server.time()) for server in servers(client)]
     except RedisError as error:
+        refused = isinstance(unavailable(error), StoreRefused)
         yield unsafe(
             "store_away",
-            f"the store does not answer ({type(error).__name__})",
+            f"the store {'refuses us' if refused else 'does not answer'} ({type(error).__name__})",
             "nothing can be accepted or sent",
             "start it, and check store_url, its user and store_password_file",
         )
