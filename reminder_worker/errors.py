@@ -97,8 +97,8 @@ class ReminderError(Exception):
     """The base of all errors of this program; ``reason`` is the code shared by API, CLI and client."""
 
     def __init__(self, reason: Reason, message: str = "") -> None:
-        super().__init__(message or reason.value)
-        self.reason = reason
+        self.reason = Reason(reason)  # where a plug-in gives words of its own they are no reason, and go nowhere
+        super().__init__(message or self.reason.value)
 
 
 class Refused(ReminderError):

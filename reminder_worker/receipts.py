@@ -28,6 +28,7 @@ REFERENCE_LENGTH = 39  # characters
 _REFERENCE_SECRET = 12  # bytes
 FORGET_LEASE = timedelta(minutes=30)
 FORGET_BATCH = 20
+REPORTED = frozenset({State.SENT, State.DELIVERED, State.UNDELIVERED, None})
 
 Heard = tuple[Provider, Receipt]
 Call = tuple[int, tuple[Any, ...]]  # of a script: shard, arguments
@@ -46,7 +47,9 @@ class Receipts:
         return self.take_all([(provider, receipt)])[0]
 
     def take_all(self, heard: Sequence[Heard]) -> list[bool]:
-        """Write down receipts in their order; of each, whether it counts. Raises StoreUnavailable."""
+        """Write down receipts in their order; of each, whether it counts. Raises StoreUnavailable, TypeError."""
+        for _, receipt in heard:
+            _check(receipt)
         references = self._references(heard)
         members = [member_of(reference) for reference in references]
         calls, known = [], []
@@ -101,6 +104,13 @@ class Receipts:
     def forgotten(self, leftover: Leftover) -> None:
         """Say that a provider has removed a text."""
         self._schedule.run("forgotten", leftover.shard, leftover.name)
+
+
+def _check(receipt: Receipt) -> None:
+    """Refuse what is no receipt, as a plug-in may give one: words of its provider's as a reason may hold the number."""
+    reason: object = getattr(receipt, "reason", "")
+    if receipt.state not in REPORTED or not (reason is None or isinstance(reason, Reason)):
+        raise TypeError("not what a receipt can say")
 
 
 def _note(provider: Provider, receipt: Receipt, member: bytes | None, done: int) -> bool:

@@ -162,6 +162,18 @@ def test_a_refusal_is_final_whoever_carries_it(desk: Desk, reason: Reason, state
     assert (len(first.texts), len(second.texts)) == (1, 0)
 
 
+def test_a_refusal_in_a_plug_ins_own_words_is_in_doubt_and_tells_redis_no_number(desk: Desk) -> None:
+    provider = Scripted()
+    provider.during = lambda _: _raise_rejected(f"{PHONE} cannot be texted")
+    desk.deliver(provider)
+    assert (desk.show().state, desk.show().reason) == (State.SENDING, None)
+    assert Rejected("landline", "said so").reason is Reason.LANDLINE  # type: ignore[arg-type]
+
+
+def _raise_rejected(words: str) -> None:
+    raise Rejected(words, "said the provider")  # type: ignore[arg-type]
+
+
 def test_the_opt_out_list_is_told_before_a_refusal_ends_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OptOuts, "stop", Mock(side_effect=StoreUnavailable("away")))
     with pytest.raises(StoreUnavailable):

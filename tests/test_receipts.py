@@ -57,6 +57,16 @@ def desk(request: pytest.FixtureRequest, schedule: Schedule, clock: Clock) -> De
 # By reference
 
 
+@pytest.mark.parametrize(
+    ("state", "reason"), [(State.UNDELIVERED, "no such subscriber: +33612340015"), (State.FAILED, None), ("lost", None)]
+)
+def test_what_no_receipt_can_say_is_not_written_down(desk: Desk, state: State, reason: Reason) -> None:
+    desk.send(Scripted())
+    with pytest.raises(TypeError):
+        desk.hear(state, reason=reason)
+    assert (desk.show().state, desk.show().reason) == (State.SENT, None)
+
+
 def test_a_text_is_delivered_when_its_provider_says_so(desk: Desk) -> None:
     desk.send(Scripted(Sent("id-1", 1)))
     assert desk.hear(State.DELIVERED)
