@@ -6,7 +6,9 @@ that ends in the middle, and well, would be taken for one that found nothing.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from reminder_worker.errors import SettingsError
 from reminder_worker.logs import OURS, raised
@@ -41,6 +43,15 @@ def told(plug_in: EntryPoint, where: str) -> Iterator[None]:
         what = f"{type(error).__name__} at {raised(error.__traceback__)}"
         package = _distribution(plug_in)
         raise SettingsError(f"{where}: the package {package} does not work ({what}); ask whoever made it") from None
+
+
+def fits(made: object, kind: type[Any]) -> bool:
+    """Tell whether it is of that kind, and each of its values of its default's: else it would fail when it is needed.
+
+    A `deduplicates = "no"` would even count as a yes.
+    """
+    alike = (isinstance(getattr(made, one.name), type(one.default)) for one in fields(kind))
+    return isinstance(made, kind) and all(alike)
 
 
 def _distribution(plug_in: EntryPoint) -> str:

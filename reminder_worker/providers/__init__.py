@@ -215,7 +215,7 @@ def load(name: str, table: Mapping[str, Any], role: Role = Role.SEND) -> Provide
     with plugins.told(plug_in, f"providers.{name}"):
         provider: Provider = plug_in.load()(name, table)
         provider.prepare(role)
-        if provider.name != name or not isinstance(provider.capabilities, Capabilities):
+        if provider.name != name or not plugins.fits(provider.capabilities, Capabilities):
             raise TypeError  # the package is told, as of any other error of its own
     return provider
 

@@ -72,6 +72,11 @@ def test_a_plug_in_that_does_not_import_is_named(
     assert expected is None or str(caught.value) == expected
 
 
+MADE = (
+    "from reminder_worker.providers import Capabilities\n"
+    "class Acme:\n name = 'acme'\n def __init__(self, *_): pass\n def prepare(self, _): pass\n"
+    " capabilities = Capabilities({can})"
+)
 BROKEN = {
     "it raises": "raise ValueError('hush')",
     "a name that is not there": "from os import hush",
@@ -80,6 +85,8 @@ BROKEN = {
     "it has no such class": "",
     "it is built from a setting that is absent": "def Acme(name, table): table['hush']",
     "it would end the process once it is built": "def Acme(name, table): raise SystemExit",
+    "its capabilities are words": MADE.format(can="deduplicates='no'"),
+    "its capabilities have no unit": MADE.format(can="settles_within=600"),
     "it has no capabilities": "class Acme:\n name = 'acme'\n def __init__(self, *_): pass\n def prepare(self, _): pass",
 }
 
