@@ -117,5 +117,5 @@ class Answering:
             if error.reason is Reason.OPTED_OUT:
                 self._optouts.stop(note.phone)
             log.warning("help_not_sent", extra={"provider": provider.name, "reason": error.reason})
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plug-in's own; its words may hold the number
+        except BaseException as error:  # noqa: BLE001 - a plug-in's own, that may end us; its words may hold the number
             log.warning("help_not_sent", extra={"provider": provider.name, "error": type(error).__name__})

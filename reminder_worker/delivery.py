@@ -159,7 +159,7 @@ class Delivery:
             closed = self._refused(claim, provider, text, error)
             self._gate.report(admission, error)
             return closed
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - Ambiguous, or a plug-in's own: bytes may have left
+        except BaseException as error:  # noqa: BLE001 - Ambiguous, or a plug-in's own: bytes may have left
             log.warning("attempt_open", extra={"provider": provider.name, "error": type(error).__name__})
             self._gate.report(admission, error)
             return None
@@ -190,7 +190,7 @@ class Delivery:
                 continue
             try:
                 provider.forget(leftover.message_id)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - its words may hold the number
+            except BaseException as error:  # noqa: BLE001 - its words may hold the number
                 failed.add(provider.name)
                 log.warning("not_forgotten", extra={"provider": provider.name, "error": type(error).__name__})
             else:

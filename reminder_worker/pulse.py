@@ -64,7 +64,7 @@ class Pulse(dramatiq.Middleware):
         while True:
             try:
                 work()
-            except Exception as error:  # the next time may go better, and somebody has to be there for it
+            except BaseException as error:  # noqa: BLE001 - the next time may go better, and somebody has to be there for it
                 if isinstance(error, StoreUnavailable) and not isinstance(error, StoreRefused):
                     log.debug("store_away", extra={"error": type(error).__name__})
                 else:

@@ -94,7 +94,7 @@ class Reconciling:
     def _call(self, attempt: OpenAttempt, provider: Provider, order: Order, admission: Admission) -> bool:
         try:
             sent = self._carriers.send(provider, _text(attempt, order))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it was, the first call is still in doubt
+        except BaseException as error:  # noqa: BLE001 - whatever it was, the first call is still in doubt
             settled = isinstance(error, Rejected) and self._refused(attempt, order.contact, error.reason)
             if not settled:
                 log.warning("attempt_open", extra={"provider": provider.name, "error": type(error).__name__})
@@ -125,7 +125,7 @@ class Reconciling:
             else:
                 return None, False
             return None if found is None else understood(found), answered
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plug-in's error is no answer, nor is its end
+        except BaseException as error:  # noqa: BLE001 - a plug-in's error is no answer, nor is its end
             log.warning("look_up_failed", extra={"provider": provider.name, "error": type(error).__name__})
         return None, False
 

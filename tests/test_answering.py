@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from clock import START, Clock
@@ -273,6 +274,16 @@ def test_who_asks_for_help_gets_one_generic_answer_a_day(practice: Practice, inb
     practice.clock.forward(days=1)
     say(practice, inbox, provider, "HELP")
     assert len(provider.texts) == 2
+
+
+def test_a_plug_in_that_would_end_the_thread_as_it_answers_holds_up_no_stop(
+    practice: Practice, inbox: Inbox, provider: Scripted
+) -> None:
+    provider.during = Mock(side_effect=SystemExit)
+    say(practice, inbox, provider, "HELP", "STOP")
+    practice.add()
+    practice.work()
+    assert practice.show().state is State.SUPPRESSED
 
 
 def test_who_said_stop_gets_no_answer_either(practice: Practice, inbox: Inbox, provider: Scripted) -> None:

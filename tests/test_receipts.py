@@ -226,7 +226,7 @@ def test_without_a_receipt_they_are_removed_in_the_end(desk: Desk) -> None:
     assert desk.forget(seconds=1) == ["id-1"]
 
 
-@pytest.mark.parametrize("error", [TimeoutError("+33612340015"), SystemExit("+33612340015")])
+@pytest.mark.parametrize("error", [TimeoutError("+33612340015"), SystemExit("+33612340015"), GeneratorExit()])
 def test_a_provider_that_does_not_remove_them_is_asked_again(desk: Desk, error: BaseException) -> None:
     """Also where it would end the thread that asks: nothing would be removed any more."""
     desk.send(Scripted(Sent("id-1", 1), forgets=True))

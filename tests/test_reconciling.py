@@ -1,6 +1,5 @@
 """An attempt in doubt: what settles it, in which order, and what never does."""
 
-import sys
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -239,12 +238,15 @@ def test_what_a_plug_in_finds_and_nobody_can_write_down_is_no_answer(doubt: Doub
     assert doubt.look(hours=7).state is State.UNKNOWN
 
 
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
 @pytest.mark.parametrize("way", ["finds_by_reference", "searches", "deduplicates"])
-def test_a_plug_in_that_would_end_the_process_gives_no_answer(doubt: Doubt, way: str) -> None:
+def test_a_plug_in_that_would_end_the_process_gives_no_answer(
+    doubt: Doubt, way: str, error: type[BaseException]
+) -> None:
     provider = Scripted(Ambiguous(), settles_within=SETTLES, **{way: True})
     doubt.leave(provider)
-    provider.silence = SystemExit()
-    provider.during = lambda _: sys.exit()
+    provider.silence = error()
+    provider.during = Mock(side_effect=error)
     assert doubt.look(minutes=2).state is State.SENDING
     assert doubt.look(hours=7).state is State.UNKNOWN
 

@@ -805,13 +805,16 @@ def test_a_store_that_refuses_a_chore_is_not_passed_over(
     assert (one.message, bool(one.exc_info)) == (said, said == "chore_failed")  # which tells where
 
 
-def test_the_pulse_goes_on_while_the_store_is_away(practice: Practice, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [StoreUnavailable, MemoryError, SystemExit])
+def test_the_pulse_goes_on_whatever_happens(
+    practice: Practice, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
     beats = []
 
     def beat(name: str) -> None:
         beats.append(name)
         if len(beats) < 3:
-            raise StoreUnavailable
+            raise error
 
     monkeypatch.setattr(pulse, "BEAT_EVERY", 0.001)
     monkeypatch.setattr(practice.worker, "beat", beat)
