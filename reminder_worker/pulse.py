@@ -26,13 +26,16 @@ class Pulse(dramatiq.Middleware):
         close: Callable[[], None],
         leave: Callable[[str], object],
         beside: Sequence[Callable[[], int]] = (),
+        *,
+        look: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._beat = beat
         self._chores = chores
         self._close = close
         self._leave = leave
         self._beside = beside
-        self._stop = threading.Event()
+        self._look = look
+        self._stop, self._over = threading.Event(), threading.Event()
         self._name = f"worker/{os.getpid()}-{secrets.token_hex(3)}"
 
     @property
@@ -42,6 +45,8 @@ class Pulse(dramatiq.Middleware):
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
         """Start beating."""
+        threads = worker.worker_threads if worker else 0
+        threading.Thread(target=self._watch, args=(threads,), name="watch", daemon=True).start()
         log.info("worker_started")
         self._start("pulse", lambda: self._beat(self._name), BEAT_EVERY)
         for chore in self._chores:  # each in a thread of its own: a provider that hangs must not hold up a STOP
@@ -54,6 +59,7 @@ class Pulse(dramatiq.Middleware):
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
         """Part from the providers politely, and say who ends: everything in flight is finished."""
+        self._over.set()
         self._close()
         self._leave(self._name)
 
@@ -64,10 +70,15 @@ class Pulse(dramatiq.Middleware):
         while True:
             try:
                 work()
-            except BaseException as error:  # noqa: BLE001 - the next time may go better, and somebody has to be there for it
+            except BaseException as error:  # the next time may go better, and somebody has to be there for it
                 if isinstance(error, StoreUnavailable) and not isinstance(error, StoreRefused):
                     log.debug("store_away", extra={"error": type(error).__name__})
                 else:
                     log.exception("chore_failed")
             if self._stop.wait(pause):
                 return
+
+    def _watch(self, threads: int) -> None:
+        """Look after those who work, also while dramatiq waits for them at the end: then for all that still do."""
+        while not self._over.wait(CHORE_EVERY):
+            self._look(0 if self._stop.is_set() else threads)

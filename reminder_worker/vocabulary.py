@@ -6,7 +6,8 @@ A message that is not one of these words is not written: it may hold anything.
 EVENTS = frozenset(
     """
     worker_started worker_stopping scheduler_started scheduler_stopped web_started web_stopped hooks_started
-    hooks_stopped ops_started ops_stopped unsafe crashed wake_failed background_failed chore_failed step_failed request
+    hooks_stopped ops_started ops_stopped unsafe crashed wake_failed wake_hangs worker_hangs background_failed
+    chore_failed step_failed request
 
     settled put_off attempt attempt_open attempt_resolved look_up_failed key_missing place_withheld texted_twice
     dead_letter swept receipt receipt_ignored reply_heard reply help_not_sent note_unreadable act

@@ -17,6 +17,7 @@ from reminder_worker.delivery import Order
 from reminder_worker.drafting import Draft
 from reminder_worker.equipment import Equipment
 from reminder_worker.errors import NotSent, Reason, Refused, SettingsError, StoreUnavailable, Unopenable
+from reminder_worker.hanging import Hanging
 from reminder_worker.inbox import Inbox
 from reminder_worker.job import FailureClass, Job, Level, State
 from reminder_worker.ledger import Claim, OpenAttempt, Outcome, Wake, name_of
@@ -45,10 +46,12 @@ class Worker:
         self._parts = parts
         self._places = {name: Places.of(name, tenant) for name, tenant in parts.platforms.items()}
         self._inbox: Inbox | None = None
+        self.hanging = Hanging()
 
     def take(self, wake: Wake) -> None:
         """Do what a wake-up asks for; all that the log says meanwhile names the reminder."""
-        with logs.about(name_of(wake.member)):
+        name = name_of(wake.member)
+        with logs.about(name), self.hanging.watched(name):
             try:
                 self.remind(wake)
             except Exception:

@@ -35,7 +35,8 @@ LAYERS = [
         """ledger job plan disclosure pairs streets stems folding names errors metrics settings tables logs numbers
         https encoding lifeline confinement words segments records dates clocks answers webhooks documents signatures
         addresses timeliness padding magic background admission parting vocabulary endings options sharing ports
-        mistakes postponing problems sockets reading affinity platformsite plugins""",
+        mistakes postponing problems sockets reading affinity platformsite plugins
+        hanging""",
     )
 ]
 LONGEST_MODULE, LONGEST_FUNCTION = 250, 30  # lines

@@ -728,7 +728,7 @@ def running(practice: Practice, broker: dramatiq.Broker, threads: int = 4) -> It
     """Run a dramatiq worker around the practice's."""
 
     def remind(id: str, lead: int, version: int) -> None:  # noqa: A002
-        practice.worker.remind(queue.read(id, lead, version))
+        practice.worker.take(queue.read(id, lead, version))
 
     dramatiq.actor(actor_name=queue.ACTOR, queue_name=queue.QUEUE, broker=broker)(remind)
     crew = dramatiq.Worker(broker, worker_threads=threads, worker_timeout=20)
@@ -803,6 +803,30 @@ def test_a_store_that_refuses_a_chore_is_not_passed_over(
     beating._repeat(chore, 0)
     (one,) = caplog.records
     assert (one.message, bool(one.exc_info)) == (said, said == "chore_failed")  # which tells where
+
+
+def test_threads_are_watched_while_they_work_and_while_they_are_waited_for(
+    practice: Practice, provider: Scripted, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "CHORE_EVERY", 0.001)
+    looks: list[tuple[int, bool]] = []
+    called, goes_on = threading.Event(), threading.Event()
+    provider.during = lambda _: (called.set(), goes_on.wait(60))
+
+    def look(threads: int) -> None:
+        looks.append((threads, bool(practice.worker.hanging._under_way)))
+        if looks[-1] == (0, True):  # it was told to end
+            goes_on.set()
+
+    practice.add()
+    work, close = practice.worker, practice.office.carriers.close
+    broker = queue.connect(server.url(1), [pulse.Pulse(work.beat, [], close, work.leave, look=look)])
+    queue.wake(broker, practice.take())
+    with running(practice, broker, threads=3):
+        assert called.wait(60)
+        until(lambda: (3, True) in looks)
+    assert (0, True) in looks
+    until(lambda: not any(thread.name == "watch" for thread in threading.enumerate()))
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable, MemoryError, SystemExit])

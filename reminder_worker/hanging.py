@@ -1,0 +1,52 @@
+"""Reminders that their threads do not come back from: a plug-in never returns from a call, say.
+
+Nobody can end a thread. Where all of a process hang it would live and do nothing, so it ends, and its supervisor starts
+it again. Nothing else is under way there then, and what is gets looked after as that of any worker that died.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+PATIENCE = 300  # looks, one a second: what heeds its deadlines, at slow providers in turn, takes a minute or so
+ENDED = 1  # exit code
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Reminder:
+    name: str
+    looks: int = 0  # that found it under way; not seconds, for a process that was frozen had no time
+
+
+class Hanging:
+    """Which reminders are under way, and for how long; safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[int, _Reminder] = {}  # by thread
+
+    @contextmanager
+    def watched(self, name: str) -> Iterator[None]:
+        """Watch this thread while it is about a reminder."""
+        thread = threading.get_ident()
+        self._under_way[thread] = _Reminder(name)
+        try:
+            yield
+        finally:
+            del self._under_way[thread]
+
+    def look(self, threads: int) -> None:
+        """Tell of what hangs; end the process where that is all that is under way, on at least so many threads."""
+        under_way = list(self._under_way.values())
+        for one in under_way:
+            one.looks += 1
+            if one.looks == PATIENCE:
+                log.error("wake_hangs", extra={"reminder": one.name})
+        hang = sum(one.looks >= PATIENCE for one in under_way)
+        if hang and hang >= max(threads, len(under_way)):
+            log.critical("worker_hangs", extra={"count": hang})
+            os._exit(ENDED)
