@@ -109,7 +109,8 @@ class Receipts:
 def _check(receipt: Receipt) -> None:
     """Refuse what is no receipt, as a plug-in may give one: words of its provider's as a reason may hold the number."""
     reason: object = getattr(receipt, "reason", "")
-    if receipt.state not in REPORTED or not (reason is None or isinstance(reason, Reason)):
+    known = receipt.state in REPORTED and (reason is None or isinstance(reason, Reason))
+    if not known or not isinstance(receipt.provider_message_id, str):
         raise TypeError("not what a receipt can say")
 
 

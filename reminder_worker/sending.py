@@ -90,18 +90,19 @@ def _counted(said: object, ours: int) -> int:
 
 
 def understood(answer: Sent) -> Sent:
-    """Return what a provider says that it took; one that no store can hold, as a plug-in may say, is no answer.
+    """Return what a provider says that it took, its name for it as a text whatever a plug-in has made of it.
 
-    Raises Ambiguous.
+    One that no store can hold is no answer. Raises Ambiguous.
     """
     name: object = getattr(answer, "provider_message_id", None)
+    text = str(name)
     try:
-        str(name).encode()
+        text.encode()
     except UnicodeEncodeError:  # half a character
         raise Ambiguous from None
     if name is None:
         raise Ambiguous
-    return answer
+    return answer if text is name else Sent(text, answer.segments)
 
 
 def _result(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """Receipts into the ledger, by our reference or by the provider's own name for a text; and what is to be forgotten."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from clock import Clock
@@ -65,6 +66,13 @@ def test_what_no_receipt_can_say_is_not_written_down(desk: Desk, state: State, r
     with pytest.raises(TypeError):
         desk.hear(state, reason=reason)
     assert (desk.show().state, desk.show().reason) == (State.SENT, None)
+
+
+def test_a_receipt_s_name_for_a_text_is_a_text(desk: Desk) -> None:
+    desk.send(Scripted(forgets=True))
+    with pytest.raises(TypeError):
+        desk.hear(State.DELIVERED, message=b"\xff")  # type: ignore[arg-type]
+    assert desk.hear(State.DELIVERED)
 
 
 def test_a_text_is_delivered_when_its_provider_says_so(desk: Desk) -> None:
@@ -236,6 +244,14 @@ def test_a_provider_that_does_not_remove_them_is_asked_again(desk: Desk, error: 
     desk.provider.silence = None
     assert desk.forget(seconds=FORGET_LEASE.total_seconds() - 1) == []
     assert desk.forget(seconds=1) == ["id-1"]
+
+
+@pytest.mark.parametrize("odd", [b"\xff", 7, ["id-0"]])
+def test_a_name_that_is_no_text_holds_up_the_removal_of_no_other(desk: Desk, odd: Any) -> None:
+    desk.send(Scripted(Sent(odd, 1), forgets=True))
+    assert desk.show().state is State.SENT
+    desk.hear(State.DELIVERED, message="")
+    assert desk.forget() == [str(odd)]
 
 
 def test_it_is_given_up_after_the_retention(desk: Desk) -> None:
