@@ -5,6 +5,7 @@ What a person wrote never gets here, only what it means (``replies.py``, ``notes
 
 import logging
 import secrets
+from collections import deque
 from datetime import datetime, timedelta
 
 from redis.exceptions import RedisError
@@ -48,6 +49,7 @@ class Answering:
         self._carriers = carriers
         self._templates = templates
         self._notes = Notes(schedule)
+        self._asked: deque[Note] = deque()  # who asked what this is
 
     def read_all(self, now: datetime) -> None:
         """Act on the notes that wait, oldest first. Raises StoreUnavailable."""
@@ -82,11 +84,18 @@ class Answering:
                 done = self._notes.done(sealed)  # first: an answer that is lost does less harm than two
                 self._optouts.catch_up()  # a STOP before this may have been another worker's
                 if done and not self._optouts.stopped_by(note.phone) and self._first_today(note, now):
-                    self._help(note)
+                    self._asked.append(note)
             case _:
                 done = self._notes.done(sealed)
         if done:
             log.info("reply", extra={"provider": note.provider, "state": note.meaning, "reminder": answered})
+
+    def help(self) -> None:
+        """Answer those who asked what this is; apart from the rest, for a STOP must not wait for a provider."""
+        while self._asked:
+            note = self._asked.popleft()
+            if not self._optouts.stopped_by(note.phone):  # since
+                self._help(note)
 
     def _mark(self, note: Note, number: int, now: datetime) -> str | None:
         """Write a yes or a no down beside the last reminder that this phone may have got; return its opaque name."""

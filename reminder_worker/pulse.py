@@ -44,9 +44,8 @@ class Pulse(dramatiq.Middleware):
         return [*self._beside]
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
-        """Start beating."""
-        threads = worker.worker_threads if worker else 0
-        threading.Thread(target=self._watch, args=(threads,), name="watch", daemon=True).start()
+        """Start beating, and watching the threads of this process."""
+        threading.Thread(target=self._watch, args=(worker.worker_threads,), name="watch", daemon=True).start()
         log.info("worker_started")
         self._start("pulse", lambda: self._beat(self._name), BEAT_EVERY)
         for chore in self._chores:  # each in a thread of its own: a provider that hangs must not hold up a STOP

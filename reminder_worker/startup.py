@@ -69,9 +69,8 @@ def _set_up(chosen: Settings) -> None:
     keep_together()
     worker.listen(Published(chosen.keys, chosen.root).load)
     beside = [exporter.serve_worker] if chosen.metrics_listen is not None else []
-    pulse = Pulse(
-        worker.beat, [worker.answer, worker.forget], worker.close, worker.leave, beside, look=worker.hanging.look
-    )
+    chores = worker.answer, worker.help, worker.forget
+    pulse = Pulse(worker.beat, chores, worker.close, worker.leave, beside, look=worker.hanging.look)
     broker = queue.connect(store.queue_url_of(chosen, url), [pulse])
 
     def remind(id: str, lead: int, version: int) -> None:  # noqa: A002 - the message's own names

@@ -205,6 +205,10 @@ class Worker:
         """Do what people's answers ask for."""
         self._parts.answering.read_all(self._schedule.now())
 
+    def help(self) -> None:
+        """Answer who asked what this is."""
+        self._parts.answering.help()
+
     def forget(self) -> None:
         """Have providers remove what they should not keep."""
         self._parts.delivery.forget()

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 from clock import START, Clock
@@ -56,6 +55,7 @@ def say(practice: Practice, inbox: Inbox, provider: Scripted, *texts: str, sende
     for text in texts:
         inbox.take(provider, Reply(sender, text))
     practice.answering.read_all(practice.clock.now)
+    practice.answering.help()
 
 
 def test_a_worker_that_hears_a_line_follows_keys_that_are_published_anew(
@@ -276,14 +276,16 @@ def test_who_asks_for_help_gets_one_generic_answer_a_day(practice: Practice, inb
     assert len(provider.texts) == 2
 
 
-def test_a_plug_in_that_would_end_the_thread_as_it_answers_holds_up_no_stop(
+def test_a_stop_waits_for_no_answer_to_help_and_is_the_last_word(
     practice: Practice, inbox: Inbox, provider: Scripted
 ) -> None:
-    provider.during = Mock(side_effect=SystemExit)
-    say(practice, inbox, provider, "HELP", "STOP")
-    practice.add()
-    practice.work()
-    assert practice.show().state is State.SUPPRESSED
+    for sender, text in ((STRANGER, "HELP"), (PHONE, "HELP"), (PHONE, "STOP")):
+        inbox.take(provider, Reply(sender, text))
+    practice.answering.read_all(practice.clock.now)
+    assert practice.office.optouts.stopped_by(PHONE)
+    assert provider.texts == []
+    practice.answering.help()
+    assert [text.to for text in provider.texts] == [STRANGER]
 
 
 def test_who_said_stop_gets_no_answer_either(practice: Practice, inbox: Inbox, provider: Scripted) -> None:
@@ -308,7 +310,9 @@ def test_an_answer_that_cannot_be_sent_is_no_loss(
         raise error
 
     provider.during = fail
-    say(practice, inbox, provider, "HELP", "STOP")
+    say(practice, inbox, provider, "HELP")
+    assert "help_not_sent" in caplog.messages
+    say(practice, inbox, provider, "STOP")
     assert practice.office.optouts.stopped_by(PHONE)
     assert PHONE not in caplog.text + " ".join(str(vars(record)) for record in caplog.records)
 
@@ -427,6 +431,7 @@ def test_two_workers_who_read_one_help_answer_once(
     say(another(practice, provider), inbox, provider)  # was faster
     practice.clock.forward(days=1)  # so that it is not the day that holds it up
     practice.answering.read_all(practice.clock.now)
+    practice.answering.help()
     assert len(provider.texts) == 1
 
 

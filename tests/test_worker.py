@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -844,7 +845,7 @@ def test_the_pulse_goes_on_whatever_happens(
     monkeypatch.setattr(practice.worker, "beat", beat)
     work, close = practice.worker, practice.office.carriers.close
     beating = pulse.Pulse(work.beat, [work.answer], close, work.leave)
-    beating.after_worker_boot(None, None)  # type: ignore[arg-type]
+    beating.after_worker_boot(None, SimpleNamespace(worker_threads=1))  # type: ignore[arg-type]
     until(lambda: len(beats) > 5)
     beating.before_worker_shutdown(None, None)  # type: ignore[arg-type]
     until(lambda: not any(thread.name == "pulse" for thread in threading.enumerate()))
