@@ -179,7 +179,7 @@ class Api:
         except Refused as refusal:
             return verdicts.refusal(refusal)
         except StoreUnavailable as error:
-            log.warning("store_away", extra={"error": type(error).__name__})
+            log.warning("store_away", extra={"reason": error.why})
             return verdicts.store_away()
 
     def _share(self, kind: str, caller: Caller) -> Budget:

@@ -158,7 +158,7 @@ class WakeBroker(RedisBroker):
             return self._fetch(queue_name, *arguments)
         except (ConnectionError, TimeoutError) as error:
             if queue_name == QUEUE:  # dramatiq asks for one of late messages as well, of which there are none
-                log.warning("store_away", extra={"error": type(store.unavailable(error)).__name__})
+                log.warning("store_away", extra={"reason": store.unavailable(error).why})
             time.sleep(AWAY)
             return []
 

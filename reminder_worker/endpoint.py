@@ -150,7 +150,7 @@ class Courier:
         try:
             self._tell(letter)
         except StoreUnavailable as error:  # the event comes again when its lease has ended
-            log.warning("store_away", extra={"error": type(error).__name__})
+            log.warning("store_away", extra={"reason": error.why})
         except Exception as error:  # noqa: BLE001 - one event must not end the thread
             log.error("event_failed", extra={"error": type(error).__name__})  # noqa: TRY400
         finally:

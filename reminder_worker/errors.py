@@ -130,11 +130,19 @@ class SettingsError(Exception):
 
 
 class StoreUnavailable(Exception):
-    """Redis is away, full or refusing to confirm; nothing was changed that was not confirmed."""
+    """Redis is away, full or refusing to confirm; nothing was changed that was not confirmed.
 
+    Where it ``refused`` it is there and does not let us: a wrong password, or users of it that are older than we are.
+    """
 
-class StoreRefused(StoreUnavailable):
-    """Redis is there and does not let us: a wrong password, or users of the store that are older than the program."""
+    def __init__(self, message: str = "", *, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused
+
+    @property
+    def why(self) -> str:
+        """Say which of the two, in a word for the log."""
+        return "refused" if self.refused else "away"
 
 
 class Rejected(ReminderError):

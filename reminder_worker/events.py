@@ -67,7 +67,7 @@ class Dispatcher:
             try:
                 pause = self.step()
             except StoreUnavailable as error:
-                log.warning("store_away", extra={"error": type(error).__name__})
+                log.warning("store_away", extra={"reason": error.why})
                 pause = AWAY
             except Exception as error:  # noqa: BLE001 - no mistake of ours may end the telling
                 log.error("events_failed", extra={"error": type(error).__name__})  # noqa: TRY400

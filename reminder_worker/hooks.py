@@ -110,7 +110,7 @@ class Hooks:
             forged = error.reason is Reason.SIGNATURE_INVALID
             return problem(403 if forged else 400, error.reason, str(error))
         except StoreUnavailable as error:
-            log.warning("store_away", extra={"error": type(error).__name__})
+            log.warning("store_away", extra={"reason": error.why})
             return problem(503, "store_away", "the store does not answer", **LATER)
         except ReminderError as error:  # what a signature is verified with could not be fetched, say
             log.warning("webhook_not_verified", extra={"provider": provider.name, "reason": error.reason})

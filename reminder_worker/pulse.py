@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import dramatiq
 
-from reminder_worker.errors import StoreRefused, StoreUnavailable
+from reminder_worker.errors import StoreUnavailable
 
 BEAT_EVERY = 5.0  # seconds
 CHORE_EVERY = 1.0
@@ -69,11 +69,13 @@ class Pulse(dramatiq.Middleware):
         while True:
             try:
                 work()
-            except BaseException as error:  # the next time may go better, and somebody has to be there for it
-                if isinstance(error, StoreUnavailable) and not isinstance(error, StoreRefused):
-                    log.debug("store_away", extra={"error": type(error).__name__})
+            except StoreUnavailable as error:
+                if error.refused:
+                    log.warning("store_away", extra={"reason": error.why})
                 else:
-                    log.exception("chore_failed")
+                    log.debug("store_away", extra={"reason": error.why})
+            except BaseException:  # the next time may go better, and somebody has to be there for it
+                log.exception("chore_failed")
             if self._stop.wait(pause):
                 return
 

@@ -126,7 +126,7 @@ def _tried(work: Callable[[], timedelta]) -> float:
     try:
         return work().total_seconds()
     except StoreUnavailable as error:
-        log.warning("store_away", extra={"error": type(error).__name__})
+        log.warning("store_away", extra={"reason": error.why})
     except Exception:
         log.exception("step_failed")
     return AWAY

@@ -126,7 +126,7 @@ class Process:
             try:
                 await run_in_threadpool(self._schedule.beat, self.name)
             except StoreUnavailable as error:
-                log.warning("store_away", extra={"error": type(error).__name__})
+                log.warning("store_away", extra={"reason": error.why})
             await asyncio.sleep(BEAT_EVERY)
 
 

@@ -13,7 +13,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from redis.retry import Retry
 
 from reminder_worker import topology
-from reminder_worker.errors import SettingsError, StoreRefused, StoreUnavailable
+from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.settings import Settings
 
 Client = Any  # redis-py types its answers for sync and async, bytes and str at once
@@ -138,5 +138,5 @@ def unavailable(error: RedisError) -> StoreUnavailable:
     in_script = str(error).startswith(_REFUSED_IN_SCRIPT)  # which is a ResponseError like any other
     if in_script or isinstance(error, AuthenticationError | NoPermissionError):
         mend = "has this user its password in store_password_file, and the rights that ops/redis gives it?"
-        return StoreRefused(f"the store refused us ({type(error).__name__}); {mend}")
+        return StoreUnavailable(f"the store refused us ({type(error).__name__}); {mend}", refused=True)
     return StoreUnavailable(f"the store did not answer ({type(error).__name__}); is it running and not full?")

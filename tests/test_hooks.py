@@ -28,7 +28,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from reminder_worker import hooks, keys, metrics, providers, store, words
 from reminder_worker.connection import PATIENCE
 from reminder_worker.embedded import EmbeddedServer
-from reminder_worker.errors import NotSent, Reason, SettingsError, StoreRefused, StoreUnavailable
+from reminder_worker.errors import NotSent, Reason, SettingsError, StoreUnavailable
 from reminder_worker.hooks import BODY_LIMIT, Hooks
 from reminder_worker.inbox import Inbox
 from reminder_worker.job import State
@@ -255,21 +255,23 @@ def test_what_cannot_be_verified_now_is_called_again(
     connection.close()
 
 
-@pytest.mark.parametrize("kind", [StoreUnavailable, StoreRefused])
+@pytest.mark.parametrize("refused", [False, True])
 def test_a_store_that_is_away_makes_the_provider_call_again(
     served: Served,
     schedule: Schedule,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    kind: type[StoreUnavailable],
+    *,
+    refused: bool,
 ) -> None:
     def away(*_: object) -> None:
-        raise kind
+        raise StoreUnavailable(refused=refused)
 
     monkeypatch.setattr(schedule, "run_all", away)
     monkeypatch.setattr(schedule, "now", away)
     assert served.receipt()[0] == 503
-    assert {one.message for one in caplog.records if getattr(one, "error", "") == kind.__name__} == {"store_away"}
+    said = {one.message for one in caplog.records if getattr(one, "reason", "") == ("refused" if refused else "away")}
+    assert said == {"store_away"}
     assert served.ask("GET", "/readyz")[0] == 503
     assert served.ask("GET", "/livez")[0] == 200
 

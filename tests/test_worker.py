@@ -31,7 +31,7 @@ from reminder_worker import keys as key_files
 from reminder_worker import metrics, pulse, sealing, store
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.encoding import Body, pad, pae, unpad, unpae
-from reminder_worker.errors import Ambiguous, Reason, StoreRefused, StoreUnavailable
+from reminder_worker.errors import Ambiguous, Reason, StoreUnavailable
 from reminder_worker.job import FailureClass, Level, State, to_time
 from reminder_worker.ledger import Answer, Entry, Wake
 from reminder_worker.opening import WorkerKeys, open_envelope
@@ -790,10 +790,14 @@ def test_a_reminder_that_raises_is_acknowledged_and_left_to_the_sweep(
 
 @pytest.mark.parametrize(
     ("failure", "said"),
-    [(StoreUnavailable, "store_away"), (StoreRefused, "chore_failed"), (PermissionError, "chore_failed")],
+    [
+        (StoreUnavailable(), ("DEBUG", "store_away", "away")),
+        (StoreUnavailable(refused=True), ("WARNING", "store_away", "refused")),
+        (PermissionError(), ("ERROR", "chore_failed", None)),
+    ],
 )
 def test_a_store_that_refuses_a_chore_is_not_passed_over(
-    caplog: pytest.LogCaptureFixture, failure: type[Exception], said: str
+    caplog: pytest.LogCaptureFixture, failure: Exception, said: tuple[str, str, str | None]
 ) -> None:
     def chore() -> None:
         beating._stop.set()
@@ -803,7 +807,8 @@ def test_a_store_that_refuses_a_chore_is_not_passed_over(
     beating = pulse.Pulse(lambda _: None, [], lambda: None, lambda _: None)
     beating._repeat(chore, 0)
     (one,) = caplog.records
-    assert (one.message, bool(one.exc_info)) == (said, said == "chore_failed")  # which tells where
+    assert (one.levelname, one.message, getattr(one, "reason", None)) == said
+    assert bool(one.exc_info) is isinstance(failure, PermissionError)  # which tells where
 
 
 def test_threads_are_watched_while_they_work_and_while_they_are_waited_for(

@@ -8,7 +8,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from reminder_worker.agreement import Agreement
-from reminder_worker.errors import StoreRefused, StoreUnavailable
+from reminder_worker.errors import StoreUnavailable
 from reminder_worker.findings import Finding, Grade, check_private, unsafe
 from reminder_worker.settings import Settings
 from reminder_worker.store import Client, has_password, unavailable
@@ -55,10 +55,9 @@ def check_store(client: Client) -> Iterator[Finding]:
     try:
         found = [(*map(server.info, _SECTIONS), server.time()) for server in servers(client)]
     except RedisError as error:
-        refused = isinstance(unavailable(error), StoreRefused)
         yield unsafe(
             "store_away",
-            f"the store {'refuses us' if refused else 'does not answer'} ({type(error).__name__})",
+            f"the store {'refuses us' if unavailable(error).refused else 'does not answer'} ({type(error).__name__})",
             "nothing can be accepted or sent",
             "start it, and check store_url, its user and store_password_file",
         )

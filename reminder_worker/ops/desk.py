@@ -43,7 +43,7 @@ def _let_in(handler: Handler) -> Callable[[Any, Request], Awaitable[Response]]:
             visitor = desk.entrance.visitor(request)
             return desk.turn_away(request) if visitor is None else await handler(desk, request, visitor)
         except StoreUnavailable as error:
-            log.warning("store_away", extra={"error": type(error).__name__})
+            log.warning("store_away", extra={"reason": error.why})
             return desk.say(503, "The store does not answer. It is not known whether anything was done: look again.")
         except SettingsError:
             log.exception("operators_unreadable")
