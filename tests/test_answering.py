@@ -10,7 +10,7 @@ import pytest
 from clock import START, Clock
 from scripted import PARIS, PHONE, Keys, Practice, Scripted
 
-from reminder_worker import opening
+from reminder_worker import opening, words
 from reminder_worker.errors import Ambiguous, NotSent, Reason, Rejected, StoreUnavailable, Unopenable
 from reminder_worker.inbox import Inbox
 from reminder_worker.job import State
@@ -64,7 +64,9 @@ def test_a_worker_that_hears_a_line_follows_keys_that_are_published_anew(
     line = Overheard()
     practice, published = Practice(schedule, clock, made, line), [replace(made.public, envelopes={1: bytes(32)})]
     monkeypatch.setattr(schedule, "now", lambda: clock.now)
+    words.load.cache_clear()
     practice.worker.listen(lambda: published[-1])
+    assert words.load.cache_info().currsize == 1  # before anybody says STOP
     with pytest.raises(StoreUnavailable):  # all its weeks are over
         line.hear(Reply(PHONE, "STOP"))
     published.append(made.public)

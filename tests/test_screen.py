@@ -123,6 +123,17 @@ def test_nothing_but_prose_is_broken_on_a_narrow_terminal(monkeypatch, capsys, w
     assert len(re.findall("2027-03-01 09:00:00Z", shown)) == 5
 
 
+@pytest.mark.parametrize("width", [60, 80, 110, 116, 117, 200])  # the table needs 117
+def test_a_long_name_is_in_one_piece_too(monkeypatch, capsys, width):
+    monkeypatch.setattr(screen, "console", Console(width=width, highlight=False, markup=False, emoji=False))
+    name = "a-provider-of-thirty-letters-n"
+    seen = "ambiguous", NOW, name, 0, 1, NOW, NOW
+    screen.print_waiting([Waiting("qpvuntsmwlqt-0", Kind.UNKNOWN, *seen, can_retry=True, member=b"", score=0)])
+    shown = capsys.readouterr().out
+    assert name in shown.split()
+    assert ("waits as     unknown" in shown) is (width < 117)
+
+
 def test_a_row_that_is_wider_than_the_terminal_is_a_list_of_what_it_holds(monkeypatch, capsys):
     monkeypatch.setattr(screen, "console", Console(width=60, highlight=False, markup=False, emoji=False))
     screen.print_reminders([SENT, WAITS])

@@ -870,6 +870,7 @@ broker = dramatiq.get_broker()
 told = partial(print, file=sys.__stdout__)
 told([type(one).__name__ for one in broker.middleware], sorted(broker.actors), sorted(broker.queues))
 told(broker.get_actor("remind").logger.isEnabledFor(logging.INFO))
+told([chore.__name__ for chore in broker.middleware[0]._chores], broker.middleware[0]._look.__qualname__)
 """
 
 
@@ -891,4 +892,6 @@ def test_a_worker_process_has_one_actor_one_queue_and_no_middleware_but_its_puls
         text=True,
         check=True,
     )
-    assert done.stdout.splitlines() == ["['Pulse'] ['remind'] ['reminders']", "False"]
+    parts, info, chores = done.stdout.splitlines()
+    assert (parts, info) == ("['Pulse'] ['remind'] ['reminders']", "False")
+    assert chores == "['answer', 'help', 'forget'] Hanging.look"
