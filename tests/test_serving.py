@@ -25,6 +25,13 @@ def test_a_port_in_use_and_an_address_of_others_are_refused_in_words() -> None:
             pass
 
 
+def test_the_end_of_an_answer_does_not_wait_until_its_head_is_acknowledged() -> None:
+    with listening("127.0.0.1", 0) as (entrance,), socket.create_connection(entrance.getsockname()):
+        line, _ = entrance.accept()
+        with line:
+            assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
 def test_whoever_connects_is_heard(host: str) -> None:
     with listening(host, 0) as entrances:
