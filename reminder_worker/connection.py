@@ -47,9 +47,14 @@ class Connection(HttpToolsProtocol):
             self._refuse()
         if self._between_requests() and not self.transport.is_closing():
             self._expect_head()
-        elif self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        else:
+            self._expect_nothing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of it: a timer that is still to go off would keep all of it in memory."""
+        super().connection_lost(exc)
+        self._expect_nothing()
+        self._unset_keepalive_if_required()
 
     def _read(self, data: bytes) -> None:
         """Have requests read. Nothing is upgraded: who asks for it, as Java's client does, is read without that."""
@@ -135,6 +140,11 @@ class Connection(HttpToolsProtocol):
     def _expect_head(self) -> None:
         if self._deadline is None:
             self._deadline = self.loop.call_later(PATIENCE, self.transport.close)
+
+    def _expect_nothing(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def _unless_taken(self) -> None:
         if self.transport.get_write_buffer_size():

@@ -1,13 +1,21 @@
 """Where a process is reached: said before it starts, and before anybody takes it for one that lives."""
 
 import asyncio
+import gc
 import socket
+import struct
 import subprocess
 import sys
+import time
+import weakref
 
 import pytest
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.server import ServerState
 
-from reminder_worker import store
+from reminder_worker import serving, store
+from reminder_worker.connection import PATIENCE, Connection
 from reminder_worker.errors import SettingsError
 from reminder_worker.schedule import Schedule
 from reminder_worker.serving import Process, listening
@@ -30,6 +38,38 @@ def test_the_end_of_an_answer_does_not_wait_until_its_head_is_acknowledged() -> 
         line, _ = entrance.accept()
         with line:
             assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.parametrize("resets", [False, True])
+def test_of_who_has_hung_up_nothing_is_kept(*, resets: bool) -> None:
+    """A timer of a connection would keep it: thousands of them, where somebody calls again and again."""
+    made: list[weakref.ref[Connection]] = []
+
+    async def call(config: uvicorn.Config) -> None:
+        def connection() -> Connection:
+            one = Connection(config, ServerState(), {})
+            made.append(weakref.ref(one))
+            return one
+
+        async with await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0) as entrance:
+            for asked in (b"", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"):
+                reader, writer = await asyncio.open_connection(*entrance.sockets[0].getsockname())
+                writer.write(asked)
+                if asked:
+                    assert (await reader.readline()).startswith(b"HTTP/1.1 404")
+                if resets:  # with no farewell
+                    line = writer.get_extra_info("socket")
+                    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                writer.close()
+            until = time.monotonic() + PATIENCE / 2
+            while any(one() for one in made) or not made[1:]:
+                assert time.monotonic() < until
+                await asyncio.sleep(0.05)
+                gc.collect()
+
+    config = serving.server(Starlette(), "127.0.0.1", 0).config
+    config.load()
+    asyncio.run(call(config))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
