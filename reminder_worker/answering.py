@@ -93,8 +93,9 @@ class Answering:
     def help(self) -> None:
         """Answer those who asked what this is; apart from the rest, for a STOP must not wait for a provider."""
         while self._asked:
+            self._optouts.catch_up()  # a STOP since may have been another worker's
             note = self._asked.popleft()
-            if not self._optouts.stopped_by(note.phone):  # since
+            if not self._optouts.stopped_by(note.phone):
                 self._help(note)
 
     def _mark(self, note: Note, number: int, now: datetime) -> str | None:

@@ -351,12 +351,12 @@ def _one_line_errors() -> Iterator[None]:
         _say_wrong_use(error.format_message())
         sys.exit(WRONG_USE)
     except Exception as error:  # noqa: BLE001 - a traceback would quote people's data
-        if isinstance(error, OSError) and error.filename is not None:
-            may = "may this user use it, and every folder above it?"
-            _say(f"{error.filename}: cannot be used ({type(error).__name__}); {may}")
+        full = isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+        if isinstance(error, OSError) and error.filename is not None and not full:
+            _say(f"{error.filename}: cannot be used ({type(error).__name__}); check its rights, and its folders'")
             sys.exit(WRONG_USE)
         fault = f"this is a fault of the program: {type(error).__name__} at {raised(error.__traceback__)}"
-        _say(_FULL if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT} else fault)
+        _say(_FULL if full else fault)
         sys.exit(REFUSED)
 
 

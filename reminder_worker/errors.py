@@ -132,7 +132,7 @@ class SettingsError(Exception):
 class StoreUnavailable(Exception):
     """Redis is away, full or refusing to confirm; nothing was changed that was not confirmed.
 
-    Where it ``refused`` it is there and does not let us: a wrong password, or users of it that are older than we are.
+    Where it ``refused`` it is there and does not let us: a wrong password, or a ``users.acl`` older than the program.
     """
 
     def __init__(self, message: str = "", *, refused: bool = False) -> None:

@@ -27,7 +27,7 @@ class Pulse(dramatiq.Middleware):
         leave: Callable[[str], object],
         beside: Sequence[Callable[[], int]] = (),
         *,
-        look: Callable[[int], None] = lambda _: None,
+        look: Callable[[int], None],
     ) -> None:
         self._beat = beat
         self._chores = chores

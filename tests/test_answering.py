@@ -424,6 +424,16 @@ def test_no_help_follows_a_stop_that_another_worker_read(practice: Practice, inb
     assert provider.texts == []
 
 
+def test_no_help_follows_a_stop_that_another_worker_reads_before_it_goes(
+    practice: Practice, inbox: Inbox, provider: Scripted
+) -> None:
+    inbox.take(provider, Reply(PHONE, "HELP"))
+    practice.answering.read_all(practice.clock.now)
+    say(another(practice, provider), inbox, provider, "STOP")
+    practice.answering.help()
+    assert provider.texts == []
+
+
 def test_two_workers_who_read_one_help_answer_once(
     practice: Practice, inbox: Inbox, provider: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:

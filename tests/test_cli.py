@@ -177,9 +177,10 @@ def test_a_file_that_nobody_can_look_at_is_named_and_no_fault_of_the_program(run
     assert "fault of the program" not in done.err
 
 
-def test_a_full_disk_is_said_and_no_fault_of_the_program(run, shop, monkeypatch):
+@pytest.mark.parametrize("file", [[], ["a"]])
+def test_a_full_disk_is_said_and_no_fault_of_the_program(run, shop, monkeypatch, file):
     def refuse(*_):
-        raise OSError(28, "No space left on device")
+        raise OSError(28, "No space left on device", *file)
 
     monkeypatch.setattr(keys, "new_worker", refuse)
     done = run("keys", "new", "worker", "other")
@@ -192,7 +193,7 @@ def test_a_folder_that_this_user_may_not_enter_is_named(run, shop, monkeypatch):
 
     monkeypatch.setattr(Path, "is_dir", refuse)
     done = run("doctor")
-    may = "may this user use it, and every folder above it?"
+    may = "check its rights, and its folders'"
     assert (done.code, done.err) == (
         2,
         f"reminder-worker: error: {shop / 'keys'}: cannot be used (PermissionError); {may}\n",

@@ -133,7 +133,7 @@ class Stage:
         self.practice.clock.forward(**span)
         practice = self.practice
         work, close = practice.worker, practice.office.carriers.close
-        beating = pulse.Pulse(work.beat, [work.answer], close, work.leave)
+        beating = pulse.Pulse(work.beat, [work.answer], close, work.leave, look=work.hanging.look)
         broker = queue.connect(self.server.url(1), [beating])
 
         def remind(id: str, lead: int, version: int) -> None:  # noqa: A002

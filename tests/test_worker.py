@@ -756,7 +756,9 @@ def test_wake_ups_travel_through_dramatiq_and_are_acknowledged(
         practice.add(reference=str(number), phone=f"+336123400{number:02}")
     wakes = practice.take()
     work, close = practice.worker, practice.office.carriers.close
-    broker = queue.connect(server.url(1), [pulse.Pulse(work.beat, [work.answer], close, work.leave)])
+    broker = queue.connect(
+        server.url(1), [pulse.Pulse(work.beat, [work.answer], close, work.leave, look=work.hanging.look)]
+    )
     queue.wake(broker, [*wakes, *wakes])
     with running(practice, broker):
         broker.join(queue.QUEUE, interval=10, timeout=60_000)
@@ -776,7 +778,9 @@ def test_a_reminder_that_raises_is_acknowledged_and_left_to_the_sweep(
 
     practice.add()
     work, close = practice.worker, practice.office.carriers.close
-    broker = queue.connect(server.url(1), [pulse.Pulse(work.beat, [work.answer], close, work.leave)])
+    broker = queue.connect(
+        server.url(1), [pulse.Pulse(work.beat, [work.answer], close, work.leave, look=work.hanging.look)]
+    )
     with monkeypatch.context() as patch, running(practice, broker):
         patch.setattr(practice.worker._parts.templates, "draft", poison)
         queue.wake(broker, practice.take())
@@ -804,7 +808,7 @@ def test_a_store_that_refuses_a_chore_is_not_passed_over(
         raise failure
 
     caplog.set_level("DEBUG", "reminder_worker.pulse")
-    beating = pulse.Pulse(lambda _: None, [], lambda: None, lambda _: None)
+    beating = pulse.Pulse(lambda _: None, [], lambda: None, lambda _: None, look=lambda _: None)
     beating._repeat(chore, 0)
     (one,) = caplog.records
     assert (one.levelname, one.message, getattr(one, "reason", None)) == said
@@ -849,7 +853,7 @@ def test_the_pulse_goes_on_whatever_happens(
     monkeypatch.setattr(pulse, "BEAT_EVERY", 0.001)
     monkeypatch.setattr(practice.worker, "beat", beat)
     work, close = practice.worker, practice.office.carriers.close
-    beating = pulse.Pulse(work.beat, [work.answer], close, work.leave)
+    beating = pulse.Pulse(work.beat, [work.answer], close, work.leave, look=work.hanging.look)
     beating.after_worker_boot(None, SimpleNamespace(worker_threads=1))  # type: ignore[arg-type]
     until(lambda: len(beats) > 5)
     beating.before_worker_shutdown(None, None)  # type: ignore[arg-type]
