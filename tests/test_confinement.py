@@ -36,6 +36,15 @@ def test_no_core_dump_is_written_and_files_are_for_their_owner(tmp_path: Path) -
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
 
 
+def test_no_session_keys_are_written_by_whoever_makes_a_context(tmp_path: Path) -> None:
+    made = "import ssl\nprint(ssl.create_default_context().keylog_filename)"
+    environment = os.environ | {"SSLKEYLOGFILE": str(tmp_path / "keys")}
+    for confined, known in ((CONFINED, "None"), ("", str(tmp_path / "keys"))):
+        words = [sys.executable, "-c", confined + made]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == known
+
+
 @linux
 def test_a_process_is_not_dumpable() -> None:
     assert child(f"{CONFINED}import ctypes\nprint(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))") == "0"  # PR_GET_DUMPABLE
