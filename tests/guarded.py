@@ -21,9 +21,10 @@ USERS = sorted(path.stem for path in ACL.glob("*.acl"))
 
 
 class Guarded:
-    """A server that knows these users only, and one who administers it."""
+    """A server on 127.0.0.1 that knows these users only, and one who administers it.
 
-    """Listens on 127.0.0.1; ``passwords`` lie in ``secrets`` as ``ops/redis/join`` wants them."""
+    ``passwords`` lie in ``secrets`` as ``ops/redis/join`` wants them.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.port, self.secrets = free_port(), folder / "secrets"

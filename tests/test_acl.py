@@ -10,16 +10,16 @@ import engines
 import grants
 import pytest
 import redis
+from dramatiq import Message
 from grants import ACL, Grant, needs
 from guarded import USERS, Guarded
 
-from reminder_worker import status, store
+from reminder_worker import broker as queue
+from reminder_worker import redisqueue, status, store
 from reminder_worker.durability import confirm
-from reminder_worker.ledger import Claim, Durability, Entry, Intent, Outcome
+from reminder_worker.ledger import Claim, Durability, Entry, Intent, Outcome, Wake
 from reminder_worker.ports import free_port
 from reminder_worker.schedule import Schedule
-
-QUEUE = "{rw-queue}:"
 
 # What each process runs and asks for; how complete this is, test_hardening.py sees in a day's work.
 
@@ -61,13 +61,13 @@ DIRECT = {
     | each(processes="zrange", events="zcard", events__dropped="get", notes="llen", notes__unread="llen")
     | each(due="zcount zrange", turns="zcard zcount zrange", live="zcard")
     | bare("info select")
-    | {("rpush", f"{QUEUE}reminders"), ("hset", f"{QUEUE}reminders.msgs")},
+    | {("rpush", redisqueue.NAMES), ("hset", redisqueue.MESSAGES)},
     "worker": each(L="lrange", H="set", Q="zrange", stops="xrange", notes="llen")
     | bare("info waitaof select script|load")
     | {
-        (command, f"{QUEUE}*")
+        (command, f"{redisqueue.NAMESPACE}:*")
         for command in (
-            *("zadd", "zrangebyscore", "zrem", "rpush", "lpop", "sadd", "srem", "smembers"),
+            *("zadd", "zrangebyscore", "zrem", "rpush", "lpop", "blmove", "sadd", "srem", "smembers"),
             *("hexists", "hget", "hmget", "hdel", "del"),
         )
     },
@@ -152,6 +152,18 @@ def test_nobody_gets_in_without_a_password(guarded: Guarded) -> None:
     for url in (f"redis://127.0.0.1:{guarded.port}/0", f"redis://web:wrong@127.0.0.1:{guarded.port}/0"):
         with contextlib.closing(redis.Redis.from_url(url)) as stranger, pytest.raises(redis.AuthenticationError):
             stranger.ping()
+
+
+def test_on_a_full_server_the_scheduler_may_still_wake_and_the_worker_be_woken(guarded: Guarded) -> None:
+    with contextlib.ExitStack() as stack:
+        waking, woken = (queue.connect(guarded.url(user, 1), []) for user in ("scheduler", "worker"))
+        for broker in (waking, woken):
+            stack.callback(broker.client.close)
+        stack.callback(guarded.admin.config_set, "maxmemory", 0)
+        guarded.admin.config_set("maxmemory", 1)
+        queue.wake(waking, [wake := Wake(bytes(16), 0, 1)])
+        (message,) = map(Message.decode, woken.do_fetch(queue.QUEUE, 8))
+        assert queue.read(**message.kwargs) == wake
 
 
 def test_on_a_cluster_each_process_gets_what_it_needs_of_every_shard(tmp_path: Path) -> None:

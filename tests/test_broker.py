@@ -6,6 +6,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any
 from unittest.mock import Mock
 
@@ -17,10 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reminder_worker import broker as queue
-from reminder_worker import store
+from reminder_worker import redisqueue, store
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import StoreUnavailable
 from reminder_worker.ledger import Wake
+from tests.engines import until
 
 WAKES = st.builds(Wake, st.binary(min_size=16, max_size=16), st.integers(0, 7), st.integers(1, 65535))
 JSON = st.recursive(
@@ -87,8 +90,11 @@ FOREIGN = [
 
 
 @pytest.fixture
-def broker(server: EmbeddedServer, client: store.Client) -> Iterator[dramatiq.Broker]:
-    """A broker of an empty queue."""
+def broker(
+    server: EmbeddedServer, client: store.Client, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[redisqueue.WakeBroker]:
+    """A broker of an empty queue, which waits for nothing."""
+    monkeypatch.setattr(redisqueue, "WAIT", 0.001)
     connected = queue.connect(server.url(1), [])
     yield connected
     connected.close()
@@ -106,7 +112,7 @@ def test_a_message_says_which_reminder_and_nothing_else() -> None:
     assert message.kwargs == {"id": "AAECAwQFBgcICQoLDA0ODw", "lead": 1, "version": 7}
 
 
-def test_what_enters_redis_is_the_message_and_a_name_for_it(broker: dramatiq.Broker) -> None:
+def test_what_enters_redis_is_the_message_and_a_name_for_it(broker: redisqueue.WakeBroker) -> None:
     queue.wake(broker, [WAKE])
     (stored,) = broker.client.hvals("{rw-queue}:reminders.msgs")
     fields = json.loads(stored)
@@ -154,7 +160,7 @@ def test_a_foreign_message_is_judged_foreign(data: bytes) -> None:
 
 
 def test_every_wake_up_among_foreign_messages_is_delivered_and_they_are_gone(
-    broker: dramatiq.Broker, caplog: pytest.LogCaptureFixture
+    broker: redisqueue.WakeBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: Counter[Wake] = Counter()
     done = threading.Event()
@@ -185,7 +191,7 @@ def test_every_wake_up_among_foreign_messages_is_delivered_and_they_are_gone(
     assert {key.decode() for key in broker.client.scan_iter()} == {"{rw-queue}:__heartbeats__"}
 
 
-def test_wake_ups_that_a_worker_has_begun_outlive_a_foreign_neighbour(broker: dramatiq.Broker) -> None:
+def test_wake_ups_that_a_worker_has_begun_outlive_a_foreign_neighbour(broker: redisqueue.WakeBroker) -> None:
     queue.wake(broker, [WAKE])
     assert len(broker.do_fetch(queue.QUEUE, 8)) == 1
     broker.client.hset("{rw-queue}:reminders.msgs", "foreign", b"null")
@@ -195,14 +201,14 @@ def test_wake_ups_that_a_worker_has_begun_outlive_a_foreign_neighbour(broker: dr
     assert broker.client.hlen("{rw-queue}:reminders.msgs") == 1
 
 
-def test_what_a_dead_worker_had_fetched_is_brought_back(server: EmbeddedServer, broker: dramatiq.Broker) -> None:
+def test_what_a_dead_worker_had_fetched_is_brought_back(server: EmbeddedServer, broker: redisqueue.WakeBroker) -> None:
     dead, idle = (queue.connect(server.url(1), []) for _ in range(2))
     queue.wake(broker, [WAKE] * 3)
     broker.client.lpush("{rw-queue}:reminders", "a name whose message another has done")
     lost = dead.do_fetch(queue.QUEUE, 3)
     assert len(lost) == 2
     assert len(idle.do_fetch(queue.QUEUE, 8)) == 1
-    broker.client.zadd("{rw-queue}:__heartbeats__", {dead.broker_id: (time.time() - queue.SILENT - 1) * 1000})
+    broker.client.zadd("{rw-queue}:__heartbeats__", {dead.broker_id: (time.time() - redisqueue.SILENT - 1) * 1000})
     assert sorted(broker.do_fetch(queue.QUEUE, 8)) == sorted(lost)
     assert set(broker.client.zrange("{rw-queue}:__heartbeats__", 0, -1)) == {
         name.encode() for name in (broker.broker_id, idle.broker_id)
@@ -215,7 +221,7 @@ def test_what_a_dead_worker_had_fetched_is_brought_back(server: EmbeddedServer, 
         one.client.close()
 
 
-def test_what_is_done_leaves_with_the_next_fetch_and_with_the_end(broker: dramatiq.Broker) -> None:
+def test_what_is_done_leaves_with_the_next_fetch_and_with_the_end(broker: redisqueue.WakeBroker) -> None:
     queue.wake(broker, [WAKE] * 3)
     first, second, third = (
         queue.Message.decode(data).options["redis_message_id"] for data in broker.do_fetch(queue.QUEUE, 8)
@@ -230,11 +236,11 @@ def test_what_is_done_leaves_with_the_next_fetch_and_with_the_end(broker: dramat
     assert not broker.client.exists(*places)
 
 
-def test_what_is_done_is_not_forgotten_where_the_queue_refuses_to_forget_it(broker: dramatiq.Broker) -> None:
+def test_what_is_done_is_not_forgotten_where_the_queue_refuses_to_forget_it(broker: redisqueue.WakeBroker) -> None:
     queue.wake(broker, [WAKE])
     (data,) = broker.do_fetch(queue.QUEUE, 8)
     broker.do_ack(queue.QUEUE, queue.Message.decode(data).options["redis_message_id"])
-    acks, messages = broker._fetched_by(broker.broker_id, queue.QUEUE)
+    acks, messages = redisqueue._fetched_by(broker.broker_id), redisqueue.MESSAGES
     broker.client.rename(acks, "aside")
     broker.client.set(acks, "no set")  # as little to be had as on a server that has become a replica
     with pytest.raises(redis.ResponseError):
@@ -245,30 +251,29 @@ def test_what_is_done_is_not_forgotten_where_the_queue_refuses_to_forget_it(brok
 
 
 def test_what_is_done_is_not_forgotten_where_the_queue_is_away(
-    broker: dramatiq.Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    broker: redisqueue.WakeBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(queue, "AWAY", 0)
+    monkeypatch.setattr(redisqueue, "AWAY", 0)
     queue.wake(broker, [WAKE])
     (data,) = broker.do_fetch(queue.QUEUE, 8)
     broker.do_ack(queue.QUEUE, queue.Message.decode(data).options["redis_message_id"])
     with monkeypatch.context() as away:
         away.setattr(broker.client, "pipeline", Mock(side_effect=redis.ConnectionError))
         assert broker.do_fetch(queue.QUEUE, 8) == []
-        assert broker.do_fetch(f"{queue.QUEUE}.DQ", 8) == []
         broker.close()
-    assert caplog.messages == ["store_away"]  # in a word of ours, and once
+    assert caplog.messages == ["store_away"]  # in a word of ours
     broker._clear_done()
     assert not broker.client.exists("{rw-queue}:reminders.msgs")
 
 
 def test_what_was_done_by_who_was_taken_for_dead_is_dropped_without_a_word(
-    server: EmbeddedServer, broker: dramatiq.Broker, caplog: pytest.LogCaptureFixture
+    server: EmbeddedServer, broker: redisqueue.WakeBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     frozen = queue.connect(server.url(1), [])
     queue.wake(broker, [WAKE])
     (data,) = frozen.do_fetch(queue.QUEUE, 8)
     frozen.do_ack(queue.QUEUE, queue.Message.decode(data).options["redis_message_id"])
-    broker.client.zadd("{rw-queue}:__heartbeats__", {frozen.broker_id: (time.time() - queue.SILENT - 1) * 1000})
+    broker.client.zadd("{rw-queue}:__heartbeats__", {frozen.broker_id: (time.time() - redisqueue.SILENT - 1) * 1000})
     broker._clear_up()
     frozen.close()
     assert broker.client.llen("{rw-queue}:reminders") == 1
@@ -278,7 +283,52 @@ def test_what_was_done_by_who_was_taken_for_dead_is_dropped_without_a_word(
     frozen.client.close()
 
 
-def test_nobody_asks_the_queue_for_all_of_its_keys(broker: dramatiq.Broker) -> None:
+def test_a_worker_with_nothing_to_do_waits_at_the_server_and_takes_what_comes_at_once(
+    broker: redisqueue.WakeBroker, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redisqueue, "WAIT", 4)  # of the five seconds in which a server has to answer
+    others = [broker, queue.connect(server.url(1), [])]
+    with ThreadPoolExecutor() as threads:
+        left = [threads.submit(_taken, one.consume(queue.QUEUE, 1)) for one in others]
+        for number in range(2):
+            until(partial(_wait_at_the_server, broker, len(left)))
+            queue.wake(broker, [wake := Wake(number.to_bytes(16, "big"), 0, 1)])
+            (done,), left = wait(left, timeout=30, return_when=FIRST_COMPLETED)
+            assert queue.read(**done.result().kwargs) == wake
+    others[1].client.close()
+
+
+def _taken(consumer: Any) -> Any:
+    return next(message for message in consumer if message is not None)
+
+
+def _wait_at_the_server(broker: redisqueue.WakeBroker, count: int) -> bool:
+    return sum(one["cmd"] == "blmove" for one in broker.client.client_list()) == count
+
+
+def test_who_waits_leaves_what_comes_where_it_is(broker: redisqueue.WakeBroker) -> None:
+    names = [f"{number}" for number in range(3)]
+    broker.client.rpush(redisqueue.NAMES, *names)
+    assert broker._comes()
+    assert broker.client.lrange(redisqueue.NAMES, 0, -1) == [name.encode() for name in names]
+
+
+def test_where_the_server_does_not_let_a_worker_wait_it_looks_again(
+    broker: redisqueue.WakeBroker, server: EmbeddedServer
+) -> None:
+    broker.client.acl_setuser("early", enabled=True, nopass=True, keys="*", commands=["+@all", "-blmove"])
+    refused = queue.connect(server.url(1).replace("unix://", "unix://early:@"), [])
+    consumer = refused.consume(queue.QUEUE, 1, timeout=3_600_000)
+    broker.client.config_resetstat()
+    assert [next(consumer) for _ in range(12)] == [None] * 12  # dramatiq would wait for half an hour
+    queue.wake(broker, [WAKE])
+    assert queue.read(**next(consumer).kwargs) == WAKE
+    assert broker.client.info("commandstats")["cmdstat_blmove"]["rejected_calls"] == 12
+    broker.client.acl_deluser("early")
+    refused.client.close()
+
+
+def test_nobody_asks_the_queue_for_all_of_its_keys(broker: redisqueue.WakeBroker) -> None:
     broker._next_upkeep = math.inf  # a dead worker is there to be found
     broker.client.zadd("{rw-queue}:__heartbeats__", {"dead": 1})
     broker.client.config_resetstat()
@@ -311,7 +361,7 @@ def test_a_full_server_still_carries_wake_ups(server: EmbeddedServer) -> None:
         assert [queue.read(**one.kwargs) for one in fetched] == [WAKE]
         line.do_ack(queue.QUEUE, fetched[0].options["redis_message_id"])
         assert line.do_fetch(queue.QUEUE, 1) == []
-        assert not line.client.exists(f"{queue.NAMESPACE}:{queue.QUEUE}.msgs")
+        assert not line.client.exists(redisqueue.MESSAGES)
     finally:
         line.client.config_set("maxmemory", most)
         line.close()

@@ -20,9 +20,9 @@ from fake_twilio import FakeTwilio
 from test_end_to_end import Installation, here, line, twilio, write
 
 from reminder_worker import keys, status, store
-from reminder_worker.broker import NAMESPACE, QUEUE
 from reminder_worker.ledger import Entry
 from reminder_worker.ports import free_port
+from reminder_worker.redisqueue import NAMES, NAMESPACE
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys
 from reminder_worker.testing.peer import Handler, Request
@@ -99,7 +99,7 @@ def fetched(here: Installation) -> int:
 def waiting(here: Installation) -> int:
     """Say how many wake-ups wait for a worker."""
     with contextlib.closing(store.connect(here.server.url(1))) as client:
-        return int(client.llen(f"{NAMESPACE}:{QUEUE}"))
+        return int(client.llen(NAMES))
 
 
 @pytest.mark.parametrize("tell", [one, all_of_them, twice, hung_up])
@@ -149,6 +149,22 @@ def test_what_a_worker_had_fetched_is_another_s_at_once(here: Installation, twil
         with started(here, "worker", "--threads", "12"):
             here.wait_for({"sent": 12})
     assert b'"swept"' not in (here.folder / "log.jsonl").read_bytes()  # nothing was lost, to be woken again
+
+
+def test_a_worker_that_ends_leaves_what_comes_to_others(here: Installation, twilio: FakeTwilio) -> None:
+    slow(twilio, 8.0, 1)
+    for number, file in enumerate(("a.jsonl", "b.jsonl")):
+        write(here.folder / file, [line(number)])
+    here.type("enqueue", "a.jsonl")
+    with started(here, "scheduler"), started(here, "worker") as worker:
+        until(lambda: len(twilio.requests) == 1)
+        one(worker)
+        until(lambda: b'"worker_stopping"' in (here.folder / "log.jsonl").read_bytes())
+        here.type("enqueue", "b.jsonl")
+        until(lambda: waiting(here) == 1)
+        assert worker.poll() is None
+        assert worker.wait(60) == 0
+        assert here.states() == {"sent": 1, "queued": 1}
 
 
 def test_a_scheduler_wakes_all_that_it_took_and_takes_no_more(here: Installation, twilio: FakeTwilio) -> None:

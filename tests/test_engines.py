@@ -16,7 +16,7 @@ import engines
 import pytest
 
 from reminder_worker import broker as queue
-from reminder_worker import durability, store, topology
+from reminder_worker import durability, redisqueue, store, topology
 from reminder_worker.doctor import check_store
 from reminder_worker.errors import StoreUnavailable
 from reminder_worker.ledger import Answer, Claim, Durability, Entry, Intent, Outcome, Wake
@@ -295,9 +295,11 @@ def test_a_queue_whose_slot_has_moved_is_read_on(tmp_path: Path) -> None:
         queue.wake(broker, [Wake(bytes(16), 0, number) for number in range(1, 9)])
         for data in broker.do_fetch(queue.QUEUE, 4):
             broker.do_ack(queue.QUEUE, queue.Message.decode(data).options["redis_message_id"])
-        cluster.move_at_once(queue.NAMESPACE.encode())
+        assert broker._comes()
+        cluster.move_at_once(redisqueue.NAMESPACE.encode())
+        assert broker._comes()
         assert len(broker.do_fetch(queue.QUEUE, 8)) == 4  # and what was done has left before
-        assert broker.client.hlen(f"{queue.NAMESPACE}:{queue.QUEUE}.msgs") == 4
+        assert broker.client.hlen(redisqueue.MESSAGES) == 4
         broker.client.close()
 
 

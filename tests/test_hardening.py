@@ -26,7 +26,7 @@ from opspage import Browser
 from test_acl import DIRECT
 from test_end_to_end import call
 
-from reminder_worker import acts, agreement, decisions, doctor, enquiry, status, stops, store
+from reminder_worker import acts, agreement, decisions, doctor, enquiry, redisqueue, status, stops, store
 from reminder_worker import broker as queue
 from reminder_worker.client import Appointment, Client
 from reminder_worker.errors import SettingsError
@@ -381,13 +381,13 @@ def the_queue_after_a_crash(day: Day) -> None:
     admin, stopped = day.schedule("admin", 1).client, queue.connect(day.estate.store.url("worker", 1), [])
     day.keep(stopped.client)
     message = queue.write(Wake(bytes(16), 0, 1)).copy(options={"redis_message_id": "mine"}).encode()
-    admin.zadd(f"{queue.NAMESPACE}:__heartbeats__", {"dead": 1})
+    admin.zadd(redisqueue.BEATS, {"dead": 1})
     for worker, name, content in (("dead", "lost", b"x"), (stopped.broker_id, "mine", message)):
-        admin.hset(f"{queue.NAMESPACE}:reminders.msgs", name, content)
-        admin.sadd(f"{queue.NAMESPACE}:__acks__.{worker}.reminders", name)
+        admin.hset(redisqueue.MESSAGES, name, content)
+        admin.sadd(f"{redisqueue.NAMESPACE}:__acks__.{worker}.reminders", name)
     admin.script_flush()  # as a store that was restarted
     stopped.do_fetch("aside", 1)
     stopped.do_requeue(queue.QUEUE, "mine")
-    admin.hset(f"{queue.NAMESPACE}:reminders.msgs", "foreign", b"null")
-    admin.rpush(f"{queue.NAMESPACE}:reminders", "foreign")
-    until(lambda: not admin.exists(f"{queue.NAMESPACE}:reminders.msgs"))
+    admin.hset(redisqueue.MESSAGES, "foreign", b"null")
+    admin.rpush(redisqueue.NAMES, "foreign")
+    until(lambda: not admin.exists(redisqueue.MESSAGES))

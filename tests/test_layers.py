@@ -29,9 +29,9 @@ LAYERS = [
         "rehearsal",
         """endpoint routes gate circuit wire sending drafting templates contacts providers keys status gauges crowd
         decisions enquiry acts quarantine watermark""",
-        """sealing gateway apikeys opening ratchet epochs root keyfiles findings schedule scripts store broker rabbit
-        embedded optouts agreement notes catalogue places commits durability pressure eventqueue history topology lines
-        stops""",
+        """sealing gateway apikeys opening ratchet epochs root keyfiles findings schedule scripts store broker
+        redisqueue rabbit embedded optouts agreement notes catalogue places commits durability pressure eventqueue
+        history topology lines stops""",
         """ledger job plan disclosure pairs streets stems folding names errors metrics settings tables logs numbers
         https encoding lifeline confinement words segments records dates clocks answers webhooks documents signatures
         addresses timeliness padding magic background admission parting vocabulary endings options sharing ports

@@ -27,7 +27,7 @@ from fake_twilio import FakeTwilio
 from scripted import PARIS, Keys, Practice, appointment
 
 from reminder_worker import broker as queue
-from reminder_worker import enqueue, job, providers, pulse, records, store, worker
+from reminder_worker import enqueue, job, providers, pulse, records, redisqueue, store, worker
 from reminder_worker.audit.writings import phone_writings, time_writings, windows, writings
 from reminder_worker.client import Appointment
 from reminder_worker.contacts import Contact
@@ -456,8 +456,8 @@ def test_messages_that_cannot_be_decoded_are_dropped_and_not_repeated(stage: Sta
         wake.copy(actor_name="forget").encode(),
     ]
     for number, data in enumerate(strange):
-        broker.client.hset(f"{queue.NAMESPACE}:{queue.QUEUE}.msgs", str(number), data)
-        broker.client.rpush(f"{queue.NAMESPACE}:{queue.QUEUE}", str(number))
+        broker.client.hset(redisqueue.MESSAGES, str(number), data)
+        broker.client.rpush(redisqueue.NAMES, str(number))
     broker.close()
     broker.client.close()  # dramatiq leaves that to its owner
     stage.add()
