@@ -3,7 +3,7 @@
     python -m benchmarks.lateness [--pending 1000 5000000] [--others 1000] [--a-second 200] [--write]
 
 Real processes on a store that writes no file; the provider is a file. Late is from when a text was due to its line.
-The first two seconds do not count: a scheduler with nothing to do looks once a second whether there is something new.
+The first two seconds do not count: connections are made then.
 Others do the same with number and text as they are. Before anything falls due they have half a minute for what is far
 ahead, and after the last one a minute for what is late.
 """
