@@ -180,6 +180,7 @@ def test_every_wake_up_among_foreign_messages_is_delivered_and_they_are_gone(
     worker = Worker(broker, worker_threads=2, worker_timeout=20)
     worker.start()
     consumers = list(worker.consumers.values())
+    assert len(consumers) == 1  # none for what is to be delayed
     assert done.wait(60)
     broker.join(queue.QUEUE, timeout=60_000, interval=10)
     assert all(consumer.is_alive() for consumer in consumers)
