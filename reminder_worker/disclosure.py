@@ -168,7 +168,7 @@ def _names_a_speciality(words: list[folding.Word]) -> bool:
     if not any(core in row for core in _CORES):  # spares most texts the expression
         return False
     names = streets.named(words)
-    others = [word for place, word in enumerate(words) if place not in names]
+    others = [word for index, word in enumerate(words) if index not in names]
     matches = (re.fullmatch(_SPECIALITY, word.letters, re.VERBOSE) for word in others)
     roots = [match["root"] for match in matches if match]
     return any(root not in _OTHER_ROOTS and not root.endswith(_OTHER_ENDINGS) for root in roots)

@@ -98,20 +98,20 @@ class _Batch:
     said: str = field(default="", repr=False)
 
     def add(self) -> None:
-        """Add what waits. Raises StoreUnavailable with the place up to which everything is stored."""
+        """Add what waits. Raises StoreUnavailable, which says how far everything is stored."""
         if not self.waiting:
             return
         with self._saying_how_far():
             answers = self.client.add([appointment for _, appointment in self.waiting])
-        for (place, _), answer in zip(self.waiting, answers, strict=True):
+        for (where, _), answer in zip(self.waiting, answers, strict=True):
             if isinstance(answer, Refused):
-                self.refuse(place, answer)
+                self.refuse(where, answer)
             else:
-                self._note(place, answer, "hand it in")
+                self._note(where, answer, "hand it in")
         self.done = self.waiting[-1][0]
         self.waiting.clear()
 
-    def cancel(self, place: str, reference: str, *, perhaps: bool) -> None:
+    def cancel(self, where: str, reference: str, *, perhaps: bool) -> None:
         """Take an appointment back, after what was read before it."""
         self.add()
         with self._saying_how_far():
@@ -119,23 +119,23 @@ class _Batch:
         if answer in {Answer.MISSING, Answer.ENDED}:
             self.counts["skipped"] += not perhaps  # it was never handed in, or nothing is left of it to take back
         else:
-            self._note(place, answer, "take it back")
-        self.done = place
+            self._note(where, answer, "take it back")
+        self.done = where
 
-    def refuse(self, place: str, refusal: Refused) -> None:
+    def refuse(self, where: str, refusal: Refused) -> None:
         """Count a refusal, and say it on stderr: once for all of a series, not what every export holds."""
         if refusal.reason in self.reader.passes_over:
             self.counts[self.reader.passes_over[refusal.reason]] += 1
             return
         self.counts["refused"] += 1
-        message = f"{place}: {refusal.reason}: {refusal}\n"
+        message = f"{where}: {refusal.reason}: {refusal}\n"
         if message != self.said:
             sys.stderr.write(message)
         self.said = message
 
-    def _note(self, place: str, answer: Answer, what: str) -> None:
+    def _note(self, where: str, answer: Answer, what: str) -> None:
         if answer is Answer.IN_FLIGHT:
-            self.refuse(place, Refused(Reason.IN_FLIGHT, "reference", f"is being sent; {what} again shortly"))
+            self.refuse(where, Refused(Reason.IN_FLIGHT, "reference", f"is being sent; {what} again shortly"))
         else:
             self.counts[answer.value] += 1
 
@@ -150,22 +150,22 @@ class _Batch:
 def run(client: Client, reader: Reader, said: Defaults | None = None, *, size: int | None = None) -> Counter[str]:
     """Read, seal and add everything; say each bad record on stderr; count what was added, moved, refused and so on.
 
-    Raises StoreUnavailable with the place up to which everything is stored: running it again is safe.
+    Raises StoreUnavailable, which says how far everything is stored: running it again is safe.
     """
     batch, said = _Batch(client, reader), said or Defaults()
     with _progress(size) as advance:
-        for number, (place, record) in enumerate(reader, 1):
+        for number, (where, record) in enumerate(reader, 1):
             if number % BATCH == 0:
                 advance(reader.done)
             try:
                 if isinstance(record, Refused):
                     raise record
                 if isinstance(record, Cancelled):
-                    batch.cancel(place, record.reference, perhaps=record.perhaps)
+                    batch.cancel(where, record.reference, perhaps=record.perhaps)
                     continue
-                batch.waiting.append((place, _parse(record, said)))
+                batch.waiting.append((where, _parse(record, said)))
             except Refused as refusal:
-                batch.refuse(place, refusal)
+                batch.refuse(where, refusal)
             if len(batch.waiting) >= BATCH:
                 batch.add()
         batch.add()

@@ -71,11 +71,11 @@ def ask(schedule: Schedule, tags: Tags, platforms: Iterable[str], text: str, who
 def _opted_out(schedule: Schedule, wanted: set[bytes]) -> datetime | None:
     """Go through the opt-out list here, where nobody sees which entry was looked for."""
     since: dict[bytes, datetime] = {}
-    for place, word in words(schedule):
+    for name, word in words(schedule):
         if word[b"tag"] not in wanted:
             continue
         if word[b"on"] == b"1":
-            since[word[b"tag"]] = moment(int(place.partition(b"-")[0]))
+            since[word[b"tag"]] = moment(int(name.partition(b"-")[0]))
         else:
             since.pop(word[b"tag"], None)
     return min(since.values(), default=None)

@@ -182,7 +182,7 @@ def log_of(schedule: Schedule) -> bytes:
 
 
 def words(schedule: Schedule, after: bytes = b"0-0") -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
-    """Read on in the log, to its end: each word with its place. Raises StoreUnavailable."""
+    """Read on in the log, to its end: each word, and its name there. Raises StoreUnavailable."""
     try:
         while page := schedule.client.xrange(log_of(schedule), min=b"(" + after, count=PAGE):
             yield from page

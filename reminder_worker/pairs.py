@@ -33,11 +33,11 @@ class Pairs:
 
     def find(self, words: list[Word], spared: Collection[int]) -> str | None:
         """Name the first part beside a facility, or return None."""
-        for place, word in enumerate(words):
-            if place in spared:
+        for index, word in enumerate(words):
+            if index in spared:
                 continue
             if word.letters in self.parts:
-                if self._led(words, place) or self._followed(words, place) or self._lists(words, place):
+                if self._led(words, index) or self._followed(words, index) or self._lists(words, index):
                     return self._name(word.letters)
             elif part := self._joined(word.letters):
                 return self._name(part)
@@ -46,20 +46,20 @@ class Pairs:
     def _name(self, part: str) -> str:
         return f"{self.language}/part/{part}"
 
-    def _led(self, words: list[Word], place: int) -> bool:
-        place -= 1
-        while place >= 0 and self._passes(words[place]):
-            place -= 1
-        return any(_stands(facility, words, place + 1 - len(facility)) for facility in self.before)
+    def _led(self, words: list[Word], index: int) -> bool:
+        index -= 1
+        while index >= 0 and self._passes(words[index]):
+            index -= 1
+        return any(_stands(facility, words, index + 1 - len(facility)) for facility in self.before)
 
-    def _followed(self, words: list[Word], place: int) -> bool:
-        place += 1
-        while place < len(words) and self._passes(words[place]):
-            place += 1
-        return any(_stands(facility, words, place) for facility in self.behind)
+    def _followed(self, words: list[Word], index: int) -> bool:
+        index += 1
+        while index < len(words) and self._passes(words[index]):
+            index += 1
+        return any(_stands(facility, words, index) for facility in self.behind)
 
-    def _lists(self, words: list[Word], place: int) -> bool:
-        run = takewhile(self._passes, words[place:])
+    def _lists(self, words: list[Word], index: int) -> bool:
+        run = takewhile(self._passes, words[index:])
         return len({word.letters for word in run} & self.parts) >= _LIST
 
     def _passes(self, word: Word) -> bool:

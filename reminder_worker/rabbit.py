@@ -45,7 +45,7 @@ def _parameters(url: str) -> list[dict[str, Any]]:
     """Read a URL: what pika wants to know of each server."""
     parts = urlsplit(url)
     secure = parts.scheme == "amqps"
-    user, _, places = parts.netloc.rpartition("@")
+    user, _, servers = parts.netloc.rpartition("@")
     name, _, password = user.partition(":")
     query = parse_qs(parts.query, strict_parsing=bool(parts.query))
     (file,) = query.pop("ssl_ca_certs", [None])
@@ -60,11 +60,11 @@ def _parameters(url: str) -> list[dict[str, Any]]:
         "stack_timeout": 2 * TIMEOUT,
         "blocked_connection_timeout": BLOCKED,
     }
-    return [shared | _place(place, context) for place in places.split(",")]
+    return [shared | _server(server, context) for server in servers.split(",")]
 
 
-def _place(place: str, context: ssl.SSLContext | None) -> dict[str, Any]:
-    parts = urlsplit(f"//{place}")
+def _server(server: str, context: ssl.SSLContext | None) -> dict[str, Any]:
+    parts = urlsplit(f"//{server}")
     if not parts.hostname:
         raise ValueError
     options = None if context is None else pika.SSLOptions(context, parts.hostname)

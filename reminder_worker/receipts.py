@@ -53,14 +53,14 @@ class Receipts:
         references = self._references(heard)
         members = [member_of(reference) for reference in references]
         calls, known = [], []
-        for place, (provider, receipt) in enumerate(heard):
-            member = members[place]
+        for index, (provider, receipt) in enumerate(heard):
+            member = members[index]
             if member is not None and receipt.state is not None:
-                known.append(place)
-                words = member, references[place], provider.name, *self._words(provider, receipt, receipt.state)
+                known.append(index)
+                words = member, references[index], provider.name, *self._words(provider, receipt, receipt.state)
                 calls.append((self._schedule.shard_of(member), words))
         done = dict(zip(known, self._schedule.run_all("receipt", calls), strict=True))
-        return [_note(*one, members[place], done.get(place, 0)) for place, one in enumerate(heard)]
+        return [_note(*one, members[index], done.get(index, 0)) for index, one in enumerate(heard)]
 
     def _words(self, provider: Provider, receipt: Receipt, state: State) -> tuple[Any, ...]:
         reason = receipt.reason if state is State.UNDELIVERED else None
@@ -78,14 +78,14 @@ class Receipts:
 
     def _references(self, heard: Sequence[Heard]) -> list[str]:
         """Name the attempts of receipts, also of those without our reference; one that is early waits for it."""
-        references, places, calls = [receipt.reference for _, receipt in heard], [], []
-        for place, (provider, receipt) in enumerate(heard):
+        references, unnamed, calls = [receipt.reference for _, receipt in heard], [], []
+        for index, (provider, receipt) in enumerate(heard):
             if not receipt.reference and receipt.provider_message_id and receipt.state is not None:
                 early = msgspec.msgpack.encode(_Early(receipt.state, receipt.reason))
-                places.append(place)
+                unnamed.append(index)
                 calls.append(self._match(provider, receipt.provider_message_id, "", early))
-        for place, found in zip(places, self._schedule.run_all("match", calls), strict=True):
-            references[place] = found.decode("ascii", "replace") if found else ""
+        for index, found in zip(unnamed, self._schedule.run_all("match", calls), strict=True):
+            references[index] = found.decode("ascii", "replace") if found else ""
         return references
 
     def _match(self, provider: Provider, message_id: str, reference: str, receipt: bytes) -> Call:

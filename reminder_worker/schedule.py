@@ -98,9 +98,9 @@ class Schedule:
         """Run a script for each shard and arguments, in one round trip a shard; answers in the order of the calls."""
         answers: dict[int, Any] = {}
         for shard in sorted({shard for shard, _ in calls}):
-            mine = [place for place, (its, _) in enumerate(calls) if its == shard]
-            answers.update(zip(mine, self._run_each(name, shard, [calls[place][1] for place in mine]), strict=True))
-        return [answers[place] for place in range(len(calls))]
+            mine = [index for index, (its, _) in enumerate(calls) if its == shard]
+            answers.update(zip(mine, self._run_each(name, shard, [calls[index][1] for index in mine]), strict=True))
+        return [answers[index] for index in range(len(calls))]
 
     def _run_each(self, name: str, shard: int, calls: Sequence[Sequence[Any]]) -> list[Any]:
         if len(calls) == 1:
@@ -121,13 +121,13 @@ class Schedule:
         self.agreement.make()
         batches: list[tuple[int, list[int]]] = []
         for shard in range(self.shards):
-            mine = [place for place, entry in enumerate(entries) if self.shard_of(entry.id) == shard]
+            mine = [index for index, entry in enumerate(entries) if self.shard_of(entry.id) == shard]
             batches += ((shard, mine[start : start + ADDED]) for start in range(0, len(mine), ADDED))
-        calls = [(shard, [word for place in batch for word in entries[place].words()]) for shard, batch in batches]
+        calls = [(shard, [word for index in batch for word in entries[index].words()]) for shard, batch in batches]
         answers: dict[int, Answer] = {}
         for (_, batch), reply in zip(batches, self.run_all("add", calls), strict=True):
             answers.update(zip(batch, (Answer(word.decode()) for word in reply[::2]), strict=True))
-        return [answers[place] for place in range(len(entries))]
+        return [answers[index] for index in range(len(entries))]
 
     def cancel(self, id_: bytes) -> Answer:
         """Take an appointment back; ``cancelled`` means that nothing more will be sent."""

@@ -71,7 +71,7 @@ def _parse(lines: Iterable[str]) -> Words:
 def _read(schedule: Schedule) -> Words:
     """Read the list to its end."""
     last = Words()
-    for place, fields in words(schedule):
+    for name, fields in words(schedule):
         if NAMED not in fields:
-            last[fields[b"tag"]] = position_of(fields.get(SAID, place)), fields[b"on"]
+            last[fields[b"tag"]] = position_of(fields.get(SAID, name)), fields[b"on"]
     return last

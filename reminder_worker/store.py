@@ -106,8 +106,8 @@ def _with_password(url: str, what: str, file: Path | None) -> str:
     if not password:
         raise SettingsError(f"{what}_password_file: {file} should hold a password")
     parts = _split(url)
-    user, _, place = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}"))
+    user, _, server = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{server}"))
 
 
 def _split(url: str) -> SplitResult:

@@ -49,8 +49,8 @@ def connect(url: str, *, retry: Retry, **options: Any) -> Client:
     """Return a client of the store at such a URL. Raises ValueError where it is none, or RedisError."""
     parts = urlsplit(url)
     scheme, _, kind = parts.scheme.partition("+")
-    user, _, places = parts.netloc.rpartition("@")
-    hosts = [_host(place, SENTINEL_PORT if kind == "sentinel" else PORT) for place in places.split(",")]
+    user, _, servers = parts.netloc.rpartition("@")
+    hosts = [_host(server, SENTINEL_PORT if kind == "sentinel" else PORT) for server in servers.split(",")]
     query = f"?{parts.query}" if parts.query else ""
     if kind == "sentinel":
         name, _, database = parts.path.strip("/").partition("/")
@@ -61,12 +61,12 @@ def connect(url: str, *, retry: Retry, **options: Any) -> Client:
     if parts.path not in {"", "/", "/0"} or scheme not in {"redis", "rediss"}:
         raise ValueError("a Cluster has one database, and no sockets")
     nodes = [ClusterNode(*host) for host in hosts[1:]]
-    first = f"{scheme}://{user}@{places.split(',')[0]}{query}"
+    first = f"{scheme}://{user}@{servers.split(',')[0]}{query}"
     return _reached(Cluster)(url=first, startup_nodes=nodes, retry=retry, connection_pool_class=_Pool, **options)
 
 
-def _host(place: str, port: int) -> tuple[str, int]:
-    parts = urlsplit(f"//{place}")
+def _host(server: str, port: int) -> tuple[str, int]:
+    parts = urlsplit(f"//{server}")
     if not parts.hostname:
         raise ValueError("a host is missing")
     return parts.hostname, parts.port or port

@@ -71,9 +71,9 @@ def _check_platform(name: str, platform: Platform) -> Iterator[Finding]:
             "stolen credentials could text the whole world at your cost",
             "list the countries whose numbers may be texted",
         )
-    for place, country in enumerate(platform.countries):
+    for index, country in enumerate(platform.countries):
         if not numbers.has_numbers(country):
-            yield _no_country(f"{where}.countries.{place}")
+            yield _no_country(f"{where}.countries.{index}")
     yield from check_secret(f"{where}.resolver", platform.resolver_secret_file)
 
 

@@ -51,7 +51,7 @@ def span(seconds: float) -> str:
     whole = int(seconds)
     days, hours, minutes, left = whole // 86_400, whole // 3600 % 24, whole // 60 % 60, whole % 60
     units = [(days, "d"), (hours, "h"), (minutes, "min"), (left, "s")]
-    first = next((place for place, (count, _) in enumerate(units) if count), len(units) - 1)
+    first = next((index for index, (count, _) in enumerate(units) if count), len(units) - 1)
     return " ".join(f"{count} {unit}" for count, unit in units[first : first + 2] if count) or "0 s"
 
 

@@ -186,14 +186,14 @@ class Smpp(Provider):
     def _attempt(self, text: Text, deadline: float) -> Sent | Reason:
         try:
             data_coding, segments = encode(text.body, self._settings.default_alphabet)
-            messages = [self._message(text, data_coding, segments, place) for place in range(len(segments))]
+            messages = [self._message(text, data_coding, segments, index) for index in range(len(segments))]
         except ValueError:
             return Reason.NOT_SENT  # half a character, or a number that is none: nothing that can be sent
         outcome: str | Reason = Reason.MISCONFIGURED
-        for place, message in enumerate(messages):
+        for index, message in enumerate(messages):
             outcome = self._submit(message, deadline)
             if isinstance(outcome, Reason):
-                return Reason.AMBIGUOUS if place else outcome  # the phone may show what has already left
+                return Reason.AMBIGUOUS if index else outcome  # the phone may show what has already left
         return outcome if isinstance(outcome, Reason) else Sent(outcome, len(messages))
 
     def _submit(self, message: SubmitSm, deadline: float) -> str | Reason:
@@ -212,8 +212,8 @@ class Smpp(Provider):
             _LOG.warning("provider_answer", extra={"provider": self.name, "code": code})
         return reason
 
-    def _message(self, text: Text, data_coding: int, segments: list[bytes], place: int) -> SubmitSm:
-        last = place == len(segments) - 1
+    def _message(self, text: Text, data_coding: int, segments: list[bytes], index: int) -> SubmitSm:
+        last = index == len(segments) - 1
         message = SubmitSm(
             short_message="-",  # what is sent is set below: aiosmpplib would encode it anew
             source=self._source,
@@ -226,7 +226,7 @@ class Smpp(Provider):
             registered_delivery=int(last),
             encoding="ucs2" if data_coding == UCS2 else None,
         )
-        message.set_encoded_message(segments[place])
+        message.set_encoded_message(segments[index])
         return message
 
     def _deliver(self, delivery: Delivery) -> None:
