@@ -46,7 +46,7 @@ class Circuit:
         return Permit(name, call, watched=bool(watched))
 
     def report(self, permit: Permit, result: Result, pause: float | None = None) -> None:
-        """Say how a call went; ``pause`` is for how long nobody should ask. Raises StoreUnavailable."""
+        """Say how a call went; ``pause`` is for how many seconds nobody should ask. Raises StoreUnavailable."""
         if result is Result.OK and not permit.watched:
             return
         wait = milliseconds(timedelta(seconds=DEFAULT_PAUSE if pause is None else pause))

@@ -78,8 +78,10 @@ class Capabilities:
     ``finds_by_reference``: ``find`` is authoritative once ``settles_within`` has passed since the
     attempt: what it does not find then was never accepted. A list that may lag for hours is not that.
     ``searches``: ``search`` may find a text by number and words; what it does not find proves nothing.
+    ``receipt_carries_reference``: receipts name our reference, so they settle what is in doubt.
     ``receipts_by_id``: receipts name the provider's message only, which a text in doubt has not.
     ``fetches_to_verify``: reading a receipt may wait for what its signature is verified with.
+    ``validity``: takes ``valid_for``, never longer. ``reaches_phones``: else any number may be given to it.
     ``redacts``: keeps neither text nor full number from the beginning. ``forgets``: ``forget`` removes them later.
     """
 
