@@ -13,11 +13,9 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from redis.exceptions import RedisError
-
 from reminder_worker.clocks import moment
 from reminder_worker.schedule import Schedule
-from reminder_worker.store import unavailable
+from reminder_worker.store import answered
 
 _PARTS = 6
 _WHEN = re.compile(r"[0-9]{1,14}", re.ASCII)  # ms; what is further off is no time, and would hide all the others
@@ -66,14 +64,12 @@ class Act:
 
 def read(schedule: Schedule, most: int = 0) -> list[Act]:
     """Return what operators did, newest first; ``most`` of each shard, 0 for all. Raises StoreUnavailable."""
-    try:
+    with answered():
         lines = [
             line
             for shard in range(schedule.shards)
             for line in schedule.client.lrange(schedule.prefix(shard) + b"acts", -most, -1)
         ]
-    except RedisError as error:
-        raise unavailable(error) from None
     found = [act for line in lines if (act := Act.of(line)) is not None]
     return sorted(found, key=lambda act: act.at, reverse=True)
 

@@ -8,8 +8,6 @@ import secrets
 from collections import deque
 from datetime import datetime, timedelta
 
-from redis.exceptions import RedisError
-
 from reminder_worker import metrics
 from reminder_worker.drafting import Templates
 from reminder_worker.errors import Reason, ReminderError, Unopenable
@@ -21,7 +19,7 @@ from reminder_worker.providers import Text
 from reminder_worker.replies import Meaning
 from reminder_worker.schedule import Schedule
 from reminder_worker.sending import Carriers
-from reminder_worker.store import unavailable
+from reminder_worker.store import answered
 
 ANSWER_VALID = timedelta(hours=1)
 BATCH = 100  # notes at a time
@@ -109,10 +107,8 @@ class Answering:
     def _first_today(self, note: Note, now: datetime) -> bool:
         """Tell whether this phone was not answered today: two machines must not talk to each other for ever."""
         key = self._schedule.prefix(0) + b"h:" + self._tags.today(now.date(), "help", note.phone)
-        try:
+        with answered():
             return bool(self._schedule.client.set(key, b"1", nx=True, ex=_DAY))
-        except RedisError as error:
-            raise unavailable(error) from None
 
     def _help(self, note: Note) -> None:
         """Answer with one generic sentence, in one try."""

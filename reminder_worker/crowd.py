@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from reminder_worker.clocks import to_ms
 from reminder_worker.schedule import Schedule
-from reminder_worker.store import unavailable
+from reminder_worker.store import answered
 
 HERE = -1  # or gone: it is not waited for any more
 ENDED = -2  # nor is it in the list
@@ -63,10 +61,8 @@ class Crowd:
         Not those that are gone in another way: who is at a worker just now may be back before it is taken off the list.
         """
         key = self._schedule.prefix(0) + b"q:" + provider.encode()
-        try:
+        with answered():
             first = self._schedule.client.zrange(key, 0, LOOKED_AT - 1)
-        except RedisError as error:
-            raise unavailable(error) from None
         shards: dict[int, list[bytes]] = defaultdict(list)
         for member in first:
             shards[self._schedule.shard_of(member)].append(member)

@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from redis.exceptions import RedisError
-
 from reminder_worker import acts
 from reminder_worker.clocks import moment
 from reminder_worker.errors import Reason
 from reminder_worker.ledger import HEAD_BYTES, ID_BYTES, Head, name_of
 from reminder_worker.schedule import BATCH, Schedule
-from reminder_worker.store import unavailable
+from reminder_worker.store import answered
 
 _FIELDS = ("state", "reason", "provider", "tries", "attempts", "due", "asked")
 _NUMBER = re.compile(r"([0-9]{1,14})(\.[0-9]+)?", re.ASCII)
@@ -92,10 +90,8 @@ def waiting(schedule: Schedule, most: int = 0, *, name: str | None = None) -> li
 
     ``most`` of each kind and shard, 0 for all. After a restore that may be all of a day: rows are read where asked for.
     """
-    try:
+    with answered():
         found = [one for shard in range(schedule.shards) for one in _of_shard(schedule, shard, most, name)]
-    except RedisError as error:
-        raise unavailable(error) from None
     return sorted(found, key=lambda one: (one.since, one.name))
 
 

@@ -11,7 +11,7 @@ from reminder_worker.ledger import Durability
 from reminder_worker.lines import piped
 from reminder_worker.schedule import CONFIRM_MS, Schedule
 from reminder_worker.scripts import run_before, script
-from reminder_worker.store import unavailable
+from reminder_worker.store import answered, unavailable
 from reminder_worker.topology import server_of
 
 
@@ -36,22 +36,16 @@ def confirm(schedule: Schedule, process: str) -> Iterator[None]:
 
 def _history(schedule: Schedule, shard: int) -> str:
     """Return which history of writes a shard's server goes on with; it is another after a failover, or a restart."""
-    try:
-        with server_of(schedule.client, schedule.prefix(shard)) as server:
-            return str(server.info("replication").get("master_replid"))
-    except RedisError as error:
-        raise unavailable(error) from None
+    with answered(), server_of(schedule.client, schedule.prefix(shard)) as server:
+        return str(server.info("replication").get("master_replid"))
 
 
 def _confirmed(schedule: Schedule, shard: int, process: str) -> str | None:
     """Wait for the disk of a shard's server; return its history, None where it did not confirm."""
     replicas_wanted, prefix = int(schedule.durability is Durability.REPLICA), schedule.prefix(shard)
     commands = ("WAITAOF", 1, replicas_wanted, CONFIRM_MS), ("INFO", "replication")
-    try:
-        with server_of(schedule.client, prefix) as server:
-            _, written, told = run_before(partial(piped, server), script("beat"), (prefix, process), *commands)
-    except RedisError as error:
-        raise unavailable(error) from None
+    with answered(), server_of(schedule.client, prefix) as server:
+        _, written, told = run_before(partial(piped, server), script("beat"), (prefix, process), *commands)
     for reply in (written, told):
         if isinstance(reply, RedisError):
             raise unavailable(reply) from None

@@ -9,15 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from redis.exceptions import RedisError
-
 from reminder_worker import acts, numbers
 from reminder_worker.clocks import moment
 from reminder_worker.errors import Reason, Refused
 from reminder_worker.ledger import ID_BYTES, Reminder
 from reminder_worker.optouts import DAYS, EVERYBODY, Tags, sent_to, words
 from reminder_worker.schedule import Schedule
-from reminder_worker.store import unavailable
+from reminder_worker.store import answered
 
 PACE_MS = 1_000  # between two questions, whoever asks: a person's pace
 GONE = "gone"  # the appointment has moved since, or this is not kept any more
@@ -57,13 +55,11 @@ def ask(schedule: Schedule, tags: Tags, platforms: Iterable[str], text: str, who
     Refused where it is no number, and where somebody asked within the last second; then nothing was looked up.
     """
     phone = numbers.normalise(text.strip())
-    try:
+    with answered():
         if not schedule.client.set(schedule.prefix(0) + b"find", b"1", nx=True, px=PACE_MS):
             raise Refused(Reason.RATE_LIMITED, "number", "one a second may be asked about: try again in a moment")
         since = _opted_out(schedule, {tags.optout(scope, phone) for scope in (EVERYBODY, *platforms)})
         found = Found(since, tuple(_traces(schedule, tags, phone)))
-    except RedisError as error:
-        raise unavailable(error) from None
     acts.note(schedule, "find", found.result, who)  # an answer that cannot be noted is not given
     return found
 

@@ -9,18 +9,15 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-
-from redis.exceptions import RedisError
 
 from reminder_worker.clocks import milliseconds, moment, to_ms
 from reminder_worker.encoding import to_text
 from reminder_worker.job import State
 from reminder_worker.ledger import HEAD_BYTES, ID_BYTES, Head
 from reminder_worker.schedule import BATCH, Schedule
-from reminder_worker.store import unavailable
+from reminder_worker.store import answered
 from reminder_worker.topology import servers
 
 LEASE = timedelta(seconds=60)
@@ -115,17 +112,17 @@ class EventQueue:
 
     def muted(self) -> set[bytes]:
         """Return whom not to tell, by the gateway's tags."""
-        with _answered():
+        with answered():
             return set(self.schedule.client.smembers(self._muted))
 
     def mute(self, tag: bytes) -> None:
         """Tell a platform nothing more until somebody wants it."""
-        with _answered():
+        with answered():
             self.schedule.client.sadd(self._muted, tag)
 
     def unmute(self, tag: bytes) -> bool:
         """Tell a platform again; False where it was told all the time."""
-        with _answered():
+        with answered():
             return bool(self.schedule.client.srem(self._muted, tag))
 
     @property
@@ -137,14 +134,14 @@ class EventQueue:
         waiting = dropped = 0
         for shard in range(self.schedule.shards):
             key = self.schedule.prefix(shard) + b"events"
-            with _answered():
+            with answered():
                 waiting += self.schedule.client.zcard(key)
                 dropped += int(self.schedule.client.get(key + b".dropped") or 0)
         return waiting, dropped
 
     def keys(self) -> int:
         """Return how many keys ``replay`` has to look at."""
-        with _answered():
+        with answered():
             return sum(int(server.dbsize()) for server in servers(self.schedule.client))
 
     def replay(
@@ -171,24 +168,16 @@ class EventQueue:
         for server in servers(self.schedule.client):
             cursor = -1
             while cursor != 0:
-                with _answered():
+                with answered():
                     cursor, keys = server.scan(max(cursor, 0), match=b"rw:{*}:r:*", count=PAGE)
                 yield keys
 
     def _choose(self, shard: int, members: list[bytes], wanted: Callable[[bytes, bytes], bool]) -> list[bytes]:
         keys = [self.schedule.prefix(shard) + b"a:" + member[:ID_BYTES] for member in members]
-        with _answered():
+        with answered():
             values = self.schedule.client.mget(keys)
         tickets = [_ticket(value or b"") for value in values]
         return [member for member, ticket in zip(members, tickets, strict=True) if wanted(member[:ID_BYTES], ticket)]
-
-
-@contextmanager
-def _answered() -> Iterator[None]:
-    try:
-        yield
-    except RedisError as error:
-        raise unavailable(error) from None
 
 
 def _ticket(value: bytes) -> bytes:

@@ -12,13 +12,12 @@ from typing import Any
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from redis.exceptions import RedisError
 
 from reminder_worker import status
 from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.metrics import LABELS, PROCESSES
 from reminder_worker.schedule import Schedule
-from reminder_worker.store import unavailable
+from reminder_worker.store import answered
 
 ALIVE = 20.0  # seconds: whoever is silent for longer missed three heartbeats
 OPEN = {"open", "half-open"}
@@ -89,7 +88,7 @@ def _open_questions(schedule: Schedule, now: datetime) -> Iterator[Metric]:
     """Return what waits for a person or for a platform, and for how long."""
     dead = unsure = 0.0
     unknown = events = dropped = 0
-    try:
+    with answered():
         for shard in range(schedule.shards):
             prefix = schedule.prefix(shard)
             dead = max(dead, _oldest(schedule, prefix + b"dead", now))
@@ -97,8 +96,6 @@ def _open_questions(schedule: Schedule, now: datetime) -> Iterator[Metric]:
             unknown += schedule.client.zcard(prefix + b"unknown")
             events += schedule.client.zcard(prefix + b"events")
             dropped += int(schedule.client.get(prefix + b"events.dropped") or 0)
-    except RedisError as error:
-        raise unavailable(error) from None
     yield gauge("unknown", "Reminders of which nobody could find out whether they were sent", unknown)
     yield gauge("unknown_oldest_seconds", "How long the oldest of them has been so", unsure)
     yield gauge("dead_letter_oldest_seconds", "How long the oldest dead letter has waited", dead)

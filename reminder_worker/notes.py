@@ -9,13 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from reminder_worker.encoding import pae
 from reminder_worker.errors import StoreUnavailable
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys, seal
-from reminder_worker.store import unavailable
+from reminder_worker.store import answered
 
 NOTE_CONTEXT = b"reminder-worker/note/v1"
 NOTE_CONTENT = 128
@@ -70,7 +68,5 @@ class Notes:
         self._schedule.run("note", 0, note, 1)
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        try:
+        with answered():
             return getattr(self._schedule.client, name)(*arguments)
-        except RedisError as error:
-            raise unavailable(error) from None

@@ -16,14 +16,12 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
-from redis.exceptions import RedisError
-
 from reminder_worker import metrics
 from reminder_worker.errors import SettingsError
 from reminder_worker.keyfiles import Kind, key_from_file, read_key_file
 from reminder_worker.ledger import ID_BYTES
 from reminder_worker.schedule import Schedule
-from reminder_worker.store import unavailable
+from reminder_worker.store import answered
 
 TAG_BYTES = 16
 DAYS = 8  # how long it is kept which reminders a phone was sent (lua/admit.lua)
@@ -183,12 +181,10 @@ def log_of(schedule: Schedule) -> bytes:
 
 def words(schedule: Schedule, after: bytes = b"0-0") -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
     """Read on in the log, to its end: each word, and its name there. Raises StoreUnavailable."""
-    try:
+    with answered():
         while page := schedule.client.xrange(log_of(schedule), min=b"(" + after, count=PAGE):
             yield from page
             after = page[-1][0]
-    except RedisError as error:
-        raise unavailable(error) from None
 
 
 def sent_to(schedule: Schedule, tags: Tags, phone: str, now: datetime) -> Iterator[tuple[date, bytes, bytes]]:
@@ -197,10 +193,8 @@ def sent_to(schedule: Schedule, tags: Tags, phone: str, now: datetime) -> Iterat
     One day at a time: days are not to be linked.
     """
     for day in ((now - timedelta(days=ago)).date() for ago in range(DAYS)):
-        try:
+        with answered():
             marks = schedule.client.lrange(schedule.prefix(0) + b"l:" + tags.today(day, "phone", phone), 0, -1)
-        except RedisError as error:
-            raise unavailable(error) from None
         for mark in [tags.show(day, phone, hidden) for hidden in marks]:
             yield day, mark[:_MEMBER], mark[_MEMBER:]
 

@@ -9,13 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from redis.exceptions import RedisError
-
 from reminder_worker import acts
 from reminder_worker.clocks import moment
 from reminder_worker.errors import SettingsError
 from reminder_worker.schedule import BATCH, Schedule
-from reminder_worker.store import unavailable
+from reminder_worker.store import answered
 
 SENDERS = b"scheduler/", b"worker/"
 SILENT = timedelta(seconds=20)  # whoever has not beaten for longer has missed three heartbeats
@@ -58,14 +56,12 @@ def quarantine(schedule: Schedule, who: acts.Who) -> Quarantined:
 def end(schedule: Schedule, who: acts.Who) -> bool:
     """Take what is handed in late for new again; False where it was already. Raises StoreUnavailable."""
     keys = [schedule.prefix(shard) + b"restored" for shard in range(schedule.shards)]
-    try:
+    with answered():
         known = [key for key in keys if schedule.client.get(key) is not None]
         if known:  # not by what DEL answers: said twice for a lost answer, it says that there was nothing
             acts.note(schedule, "restore", "ended", who)
         for key in known:
             schedule.client.delete(key)
-    except RedisError as error:
-        raise unavailable(error) from None
     return bool(known)
 
 
@@ -84,24 +80,18 @@ def newest_sign(schedule: Schedule) -> datetime | None:
     The others may go on, and have beaten in what was put back as well.
     """
     beat = _last_beat(schedule)
-    try:
+    with answered():
         seen = [schedule.client.get(schedule.prefix(shard) + b"seen") for shard in range(schedule.shards)]
-    except RedisError as error:
-        raise unavailable(error) from None
     signs = [moment(float(at)) for at in filter(None, seen)]
     return max([*signs, beat] if beat else signs, default=None)
 
 
 def _last_beat(schedule: Schedule) -> datetime | None:
-    try:
+    with answered():
         beats = schedule.client.zrange(schedule.prefix(0) + b"processes", 0, -1, withscores=True)
-    except RedisError as error:
-        raise unavailable(error) from None
     return max((moment(at) for name, at in beats if name.startswith(SENDERS)), default=None)
 
 
 def _waiting(schedule: Schedule) -> int:
-    try:
+    with answered():
         return sum(schedule.client.zcard(schedule.prefix(shard) + b"due") for shard in range(schedule.shards))
-    except RedisError as error:
-        raise unavailable(error) from None

@@ -34,7 +34,7 @@ from reminder_worker.ledger import (
 from reminder_worker.lines import Command, Lines
 from reminder_worker.scripts import run_before, run_each, script
 from reminder_worker.settings import Settings
-from reminder_worker.store import Client, unavailable
+from reminder_worker.store import Client, answered, unavailable
 from reminder_worker.topology import server_of
 
 WAKE_LEASE = timedelta(seconds=30)  # a wake-up is lost when nobody claims within this; doubles each time
@@ -105,11 +105,8 @@ class Schedule:
     def _run_each(self, name: str, shard: int, calls: Sequence[Sequence[Any]]) -> list[Any]:
         if len(calls) == 1:
             return [self.run(name, shard, *calls[0])]
-        try:
-            with server_of(self.client, self.prefix(shard)) as server:
-                return run_each(server, script(name), self.prefix(shard), calls)
-        except RedisError as error:
-            raise unavailable(error) from None
+        with answered(), server_of(self.client, self.prefix(shard)) as server:
+            return run_each(server, script(name), self.prefix(shard), calls)
 
     # What a platform does.
 
@@ -136,7 +133,7 @@ class Schedule:
     def show(self, id_: bytes) -> list[Reminder]:
         """Return what is known of each lead of an appointment; empty where nothing is, or not any more."""
         prefix = self.prefix(self.shard_of(id_))
-        try:
+        with answered():
             head = Head.of(self.client.getrange(prefix + b"a:" + id_, 0, HEAD_BYTES - 1))
             if head is None:
                 return []
@@ -146,8 +143,6 @@ class Schedule:
                     pipe.zscore(prefix + b"due", member).zscore(prefix + b"turns", member)
                     pipe.hgetall(prefix + b"r:" + member)
                 replies = pipe.execute()
-        except RedisError as error:
-            raise unavailable(error) from None
         dues = [turn if due is None else due for due, turn in zip(replies[::3], replies[1::3], strict=True)]
         known = zip(range(head.leads), dues, replies[2::3], strict=True)
         return [Reminder.of(lead, due, fields) for lead, due, fields in known if due is not None or fields]
@@ -180,10 +175,8 @@ class Schedule:
 
     def now(self) -> datetime:
         """Return the store's time."""
-        try:
+        with answered():
             seconds, micro = self.client.time()
-        except RedisError as error:
-            raise unavailable(error) from None
         return datetime.fromtimestamp(seconds + micro / 1e6, UTC)
 
     # What a worker does.

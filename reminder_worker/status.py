@@ -6,12 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from reminder_worker.clocks import moment
 from reminder_worker.ledger import NOBODY
 from reminder_worker.schedule import Schedule
-from reminder_worker.store import unavailable
+from reminder_worker.store import answered
 from reminder_worker.topology import told
 
 _DAY_MS = 86_400_000
@@ -102,13 +100,11 @@ class _Part:
 
 def read(schedule: Schedule, providers: Collection[str] = ()) -> Status:
     """Count what is pending, and what became of the rest within the retention. Raises StoreUnavailable."""
-    try:
+    with answered():
         now = _now(schedule)
         whole = _join([_count(schedule, shard, now) for shard in range(schedule.shards)])
         beats = schedule.client.zrange(schedule.prefix(0) + b"processes", 0, -1, withscores=True)
         notes = [schedule.client.llen(schedule.prefix(0) + name) for name in (b"notes", b"notes.unread")]
-    except RedisError as error:
-        raise unavailable(error) from None
     ended = _by_provider(whole.ended)
     return Status(
         now=moment(now),
@@ -134,19 +130,15 @@ def read(schedule: Schedule, providers: Collection[str] = ()) -> Status:
 
 def store(schedule: Schedule) -> Store:
     """Return what the store says of itself. Raises StoreUnavailable."""
-    try:
+    with answered():
         return Store.of(*told(schedule.client))
-    except RedisError as error:
-        raise unavailable(error) from None
 
 
 def circuits(schedule: Schedule, providers: Collection[str]) -> dict[str, str]:
     """Say in one word how each provider is being used. Raises StoreUnavailable."""
-    try:
+    with answered():
         now = _now(schedule)
         return {name: _circuit(schedule, name, now) for name in providers}
-    except RedisError as error:
-        raise unavailable(error) from None
 
 
 def _now(schedule: Schedule) -> int:

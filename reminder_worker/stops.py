@@ -7,12 +7,12 @@ last word counts, by when it was said.
 import re
 from collections.abc import Iterable, Iterator
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from reminder_worker.errors import SettingsError
 from reminder_worker.optouts import NAMED, Position, log_of, position_of, words
 from reminder_worker.schedule import Schedule
-from reminder_worker.store import unavailable
+from reminder_worker.store import answered
 
 SAID = b"said"  # the field of a word that came back late: its place in the log is not when it was said
 _FIRST = "reminder-worker opt-outs v1"
@@ -35,11 +35,9 @@ def bring_back(schedule: Schedule, lines: Iterable[str]) -> int:
     """
     copy, known = _parse(lines), _read(schedule)
     lost = sorted((said, tag, on) for tag, (said, on) in copy.items() if tag not in known or known[tag][0] < said)
-    try:
+    with answered():
         for said, tag, on in lost:
             _append(schedule, said, {b"tag": tag, b"on": on})
-    except RedisError as error:
-        raise unavailable(error) from None
     return len(lost)
 
 

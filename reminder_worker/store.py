@@ -4,6 +4,8 @@ A password comes from a file of its own, so that no settings, no variable and no
 it is in memory only, in a URL that nobody prints.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
@@ -131,6 +133,15 @@ def queue_url(queue: str | None, store: str) -> str:
         return f"unix://{parts.netloc}{parts.path}?{'&'.join([*options, 'db=1'])}"
     parts = parts._replace(query="&".join(options))
     return topology.queue_url(urlunsplit(parts)) if topology.several(store) else urlunsplit(parts._replace(path="/1"))
+
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """Take an error of Redis's for a store that is away. Raises StoreUnavailable."""
+    try:
+        yield
+    except RedisError as error:
+        raise unavailable(error) from None
 
 
 def unavailable(error: RedisError) -> StoreUnavailable:
