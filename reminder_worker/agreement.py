@@ -43,7 +43,7 @@ class Agreement:
         One that is away is asked with each heartbeat, and before anything is added.
         """
         with suppress(StoreUnavailable):
-            self._compare()
+            self.compare()
 
     def make(self) -> None:
         """Agree, once: write our number down where nobody has, else refuse. Raises SettingsError, StoreUnavailable."""
@@ -51,7 +51,7 @@ class Agreement:
             return
         if _ask(self._client.get) is None:
             _ask(self._client.set, self._shards, nx=True)
-        self._compare()
+        self.compare()
         self._made = True
 
     def watch(self) -> None:
@@ -69,7 +69,8 @@ class Agreement:
             _ask(self._client.set, self._shards)
         self.make()
 
-    def _compare(self) -> None:
+    def compare(self) -> None:
+        """Refuse a store that others use with another number. Raises SettingsError, StoreUnavailable."""
         if (told := self.told()) != self._shards:
             raise SettingsError(
                 f"shards: this store is used with {told}, here it is {self._shards}; say the same everywhere "

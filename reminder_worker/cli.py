@@ -235,12 +235,12 @@ def status(
 
     Example: reminder-worker status --watch
     """
-    from reminder_worker import screen, settings  # noqa: PLC0415
+    from reminder_worker import screen, settings, watching  # noqa: PLC0415
     from reminder_worker import status as numbers  # noqa: PLC0415
 
-    schedule, providers = supportcommands.open_ledger(config), settings.read(config).providers
+    schedule, providers = supportcommands.open_ledger(config, soon=watch), settings.read(config).providers
     if watch:
-        screen.watch_status(lambda: numbers.read(schedule, providers))
+        watching.watch(lambda: numbers.read(schedule, providers))
     now = numbers.read(schedule, providers)
     screen.print_json(screen.plain_status(now)) if json else screen.print_status(now)
 

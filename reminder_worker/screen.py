@@ -1,14 +1,12 @@
 """What the command line shows: tables for people, JSON for programs."""
 
 import json
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
-from rich.live import Live
+from rich.console import Group
 
 from reminder_worker.acts import Act
 from reminder_worker.decisions import Waiting, meaning
@@ -67,14 +65,15 @@ def print_reminders(reminders: Iterable[Reminder]) -> None:
 
 def print_status(now: Status) -> None:
     """Print the numbers once."""
-    console.print(_status(now))
+    console.print(Group(*tables(now)))
 
 
-def _status(now: Status) -> RenderableType:
-    return Group(_pending(now), *_ended(now), *_health(now))
+def tables(now: Status) -> list[Rows]:
+    """Return the numbers, table by table."""
+    return [_pending(now), *_ended(now), *_health(now)]
 
 
-def _pending(now: Status) -> RenderableType:
+def _pending(now: Status) -> Rows:
     oldest = f", the oldest for {timedelta(seconds=round(now.overdue_seconds))}" if now.overdue else ""
     pending = Rows("pending", "reminders", "", prose=("",))
     pending.add_row("scheduled", str(now.scheduled), f"next due {_short(now.next_due)}" if now.next_due else "")
@@ -91,7 +90,7 @@ def _pending(now: Status) -> RenderableType:
     return pending
 
 
-def _ended(now: Status) -> Iterator[RenderableType]:
+def _ended(now: Status) -> Iterator[Rows]:
     """Say how reminders ended: within the retention, and lately by provider."""
     ended = Rows("ended as", "reminders", "by provider", prose=("by provider",))
     for state, number in now.ended.items():
@@ -106,7 +105,7 @@ def _ended(now: Status) -> Iterator[RenderableType]:
     yield lately
 
 
-def _health(now: Status) -> Iterator[RenderableType]:
+def _health(now: Status) -> Iterator[Rows]:
     processes = Rows("process", "last heartbeat")
     for name, seconds in now.processes.items():
         processes.add_row(name, f"{seconds:.0f} s ago")
@@ -132,14 +131,6 @@ def _bars(numbers: list[int]) -> str:
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
-
-
-def watch_status(read: Callable[[], Status]) -> None:
-    """Refresh the numbers until interrupted."""
-    with Live(_status(read()), console=console, auto_refresh=False) as live:
-        while True:
-            time.sleep(1)
-            live.update(_status(read()), refresh=True)
 
 
 def plain_waiting(one: Waiting) -> dict[str, Any]:

@@ -57,6 +57,11 @@ def retrying(times: int) -> Retry:
     return Retry(ExponentialWithJitterBackoff(base=0.02, cap=1.0), times)
 
 
+def impatient() -> dict[str, Any]:
+    """Return the options of a connection whose user is to be told soon that the store is away."""
+    return {"socket_timeout": 2.5, "retry": retrying(1)}
+
+
 def resolve_url(url: str | None) -> str:
     """Return the store's URL; where none is set, that of the embedded server of this folder."""
     if url is not None:

@@ -23,8 +23,6 @@ from reminder_worker.root import Published
 from reminder_worker.schedule import Schedule
 from reminder_worker.settings import Settings
 
-STORE_TIMEOUT = 2.5  # seconds; who calls is to be told soon that the store is away
-
 
 def build(chosen: Settings, schedule: Schedule) -> Starlette:
     """Load what this process may hold. Raises SettingsError."""
@@ -57,7 +55,7 @@ async def _telling(dispatcher: events.Dispatcher) -> AsyncIterator[None]:
 def run(chosen: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; what is under way is finished. Raises SettingsError."""
     logs.set_up(chosen.log_level, chosen.log_format)
-    client = store.connect(store.url_of(chosen), socket_timeout=STORE_TIMEOUT, retry=store.retrying(1))
+    client = store.connect(store.url_of(chosen), **store.impatient())
     schedule = Schedule.of(chosen, client)
     app = build(chosen, schedule)
     with suppress(StoreUnavailable):  # then it is done before anything is added

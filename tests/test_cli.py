@@ -18,7 +18,7 @@ import typer
 from desk import new_key
 from rich.console import Console
 
-from reminder_worker import cli, enqueue, keys, screen, store
+from reminder_worker import cli, enqueue, keys, screen, store, watching
 from reminder_worker.drafting import Templates
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.job import Level
@@ -544,7 +544,7 @@ def test_a_watched_status_ends_with_ctrl_c(run, shop, monkeypatch):
     def interrupted(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(screen.time, "sleep", interrupted)
+    monkeypatch.setattr(watching.time, "sleep", interrupted)
     done = run("status", "--watch")
     assert (done.code, done.err) == (130, "")
 

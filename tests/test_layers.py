@@ -23,7 +23,7 @@ LAYERS = [
     for names in (
         "cli keycommands eventcommands locationcommands deadcommands supportcommands backupcommands demo audit testing",
         """startup scheduler worker pulse exporter web api verdicts hooks serving access reception ops enqueue screen
-        terminal""",
+        terminal watching""",
         "equipment connection",
         "delivery reconciling answering inbox receipts replies events client doctor lint reviewing",
         "rehearsal",

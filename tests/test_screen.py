@@ -1,4 +1,3 @@
-import io
 import json
 import re
 import unicodedata
@@ -176,21 +175,6 @@ def test_status_shows_every_number(capsys):
 def test_an_empty_status_is_shown(capsys):
     screen.print_status(EMPTY)
     assert "scheduled 0" in rows(capsys.readouterr().out)
-
-
-def test_a_watched_status_is_read_again_until_interrupted(monkeypatch):
-    sleeps = iter([None, None])
-
-    def sleep(_):
-        if next(sleeps, "end") == "end":
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(screen.time, "sleep", sleep)
-    monkeypatch.setattr(screen, "console", Console(file=io.StringIO()))
-    reads = []
-    with pytest.raises(KeyboardInterrupt):
-        screen.watch_status(lambda: reads.append(1) or BUSY)
-    assert len(reads) == 3
 
 
 def test_only_what_breaks_a_rule_is_listed(capsys):

@@ -17,8 +17,9 @@ import pytest
 from rich.console import Console
 from scripted import PHONE
 
-from reminder_worker import acts, screen
+from reminder_worker import acts, screen, supportcommands
 from reminder_worker.enquiry import Found, Trace
+from reminder_worker.errors import StoreUnavailable
 from reminder_worker.optouts import EVERYBODY, Tags
 from reminder_worker.schedule import Schedule
 
@@ -119,3 +120,11 @@ def test_what_was_found_is_a_row_each_and_what_cannot_be_known_is_said(
     for part in ("what still waits", "what ended before a provider was to be asked", "what test keys sent"):
         assert part in screen.UNSEEN
         assert part in PAGE
+
+
+def test_a_store_that_is_away_is_not_waited_for_twice(tmp_path):
+    """The first question tells: what a command would ask next waits as long again."""
+    settings = tmp_path / "away.toml"
+    settings.write_text('store_url = "unix:///nowhere/at/all"\n')
+    with pytest.raises(StoreUnavailable):
+        supportcommands.open_ledger(settings, soon=True)

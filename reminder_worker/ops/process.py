@@ -14,8 +14,6 @@ from reminder_worker.parting import ending
 from reminder_worker.schedule import Schedule
 from reminder_worker.settings import Settings
 
-STORE_TIMEOUT = 2.5  # seconds; who looks is to be told soon that the store is away
-
 
 def build(chosen: Settings, schedule: Schedule) -> Starlette:
     """Load what this process may hold. Raises SettingsError."""
@@ -28,7 +26,7 @@ def build(chosen: Settings, schedule: Schedule) -> Starlette:
 def run(chosen: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; what is under way is finished. Raises SettingsError."""
     logs.set_up(chosen.log_level, chosen.log_format)
-    client = store.connect(store.url_of(chosen), socket_timeout=STORE_TIMEOUT, retry=store.retrying(1))
+    client = store.connect(store.url_of(chosen), **store.impatient())
     schedule = Schedule.of(chosen, client)
     schedule.agreement.check()
     app = build(chosen, schedule)
