@@ -442,6 +442,22 @@ def test_when_the_store_is_away_what_was_last_seen_stays_and_it_is_said(tmp_path
             assert (status, "The store does not answer" in said) == (503, True)
 
 
+def test_a_store_that_refuses_the_page_is_told_from_one_that_is_away(tmp_path: Path) -> None:
+    with EmbeddedServer(tmp_path / "store") as server:
+        schedule = Schedule(connect(server.url(), retry=None))
+        with opened(schedule, tmp_path) as browser:
+            browser.log_in()
+            wait_as(schedule, "unknown", 7)
+            form = fields(browser, waiting(schedule).name, "drop")
+            schedule.client.acl_setuser("default", enabled=True, nopass=True, commands=["-info", "-evalsha", "-eval"])
+            status, _, said = browser.ask("/ops/decisions", form)
+            assert (status, "The store refuses this page: its password is wrong" in said) == (503, True)
+            time.sleep(feed.EVERY)
+            page = part(browser.ask("/ops")[2], "alerts")
+            assert "The store refuses this page: its password is wrong" in page
+            assert "nothing is sent" not in page
+
+
 def test_a_page_that_was_loaded_without_a_store_says_so(tmp_path: Path) -> None:
     with EmbeddedServer(tmp_path / "store") as server:
         schedule = Schedule(connect(server.url(), retry=None))

@@ -44,7 +44,7 @@ def _let_in(handler: Handler) -> Callable[[Any, Request], Awaitable[Response]]:
             return desk.turn_away(request) if visitor is None else await handler(desk, request, visitor)
         except StoreUnavailable as error:
             log.warning("store_away", extra={"reason": error.why})
-            return desk.say(503, "The store does not answer. It is not known whether anything was done: look again.")
+            return desk.say(503, f"{phrases.STORE[error.why]}. It is not known whether anything was done: look again.")
         except SettingsError:
             log.exception("operators_unreadable")
             return desk.say(503, UNREADABLE)

@@ -31,7 +31,7 @@ class Shown:
     look: int = 0
     at: float = float("-inf")
     facts: Facts | None = None
-    away: bool = False
+    away: str = ""  # why, where the store is
     parts: dict[str, str] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)
     news: tuple[tuple[int, str], ...] = ()
@@ -62,7 +62,7 @@ class Feed:
         """Return what there is to show, no older than two seconds."""
         async with self._looking:
             if boot_time() - self._shown.at >= EVERY * 0.9:
-                self._shown = self._next(await self._look())
+                self._shown = self._next(*await self._look())
             return self._shown
 
     def expire(self) -> None:
@@ -94,16 +94,16 @@ class Feed:
         async with self._moved:
             self._moved.notify_all()
 
-    async def _look(self) -> Facts | None:
+    async def _look(self) -> tuple[Facts | None, str]:
         try:
-            return await run_in_threadpool(self._read)
-        except StoreUnavailable:
-            return None
+            return await run_in_threadpool(self._read), ""
+        except StoreUnavailable as error:
+            return None, error.why
 
-    def _next(self, found: Facts | None) -> Shown:
+    def _next(self, found: Facts | None, away: str) -> Shown:
         """Write a look down; where the store is away, what was last seen stays."""
         before, look = self._shown, self._shown.look + 1
-        facts, away = found or before.facts, found is None
+        facts = found or before.facts
         parts = self._write(facts, away=away)
         changed = {
             name: before.changed[name] if before.parts.get(name) == text else look for name, text in parts.items()
@@ -113,7 +113,7 @@ class Feed:
         heard = (*before.news, *((look, text) for text in said))[-MOST_NEWS:]
         return Shown(look, boot_time(), facts, away, parts, changed, heard)
 
-    def _write(self, facts: Facts | None, *, away: bool) -> dict[str, str]:
+    def _write(self, facts: Facts | None, *, away: str) -> dict[str, str]:
         alerts = views.alerts(facts, away=away)
         written = {"alerts": self._pages.part("alerts", alerts=alerts, now=facts.now.now if facts else None)}
         if facts is not None:

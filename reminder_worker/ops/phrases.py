@@ -23,6 +23,10 @@ ANSWERS = {
     Answer.IN_DOUBT: "Nothing was done: a provider may have accepted it, so it would be sent a second time.",
     Answer.CERTAIN: "Nothing was done: it was surely not accepted, so there is nothing to find out.",
 }
+STORE = {  # by why it is unavailable
+    "away": "The store does not answer",
+    "refused": "The store refuses this page: its password is wrong, or users.acl is older than the program",
+}
 KINDS = {Kind.DEAD_LETTER: "dead letter", Kind.UNKNOWN: "unknown"}
 BUTTONS = {
     Decision.RETRY: "Retry",

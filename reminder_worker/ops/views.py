@@ -12,6 +12,7 @@ from reminder_worker.decisions import Decision, Kind, Waiting
 from reminder_worker.gauges import ALIVE
 from reminder_worker.job import State
 from reminder_worker.ledger import NOBODY
+from reminder_worker.ops import phrases
 from reminder_worker.ops.facts import Facts
 from reminder_worker.ops.phrases import many, span
 
@@ -71,9 +72,10 @@ def parts(facts: Facts) -> dict[str, dict[str, Any]]:
     }
 
 
-def alerts(facts: Facts | None, *, away: bool) -> list[str]:
-    """Say what needs somebody now, the worst first."""
-    said = ["The store does not answer: what stands here may be old, and nothing is sent."] if away else []
+def alerts(facts: Facts | None, *, away: str) -> list[str]:
+    """Say what needs somebody now, the worst first; ``away`` is why the store is, or nothing."""
+    nothing = ", and nothing is sent" if away == "away" else ""  # who is refused may be this page alone
+    said = [f"{phrases.STORE[away]}. What stands here may be old{nothing}."] if away else []
     if facts is None:
         return said
     now = facts.now
