@@ -470,6 +470,18 @@ def test_nobody_waits_for_a_time_of_a_clock_that_was_ahead(schedule: Schedule, c
     assert [schedule.run("rate", 0, b"tag", 1_000_000, 5, 5) for _ in range(2)] == [[0], [5000]]
 
 
+def test_a_clock_that_was_ahead_a_little_keeps_nobody_for_longer_than_all_at_once_take(
+    schedule: Schedule, clock: Clock
+) -> None:
+    before = clock.now
+    clock.forward(minutes=8)
+    assert schedule.run("rate", 0, b"tag", 1_000_000, 5, 5) == [0]
+    clock.set(before)
+    assert schedule.run("rate", 0, b"tag", 1_000_000, 5, 2) == [2000]
+    clock.forward(seconds=2)
+    assert schedule.run("rate", 0, b"tag", 1_000_000, 5, 2) == [0]
+
+
 def test_a_full_budget_is_busy_and_cancelling_has_its_own(desk_and_api: tuple[Desk, api.Api]) -> None:
     desk, served = desk_and_api
     desk.put("A-1")

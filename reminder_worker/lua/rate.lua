@@ -6,13 +6,13 @@
 local now_us, waits = time[1] * 1000000 + time[2], {}
 for i = 1, #ARGV, 4 do
   local key, gap, burst, cost = P .. 'k:' .. ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
-  local at = math.max(to_come(redis.call('GET', key), 1000, burst * gap), now_us)
-  local after = at + cost * gap
-  if after - now_us > burst * gap then
-    waits[#waits + 1] = math.ceil((after - now_us - burst * gap) / 1000)
-  else
-    redis.call('SET', key, string.format('%.0f', after), 'PX', math.ceil((after - now_us) / 1000) + 1000)
-    waits[#waits + 1] = 0
+  local known = to_come(redis.call('GET', key), 1000, burst * gap)
+  local at = math.max(math.min(known, now_us + burst * gap), now_us) -- later times are of a clock that was ahead a little
+  local wait = math.max(0, math.ceil((at + cost * gap - now_us - burst * gap) / 1000))
+  if wait == 0 then at = at + cost * gap end
+  if wait == 0 or known > at then
+    redis.call('SET', key, string.format('%.0f', at), 'PX', math.ceil((at - now_us) / 1000) + 1000)
   end
+  waits[#waits + 1] = wait
 end
 return waits
