@@ -83,7 +83,7 @@ EVENTS: Mapping[str, tuple[State, Reason | None]] = {
 
 _CLIENTS = {"sms-voice": "pinpoint-sms-voice-v2", "sns": "sns"}  # botocore's names
 _SENDER = re.compile(r"\+?[0-9]{4,15}|(?=.*[A-Za-z])[A-Za-z0-9]([A-Za-z0-9-]{0,9}[A-Za-z0-9])?", re.ASCII)  # of SNS
-_NUMBER = re.compile(r"\+[0-9]{5,15}", re.ASCII)
+_NUMBER = re.compile(r"\+[1-9][0-9]{4,14}", re.ASCII)
 _REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9-]{8,64}", re.ASCII)
 _LOG = logging.getLogger(__name__)

@@ -194,7 +194,7 @@ class Infobip(Provider):
             raise forged()
         check_token(request, self._token)
         results = request.json(_Push[_Incoming]).results
-        if len(results) != 1 or not re.fullmatch(r"\+?[0-9]{5,15}", results[0].sender, re.ASCII):
+        if len(results) != 1 or not re.fullmatch(r"\+?[1-9][0-9]{4,14}", results[0].sender, re.ASCII):
             raise malformed()
         return Reply("+" + results[0].sender.removeprefix("+"), results[0].text or "", results[0].name or "")
 

@@ -209,7 +209,7 @@ class MessageBird(Provider):
             said = msgspec.convert(request.form() if request.body else request.query, _Inbound)
         sender = str(said.originator).removeprefix("+")
         text = next((words for words in (said.body, said.payload, said.message) if words is not None), None)
-        if text is None or not re.fullmatch(r"[0-9]{5,15}", sender, re.ASCII):
+        if text is None or not re.fullmatch(r"[1-9][0-9]{4,14}", sender, re.ASCII):
             raise malformed()
         return Reply(f"+{sender}", text)
 

@@ -169,7 +169,7 @@ class Plivo(Provider):
         """Read an incoming message."""
         fields = self._verified(request)
         sender = fields.get("From", "").removeprefix("+")
-        if not re.fullmatch("[0-9]{5,15}", sender, re.ASCII):
+        if not re.fullmatch("[1-9][0-9]{4,14}", sender, re.ASCII):
             raise malformed()
         return Reply(f"+{sender}", fields.get("Text", ""), fields.get("MessageUUID", ""))
 

@@ -207,7 +207,7 @@ class Sinch(Provider):
             check_token(request, self._webhook_token)
         said = request.json(_Inbound)
         number = f"+{said.sender.removeprefix('+')}"
-        if said.type != "mo_text" or not re.fullmatch(r"\+[0-9]{5,15}", number, re.ASCII):
+        if said.type != "mo_text" or not re.fullmatch(r"\+[1-9][0-9]{4,14}", number, re.ASCII):
             raise malformed()
         return Reply(number, said.body, said.id or "")
 

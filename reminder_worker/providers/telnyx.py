@@ -208,7 +208,7 @@ class Telnyx(Provider):
         """Read an incoming message."""
         event = self._verified(request)
         number = event.payload.sender.phone_number if event.payload.sender else ""
-        if event.event_type != "message.received" or not re.fullmatch(r"\+[0-9]{5,15}", number, re.ASCII):
+        if event.event_type != "message.received" or not re.fullmatch(r"\+[1-9][0-9]{4,14}", number, re.ASCII):
             raise malformed()
         return Reply(number, event.payload.text or "", event.payload.id)
 

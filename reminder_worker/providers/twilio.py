@@ -238,7 +238,7 @@ class Twilio(Provider):
     def parse_reply(self, request: WebhookRequest) -> Reply:
         """Read an incoming message."""
         form = self._verified(request)
-        if not re.fullmatch(r"\+[0-9]{5,15}", form.get("From", ""), re.ASCII):
+        if not re.fullmatch(r"\+[1-9][0-9]{4,14}", form.get("From", ""), re.ASCII):
             raise malformed()
         return Reply(form["From"], form.get("Body", ""), form.get("MessageSid", ""))
 

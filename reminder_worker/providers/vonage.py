@@ -187,7 +187,7 @@ class Vonage(Provider):
         """
         form = self._verified(request)
         sender, text = form.get("msisdn", ""), "" if form.get("type") == "binary" else form.get("text")
-        if text is None or not re.fullmatch(r"[0-9]{5,15}", sender, re.ASCII):
+        if text is None or not re.fullmatch(r"[1-9][0-9]{4,14}", sender, re.ASCII):
             raise malformed()
         return Reply(f"+{sender}", text if form.get("concat-part", "1") == "1" else "", form.get("messageId", ""))
 

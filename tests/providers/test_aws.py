@@ -911,7 +911,7 @@ def test_a_genuine_message_that_is_no_event_is_malformed(hearer: Provider, messa
     assert caught.value.reason is Reason.MALFORMED
 
 
-@pytest.mark.parametrize("sender", ["", "33612340015", "12345", "+33 6", "Clinic"])
+@pytest.mark.parametrize("sender", ["", "33612340015", "12345", "+33 6", "Clinic", "+0612340015"])
 def test_a_reply_comes_from_a_number(hearer: Provider, sender: str) -> None:
     with pytest.raises(Refused):
         hearer.parse_reply(post(REPLIES, envelope(REPLY_TOPIC, incoming(sender, "STOP"))))

@@ -468,7 +468,7 @@ def test_several_replies_in_one_call_are_refused_rather_than_lost(hearer: Infobi
         assert caught.value.reason is Reason.MALFORMED
 
 
-@pytest.mark.parametrize("sender", ["Clinic", "", "123", "33612340015x", "٣٣٦١٢٣٤٠٠١٥"])
+@pytest.mark.parametrize("sender", ["Clinic", "", "123", "33612340015x", "٣٣٦١٢٣٤٠٠١٥", "0612340015", "+0033612340015"])
 def test_a_reply_comes_from_a_number(hearer: Infobip, sender: str) -> None:
     with pytest.raises(Refused) as caught:
         hearer.parse_reply(push(REPLIES, incoming(sender)))

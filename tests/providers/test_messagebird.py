@@ -708,7 +708,7 @@ def test_a_reply_is_read_however_it_comes(hearer: MessageBird, name: str, words:
         assert hearer.parse_reply(request) == Reply(NUMBER, words)
 
 
-@pytest.mark.parametrize("sender", ["", "Praxis", "1234", "++33612340015", "٣٣٦١٢٣٤"])
+@pytest.mark.parametrize("sender", ["", "Praxis", "1234", "++33612340015", "٣٣٦١٢٣٤", "0612340015", "0033612340015"])
 def test_a_sender_that_is_no_number_is_malformed(hearer: MessageBird, sender: str) -> None:
     is_refused(hearer, signed(REPLIES, json.dumps(inbound("STOP", sender)).encode()), Reason.MALFORMED)
 

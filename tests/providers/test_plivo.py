@@ -428,7 +428,9 @@ def test_the_older_signature_is_not_enough_because_it_leaves_the_fields_out(hear
 # Replies
 
 
-@pytest.mark.parametrize("sender", ["Clinic", "", "123", "33612340***", "٣٣٦١٢٣٤٠٠١٥", "++33612340015"])
+@pytest.mark.parametrize(
+    "sender", ["Clinic", "", "123", "33612340***", "٣٣٦١٢٣٤٠٠١٥", "++33612340015", "0612340015", "+0033612340015"]
+)
 def test_a_reply_comes_from_a_number(hearer: Plivo, sender: str) -> None:
     with pytest.raises(Refused) as caught:
         hearer.parse_reply(signed(REPLIES, {"From": sender, "Text": "STOP"}))

@@ -541,6 +541,7 @@ class TestSinchInDetail:
             incoming("Orange", "STOP"),
             incoming("", "STOP"),
             incoming("++33612345678", "STOP"),
+            incoming("+0612345678", "STOP"),
             incoming(NUMBER, "U1RPUA==", "mo_binary"),
             incoming(NUMBER, {"message": "STOP", "media": []}, "mo_media"),
             report("Delivered", 0),

@@ -452,7 +452,7 @@ class TestTelnyx(ProviderContract):
         whole["data"]["payload"]["to"] *= people
         self._is_refused(hearer, replace(signed(RECEIPTS, whole), reference=REFERENCE))
 
-    @pytest.mark.parametrize("sender", ["12345", "+3361234****", "Orange", "", "+336 12"])
+    @pytest.mark.parametrize("sender", ["12345", "+3361234****", "Orange", "", "+336 12", "+0612340015"])
     def test_a_reply_from_nobody_who_can_be_texted_is_refused(self, hearer: Provider, sender: str) -> None:
         with pytest.raises(Refused) as caught:
             hearer.parse_reply(signed(REPLIES, incoming(REPLIES, sender, "STOP")))

@@ -639,7 +639,7 @@ def test_a_reply_of_bytes_has_no_words(hearer: Vonage) -> None:
     assert hearer.parse_reply(call(sign(binary), REPLIES)) == Reply(NUMBER, "")
 
 
-@pytest.mark.parametrize("sender", ["", "AcmeInc", "+33612340015", "1234", "٣٣٦١٢٣٤"])
+@pytest.mark.parametrize("sender", ["", "AcmeInc", "+33612340015", "1234", "٣٣٦١٢٣٤", "0612340015", "0033612340015"])
 def test_a_sender_that_is_no_number_is_malformed(hearer: Vonage, sender: str) -> None:
     with pytest.raises(Refused) as caught:
         hearer.parse_reply(call(sign(reply_form(msisdn=sender)), REPLIES))
