@@ -4,6 +4,7 @@ A wake-up says only "look at this reminder" (``broker.py``), here as on RabbitMQ
 """
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -157,8 +158,10 @@ class WakeBroker(RedisBroker):
 
     def _comes(self) -> bool:
         """Wait at the server until there is a wake-up, and leave it where it is: its name is moved to its own place."""
+        answered_in = self.client.get_connection_kwargs().get("socket_timeout") or math.inf
+        wait = min(WAIT, answered_in / 2)  # a URL may say less than we do: a wait as long would pass for a silent store
         try:
-            return self.client.blmove(NAMES, NAMES, WAIT, "LEFT", "LEFT") is not None
+            return self.client.blmove(NAMES, NAMES, wait, "LEFT", "LEFT") is not None
         except ResponseError:  # a server that is full, or has another master now; an older users.acl
             return False
 

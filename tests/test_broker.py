@@ -307,6 +307,18 @@ def _wait_at_the_server(broker: redisqueue.WakeBroker, count: int) -> bool:
     return sum(one["cmd"] == "blmove" for one in broker.client.client_list()) == count
 
 
+@pytest.mark.usefixtures("client")  # the queue is empty
+def test_a_worker_waits_for_less_than_its_url_lets_the_server_be_silent(
+    server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    hasty = queue.connect(f"{server.url(1)}&socket_timeout=0.5", [])
+    hasty.client.set_retry(store.retrying(0))
+    assert hasty.do_fetch(queue.QUEUE, 1) == []
+    assert caplog.messages == []  # the store is there
+    hasty.close()
+    hasty.client.close()
+
+
 def test_who_waits_leaves_what_comes_where_it_is(broker: redisqueue.WakeBroker) -> None:
     names = [f"{number}" for number in range(3)]
     broker.client.rpush(redisqueue.NAMES, *names)
