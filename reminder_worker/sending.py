@@ -92,9 +92,10 @@ def _counted(said: object, ours: int) -> int:
 def understood(answer: Sent) -> Sent:
     """Return what a provider says that it took, its name for it as a text whatever a plug-in has made of it.
 
-    One that no store can hold is no answer. Raises Ambiguous.
+    One that no store can hold is no answer, and neither is what is no ``Sent``: the class itself has a name as well.
+    Raises Ambiguous.
     """
-    name: object = getattr(answer, "provider_message_id", None)
+    name: object = answer.provider_message_id if isinstance(answer, Sent) else None
     text = str(name)
     try:
         text.encode()

@@ -224,6 +224,7 @@ def test_a_provider_that_should_find_and_does_not_answer_is_asked_for_hours(doub
 
 
 NONSENSE: dict[str, Any] = {"half a character": Sent("\ud800", 1), "nothing": Sent(None, 1), "a word": "id-1"}  # type: ignore[arg-type]
+NONSENSE["the class"] = Sent
 
 
 @pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE)

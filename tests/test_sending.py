@@ -319,6 +319,13 @@ def test_an_id_that_nobody_can_write_down_is_no_answer(name: Any) -> None:
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
+@pytest.mark.parametrize("answer", [Sent, "id-1", None])
+def test_what_is_no_acceptance_is_no_answer(answer: Any) -> None:
+    provider = Scripted(answer)
+    with pytest.raises(Ambiguous):
+        carriers(provider).send(provider, text())
+
+
 @pytest.mark.parametrize("said", ["2", None, -1, float("nan")])
 def test_segments_that_nobody_can_count_make_no_doubt_of_what_was_accepted(
     said: Any, monkeypatch: pytest.MonkeyPatch
