@@ -66,6 +66,8 @@ class WakeBroker(RedisBroker):
         texts: dict[str, Any] = {name: script.script for name, script in self.scripts.items()}
         self.scripts = {name: self.client.register_script(FULL_TOO + text) for name, text in texts.items()}
         self._done: deque[str] = deque()
+        # A URL may say less than we do, and a wait that is as long would pass for a silent server.
+        self._patience = (client.get_connection_kwargs().get("socket_timeout") or math.inf) / 2
 
     def declare_queue(self, queue_name: str) -> None:
         """Declare the queue, and none for what is to be delayed."""
@@ -158,10 +160,8 @@ class WakeBroker(RedisBroker):
 
     def _comes(self) -> bool:
         """Wait at the server until there is a wake-up, and leave it where it is: its name is moved to its own place."""
-        answered_in = self.client.get_connection_kwargs().get("socket_timeout") or math.inf
-        wait = min(WAIT, answered_in / 2)  # a URL may say less than we do: a wait as long would pass for a silent store
         try:
-            return self.client.blmove(NAMES, NAMES, wait, "LEFT", "LEFT") is not None
+            return self.client.blmove(NAMES, NAMES, min(WAIT, self._patience), "LEFT", "LEFT") is not None
         except ResponseError:  # a server that is full, or has another master now; an older users.acl
             return False
 
