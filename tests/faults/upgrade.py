@@ -149,7 +149,7 @@ class Site(Office):
 
     def run_words(self, version: str, *words: str) -> tuple[list[str], dict[str, str]]:
         """Return a command of a version, and its variables."""
-        variables = os.environ | {"PYTHONPATH": str(self.trees[version]), "PYTHONDONTWRITEBYTECODE": "1"}
+        variables = os.environ | {"PYTHONPATH": str(self.trees[version])}
         return [sys.executable, "-m", "reminder_worker.cli", *words], variables
 
     def start(self, kind: str, version: str) -> Running:
