@@ -143,15 +143,18 @@ def _read(language: str, text: str) -> Iterator[Stem]:
 
 def spellings(entry: str) -> Iterator[tuple[Part, ...]]:
     """Yield an entry with its umlauts as ä and as ae, and a phrase as one word too."""
-    for form in dict.fromkeys((entry, entry.translate(_UMLAUTS))):
-        parts = tuple(_part(text) for text in form.split("+"))
+    for form in (entry,) if entry.isascii() else dict.fromkeys((entry, entry.translate(_UMLAUTS))):
+        if "+" not in form:
+            yield (_part(form),)
+            continue
+        parts = tuple(map(_part, form.split("+")))
         yield parts
-        glued = "".join(part.text for part in parts)
-        if len(parts) > 1 and len(glued) >= _GLUED and all(part.text and not part.inside for part in parts):
+        glued = "".join([part.text for part in parts])
+        if len(glued) >= _GLUED and all(part.text and not part.inside for part in parts):
             yield (Part(glued, whole=parts[-1].whole),)
 
 
 def _part(text: str) -> Part:
     letters = text.lstrip("=*")
-    folded = fold(visible(letters)).letters if letters else ""
+    folded = letters.lower() if letters.isascii() else fold(visible(letters)).letters
     return Part(folded, text.startswith("="), text.startswith("*"), letters.isupper())
