@@ -12,6 +12,7 @@ import pytest
 
 PAGE = Path(__file__).parents[1] / "docs/adding-a-provider.md"
 BLOCK = re.compile(r"^`([a-z_.]+)`:[^`]*(?:`[^`\n]+`[^`]*)*```(?:toml|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ALONE = {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # of pytest's plug-ins it needs none
 NAMES = ["pyproject.toml", "acme_reminders.py", "test_acme.py"]
 
 
@@ -39,11 +40,11 @@ def install(files: Mapping[str, str], folder: Path) -> None:
 
 def run(folder: Path, *options: str) -> str:
     """Run the page's tests in a process of their own, where the plug-in is installed; return what pytest says."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:valkey", "--tb=no", "-rsf"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=no", "-rsf"]
     done = subprocess.run(
         [*command, *options, "test_acme.py"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+        env=os.environ | ALONE | {"PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
         timeout=200,
