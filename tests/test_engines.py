@@ -1,5 +1,6 @@
 """Stores of several servers: the ledger's own tests on each, servers that are killed, slots that are moved."""
 
+import os
 import secrets
 import subprocess
 import sys
@@ -68,8 +69,11 @@ def claim(schedule: Schedule, shard: int) -> Claim:
 @ENGINES
 def test_the_ledger_s_own_tests_hold_there_too(name: str) -> None:
     names = [HERE / f"test_{part}.py" for part in ("schedule", "status", "decisions", "acts")]
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--engine", name, *map(str, names)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=HERE.parent)
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout", "--engine", name]
+    alone = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # each plug-in is a second of work
+    done = subprocess.run(
+        [*words, *map(str, names)], capture_output=True, text=True, check=False, cwd=HERE.parent, env=alone
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     assert int(done.stdout.rpartition(" passed")[0].rpartition("\n")[2].rpartition(" ")[2]) > 100
 
