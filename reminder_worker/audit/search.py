@@ -1,16 +1,18 @@
 """Searches what each party holds for every fact, and says in which grade it is there."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
 from reminder_worker.audit.evidence import Piece
 from reminder_worker.audit.matrix import Cell, Fact, Grade, Party
 from reminder_worker.audit.people import Person
-from reminder_worker.audit.writings import SHORTEST, writings
+from reminder_worker.audit.writings import writings
 
 Forms = dict[Fact, set[bytes]]
 
 BLOCK = 1 << 20  # bytes that are looked at at once
+EDGE = 4  # bytes at each end of a form, which are looked for first: as many as a number in memory has
 OPENING = 45  # characters by which a text is known again
 
 
@@ -26,14 +28,24 @@ def forms(people: Iterable[Person], texts: Iterable[str] = ()) -> Forms:
     return found
 
 
+def numbers(block: bytes) -> set[int]:
+    """Return all that stands in a block, wherever it begins, as numbers of ``EDGE`` bytes."""
+    found: set[int] = set()
+    for start in range(min(EDGE, len(block))):
+        end = len(block) - (len(block) - start) % EDGE
+        found.update(memoryview(block)[start:end].cast("I"))
+    return found
+
+
 class Search:
     """Looks for all forms of all facts; the same content is looked through once."""
 
     def __init__(self, wanted: Forms) -> None:
-        self._wanted: dict[bytes, list[tuple[Fact, bytes]]] = defaultdict(list)
+        self._wanted: dict[int, list[tuple[int, Fact, bytes]]] = defaultdict(list)
         for fact, forms in wanted.items():
             for form in forms:
-                self._wanted[form[:SHORTEST]].append((fact, form))
+                first, last = (int.from_bytes(edge, sys.byteorder) for edge in (form[:EDGE], form[-EDGE:]))
+                self._wanted[first].append((last, fact, form))
         self._overlap = max((len(form) for forms in wanted.values() for form in forms), default=0)
         self._known: dict[bytes, set[Fact]] = {}
 
@@ -46,9 +58,10 @@ class Search:
         return self._known[content]
 
     def _look(self, block: bytes) -> set[Fact]:
-        """Most forms fall out by their first bytes, all of which are collected once."""
-        here = {block[start : start + SHORTEST] for start in range(len(block))}
-        return {fact for first in here & self._wanted.keys() for fact, form in self._wanted[first] if form in block}
+        """Most forms fall out by their first and their last bytes, all of which are collected once."""
+        here = numbers(block)
+        near = (one for first in here & self._wanted.keys() for one in self._wanted[first])
+        return {fact for last, fact, form in near if last in here and form in block}
 
     def measure(self, holdings: Callable[[Party], list[Piece]]) -> Iterator[Cell]:
         """Fill the matrix in, party by party."""
