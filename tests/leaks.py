@@ -405,9 +405,9 @@ QUEUE = [
     ),
     leak(
         "a middleware that calls back with exceptions",
-        "broker.py",
-        "        middleware=list(middleware),",
-        '        middleware=[*middleware, __import__("dramatiq").middleware.Callbacks()],',
+        "redisqueue.py",
+        "            middleware=list(middleware),",
+        '            middleware=[*middleware, __import__("dramatiq").middleware.Callbacks()],',
         "middleware Callbacks",
     ),
     leak(
