@@ -414,8 +414,9 @@ def test_news_are_said_once_and_in_words() -> None:
     assert facts.news(well, broken) == ["The circuit of twilio is open."]
     assert facts.news(broken, well) == ["The circuit of twilio is closed again."]
     assert facts.news(well, stand(processes={"worker/1": 30.0})) == ["No scheduler is alive.", "No worker is alive."]
-    assert facts.news(well, None) == ["The store does not answer."]
-    assert facts.news(None, None) == []
+    assert facts.news(well, None, "away") == ["The store does not answer."]
+    assert facts.news(well, None, "refused")[0].startswith("The store refuses this page: ")
+    assert facts.news(None, None, "away") == []
     assert facts.news(None, well) == ["The store answers again."]
 
 

@@ -8,6 +8,7 @@ from reminder_worker import acts, decisions, status
 from reminder_worker.acts import Act
 from reminder_worker.decisions import Waiting
 from reminder_worker.gauges import ALIVE, OPEN
+from reminder_worker.ops import phrases
 from reminder_worker.schedule import Schedule
 from reminder_worker.status import Status
 
@@ -49,10 +50,10 @@ def look(schedule: Schedule, providers: Mapping[str, Mapping[str, Any]]) -> Fact
     )
 
 
-def news(before: Facts | None, after: Facts | None) -> list[str]:
-    """Say what somebody who does not look should hear of; None is a store that does not answer."""
+def news(before: Facts | None, after: Facts | None, away: str = "") -> list[str]:
+    """Say what somebody who does not look should hear of; None is a store that is unavailable, ``away`` says why."""
     if after is None:
-        return [] if before is None else ["The store does not answer."]
+        return [] if before is None else [f"{phrases.STORE[away]}."]
     if before is None:
         return ["The store answers again."]
     more = [

@@ -109,7 +109,7 @@ class Feed:
             name: before.changed[name] if before.parts.get(name) == text else look for name, text in parts.items()
         }
         known = None if before.away else before.facts
-        said = news(known, found) if before.look else []
+        said = news(known, found, away) if before.look else []
         heard = (*before.news, *((look, text) for text in said))[-MOST_NEWS:]
         return Shown(look, boot_time(), facts, away, parts, changed, heard)
 
