@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.live import Live
 from rich.measure import Measurement
 from rich.segment import Segment
 from rich.table import Table
@@ -42,6 +41,8 @@ class _Shown:
 
 def watch(read: Callable[[], Status]) -> None:
     """Refresh the numbers until interrupted; a store that goes away is waited for. Raises StoreUnavailable at first."""
+    from rich.live import Live  # noqa: PLC0415 - who looks once does not load it
+
     shown = _Shown(read())
     with Live(shown, console=console, auto_refresh=False) as live:
         try:

@@ -192,7 +192,7 @@ class Worker:
                 provider.listen(partial(self._inbox.take, provider))
 
     def close(self) -> None:
-        """Part from the providers, and remove what they count in: who shows it may have ended too early to."""
+        """Part from the providers, and remove the counters' files: their exporter may have ended too early to."""
         self._parts.carriers.close()
         unshare()
 

@@ -1,7 +1,7 @@
 import pytest
 
 from reminder_worker import stems
-from reminder_worker.folding import GAP, fold
+from reminder_worker.folding import GAP, fold, visible
 from reminder_worker.stems import Stem, Stems
 
 
@@ -65,3 +65,8 @@ def test_no_short_entry_matches_the_beginnings_of_other_words() -> None:
         assert not alone or len(stem.parts[0].text) >= 3 or stem.parts[0].capitals, stem.name
         loose = len(stem.parts) > 1 and not any(part.text for part in stem.parts[1:]) and not stem.parts[0].whole
         assert not loose or len(stem.parts[0].text) >= 4, stem.name
+
+
+@pytest.mark.parametrize("letter", [chr(code) for code in range(32, 127)])
+def test_an_entry_in_ascii_is_read_as_any_other(letter: str) -> None:
+    assert stems._part(f"a{letter}B").text == fold(visible(f"a{letter}B")).letters

@@ -21,6 +21,7 @@ from reminder_worker.errors import (
     Misconfigured,
     NotSent,
     Reason,
+    Refused,
     Rejected,
     ReminderError,
     SettingsError,
@@ -33,6 +34,7 @@ from reminder_worker.providers import twilio as module
 from reminder_worker.providers.twilio import CODES, Twilio
 from reminder_worker.testing import ProviderContract
 from reminder_worker.testing.peer import Request, Response
+from reminder_worker.testing.reports import REPLIES
 from reminder_worker.webhooks import WebhookRequest
 
 NUMBER = "+33612345678"
@@ -547,6 +549,12 @@ class TestTwilio(ProviderContract):
     def signed(self, url: str, form: dict[str, str]) -> WebhookRequest:
         signature = RequestValidator(TOKEN).compute_signature(url, form)
         return WebhookRequest("POST", url, {"x-twilio-signature": signature}, urlencode(form).encode())
+
+    @pytest.mark.parametrize("sender", ["", "Clinic", "33612340015", "+123", "+0612340015", "+٣٣٦١٢٣٤٠٠١٥"])
+    def test_a_reply_comes_from_an_international_number(self, hearer: Twilio, sender: str) -> None:
+        with pytest.raises(Refused) as caught:
+            hearer.parse_reply(self.reply(REPLIES, sender, "STOP"))
+        assert caught.value.reason is Reason.MALFORMED
 
 
 class TestTwilioThatForgets(TestTwilio):
