@@ -16,14 +16,14 @@ class Ops(BaseModel):
     operators: Path | None = Field(
         default=None,
         title="file",
-        description="names and hashed passwords, as `keys new operator NAME FILE` writes it, for its owner only. "
+        description="names and hashed passwords, as `keys new operator NAME FILE` writes them, for its owner only. "
         "`operators` or `proxy_header` is needed, never both",
     )
     proxy_header: Annotated[str, like("[A-Za-z0-9-]{1,64}", "the name of a header: letters, digits and -")] | None = (
         Field(
             default=None,
             title='`"X-Remote-User"`',
-            description="the header in which a proxy says who it has let in; it has to remove what others send so",
+            description="the header in which a proxy says who it has let in; it has to remove any that others send",
         )
     )
     proxy_from: list[IPvAnyNetwork] = Field(

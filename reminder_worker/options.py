@@ -34,7 +34,8 @@ class Options(BaseModel):
     """The settings of the whole program; ``title`` is what a value is, in people's words."""
 
     profile: Profile = Field(
-        default=Profile.DEV, description="`production` refuses to start unsafe; `doctor` says with what and why"
+        default=Profile.DEV,
+        description="`production` refuses to start with anything unsafe; `doctor` says what and why",
     )
     store_url: str | None = Field(
         default=None,
@@ -45,21 +46,21 @@ class Options(BaseModel):
     )
     store_password_file: Path | None = Field(
         default=None,
-        description="its password; `store_url` names the user, `redis://web@127.0.0.1:6379/0`. A password in a URL is "
-        "unsafe in production",
+        description="the store's password; `store_url` names the user, `redis://web@127.0.0.1:6379/0`. A password in a "
+        "URL is unsafe in production",
     )
     queue_url: str | None = Field(
         default=None,
         repr=False,
         description="where dramatiq keeps its wake-ups: Redis or Valkey again, or RabbitMQ, "
         "`amqp://worker@127.0.0.1:5672/` ([scaling.md](scaling.md))",
-        json_schema_extra={"default": "the store's server and user, database 1; of a Cluster, the one there is"},
+        json_schema_extra={"default": "the store's server and user, database 1; on a Cluster, its only database"},
     )
     queue_password_file: Path | None = Field(
         default=None,
-        description="its password; only beside `queue_url`",
+        description="the queue's password; only with `queue_url`",
     )
-    keys: Path = Field(default=Path("keys"), title="folder", description="what `keys new` writes")
+    keys: Path = Field(default=Path("keys"), title="folder", description="where the files that `keys new` writes are")
     root: PublicKey | None = Field(
         default=None,
         description="the root's public key (`verify` in `root.pub`): `enqueue` beside the ledger, `web`, `hooks` and "
@@ -68,7 +69,7 @@ class Options(BaseModel):
     templates: Path | None = Field(
         default=None,
         title="folder",
-        description="its languages win over the shipped ones ([templates.md](templates.md))",
+        description="languages in it take precedence over the shipped ones ([templates.md](templates.md))",
         json_schema_extra={"default": "the shipped ones"},
     )
     allow_numbers: list[_Numbers] = Field(
@@ -79,8 +80,8 @@ class Options(BaseModel):
     )
     durability: Durability | None = Field(
         default=None,
-        description="what an intent must have reached before a provider is called, and what was handed in or taken "
-        "back before the HTTP API says so: `local` the server's disk (`WAITAOF`), `replica` a replica's too",
+        description="what an intent must have reached before a provider is called, and a hand-in or a take-back before "
+        "the HTTP API confirms it: `local` is the server's disk (`WAITAOF`), `replica` a replica's too",
         json_schema_extra={"default": "`local` in production, else `none`"},
     )
     retention_days: int = Field(default=30, ge=1, le=3660, description="how long the outcome of a reminder is kept")
@@ -93,8 +94,8 @@ class Options(BaseModel):
     )
     on_unknown: Literal["hold", "resend"] = Field(
         default="hold",
-        description="an attempt that may have been accepted and cannot be found out: `hold` it as `unknown`, or "
-        "`resend` and risk a second text, soon where nothing can settle it (no receipts, no look-up)",
+        description="what to do if an attempt may have been accepted and nothing can tell: `hold` it as `unknown`, or "
+        "`resend` and risk a second text, soon if nothing can settle it (no receipts, no look-up)",
     )
     phone_daily_cap: int = Field(
         default=10, ge=1, le=100, description="how many reminders one phone gets in a day (UTC), over all platforms"
@@ -102,40 +103,40 @@ class Options(BaseModel):
     hooks_url: Annotated[str, AfterValidator(check_url)] | None = Field(
         default=None,
         description="public base URL (`https`) of the hooks process; a provider's table may have a `callback_url` of "
-        "its own. Signatures are verified over it",
+        "its own. Signatures are verified over this URL",
     )
     metrics_listen: _Address | None = Field(
         default=None,
         title="host:port",
-        description="where Prometheus asks the worker, `127.0.0.1:9464`; the scheduler answers one port further, then "
-        "`web`, `hooks` and `ops`, so that all may have one file ([operating.md](operating.md))",
+        description="where Prometheus scrapes the worker, `127.0.0.1:9464`; the scheduler answers on the next port, "
+        "then `web`, `hooks` and `ops`, so that all can share one file ([operating.md](operating.md))",
     )
     log_format: Literal["json", "console"] | None = Field(
         default=None,
-        description="how the log is written: one JSON object a line, or for people to read ([operating.md]"
+        description="the form of the log: one JSON object a line, or lines for people to read ([operating.md]"
         "(operating.md#logs))",
         json_schema_extra={"default": "`console` on a terminal, else `json`"},
     )
     log_level: Literal["debug", "info", "warning"] = Field(
         default="info",
-        description="from which level on our own events are written; of libraries it is always `warning`",
+        description="the lowest level of our own events to log; for libraries it is always `warning`",
     )
     access_log: bool = Field(
         default=False,
         description="whether `web`, `hooks` and `ops` log each request: method, the route's template, status and "
-        "milliseconds; never path, query or who called",
+        "milliseconds; never the path, the query or the caller",
     )
     platforms: dict[_Name, Platform] = Field(
-        default={}, title="tables", description="one for each booking platform; its name is of `a-z 0-9 -`, up to 20"
+        default={}, title="tables", description="one for each booking platform; its name has up to 20 of `a-z 0-9 -`"
     )
     providers: dict[_ProviderName, dict[str, Any]] = Field(
-        default={}, title="tables", description="one for each provider; its name is of `a-z 0-9 -`, up to 32"
+        default={}, title="tables", description="one for each provider; its name has up to 32 of `a-z 0-9 -`"
     )
     routes: list[Route] = Field(
         default=[],
         title="tables",
-        description="which providers carry what",
+        description="which providers carry which texts",
         json_schema_extra={"default": "all providers, in order"},
     )
     ops: Ops | None = Field(default=None, title="table", description="who may open the operator's page")
-    gateway: Gateway | None = Field(default=None, title="table", description="on the machine of a platform")
+    gateway: Gateway | None = Field(default=None, title="table", description="used on a platform's machine")

@@ -54,28 +54,28 @@ class Platform(_Table):
     verify_key: Path = Field(
         title="file",
         description="who may sign for the platform: `keys/NAME.pub` of `keys new platform`, or `keys/gateway.pub` "
-        "where it calls over HTTP",
+        "if the platform calls over HTTP",
     )
     leads: Annotated[list[Lead], BeforeValidator(_leads)] = Field(
         default=[Lead.parse("24h")],
         min_length=1,
         max_length=MAX_LEADS,
         title='list, `["24h", "2h"]`',
-        description="how long before an appointment its texts go out: `d`, `h`, `m`, `s`; whole days count on the wall "
+        description="how long before an appointment its texts go out: `d`, `h`, `m`, `s`. Whole days count on the wall "
         "clock of the appointment's zone, the rest is elapsed time; up to 30 days",
         json_schema_extra={"default": '`["24h"]`'},
     )
     quiet_hours: Annotated[QuietHours | None, BeforeValidator(_quiet)] = Field(
         default=None,
         title="`21:00-08:00`",
-        description="in the appointment's zone; a text moves to the minute before they begin",
+        description="in the appointment's zone; a text that would fall in them moves to the minute before they begin",
     )
     due_grid: Annotated[Grid | None, BeforeValidator(_grid)] = Field(
         default=None,
         title="`15m`, `30m`, `1h` …",
-        description="how coarse due times are, which Redis shows: an equal part of an hour. Texts go out earlier by up "
-        "to a cell and a quarter; [traffic.md](traffic.md) says what each hides. Client, `web` and worker have to have "
-        "the same; where they differ, the worker's counts",
+        description="how coarse the due times are that Redis shows: an equal part of an hour. Texts go out earlier by "
+        "up to a cell and a quarter; [traffic.md](traffic.md) says what each value hides. Client, `web` and worker "
+        "need the same value; if they differ, the worker's counts",
         json_schema_extra={"default": "none; production wants one"},
     )
     level: Level = Field(
@@ -89,12 +89,12 @@ class Platform(_Table):
         Field(
             default=None,
             title='`reply` or `"+…"`',
-            description="for whoever gets a text by mistake: `reply` (answer STOP), or a neutral number to call",
+            description="for a person who gets a text by mistake: `reply` (answer STOP), or a neutral number to call",
         )
     )
     locations: Literal["lint", "catalogue"] = Field(
         default="lint",
-        description="how places are checked: by the [lint](disclosure.md), or against a `catalogue` of reviewed ones "
+        description="how places are checked: by the [lint](disclosure.md), or against a `catalogue` of reviewed places "
         "([locations.md](locations.md))",
     )
     locations_file: Path | None = Field(
@@ -120,12 +120,12 @@ class Platform(_Table):
         default=10_000,  # so that a stolen key is no fortune
         ge=1,
         le=10_000_000,
-        description="how many reminders of it are sent in a day (UTC); what is over it waits",
+        description="how many of its reminders are sent in a day (UTC); any above that wait",
     )
     resolver_url: Url | None = Field(
         default=None,
         description="where the worker asks whom a `contact:` pointer stands for ([contacts.md](contacts.md)); `https`, "
-        "asked for as it is written",
+        "requested exactly as written",
     )
     resolver_secret_file: Path | None = Field(
         default=None,
@@ -134,13 +134,13 @@ class Platform(_Table):
     )
     resolver_private: bool = Field(
         default=False,
-        description="`true` where the resolver is in a network of yours or on this machine; else such addresses are "
-        "not connected to",
+        description="`true` if the resolver is in your own network or on this machine; otherwise the worker does not "
+        "connect to such addresses",
     )
     events_url: Url | None = Field(
         default=None,
         description="where `web` tells the platform what became of its reminders ([events.md](events.md)); `https`, "
-        "asked for as it is written",
+        "requested exactly as written",
     )
     events_secret_file: Path | None = Field(
         default=None,
@@ -149,15 +149,15 @@ class Platform(_Table):
     )
     events_private: bool = Field(
         default=False,
-        description="`true` where that is in a network of yours or on this machine; else such addresses are not "
-        "connected to",
+        description="`true` if `events_url` is in your own network or on this machine; otherwise `web` does not "
+        "connect to such addresses",
     )
     api_rate: int = Field(
         default=200,
         ge=1,
         le=100_000,
-        description="reminders a second through the HTTP API, over all `web` processes; ten seconds' worth, and 500 at "
-        "least, may come at once. Each of a batch counts. Cancelling and looking have rates of their own",
+        description="reminders a second through the HTTP API, over all `web` processes; ten seconds' worth, and at "
+        "least 500, may come at once. Each one in a batch counts. Cancelling and looking have rates of their own",
     )
 
     @field_validator("sender")
@@ -196,11 +196,11 @@ class Route(_Table):
         title='`"+33"`',
         description="which numbers; the longest prefix wins",
     )
-    providers: list[str] = Field(min_length=1, title="list of names", description="whom to ask, in order")
+    providers: list[str] = Field(min_length=1, title="list of names", description="which providers to ask, in order")
     weights: list[Annotated[int, Field(ge=0, le=1000)]] | None = Field(
         default=None,
         title="list, 0 to 1000",
-        description="one for each of them: how often it comes first",
+        description="one for each provider: how often it comes first",
         json_schema_extra={"default": "the order counts"},
     )
 
@@ -219,7 +219,7 @@ class Route(_Table):
 
 
 class Gateway(_Table):
-    """How the command line of a platform reaches the gateway, where it does not reach the store."""
+    """How a platform's command line reaches the gateway, if it does not reach the store."""
 
     url: Annotated[str, AfterValidator(check_url)] = Field(description="the public address of `web`")
     key_file: Path = Field(description="what `keys new api` wrote")

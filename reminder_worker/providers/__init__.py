@@ -196,13 +196,13 @@ class Table(Limits):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    type: str = Field(default="", title="name", description="which provider it is, where the table has another name")
+    type: str = Field(default="", title="name", description="which provider it is, if the table has another name")
     callback_url: Annotated[str, AfterValidator(check_url)] | None = Field(
         default=None,
-        description="public base URL of `hooks`, where receipts are asked for; without any, none come",
+        description="public base URL of `hooks`, where receipts are requested; without one, none come",
         json_schema_extra={"default": "`hooks_url`"},
     )
-    timeout: float = Field(default=10.0, ge=0.1, le=60, description="seconds for a whole call, at the most")
+    timeout: float = Field(default=10.0, ge=0.1, le=60, description="seconds for a whole call, at most")
 
 
 def load(name: str, table: Mapping[str, Any], role: Role = Role.SEND) -> Provider:
