@@ -123,7 +123,7 @@ def test_a_decision_is_made_by_keyboard_alone(page: Page, schedule: Schedule) ->
     page.tab.wait_for_url("**/ops?answer=done&decision=sent#said")
     page.tab.wait_for_function("() => document.activeElement.id === 'said'")
     assert focused(page) == "Was sent: Done, and noted with your name."
-    assert "No reminder waits" in page.tab.text_content("#decide")
+    assert "No reminder is waiting" in page.tab.text_content("#decide")
     assert [(one.what, one.reminder, one.sudo_user) for one in acts.read(schedule)] == [("sent", name, NAME)]
 
 
@@ -141,14 +141,14 @@ def test_what_is_delivered_is_seen_at_once(
     with Page(chrome, served.port, viewport=DESKTOP) as page, (tmp_path / "log").open("wb") as log:
         page.log_in()
         page.live()
-        assert "No worker is alive" in page.tab.text_content("#alerts")
+        assert "No worker process is running" in page.tab.text_content("#alerts")
         page.tab.evaluate("window.loadedOnce = true")
         command = [sys.executable, "-m", "reminder_worker.cli"]
         running = [
             subprocess.Popen([*command, kind], cwd=tmp_path, stdout=log, stderr=log) for kind in ("scheduler", "worker")
         ]
         try:
-            page.tab.wait_for_selector("#alerts :text('Nothing needs you.')")
+            page.tab.wait_for_selector("#alerts :text('Nothing needs attention.')")
             client.add([Appointment.parse(practice.due_now(f"A-{number}")) for number in range(5)])
             page.tab.wait_for_selector("#outcomes article:has-text('outbox') tr:has-text('sent') td:text-is('5')")
         finally:

@@ -177,7 +177,7 @@ def test_the_right_password_opens_a_session(browser: Browser) -> None:
     assert re.fullmatch(r"__Host-reminder-ops=[\w-]{43}; Path=/; Secure; HttpOnly; SameSite=Strict", cookie)
     status, _, said = browser.ask("/ops")
     assert status == 200
-    assert "What needs somebody" in said
+    assert "Needs attention" in said
     assert NAME in said
 
 

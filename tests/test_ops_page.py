@@ -59,15 +59,17 @@ def waiting(schedule: Schedule, name: str = "") -> decisions.Waiting:
 
 def test_an_empty_ledger_says_that_nothing_is_sent(browser: Browser) -> None:
     page = browser.ask("/ops")[2]
-    assert "No scheduler is alive: nothing is sent. No worker is alive: nothing is sent." in part(page, "alerts")
-    assert "No reminder waits for a person." in part(page, "decide")
-    assert "Nothing was done by hand." in part(page, "acts")
+    assert "No scheduler process is running: nothing is sent. No worker process is running: nothing is sent." in part(
+        page, "alerts"
+    )
+    assert "No reminder is waiting for a decision." in part(page, "decide")
+    assert "Nothing has been done by hand." in part(page, "acts")
 
 
 def test_where_all_is_well_nothing_needs_anybody(browser: Browser, schedule: Schedule) -> None:
     for kind in ("scheduler/1-a", "worker/2-b"):
         schedule.beat(kind)
-    assert "Nothing needs you." in part(browser.ask("/ops")[2], "alerts")
+    assert "Nothing needs attention." in part(browser.ask("/ops")[2], "alerts")
 
 
 def silent(schedule: Schedule, *names: str) -> None:
@@ -80,7 +82,7 @@ def test_who_fell_silent_is_not_red_where_others_of_its_kind_go_on(browser: Brow
         schedule.beat(kind)
     silent(schedule, "worker/4-d", "web/5-e")
     page = browser.ask("/ops")[2]
-    assert "Nothing needs you." in part(page, "alerts")
+    assert "Nothing needs attention." in part(page, "alerts")
     assert (page.count('class="count quiet"'), page.count('class="count bad"')) == (2, 0)
 
 
@@ -88,8 +90,8 @@ def test_who_fell_silent_and_is_missed_is_red_and_named(browser: Browser, schedu
     schedule.beat("scheduler/1-a")
     silent(schedule, "worker/2-b", "worker/4-d", "web/3-c", "hooks/6-f", "ops/7-g")
     page = browser.ask("/ops")[2]
-    assert "No worker is alive: nothing is sent. No web is alive: platforms cannot hand in." in part(page, "alerts")
-    assert "No hooks is alive: receipts and STOP are refused." in part(page, "alerts")
+    assert "No web process is running: platforms cannot hand in reminders." in part(page, "alerts")
+    assert "No hooks process is running: receipts and STOP replies are refused." in part(page, "alerts")
     assert (page.count('class="count quiet"'), page.count('class="count bad"')) == (1, 4)
 
 
@@ -98,14 +100,14 @@ def test_who_ended_in_order_is_not_missed(browser: Browser, schedule: Schedule) 
         schedule.beat(kind)
     schedule.leave("web/3-c")
     page = browser.ask("/ops")[2]
-    assert "Nothing needs you." in part(page, "alerts")
+    assert "Nothing needs attention." in part(page, "alerts")
     assert "3-c" not in page
 
 
 def test_a_state_of_a_day_is_shown_whole(browser: Browser, schedule: Schedule) -> None:
     a_day(schedule)
     page = browser.ask("/ops")[2]
-    assert "The circuit of vonage is open: it is left alone." in part(page, "alerts")
+    assert "The circuit for vonage is open: it is not called for now." in part(page, "alerts")
     assert "4 reminders wait for a decision." in part(page, "alerts")
     assert re.search(r"Scheduled 4,200 ", part(page, "pending"))
     assert "Dead letters 1 " in part(page, "pending")
@@ -121,11 +123,11 @@ def test_a_state_of_a_day_is_shown_whole(browser: Browser, schedule: Schedule) -
 def test_what_is_due_is_counted_by_five_minutes(browser: Browser, schedule: Schedule) -> None:
     due(schedule, -2, 2, 3, 7, 58, 70)
     page = browser.ask("/ops")[2]
-    assert "the most is 2 " in part(page, "ahead")
+    assert "at most 2 " in part(page, "ahead")
     assert "0 to 5 2 5 to 10 1 10 to 15 0 " in part(page, "ahead")
     assert "55 to 60 1" in part(page, "ahead")
-    assert "Overdue 1 oldest for 2 min" in part(page, "pending")
-    assert "Due within the hour 4 beside what is overdue" in part(page, "pending")
+    assert "Overdue 1 oldest by 2 min" in part(page, "pending")
+    assert "Due within the hour 4 not counting overdue" in part(page, "pending")
 
 
 def test_a_part_of_ten_minutes_that_was_corrected_is_no_bar_below_the_ground(
@@ -246,7 +248,7 @@ def test_a_decision_is_shown_made_and_noted(
     assert row == [state, reason]
     page = browser.ask(headers["Location"].partition("#")[0])[2]
     assert "Done, and noted with your name." in page
-    assert "No reminder waits for a person." in part(page, "decide")
+    assert "No reminder is waiting for a decision." in part(page, "decide")
     assert f"{decision} {kind} {name}" in part(page, "acts")
     (act,) = acts.read(schedule)
     assert (act.what, act.reminder, act.sudo_user, act.user) == (decision, name, NAME, acts.Who.here().user)
@@ -341,11 +343,11 @@ def test_who_watches_is_told_of_what_changes_and_of_nothing_else(browser: Browse
         name = decisions.name_of(wait_as(schedule, "unknown", 7))
         told = until(stream, lambda said: "decide" in said["parts"])
         assert name in told["parts"]["decide"]
-        assert told["said"] == ["1 more reminder of which nobody knows."]
+        assert told["said"] == ["1 more reminder with an unknown outcome."]
         assert {"acts", "outcomes"}.isdisjoint(told["parts"])
         for call in range(5):
             schedule.run("report", 0, "twilio", b"call-%d" % call, "failed", 30_000, 0, 0)
-        assert until(stream, lambda said: bool(said["said"]))["said"] == ["The circuit of twilio is open."]
+        assert until(stream, lambda said: bool(said["said"]))["said"] == ["The circuit for twilio is open."]
 
 
 def test_however_many_watch_the_ledger_is_read_once(
@@ -409,11 +411,14 @@ def test_news_are_said_once_and_in_words() -> None:
     assert facts.news(well, well) == []
     assert facts.news(well, stand(dead_letters=2)) == ["2 more dead letters."]
     assert facts.news(stand(dead_letters=2), stand(dead_letters=1)) == []
-    assert facts.news(well, stand(unknown=2)) == ["2 more reminders of which nobody knows."]
+    assert facts.news(well, stand(unknown=2)) == ["2 more reminders with an unknown outcome."]
     broken = stand(circuits={"twilio": "open"})
-    assert facts.news(well, broken) == ["The circuit of twilio is open."]
-    assert facts.news(broken, well) == ["The circuit of twilio is closed again."]
-    assert facts.news(well, stand(processes={"worker/1": 30.0})) == ["No scheduler is alive.", "No worker is alive."]
+    assert facts.news(well, broken) == ["The circuit for twilio is open."]
+    assert facts.news(broken, well) == ["The circuit for twilio is closed again."]
+    assert facts.news(well, stand(processes={"worker/1": 30.0})) == [
+        "No scheduler process is running.",
+        "No worker process is running.",
+    ]
     assert facts.news(well, None, "away") == ["The store does not answer."]
     assert facts.news(well, None, "refused")[0].startswith("The store refuses this page: ")
     assert facts.news(None, None, "away") == []
@@ -435,7 +440,7 @@ def test_when_the_store_is_away_what_was_last_seen_stays_and_it_is_said(tmp_path
                 server.kill()
                 told = until(stream, lambda said: bool(said["said"]))
                 assert told["said"] == ["The store does not answer."]
-                assert "may be old" in told["parts"]["alerts"]
+                assert "may be out of date" in told["parts"]["alerts"]
             page = browser.ask("/ops")[2]
             assert "The store does not answer" in part(page, "alerts")
             assert form["name"] in part(page, "decide")

@@ -58,12 +58,12 @@ def news(before: Facts | None, after: Facts | None, away: str = "") -> list[str]
         return ["The store answers again."]
     more = [
         (after.now.dead_letters - before.now.dead_letters, "dead letter"),
-        (after.now.unknown - before.now.unknown, "reminder of which nobody knows"),
+        (after.now.unknown - before.now.unknown, "reminder with an unknown outcome"),
     ]
     said = [f"{count} more {what if count == 1 else _many(what)}." for count, what in more if count > 0]
-    said += [f"The circuit of {name} is open." for name in sorted(after.open - before.open)]
-    said += [f"The circuit of {name} is closed again." for name in sorted(before.open - after.open)]
-    return said + [f"No {kind} is alive." for kind in after.missing if kind not in before.missing]
+    said += [f"The circuit for {name} is open." for name in sorted(after.open - before.open)]
+    said += [f"The circuit for {name} is closed again." for name in sorted(before.open - after.open)]
+    return said + [f"No {kind} process is running." for kind in after.missing if kind not in before.missing]
 
 
 def _many(what: str) -> str:

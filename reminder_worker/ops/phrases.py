@@ -5,23 +5,22 @@ from datetime import datetime
 from reminder_worker.decisions import Answer, Decision, Kind
 
 MEANINGS = {
-    Decision.RETRY: "It goes back to the schedule and is due at once. Where it is of no use any more, a worker ends it "
-    "as expired.",
-    Decision.RESEND: "It goes back to the schedule and is due at once. A provider may have accepted it already: "
+    Decision.RETRY: "It goes back into the schedule and is due at once. If it has expired, a worker ends it so.",
+    Decision.RESEND: "It goes back into the schedule and is due at once. A provider may have accepted it already: "
     "the person may get the same text twice.",
-    Decision.DROP: "It ends as failed, and nothing more is sent. What is sealed of it is deleted, unless another "
+    Decision.DROP: "It ends as failed, and nothing more is sent. Its sealed content is deleted, unless another "
     "reminder of the same appointment needs it.",
-    Decision.SENT: "It ends as sent. Say so when you have found it at the provider, by the time of asking.",
-    Decision.FAILED: "It ends as failed, and nothing more is sent. Say so when you have looked at the provider and it "
-    "is not there.",
+    Decision.SENT: "It ends as sent. Choose this if you have found the text at the provider, by the time of the call.",
+    Decision.FAILED: "It ends as failed, and nothing more is sent. Choose this if you have looked at the provider "
+    "and the text is not there.",
 }
 ANSWERS = {
     Answer.DONE: "Done, and noted with your name.",
-    Answer.SETTLED: "Nothing was done: it does not wait any more. It was decided, moved, taken back or found out "
-    "meanwhile.",
-    Answer.GONE: "Nothing was done: what was sealed of it is deleted, so there is nothing to send.",
+    Answer.SETTLED: "Nothing was done: it is no longer waiting. It has been decided, moved, cancelled or settled "
+    "in the meantime.",
+    Answer.GONE: "Nothing was done: its sealed content has been deleted, so there is nothing to send.",
     Answer.IN_DOUBT: "Nothing was done: a provider may have accepted it, so it would be sent a second time.",
-    Answer.CERTAIN: "Nothing was done: it was surely not accepted, so there is nothing to find out.",
+    Answer.CERTAIN: "Nothing was done: it was certainly not accepted, so there is nothing to settle.",
 }
 STORE = {  # by why it is unavailable
     "away": "The store does not answer",

@@ -27,8 +27,8 @@ GROUPS = {  # as the chart stacks them, from the bottom up
 LOST = {
     "scheduler": "nothing is sent",
     "worker": "nothing is sent",
-    "web": "platforms cannot hand in",
-    "hooks": "receipts and STOP are refused",
+    "web": "platforms cannot hand in reminders",
+    "hooks": "receipts and STOP replies are refused",
 }
 TALL = 100  # of a chart
 CHOICES = {  # what may be decided, by what waits: each with the words of its button
@@ -75,25 +75,25 @@ def parts(facts: Facts) -> dict[str, dict[str, Any]]:
 def alerts(facts: Facts | None, *, away: str) -> list[str]:
     """Say what needs somebody now, the worst first; ``away`` is why the store is, or nothing."""
     nothing = ", and nothing is sent" if away == "away" else ""  # who is refused may be this page alone
-    said = [f"{phrases.STORE[away]}. What stands here may be old{nothing}."] if away else []
+    said = [f"{phrases.STORE[away]}. What is shown may be out of date{nothing}."] if away else []
     if facts is None:
         return said
     now = facts.now
-    said += [f"No {kind} is alive: {LOST[kind]}." for kind in facts.missing]
+    said += [f"No {kind} process is running: {LOST[kind]}." for kind in facts.missing]
     if now.overdue and now.overdue_seconds > ALIVE:
         said.append(
-            f"{many(now.overdue, 'reminder is', 'reminders are')} due, the oldest for {span(now.overdue_seconds)}."
+            f"{many(now.overdue, 'reminder is', 'reminders are')} overdue, the oldest by {span(now.overdue_seconds)}."
         )
-    said += [f"The circuit of {name} is open: it is left alone." for name in sorted(facts.open)]
+    said += [f"The circuit for {name} is open: it is not called for now." for name in sorted(facts.open)]
     if now.store is not None and not now.store.durable:
-        said.append("The store keeps no file that would survive: what it holds is lost with its process.")
+        said.append("The store keeps nothing on disk that would survive: all it holds is lost if its process ends.")
     if now.store is not None and now.store.evicts:
         said.append("The store drops reminders when it is full.")
     if now.dead_letters or now.unknown:
         count = now.dead_letters + now.unknown
         said.append(f"{many(count, 'reminder waits', 'reminders wait')} for a decision.")
     if now.replies_unread:
-        said.append(f"{many(now.replies_unread, 'answer of a person does', 'answers of people do')} not open.")
+        said.append(f"{many(now.replies_unread, 'reply', 'replies')} could not be opened.")
     return said
 
 
