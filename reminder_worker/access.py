@@ -1,7 +1,7 @@
-"""A line of the log for each request: method, the route's template, status and time; of what was asked, nothing.
+"""One log line for each request: method, the route's template, status and duration; nothing of what was asked.
 
-A path holds a reference or an attempt's secret, a query and a body hold more, and who calls is somebody: of these no
-line is made. What no route takes has no template, and a method that HTTP does not know may be any word.
+A path holds a reference or an attempt's secret, a query and a body hold more, and the caller may be a person: none of
+these is logged. A path that no route takes has no template, and a method that HTTP does not know could be any word.
 """
 
 import logging
@@ -12,20 +12,20 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NO_ROUTE, OTHER = "none", "other"
-FAULT = 500  # the status of what ends in an error of ours
-LONGEST = 999_999  # milliseconds that a line tells: more digits may be a phone's
+FAULT = 500  # the status of a request that ends in an error of ours
+LONGEST = 999_999  # milliseconds that a line reports: more digits could be a phone number
 
 log = logging.getLogger(__name__)
 
 
 class AccessLog:
-    """Says how each request was answered."""
+    """Logs how each request was answered."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, and say how it went."""
+        """Let a request through, and log how it went."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -49,6 +49,6 @@ def _method(scope: Scope) -> str:
 
 
 def _route(scope: Scope) -> str:
-    """Return the template that a path was understood by; Starlette leaves it there."""
+    """Return the template of the route that matched, which Starlette leaves in the scope."""
     route = scope.get("route")
     return route.path_format if isinstance(route, Route) else NO_ROUTE

@@ -1,9 +1,9 @@
-"""What operators did by hand: who, what, to which reminder, and when. A line each, in the store and in the log.
+"""What operators did by hand: who, what, to which reminder, and when. One line each, in the store and in the log.
 
-A line is for those who look after operators, so it names the account; of a reminder it holds the opaque name only, and
-of a number that somebody asked about nothing at all. Lines are appended and read: the operator's own user of the store
-cannot take one away (``ops/redis/operator.acl``), but push it out with ten thousand others, or write one in somebody
-else's name. What the log has was said by the process itself.
+A line is for those who supervise operators, so it names the account; it names a reminder by its opaque name only, and
+holds nothing of a number that an operator asked about. Lines are only appended and read: the store's operator user
+cannot delete one (``ops/redis/operator.acl``), but can push it out with ten thousand others, or write one in another
+operator's name. The log's copy comes from the process itself.
 """
 
 import logging
@@ -18,7 +18,7 @@ from reminder_worker.schedule import Schedule
 from reminder_worker.store import answered
 
 _PARTS = 6
-_WHEN = re.compile(r"[0-9]{1,14}", re.ASCII)  # ms; what is further off is no time, and would hide all the others
+_WHEN = re.compile(r"[0-9]{1,14}", re.ASCII)  # ms; a later time is not valid, and would hide all the other lines
 _UNUSUAL = re.compile(r"[^A-Za-z0-9_.-]")
 _LONGEST_NAME = 64
 
@@ -27,14 +27,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """An account of this machine, and the one that became it."""
+    """An account of this machine, and the account that switched to it with sudo."""
 
     user: str
     sudo_user: str = ""
 
     @classmethod
     def here(cls) -> "Who":
-        """Say whose process this is. The user is the system's word; the other is a variable that sudo sets."""
+        """Return whose process this is: the user as the system knows it, and the variable that sudo sets."""
         try:
             user = pwd.getpwuid(os.getuid()).pw_name
         except KeyError:  # an account without a name
@@ -47,15 +47,15 @@ class Act:
     """One thing that an operator did."""
 
     at: datetime
-    what: str  # retry, resend, drop, sent, failed; or find
-    result: str  # what it was done to; or what kind of answer there was
+    what: str  # retry, resend, drop, sent, failed; find, restore or optouts
+    result: str  # what kind of reminder it was done to, or how it ended
     reminder: str  # its opaque name, or empty
     user: str
     sudo_user: str
 
     @classmethod
     def of(cls, line: bytes) -> "Act | None":
-        """Read a line; None for what no script of ours has left."""
+        """Read a line; return None if no script of ours can have left it."""
         parts = line.decode("utf-8", "replace").split("|")
         if len(parts) != _PARTS or not _WHEN.fullmatch(parts[0]):
             return None
@@ -75,13 +75,13 @@ def read(schedule: Schedule, most: int = 0) -> list[Act]:
 
 
 def note(schedule: Schedule, what: str, result: str, who: Who) -> None:
-    """Leave a line of what changed nothing in the ledger: what does, leaves its own. Raises StoreUnavailable."""
+    """Record an act that changed nothing in the ledger; the others record themselves. Raises StoreUnavailable."""
     schedule.run("act", 0, what, result, who.user, who.sudo_user)
     say(what, result, "", who)
 
 
 def say(what: str, result: str, reminder: str, who: Who) -> None:
-    """Write it into the log too."""
+    """Write the act into the log too."""
     named = {"act": what, "state": result, "reminder": reminder, "user": who.user, "sudo_user": who.sudo_user}
     log.info("act", extra={name: text for name, text in named.items() if text})
 

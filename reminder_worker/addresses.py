@@ -1,12 +1,12 @@
 """Which addresses lead out into the Internet, and which to this machine or a network of ours; no I/O.
 
-A name that somebody else looks after may lead anywhere: only what is surely public counts as such. The list is what
-``ipaddress`` does not know, or not in every version of Python.
+A name under someone else's control may resolve to anything: only what is surely public counts as public. The list
+below holds what ``ipaddress`` does not know, or not in every version of Python.
 """
 
 import ipaddress
 
-_UNICAST = ipaddress.ip_network("2000::/3")  # all that is handed out of IPv6
+_UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that is allocated
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # NAT64: the last four bytes are an IPv4 address
 _NOT_PUBLIC = [
     ipaddress.ip_network(text)
@@ -16,14 +16,14 @@ _NOT_PUBLIC = [
         "192.0.0.0/24",  # special purposes; a cloud's metadata
         "192.88.99.0/24",  # relays to IPv6
         "2001::/23",  # tunnels and special purposes
-        "2002::/16",  # tunnels: holds an IPv4 address
+        "2002::/16",  # tunnels: such an address holds an IPv4 address
         "3fff::/20",  # documentation
     )
 ]
 
 
 def is_public(text: str) -> bool:
-    """Tell whether an address, as a look-up returns it, is one that anybody on the Internet could be at."""
+    """Return whether an address, as a look-up returns it, is one on the public Internet."""
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address):
         if address in _TRANSLATED or address.ipv4_mapped:

@@ -1,7 +1,7 @@
-"""All threads of a process on one processor.
+"""Keeps all threads of a process on one processor.
 
-Python runs one of them at a time. Where they are on several processors, each that goes on finds nothing of what all of
-them use in its processor's caches, and waking it there takes longer: a text costs half as much again, or more.
+Python runs only one of them at a time. If they are spread over several processors, a thread that resumes finds none of
+their shared data in its processor's caches, and waking it takes longer: a text costs half as much again, or more.
 """
 
 import ctypes
@@ -12,14 +12,14 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
 EVERY = 5.0  # seconds
-_ELSEWHERE = 0.001  # seconds: who sleeps wakes up where there is room
+_ELSEWHERE = 0.001  # seconds: after a sleep the kernel wakes a thread where there is room
 
 
 def keep_together() -> None:
-    """Do so for as long as this process lives; on Linux, and where there is more than one processor to choose from."""
+    """Keep them together while this process lives; on Linux, if there is more than one processor to choose from."""
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set[int]()
     if len(allowed) > 1:
-        gather(allowed)  # threads that begin later are where the one is that begins them
+        gather(allowed)  # a thread that starts later runs on the processor of the thread that starts it
         threading.Thread(target=_keep, args=(allowed,), name="affinity", daemon=True).start()
 
 
@@ -30,11 +30,12 @@ def _keep(allowed: AbstractSet[int]) -> None:
 
 
 def gather(allowed: AbstractSet[int]) -> None:
-    """Bring all threads to where this one is put by the kernel, which knows what else wants a processor.
+    """Move all threads to the processor that the kernel, which knows what else wants one, picks for this thread.
 
-    So nobody stays where others have come to work. Where that is forbidden, or unknown, all may be anywhere.
+    So they leave a processor that other processes have begun to use. If that is forbidden or unknown, all may run
+    anywhere.
     """
-    with suppress(OSError, ValueError, AttributeError):  # of a libc without sched_getcpu, or a kernel without getcpu
+    with suppress(OSError, ValueError, AttributeError):  # from a libc without sched_getcpu, or a kernel without getcpu
         os.sched_setaffinity(0, allowed)
         time.sleep(_ELSEWHERE)
         here = {ctypes.CDLL(None).sched_getcpu()}

@@ -1,8 +1,8 @@
-"""How many shards a store has: an id's shard follows from their number, so all who use one store have to say the same.
+"""How many shards a store has: an id's shard follows from that number, so all processes of one store must use the same.
 
-Who says another number puts reminders where no scheduler looks, or looks for them where they are not. So whoever comes
-first writes it down, nobody else starts or hands in with another one, and only a scheduler that finds nothing waiting
-and nobody else alive begins with a new one.
+A process with another number would put reminders where no scheduler looks, or look for them where they are not. So the
+first process records the number, no other starts or hands in with a different one, and only a scheduler that finds
+nothing waiting and no other process alive begins with a new one.
 """
 
 import logging
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Agreement:
-    """What one process says, and what the store was told; safe to use from many threads."""
+    """The number that one process uses, and the one that the store holds; safe to use from many threads."""
 
     def __init__(self, client: Any, shards: int) -> None:
         self._client = client
@@ -31,22 +31,22 @@ class Agreement:
         self._made = False
 
     def told(self) -> int:
-        """Return what was written down; our own number where nothing was, or an older users.acl keeps it from us.
+        """Return the recorded number; our own if there is none, or if an older users.acl keeps it from us.
 
         Raises StoreUnavailable.
         """
         return int(_ask(self._client.get) or self._shards)
 
     def check(self) -> None:
-        """Refuse a store that others use with another number. Raises SettingsError.
+        """Refuse a store that is used with another number. Raises SettingsError.
 
-        One that is away is asked with each heartbeat, and before anything is added.
+        A store that is away is asked with each heartbeat, and before anything is added.
         """
         with suppress(StoreUnavailable):
             self.compare()
 
     def make(self) -> None:
-        """Agree, once: write our number down where nobody has, else refuse. Raises SettingsError, StoreUnavailable."""
+        """Agree, once: record our number if there is none, else refuse. Raises SettingsError, StoreUnavailable."""
         if self._made:
             return
         if _ask(self._client.get) is None:
@@ -55,13 +55,13 @@ class Agreement:
         self._made = True
 
     def watch(self) -> None:
-        """Say so where another number holds meanwhile, and hand in nothing more. Raises StoreUnavailable."""
+        """Log it if another number has come into force, and hand in nothing more. Raises StoreUnavailable."""
         if self.told() != self._shards:
             self._made = False
             log.error("shards_differ")
 
     def renew(self) -> None:
-        """Agree as a scheduler does: with a new number where nothing waits and nobody lives who said the old one.
+        """Agree as a scheduler does: with a new number if nothing waits and no process with the old one is alive.
 
         Raises SettingsError, StoreUnavailable.
         """
@@ -70,7 +70,7 @@ class Agreement:
         self.make()
 
     def compare(self) -> None:
-        """Refuse a store that others use with another number. Raises SettingsError, StoreUnavailable."""
+        """Refuse a store that is used with another number. Raises SettingsError, StoreUnavailable."""
         if (told := self.told()) != self._shards:
             raise SettingsError(
                 f"shards: this store is used with {told}, here it is {self._shards}; say the same everywhere "
@@ -89,7 +89,7 @@ class Agreement:
 
 
 def _ask(command: Callable[..., Any], *words: int, **options: bool) -> Any:
-    """Say a command to the number's key; None where we may not."""
+    """Send a command to the number's key; return None if we may not."""
     try:
         return command(KEY, *words, **options)
     except NoPermissionError:

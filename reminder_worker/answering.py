@@ -1,6 +1,6 @@
-"""What follows from people's answers: STOP, START, HELP, yes and no. Runs in the worker, which alone knows tags.
+"""What follows from people's answers: STOP, START, HELP, yes and no. Runs in the worker, the only one that knows tags.
 
-What a person wrote never gets here, only what it means (``replies.py``, ``notes.py``).
+It never sees what a person wrote, only what it means (``replies.py``, ``notes.py``).
 """
 
 import logging
@@ -47,7 +47,7 @@ class Answering:
         self._carriers = carriers
         self._templates = templates
         self._notes = Notes(schedule)
-        self._asked: deque[Note] = deque()  # who asked what this is
+        self._asked: deque[Note] = deque()  # the people who sent HELP
 
     def read_all(self, now: datetime) -> None:
         """Act on the notes that wait, oldest first. Raises StoreUnavailable."""
@@ -79,8 +79,8 @@ class Answering:
                 answered = self._mark(note, number, now)
                 done = self._notes.done(sealed)
             case Meaning.HELP:
-                done = self._notes.done(sealed)  # first: an answer that is lost does less harm than two
-                self._optouts.catch_up()  # a STOP before this may have been another worker's
+                done = self._notes.done(sealed)  # first: a lost answer does less harm than a second one
+                self._optouts.catch_up()  # another worker may have read an earlier STOP
                 if done and not self._optouts.stopped_by(note.phone) and self._first_today(note, now):
                     self._asked.append(note)
             case _:
@@ -89,15 +89,15 @@ class Answering:
             log.info("reply", extra={"provider": note.provider, "state": note.meaning, "reminder": answered})
 
     def help(self) -> None:
-        """Answer those who asked what this is; apart from the rest, for a STOP must not wait for a provider."""
+        """Answer those who sent HELP; apart from the rest, because a STOP must not wait for a provider."""
         while self._asked:
-            self._optouts.catch_up()  # a STOP since may have been another worker's
+            self._optouts.catch_up()  # another worker may have read a STOP since
             note = self._asked.popleft()
             if not self._optouts.stopped_by(note.phone):
                 self._help(note)
 
     def _mark(self, note: Note, number: int, now: datetime) -> str | None:
-        """Write a yes or a no down beside the last reminder that this phone may have got; return its opaque name."""
+        """Record a yes or a no with the last reminder that this phone may have got; return its opaque name."""
         for _, member, version in sent_to(self._schedule, self._tags, note.phone, now):
             shard = self._schedule.shard_of(member)
             if self._schedule.run("reply", shard, member, version, note.meaning, number):
@@ -105,18 +105,18 @@ class Answering:
         return None
 
     def _first_today(self, note: Note, now: datetime) -> bool:
-        """Tell whether this phone was not answered today: two machines must not talk to each other for ever."""
+        """Return whether this phone was not answered today: two machines must not talk to each other for ever."""
         key = self._schedule.prefix(0) + b"h:" + self._tags.today(now.date(), "help", note.phone)
         with answered():
             return bool(self._schedule.client.set(key, b"1", nx=True, ex=_DAY))
 
     def _help(self, note: Note) -> None:
-        """Answer with one generic sentence, in one try."""
+        """Answer with one generic sentence, and try only once."""
         provider = self._carriers.get(note.provider)
         if provider is None:
             return
         draft = self._templates.help(note.language)
-        reference = secrets.token_urlsafe(29)  # of no reminder
+        reference = secrets.token_urlsafe(29)  # belongs to no reminder
         try:
             self._carriers.send(provider, Text(note.phone, draft.body, draft.segments, reference, ANSWER_VALID))
         except ReminderError as error:

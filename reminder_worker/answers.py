@@ -1,7 +1,7 @@
-"""From a provider's answer to one of our errors: the rules that hold for every provider.
+"""Turns a provider's answer into one of our errors, by the rules that hold for every provider.
 
-Only a refusal says what was surely not done, and only by a code that is known. Everything else may have been
-accepted. Nothing of an answer enters an error: a provider's words hold the number.
+Only a refusal shows that something was surely not done, and only by a code that is known. Everything else may have
+been accepted. Nothing of an answer enters an error: a provider's words hold the number.
 """
 
 import re
@@ -20,9 +20,9 @@ T = TypeVar("T")
 
 
 def judge(status: int, known: Reason | None) -> Reason:
-    """Read status and code together; ``known`` is what the provider's own table makes of the code."""
+    """Judge status and code together; ``known`` is the provider's own reading of the code."""
     if 300 <= status < 400:  # noqa: PLR2004
-        return Reason.MISCONFIGURED  # the URL leads elsewhere; nothing was followed
+        return Reason.MISCONFIGURED  # the URL leads elsewhere, and no redirect is followed
     if not 400 <= status < 500:  # noqa: PLR2004
         return Reason.AMBIGUOUS
     if status == 429:  # noqa: PLR2004
@@ -48,7 +48,7 @@ def error(reason: Reason, retry_after: str | None = None) -> ReminderError:
 
 
 def seconds(retry_after: str | None) -> float | None:
-    """Read Retry-After, seconds or a date, as 1 to 900 seconds; None where it says neither."""
+    """Read Retry-After, seconds or a date, as 1 to 900 seconds; return None if it is neither."""
     value = (retry_after or "").strip()
     if re.fullmatch(r"[0-9]{1,12}", value):
         span = float(value)
@@ -62,7 +62,7 @@ def seconds(retry_after: str | None) -> float | None:
 
 
 def read(body: bytes, shape: type[T]) -> T | None:
-    """Read JSON of this shape, a msgspec type; None for anything else."""
+    """Read JSON of this shape, a msgspec type; return None for anything else."""
     try:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -36,10 +36,10 @@ from reminder_worker.serving import Budget
 
 BODY_LIMIT, BATCH_LIMIT = 16 * 1024, 1024 * 1024  # bytes
 MOST_REMINDERS = 500  # of one batch
-AT_ONCE = {"add": 256, "batch": 16, "cancel": 64, "read": 64}  # calls under way, of all platforms
-ANSWER = {"add": 512, "batch": 512, "cancel": 512, "read": 4096}  # bytes at the least, head included
-ANSWER_OF_BATCH = 256  # of each item: the longest refusal
-SHARE = 4  # what one platform may take of that: a quarter
+AT_ONCE = {"add": 256, "batch": 16, "cancel": 64, "read": 64}  # calls in progress, of all platforms
+ANSWER = {"add": 512, "batch": 512, "cancel": 512, "read": 4096}  # bytes, the least; head included
+ANSWER_OF_BATCH = 256  # bytes for each item: the longest refusal
+SHARE = 4  # one platform may take a quarter of AT_ONCE
 ROUTE = "/v1/reminders"
 
 _NOT_ENCODED = re.compile(rb"/|%(?![0-9A-Fa-f]{2})")
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 
 class _Whole(StringConvertor):
-    """All the rest of a path, with its line breaks: these are refused as what they are."""
+    """All the rest of a path, line breaks included: these are refused later, as what they are."""
 
     regex = r"[\s\S]*"
 
@@ -71,7 +71,7 @@ class Api:
         self._openapi = (files("reminder_worker") / "openapi.json").read_bytes()
 
     def app(self, *tasks: contextlib.AbstractAsyncContextManager[None]) -> Starlette:
-        """Return the ASGI application; ``tasks`` run as long as it does."""
+        """Return the ASGI application; ``tasks`` run for as long as it does."""
         one = ROUTE + "/{reference:whole}"
         desk = self._reception
         beside = (desk.turns.run, desk.added.run, desk.cancelled.run, self._pressure.run, self._refresh)
@@ -98,7 +98,7 @@ class Api:
         return verdicts.answer(answer)
 
     async def add_batch(self, request: Request, caller: Caller) -> Response:
-        """Add or move up to 500; each is answered for itself."""
+        """Add or move up to 500 appointments; each gets its own answer."""
         if self._pressure.full:
             return verdicts.store_full()
         items = _items(await _read(request, BATCH_LIMIT))
@@ -112,11 +112,11 @@ class Api:
         return verdicts.even(results, ANSWER_OF_BATCH * len(items))
 
     async def cancel(self, request: Request, caller: Caller) -> Response:
-        """Take an appointment back."""
+        """Cancel an appointment."""
         return verdicts.answer(await self._reception.cancel(caller, _reference(request)))
 
     async def show(self, request: Request, caller: Caller) -> Response:
-        """Tell what became of an appointment."""
+        """Return what became of an appointment."""
         reference = _reference(request)
         reminders = await self._reception.show(caller, reference)
         if not reminders:
@@ -124,24 +124,24 @@ class Api:
         return verdicts.document(self._reception.tell(caller, reference, reminders))
 
     async def test_pointers(self, request: Request, caller: Caller) -> Response:  # noqa: ARG002 - as all others
-        """Hand out pointers that reach nobody."""
+        """Return pointers that reach nobody."""
         return verdicts.document(self._reception.test_pointers(caller))
 
     async def own_key(self, request: Request) -> Response:
-        """Tell a caller what its key is, and until when."""
+        """Tell a caller what its key is for, and how long it is valid."""
         caller = self._keys.caller(_bearer(request), datetime.now(UTC))
         return verdicts.unauthorised() if caller is None else verdicts.key(caller)
 
     async def public_keys(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's shape
-        """Tell the keys that platforms seal to, and the one that verifies records."""
+        """Return the keys that platforms seal to, and the one that verifies records."""
         key = bytes(self._reception.gateway.records.verify_key)
         document = json.loads(self._reception.public.to_json())
         answer = verdicts.document(document | {"record": [{"kid": to_text(kid(key)), "key": to_text(key)}]})
-        answer.headers["Access-Control-Allow-Origin"] = "*"  # a page that seals may be anybody's
+        answer.headers["Access-Control-Allow-Origin"] = "*"  # a page that seals may come from any origin
         return answer
 
     async def openapi(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's shape
-        """Return what describes all this."""
+        """Return the OpenAPI description of this API."""
         return Response(self._openapi, media_type="application/json")
 
     async def _by_method(self, request: Request) -> Response:
@@ -151,7 +151,7 @@ class Api:
         return await self._for(kind, handler)(request)
 
     def _for(self, kind: str, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """Let in who may, and say in one way what went wrong."""
+        """Let in those who may call, and answer every error in the same way."""
         scope = Scope.ADD if kind == "batch" else Scope(kind)
 
         async def handle(request: Request) -> Response:
@@ -183,11 +183,11 @@ class Api:
             return verdicts.store_away()
 
     def _share(self, kind: str, caller: Caller) -> Budget:
-        """Return what one platform may take of a budget: its slow clients are to keep nobody else waiting."""
+        """Return one platform's share of a budget, so that its slow clients keep no other platform waiting."""
         return self._shares.setdefault((kind, caller.platform), Budget(self.budgets[kind].most // SHARE))
 
     async def _refresh(self) -> None:
-        """Follow keys that are made, revoked or rotated; what cannot be read now is tried again."""
+        """Follow keys that are made, revoked or rotated; a file that cannot be read now is tried again."""
         while True:
             await asyncio.sleep(serving.BEAT_EVERY)
             for refresh in (self._keys.refresh, self._reception.refresh):
@@ -203,9 +203,9 @@ def _bearer(request: Request) -> str:
 
 
 def _reference(request: Request) -> str:
-    """Read the reference from the path as it came: two of them must not become one. Raises Refused."""
+    """Read the reference from the raw path, so that two references never become one. Raises Refused."""
     path, start = request.scope["raw_path"], f"{ROUTE}/".encode()
-    if not path.startswith(start):  # it was spelt otherwise, and what follows cannot be told from it
+    if not path.startswith(start):  # the route was spelt differently, so the reference cannot be cut out
         raise HTTPException(404)
     if request.scope["query_string"] or _NOT_ENCODED.search(path, len(start)):
         raise Refused(Reason.REFERENCE_INVALID, "reference", "must be percent-encoded: %3F for ?, %2F for /, %25 for %")

@@ -1,6 +1,6 @@
 """API keys: which platform calls, whether for real, and what it may do. Only hashes are kept.
 
-A key has 256 random bits, so one fast hash keeps it: nobody tries that many. The file names no secret, and may be
+A key has 256 random bits, so one fast hash protects it: nobody can try that many. The file holds no secret, and may be
 changed while the gateway runs.
 """
 
@@ -22,8 +22,8 @@ from reminder_worker.gateway import Mode
 from reminder_worker.keyfiles import PRIVATE, create_file, is_private, replace_file
 from reminder_worker.sealing import is_platform
 
-LIVE_AT_ONCE = 2  # of one platform and mode: the old one and the new one, while clients change over
-_NAME_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # read aloud, none is taken for another
+LIVE_AT_ONCE = 2  # for each platform and mode: the old key and the new one, while clients change over
+_NAME_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # read aloud, none is mistaken for another
 _KEY = re.compile(r"rwk_(live|test)_([a-z0-9]{8})_[A-Za-z0-9_-]{43}", re.ASCII)
 
 
@@ -32,7 +32,7 @@ class Scope(StrEnum):
 
     ADD = "add"  # hand in and move
     CANCEL = "cancel"
-    READ = "read"  # what became of it
+    READ = "read"  # see what became of it
 
 
 class ApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,7 +47,7 @@ class ApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires: datetime
 
     def __repr__(self) -> str:
-        """Show which key it is, and not its hash."""
+        """Show which key it is, but not its hash."""
         return f"ApiKey(name={self.name!r})"
 
 
@@ -71,7 +71,7 @@ class ApiKeys:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the file where it has changed. Raises SettingsError."""
+        """Read the file if it has changed. Raises SettingsError."""
         try:
             stat = self._path.stat()
         except OSError:
@@ -82,7 +82,7 @@ class ApiKeys:
             self._read_at = changed
 
     def caller(self, key: str, now: datetime) -> Caller | None:
-        """Tell who holds a key; None for one that is unknown, revoked or expired."""
+        """Return the caller that a key stands for; None if it is unknown, revoked or expired."""
         match = _KEY.fullmatch(key)
         known = self._keys.get(match[2]) if match else None
         if known is None or not hmac.compare_digest(known.hash, _hash(key)) or known.expires <= now:
@@ -90,12 +90,12 @@ class ApiKeys:
         return Caller(known.platform, known.mode, frozenset(known.scopes), known.expires)
 
     def platforms(self, now: datetime) -> set[str]:
-        """Say whose keys are valid."""
+        """Return the platforms that have a valid key."""
         return {key.platform for key in self._keys.values() if key.expires > now}
 
 
 def new(platform: str, folder: Path, *, mode: Mode, scopes: Collection[Scope], lasts: timedelta, now: datetime) -> Path:
-    """Make a key, and return the file that holds it, for the platform alone. Raises SettingsError."""
+    """Make a key and return the file that holds it, meant for the platform alone. Raises SettingsError."""
     if not is_platform(platform):
         raise SettingsError("platform: a name has 1 to 20 of the characters a-z, 0-9 and -")
     path = key_list(folder)
@@ -119,7 +119,7 @@ def new(platform: str, folder: Path, *, mode: Mode, scopes: Collection[Scope], l
 
 
 def listed(folder: Path) -> list[ApiKey]:
-    """Return what is known of each key. Raises SettingsError."""
+    """Return all keys, without their secrets. Raises SettingsError."""
     return _read(key_list(folder))
 
 
@@ -137,7 +137,7 @@ def read_key(path: Path) -> str:
 
 
 def revoke(name: str, folder: Path) -> None:
-    """Forget a key. Raises SettingsError where there is none of that name."""
+    """Forget a key. Raises SettingsError if no key has that name."""
     path = key_list(folder)
     known = _read(path)
     kept = [key for key in known if key.name != name]
@@ -148,7 +148,7 @@ def revoke(name: str, folder: Path) -> None:
 
 
 def key_list(folder: Path) -> Path:
-    """Return where the hashes are kept."""
+    """Return the path of the file that holds the hashes."""
     return folder / "api-keys.json"
 
 

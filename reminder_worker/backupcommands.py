@@ -1,6 +1,6 @@
-"""The commands that go with backups: ``restore``, and under ``optouts`` a copy of the opt-out list that is kept apart.
+"""The commands for backups: ``restore``, and under ``optouts`` a copy of the opt-out list that is kept apart.
 
-They open nothing. The list is made of tags, which say nothing without the pepper.
+They open nothing. The list is made of tags, which reveal nothing without the pepper.
 """
 
 import sys
@@ -22,29 +22,29 @@ app = typer.Typer(
 )
 
 _EXPLAIN = (
-    "restore: a backup knows as waiting what was sent after it was made. Put the store's files back, start the store "
+    "restore: a backup lists as waiting what was sent after it was made. Put the store's files back, start the store "
     "and nothing else, then say --quarantine: what may have been sent is held for you to decide (docs/backup.md)"
 )
 _QUESTION = """\
 All that is due, queued or being sent becomes unknown, and is not sent unless you say so for each.
-Is the store put back, and is no worker and no scheduler running?"""
+Has the store been put back, and is no worker and no scheduler running?"""
 _NEXT = """\
 next, in this order (docs/backup.md):
-1. Opt-outs since the backup are LOST here, and whoever said STOP then would be texted again:
+1. Opt-outs since the backup are LOST here, and people who said STOP since then would be texted again:
    reminder-worker optouts import FILE, from your last export; then what your providers list as stopped.
-2. What was moved or taken back since stands as it was: have all platforms hand in again and take back again.
+2. Appointments moved or cancelled since are as they were before: have all platforms hand in and cancel again.
    What they hand in late is held too, until reminder-worker restore --end says that it is new.
 3. Start schedulers and workers, then reminder-worker dead list: providers' reports settle some by themselves."""
 
 
 def restore(
     quarantine: Annotated[bool, typer.Option("--quarantine", help="Hold what may have been sent.")] = False,
-    end: Annotated[bool, typer.Option("--end", help="Platforms have handed in again: what is late is new.")] = False,
+    end: Annotated[bool, typer.Option("--end", help="Platforms have handed in again: late ones are new.")] = False,
     yes: Yes = False,
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """Make a store safe to go on with that was put back from a backup; before any worker or scheduler starts.
+    """Make a store that was put back from a backup safe to use; before any worker or scheduler starts.
 
     Example: reminder-worker restore --quarantine
 
@@ -72,8 +72,8 @@ def _say(done: "Quarantined", *, json: bool) -> None:
     if json:
         screen.print_json(screen.plain(done) | {"held": done.held})
         return
-    sign = f"{done.newest_sign:%Y-%m-%d %H:%M:%SZ}" if done.newest_sign else "nobody knows when"
-    print(f"the backup was made about {sign}; what happened from then to {done.until:%Y-%m-%d %H:%M:%SZ} is not in it")
+    sign = f"about {done.newest_sign:%Y-%m-%d %H:%M:%SZ}" if done.newest_sign else "at an unknown time"
+    print(f"the backup was made {sign}; what happened from then to {done.until:%Y-%m-%d %H:%M:%SZ} is not in it")
     held = f"{done.due} due, {done.queued} queued, {done.sending} sending, {done.dead_letters} dead letters"
     print(f"held, as unknown: {done.held} ({held})\nwait for a later time, and go out then: {done.waiting}\n{_NEXT}")
 
@@ -94,7 +94,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="What export wrote.")],
     config: Config = None,
 ) -> None:
-    """Bring back what the opt-out list has lost; what was said later than the export stays as it is.
+    """Bring back what the opt-out list has lost; a STOP or START later than the export stays as it is.
 
     Example: reminder-worker optouts import optouts.txt
     """

@@ -1,6 +1,6 @@
 """The queue: dramatiq carries wake-ups, and a wake-up says only "look at this reminder".
 
-A lost, doubled or late message changes nothing: the ledger is the truth. So dramatiq's own retries, delays,
+A lost, duplicate or late message changes nothing: the ledger is the truth. So dramatiq's own retries, delays,
 results and limits are left out; they would keep messages in worker memory or write exception texts into Redis.
 """
 
@@ -30,7 +30,7 @@ _VERSION_DIGITS = 5  # of 65535
 
 
 class _Json(dramatiq.Encoder):
-    """The JSON that dramatiq writes, by a quicker library: each message is read twice, here and by dramatiq."""
+    """dramatiq's JSON from a faster library: each message is read twice, here and by dramatiq."""
 
     def encode(self, data: dict[str, Any]) -> bytes:
         return msgspec.json.encode(data)
@@ -65,11 +65,11 @@ class Queue(Protocol):
     """Takes many messages at a time."""
 
     def enqueue_all(self, messages: Iterable[Message[None]]) -> None:
-        """Publish them, and know that they are in the queue."""
+        """Publish messages; return only when they are in the queue."""
 
 
 def is_wake(data: Any, options: Sequence[str] = ("redis_message_id",)) -> bool:
-    """Tell whether a raw message is one that our worker understands; ``options`` are what its queue adds."""
+    """Return whether a raw message is one that our worker understands; ``options`` are those that its queue adds."""
     try:
         message = Message.decode(data)
         read(**message.kwargs)
@@ -82,9 +82,9 @@ def is_wake(data: Any, options: Sequence[str] = ("redis_message_id",)) -> bool:
 
 
 def write(wake: Wake) -> Message[None]:
-    """Make the message that wakes a worker; nothing but an opaque id, a number and a version.
+    """Make the message that wakes a worker; it holds only an opaque id, a lead's number and a version.
 
-    All are of one length: the name of the message, which nobody reads, fills up what a version has too few digits for.
+    All messages have one length: the message id, which nothing reads, makes up for digits that a version lacks.
     """
     name = base64.urlsafe_b64encode(wake.id).decode().rstrip("=")
     fields = {"id": name, "lead": wake.lead, "version": wake.version}
@@ -93,7 +93,7 @@ def write(wake: Wake) -> Message[None]:
 
 
 def read(id: str, lead: int, version: int) -> Wake:  # noqa: A002 - the message's own names
-    """Read a message's fields. Raises ValueError or TypeError where they make no wake-up."""
+    """Read a message's fields. Raises ValueError or TypeError if they make no wake-up."""
     try:
         raw = base64.urlsafe_b64decode(id + "==")
     except binascii.Error:
@@ -104,7 +104,7 @@ def read(id: str, lead: int, version: int) -> Wake:  # noqa: A002 - the message'
 
 
 def wake(broker: Queue, wakes: Iterable[Wake]) -> None:
-    """Wake a worker for each; what is lost on the way is woken again when its lease ends."""
+    """Wake a worker for each reminder; a wake-up that is lost is sent again when its lease ends."""
     try:
         broker.enqueue_all(map(write, wakes))
     except Exception as error:  # noqa: BLE001 - each broker has errors of its own

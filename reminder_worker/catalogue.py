@@ -1,4 +1,4 @@
-"""The places that a platform had a person look at, in a file that the platform signs (docs/format.md).
+"""The places that a person reviewed for a platform, in a file that the platform signs (docs/format.md).
 
     reminder-worker places v1
     platform NAME
@@ -8,7 +8,7 @@
 
     digest = BLAKE2b-32(PAE(label, reviewer, date, although) ‖ …, person="rw-places")
 
-It holds places in clear: the worker, the gateway and the platform read it, hooks and scheduler never do.
+It holds places in clear: the worker, the gateway and the platform read it; hooks and scheduler never do.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from reminder_worker.errors import Refused, SettingsError
 from reminder_worker.keyfiles import PRIVATE, Kind, is_kind, key_from_file, read_key_file, replace_file
 
 MOST_LABELS = 10_000
-MOST_BYTES = 8 * 1024 * 1024  # of a file; as many labels as there may be always fit
+MOST_BYTES = 8 * 1024 * 1024  # of a file; MOST_LABELS labels always fit
 CONTEXT = b"reminder-worker/places/v1"
 _SIGNATURE_BYTES = 64
 _FIELDS = 4  # of a line
@@ -44,15 +44,15 @@ _DATE = re.compile(r"2[0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])", re
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One label, and who let it in; without a reviewer it waits for one and is not shown."""
+    """One label, and who accepted it; without a reviewer it waits for one and is not shown."""
 
     label: str = field(repr=False)
     reviewer: str = field(default="", repr=False)
     date: str = ""  # of the review, 2027-03-15
-    although: str = ""  # the rule in spite of which a person let it in
+    although: str = ""  # the rule that the reviewer overruled
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what no catalogue may hold."""
+        """Raise ValueError for a place that no catalogue may hold."""
         if not is_label(self.label) or (self.although and not may_be_accepted(self.although)):
             raise ValueError("no label, or no rule that may be overruled")
         if not self.reviewer:
@@ -63,7 +63,7 @@ class Place:
 
     @property
     def refused_by(self) -> str | None:
-        """Name the rule that keeps this label from being shown although it was reviewed, or None."""
+        """Return the rule that keeps this label from being shown although it was reviewed, or None."""
         if not disclosure.discloses(self.label):
             return None
         found = disclosure.find(self.label)
@@ -72,14 +72,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The places of one platform; ``sequence`` grows with each change, so that an older file is known as such."""
+    """The places of one platform; ``sequence`` grows with each change, so that an older file can be recognised."""
 
     platform: str
     sequence: int
     places: tuple[Place, ...] = field(repr=False)
 
     def to_file(self, key: SigningKey) -> str:
-        """Sign it, and write it as a file holds it."""
+        """Sign the catalogue, and return the text of its file."""
         rows = [_row(place) for place in self.places]
         signature = key.sign(signed_part(self.platform.encode(), self.sequence, rows)).signature
         head = (
@@ -92,7 +92,7 @@ class Catalogue:
 
     @classmethod
     def parse(cls, data: bytes, platform: str, key: bytes) -> "Catalogue":
-        """Read what ``to_file`` wrote; what is verified are the bytes as they came.
+        """Read what ``to_file`` wrote; the signature is verified over the bytes as they came.
 
         Raises ValueError, which may hold data and must not be passed on.
         """
@@ -113,9 +113,9 @@ class Catalogue:
         return cls(platform, int(head[2]), places)
 
     def changed(self, places: Iterable[Place], now: datetime) -> "Catalogue":
-        """Return the next catalogue, with other places; one that is begun anew is newer too.
+        """Return the next catalogue, with other places; one that is started afresh is newer too.
 
-        Raises SettingsError for too many.
+        Raises SettingsError for too many places.
         """
         after = replace(self, sequence=max(self.sequence + 1, int(now.timestamp())), places=tuple(places))
         if len(after.places) > MOST_LABELS:
@@ -141,7 +141,7 @@ def signed_part(platform: bytes, sequence: int, rows: Iterable[Sequence[bytes]])
 
 
 def is_label(text: str) -> bool:
-    """Tell whether this is a place as ``job.parse_location`` leaves it: NFC, single blanks, one line."""
+    """Return whether this is a place as ``job.parse_location`` leaves it: NFC, single blanks, one line."""
     try:
         return job.parse_location(text) == text
     except Refused:
@@ -149,17 +149,17 @@ def is_label(text: str) -> bool:
 
 
 def is_reviewer(name: str) -> bool:
-    """Tell whether this can stand for who looked at a label."""
+    """Return whether this can be the name of a label's reviewer."""
     return bool(_REVIEWER.fullmatch(name)) and name.isprintable()
 
 
 def may_be_accepted(rule: str) -> bool:
-    """Tell whether a person may overrule this: words yes, shapes (links, long numbers, mixed letters) never."""
+    """Return whether a person may overrule this rule: words yes, shapes (links, long numbers, mixed letters) never."""
     return rule == disclosure.SPECIALITY_ENDING or bool(re.fullmatch(r"[^\s/]+(/\S+)+", rule))
 
 
 def verify_key(path: Path) -> bytes:
-    """Read the key that verifies a platform's catalogue: its own, or the gateway's that stands for it.
+    """Read the key that verifies a platform's catalogue: its own, or the gateway's if the gateway signs for it.
 
     Raises SettingsError.
     """
@@ -184,7 +184,7 @@ def load(path: Path, platform: str, key: bytes) -> Catalogue:
 
 
 def save(catalogue: Catalogue, path: Path, key: SigningKey) -> None:
-    """Replace the file in one step; who could read it can read it still. Raises SettingsError."""
+    """Replace the file in one step; whoever could read it still can. Raises SettingsError."""
     try:
         mode = path.stat().st_mode & 0o777 if path.exists() else PRIVATE
         replace_file(path, catalogue.to_file(key), mode)
@@ -195,7 +195,7 @@ def save(catalogue: Catalogue, path: Path, key: SigningKey) -> None:
 class LiveCatalogue:
     """A catalogue as its file holds it now; safe to use from many threads.
 
-    What is missing, forged or older than what was here before is no catalogue: nothing is looked up in it.
+    A file that is missing, forged or older than the one read before is no catalogue: nothing is looked up in it.
     """
 
     def __init__(self, path: Path, platform: str, key: Callable[[], bytes]) -> None:
@@ -208,7 +208,7 @@ class LiveCatalogue:
         self._places: dict[str, Place] | SettingsError = {}
 
     def find(self, label: str) -> Place | None:
-        """Return what is known of a label. Raises SettingsError where there is no catalogue to trust."""
+        """Return what is known of a label. Raises SettingsError if there is no catalogue to trust."""
         with self._lock:
             self._refresh()
             places = self._places
@@ -217,7 +217,7 @@ class LiveCatalogue:
         return places.get(label)
 
     def _refresh(self) -> None:
-        """Read the file where it has changed."""
+        """Read the file if it has changed."""
         try:
             stat = self._path.stat()
             changed = stat.st_mtime_ns, stat.st_ino, stat.st_size
@@ -231,7 +231,7 @@ class LiveCatalogue:
         try:
             key = self._key()
         except SettingsError as error:
-            self._read_at = None  # it may be there the next time, and the file as it was
+            self._read_at = None  # the key may exist the next time, and the file may not have changed by then
             return error
         try:
             catalogue = load(self._path, self._platform, key)

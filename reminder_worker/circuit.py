@@ -1,7 +1,7 @@
-"""What stands between a worker and a platform's resolver that is not well: a circuit, shared by all workers.
+"""The circuit between workers and a platform's resolver that is failing; all workers share it.
 
 It works as a provider's does (``gate.py``); a healthy resolver costs one round trip. Redis sees it under a name that
-changes every day, and does not tell whose resolver it is.
+changes every day and does not reveal whose resolver it is.
 """
 
 import logging
@@ -34,10 +34,10 @@ class Circuit:
         self._schedule = schedule
         self._tags = tags
         self._platform = platform
-        self.what = f"platforms.{platform}.resolver_url"  # that an operator has to look at, as the log names it
+        self.what = f"platforms.{platform}.resolver_url"  # what an operator has to check, as the log names it
 
     def admit(self) -> Permit:
-        """Ask for one call. Raises Throttled (circuit_open), which says for how long; StoreUnavailable."""
+        """Ask for one call. Raises Throttled (circuit_open), which holds the time to wait, and StoreUnavailable."""
         name = "~" + self._tags.today(datetime.now(UTC).date(), "resolver", self._platform).hex()
         call = secrets.token_bytes(8)
         wait, watched = self._schedule.run("circuit", 0, name, call)
@@ -46,7 +46,7 @@ class Circuit:
         return Permit(name, call, watched=bool(watched))
 
     def report(self, permit: Permit, result: Result, pause: float | None = None) -> None:
-        """Say how a call went; ``pause`` is for how many seconds nobody should ask. Raises StoreUnavailable."""
+        """Report how a call went; ``pause`` is the seconds during which nobody should ask. Raises StoreUnavailable."""
         if result is Result.OK and not permit.watched:
             return
         wait = milliseconds(timedelta(seconds=DEFAULT_PAUSE if pause is None else pause))

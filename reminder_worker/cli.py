@@ -25,7 +25,7 @@ from reminder_worker.logs import hold_streams, raised
 from reminder_worker.supportcommands import REFUSED, Config, Json, PlatformName
 
 WRONG_USE = 2  # exit code
-_FULL = "a disk is full: that of this command's output, or of a file that it was to write; make room, and say it again"
+_FULL = "a disk is full: that of this command's output, or of a file that it was to write; make room, and run it again"
 
 app = typer.Typer(
     name="reminder-worker",
@@ -54,7 +54,7 @@ def demo(
         bool, typer.Option("--keep", help="Keep the folder with keys, settings and what was sent.")
     ] = False,
 ) -> None:
-    """Run the whole thing on this machine, and show who learns what.
+    """Run the whole system on this machine, and show who learns what.
 
     Example: reminder-worker demo
     """
@@ -65,11 +65,11 @@ def demo(
 
 @app.command()
 def audit(json: Json = False) -> None:
-    """Play everything through with planted facts, search all that anybody could hold, and show who learns what.
+    """Run everything with planted facts, search all that anyone could hold, and show who learns what.
 
     Example: reminder-worker audit
 
-    Exit code 1 where somebody learns more than docs/threat-model.md says.
+    Exit code 1 if anyone learns more than docs/threat-model.md says.
     """
     from reminder_worker import audit as proof  # noqa: PLC0415
 
@@ -82,7 +82,7 @@ def worker(
     processes: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Threads in each.")] = 8,
 ) -> None:
-    """Open jobs and send texts; SIGTERM finishes what is in flight.
+    """Open jobs and send texts; on SIGTERM, finish what is in flight.
 
     Example: reminder-worker worker --threads 16
     """
@@ -97,7 +97,7 @@ def worker(
         os.environ[settings.CONFIG_VARIABLE] = str(config)
     sharing.share(chosen)
     try:
-        from reminder_worker import startup  # noqa: PLC0415 - what counts looks for what is shared when it is imported
+        from reminder_worker import startup  # noqa: PLC0415 - metrics look for the shared folder when imported
 
         sys.exit(startup.run(chosen, processes, threads))
     finally:
@@ -106,7 +106,7 @@ def worker(
 
 @app.command()
 def scheduler(config: Config = None) -> None:
-    """Take what falls due and wake workers; any number may run.
+    """Take what falls due and wake workers; any number of schedulers may run.
 
     Example: reminder-worker scheduler
     """
@@ -128,7 +128,7 @@ def scheduler(config: Config = None) -> None:
 
 @app.command()
 def web(config: Config = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
-    """Take reminders of booking platforms over HTTP; put it behind a proxy that speaks TLS.
+    """Take reminders from booking platforms over HTTP; put it behind a proxy that speaks TLS.
 
     Example: reminder-worker web --port 8080
     """
@@ -179,7 +179,7 @@ def enqueue(
     platform: PlatformName = None,
     config: Config = None,
 ) -> None:
-    """Seal appointments on this machine and hand them in; bad records are named and the others go on.
+    """Seal appointments on this machine and hand them in; bad records are named and the rest go on.
 
     Example: reminder-worker enqueue appointments.jsonl --platform clinic
 
@@ -203,7 +203,7 @@ def enqueue(
 
 @app.command()
 def cancel(reference: str, platform: PlatformName = None, config: Config = None) -> None:
-    """Take an appointment's reminders back.
+    """Cancel an appointment's reminders.
 
     Example: reminder-worker cancel A-1 --platform clinic
     """
@@ -231,7 +231,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every second until Ctrl-C.")] = False,
     config: Config = None,
 ) -> None:
-    """Show what is due, overdue and in flight, and how the rest ended.
+    """Show what is due, overdue and in flight, and how the other reminders ended.
 
     Example: reminder-worker status --watch
     """
@@ -252,7 +252,7 @@ def lint(
     locations: Annotated[Path | None, typer.Option("--locations", help="Check a file with one label a line.")] = None,
     json: Json = False,
 ) -> None:
-    """Look for words that tell a reason or a speciality, and for texts that are too long.
+    """Look for words that reveal a reason or a speciality, and for texts that are too long.
 
     Example: reminder-worker lint "12 rue des Lilas" --locations labels.txt
     """
@@ -298,11 +298,11 @@ def doctor(
         str | None, typer.Option("--process", help="Whose settings: web, hooks, scheduler, worker, ops.")
     ] = None,
 ) -> None:
-    """Look for what would make production unsafe, say why it matters and how to mend it.
+    """Look for what would make production unsafe; say why it matters and how to mend it.
 
     Example: reminder-worker doctor
 
-    Where each process has settings of its own: reminder-worker doctor --process web --config web.toml
+    If each process has settings of its own: reminder-worker doctor --process web --config web.toml
     """
     from reminder_worker import doctor as checks  # noqa: PLC0415
     from reminder_worker import gateway, screen, settings, store  # noqa: PLC0415
@@ -325,11 +325,11 @@ def doctor(
 
 
 for command in supportcommands.find, supportcommands.acts, backupcommands.restore:
-    app.command()(command)  # here, so that help names them after what comes before
+    app.command()(command)  # registered last, so that help lists them last
 
 
 def _client(platform: str | None, config: Path | None) -> Any:
-    """Stand in for a booking platform of the settings."""
+    """Return the client of a booking platform in the settings."""
     from reminder_worker import settings  # noqa: PLC0415
     from reminder_worker.client.chosen import choose  # noqa: PLC0415
 
@@ -338,7 +338,7 @@ def _client(platform: str | None, config: Path | None) -> Any:
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """Say an error in one line; no traceback, no value."""
+    """Print an error in one line, without a traceback or a value."""
     try:
         yield
     except SettingsError as error:
@@ -365,11 +365,11 @@ def _say(error: object) -> None:
 
 
 def _say_wrong_use(message: str) -> None:
-    """Say what was wrong with the words of a command, or all of its help where there were none."""
+    """Print what was wrong with a command's arguments, or all of its help if there were none."""
     if "\n" in message:
         print(message, file=sys.stderr)
     else:
-        _say(re.sub(r" \(.*", "", message).rstrip("."))  # in brackets stand words that may be somebody's name
+        _say(re.sub(r" \(.*", "", message).rstrip("."))  # words in brackets may be a person's name
 
 
 def main() -> None:

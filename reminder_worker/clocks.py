@@ -1,21 +1,21 @@
-"""Times at the edge to Redis, which counts in milliseconds, and the one clock of ours that is compared with itself."""
+"""Times at the edge to Redis, which counts in milliseconds, and our one clock that is compared only with itself."""
 
 import time
 from datetime import UTC, datetime, timedelta
 
 
 def boot_time() -> float:
-    """Return seconds that also count while the machine is suspended, where the system tells."""
+    """Return seconds that also count while the machine is suspended, if the system offers such a clock."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def wall_time() -> datetime:
-    """Return what this machine takes for the time."""
+    """Return the time by this machine's clock."""
     return datetime.now(UTC)
 
 
 def milliseconds(span: timedelta) -> int:
-    """Redis counts in whole milliseconds."""
+    """Return a span in whole milliseconds, as Redis counts."""
     return round(span.total_seconds() * 1000)
 
 

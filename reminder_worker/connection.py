@@ -1,7 +1,7 @@
-"""One connection of somebody who calls: patience with the slow, bounds for the greedy, and no for what is no HTTP.
+"""One client's connection: time limits for slow clients, size limits for greedy ones, a refusal for what is not HTTP.
 
-llhttp reads the requests and uvicorn hands them on; either would wait without end, and take a head of any length. Of
-two servers on a request's way each may see another end of it, so what could be read in two ways is read in none.
+llhttp reads the requests and uvicorn hands them on; either would wait without end, and take a head of any length. Two
+servers on a request's way may disagree on where it ends, so a request that could be read in two ways is refused.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from reminder_worker.problems import PROBLEM, problem_document
 
 PATIENCE = 5.0  # seconds for a request's head or body to arrive, and for an answer to be taken
 HEAD_LIMIT = 16 * 1024  # bytes
-MOST_CRUMBS, CRUMB = 500, 64  # pieces of a body that may be of any length; bytes that more have to have on average
-MOST_WAITING = 100  # requests that may follow one which is not answered yet
+MOST_CRUMBS, CRUMB = 500, 64  # pieces of a body that may have any length; bytes on average, if there are more
+MOST_WAITING = 100  # requests that may follow one that is not answered yet
 
 _SAID = json.dumps(problem_document(400, "malformed", "request: is not valid HTTP", "request")).encode()
 _MALFORMED = STATUS_LINE[400] + f"content-type: {PROBLEM}\r\ncontent-length: {len(_SAID)}\r\n".encode()
@@ -23,7 +23,7 @@ _MALFORMED += b"connection: close\r\n\r\n" + _SAID
 
 
 class Connection(HttpToolsProtocol):
-    """Parts from whoever says nothing, asks half, or does not take its answer."""
+    """Drops a client that sends nothing, sends half a request, or does not take its answer."""
 
     _deadline: asyncio.TimerHandle | None = None
     _in_head = False
@@ -31,7 +31,7 @@ class Connection(HttpToolsProtocol):
     _pieces = _bytes = 0  # of a body
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for a first request."""
+        """Wait for the first request."""
         super().connection_made(transport)
         self._expect_head()
 
@@ -43,7 +43,7 @@ class Connection(HttpToolsProtocol):
             self._read(data)
         except httptools.HttpParserError as error:
             if _is_fault(error):
-                raise  # the connection ends without an answer: who calls may repeat what was in order
+                raise  # the connection ends without an answer: the client may repeat a sound request
             self._refuse()
         if self._between_requests() and not self.transport.is_closing():
             self._expect_head()
@@ -51,18 +51,18 @@ class Connection(HttpToolsProtocol):
             self._expect_nothing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of it: a timer that is still to go off would keep all of it in memory."""
+        """Cancel the timers: one that is still to go off would keep the whole connection in memory."""
         super().connection_lost(exc)
         self._expect_nothing()
         self._unset_keepalive_if_required()
 
     def _read(self, data: bytes) -> None:
-        """Have requests read. Nothing is upgraded: who asks for it, as Java's client does, is read without that."""
+        """Read requests. Nothing is upgraded: a request for it, such as from Java's client, is read without that."""
         while data:
             try:
                 self.parser.feed_data(data)
                 data = b""
-            except httptools.HttpParserUpgrade as asked:  # the parser would take no body of it
+            except httptools.HttpParserUpgrade as asked:  # the parser would not read its body
                 data = self._head_without_upgrade() + data[asked.args[0] :]
         if self._in_head and self._fed > HEAD_LIMIT:
             raise httptools.HttpParserError("a long head")
@@ -83,14 +83,14 @@ class Connection(HttpToolsProtocol):
         self._in_head, self._pieces, self._bytes = True, 0, 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field of the head; what follows a body is left where it is."""
+        """Take a field of the head; ignore those that follow a body."""
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Begin to answer."""
         self._in_head = False
-        if self.parser.should_upgrade():  # it comes again, without that
+        if self.parser.should_upgrade():  # it is read again, without the upgrade
             return
         if not self._is_plain() or len(self.pipeline) >= MOST_WAITING:
             raise httptools.HttpParserError("no HTTP that all understand in the same way")
@@ -104,7 +104,7 @@ class Connection(HttpToolsProtocol):
         return hosts == 1 and coded in ([], [b"chunked"]) and self.url.startswith(b"/")
 
     def on_body(self, body: bytes) -> None:
-        """Take no body in crumbs: each costs as much as a whole one."""
+        """Refuse a body in crumbs: each crumb costs as much as a whole body."""
         self._pieces, self._bytes = self._pieces + 1, self._bytes + len(body)
         if self._pieces > MOST_CRUMBS and self._bytes < self._pieces * CRUMB:
             raise httptools.HttpParserError("crumbs")
@@ -117,21 +117,21 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Wait for an answer to be taken; closing would wait for it without end."""
+        """Limit the wait until the answer is taken; closing would wait for that without end."""
         if self.transport.get_write_buffer_size():
             self.loop.call_later(PATIENCE, self._unless_taken)
         super().on_response_complete()
 
     def _refuse(self) -> None:
-        """Answer for what is no HTTP, unless another answer is due before."""
+        """Answer what is not HTTP, unless another answer is due first."""
         cycle = self.cycle
         is_idle = cycle is None or (cycle.response_complete and not cycle.more_body)
         if is_idle or not (self.pipeline or cycle.response_started):
             self.transport.write(_MALFORMED)
         if cycle is not None:
-            cycle.disconnected = True  # what is under way has nobody left to answer to
+            cycle.disconnected = True  # a request in progress has no client left to answer
         self.transport.close()
-        if self.transport.get_write_buffer_size():  # else nothing is to keep what was sent in memory
+        if self.transport.get_write_buffer_size():  # otherwise no timer may keep what was sent in memory
             self.loop.call_later(PATIENCE, self._unless_taken)
 
     def _between_requests(self) -> bool:
@@ -152,7 +152,7 @@ class Connection(HttpToolsProtocol):
 
 
 def _is_fault(error: httptools.HttpParserError) -> bool:
-    """Tell what went wrong here, for want of memory say, from what was refused: the parser calls both an error."""
+    """Return whether something failed here, such as memory, and not the request: the parser reports both as errors."""
     if not isinstance(error, httptools.HttpParserCallbackError):
         return False
     return not isinstance(error.__context__, httptools.HttpParserError | ValueError)

@@ -1,8 +1,8 @@
-"""Those that wait for a provider which says "too many", or is away: who fell due first comes first.
+"""The reminders that wait for a provider that says "too many", or is away: those that fell due first come first.
 
-At which rate it takes texts nobody knows, so nobody can be given a turn. Whoever waits stands in a list on shard 0, and
-is called out of the schedule when the provider may be (``lua/next.lua``). The schedule brings it back by itself too,
-later: a list that is lost, or a worker that dies meanwhile, loses nobody.
+Nobody knows at which rate it takes texts, so no reminder can be given a turn. Those that wait are in a list on shard 0,
+and are called out of the schedule when the provider may be called (``lua/next.lua``). The schedule also brings each
+back by itself, later: if the list is lost, or a worker dies meanwhile, no reminder is lost.
 """
 
 from collections import defaultdict
@@ -14,10 +14,10 @@ from reminder_worker.clocks import to_ms
 from reminder_worker.schedule import Schedule
 from reminder_worker.store import answered
 
-HERE = -1  # or gone: it is not waited for any more
-ENDED = -2  # nor is it in the list
+HERE = -1  # it is here, or gone: it is not expected any more
+ENDED = -2  # it has ended, and leaves the list as well
 
-LOOKED_AT = 250  # of the first in the list, at once: each call keeps Redis from all else for less than a millisecond
+LOOKED_AT = 250  # at the front of the list, at once: each call blocks Redis for less than a millisecond
 
 
 class Crowd:
@@ -27,15 +27,15 @@ class Crowd:
         self._schedule = schedule
 
     def join(self, provider: str, member: bytes, due: datetime) -> None:
-        """Let a reminder wait that is back in the schedule. Raises StoreUnavailable."""
+        """Add a reminder that is back in the schedule to those that wait. Raises StoreUnavailable."""
         self._call(provider, member, to_ms(due))
 
     def arrived(self, provider: str, member: bytes) -> None:
-        """Say that a reminder is here that was called. Raises StoreUnavailable."""
+        """Report that a called reminder has arrived. Raises StoreUnavailable."""
         self._call(provider, member, HERE)
 
     def call(self, provider: str) -> None:
-        """Call those that there is room for. Raises StoreUnavailable."""
+        """Call as many reminders as there is room for. Raises StoreUnavailable."""
         self._call(provider)
 
     def _call(self, provider: str, *news: bytes | int) -> None:
@@ -44,11 +44,11 @@ class Crowd:
             if not gone:
                 return
             news = tuple(word for member in gone for word in (member, HERE))
-            if len(gone) == len(called) / 2:  # so are many more, perhaps: one at a time would take long
+            if len(gone) == len(called) / 2:  # many more may be gone: one at a time would take long
                 news += tuple(word for member in self._ended(provider) for word in (member, ENDED))
 
     def _hurry(self, provider: str, called: Sequence[Any]) -> list[bytes]:
-        """Have reminders taken in time; return those that do not wait any more: they make room for others."""
+        """Have called reminders taken in time; return those that no longer wait, and so make room for others."""
         shards: dict[int, list[bytes | int]] = defaultdict(list)
         for member, wait in zip(called[::2], called[1::2], strict=True):
             shards[self._schedule.shard_of(member)] += [member, wait]
@@ -56,9 +56,9 @@ class Crowd:
         return [member for gone in self._schedule.run_all("hurry", calls) for member in gone]
 
     def _ended(self, provider: str) -> list[bytes]:
-        """Return those in front who have ended: another provider took them, or they were cancelled.
+        """Return those at the front that have ended: another provider took them, or they were cancelled.
 
-        Not those that are gone in another way: who is at a worker just now may be back before it is taken off the list.
+        Leave out those that are gone in another way: one that a worker holds may be back before it could be taken off.
         """
         key = self._schedule.prefix(0) + b"q:" + provider.encode()
         with answered():

@@ -15,7 +15,7 @@ _WIDE = {"E": "EEEE", "c": "EEEE", "M": "MMMM"}
 
 @lru_cache(maxsize=1024)
 def find_locale(tag: str, language: str) -> Locale:
-    """Find the region's way with dates, else that of the template's language."""
+    """Return the locale of the tag's region, else that of the template's language."""
     subtags = tag.split("-")
     while len(subtags) > 1:
         try:

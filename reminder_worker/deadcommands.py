@@ -1,4 +1,4 @@
-"""The commands under ``reminder-worker dead``: what waits for a person's decision, and the decisions there are.
+"""The commands under ``reminder-worker dead``: list the reminders that wait for a person's decision, and decide.
 
 They open nothing: the operator's user of the store is enough, and no key.
 """
@@ -47,7 +47,7 @@ def list_waiting(json: Json = False, config: Config = None) -> None:
 
 @app.command()
 def show(name: Annotated[str, typer.Argument(metavar="ID")], json: Json = False, config: Config = None) -> None:
-    """Show all that is known of one that waits, and what can be done.
+    """Show all that is known of a reminder that waits, and what can be done about it.
 
     Example: reminder-worker dead show qpvuntsmwlqt-0
     """
@@ -68,7 +68,7 @@ def retry(
     yes: Yes = False,
     config: Config = None,
 ) -> None:
-    """Send back to the schedule, as long as the envelope is there; what is of no use any more expires.
+    """Send reminders back to the schedule, if the envelope still exists; one that is no longer of use expires.
 
     Example: reminder-worker dead retry --all
     """
@@ -84,7 +84,7 @@ def retry(
 
 @app.command()
 def drop(names: OrNames = None, reason: Because = None, yes: Yes = False, config: Config = None) -> None:
-    """Give reminders up: they end as failed, and an envelope that nothing else needs is deleted.
+    """Give up on reminders: they end as failed, and an envelope that nothing else needs is deleted.
 
     Example: reminder-worker dead drop qpvuntsmwlqt-0
     """
@@ -102,7 +102,7 @@ def resolve(
     yes: Yes = False,
     config: Config = None,
 ) -> None:
-    """Say what became of what is unknown, as somebody found out at the provider.
+    """Record what became of unknown reminders, as found out at the provider.
 
     Example: reminder-worker dead resolve qpvuntsmwlqt-0 --as sent
 
@@ -117,14 +117,14 @@ def resolve(
 
 
 def _meant(found: Sequence["Waiting"], names: Sequence[str] | None, reason: str | None) -> list["Waiting"]:
-    """Return those of some names, or all that wait for a reason. Raises SettingsError."""
+    """Return the reminders of some names, or all that wait for a reason. Raises SettingsError."""
     if bool(names) == bool(reason):
         raise SettingsError("name what is meant, or say --reason; see reminder-worker dead list")
     return [one for one in found if one.reason == reason] if reason else _chosen(found, names or [])
 
 
 def _chosen(found: Sequence["Waiting"], names: Sequence[str]) -> list["Waiting"]:
-    """Return what is meant. Raises SettingsError: a name is not repeated, for it may be anything."""
+    """Return the reminders of some names. Raises SettingsError, which repeats no name, since it may be anything."""
     from reminder_worker.ledger import NAME  # noqa: PLC0415
 
     chosen = []
@@ -139,7 +139,7 @@ def _chosen(found: Sequence["Waiting"], names: Sequence[str]) -> list["Waiting"]
 
 
 def _decide(schedule: Any, chosen: Sequence["Waiting"], decision: "Decision", *, yes: bool) -> None:
-    """Ask, do it and say what could not be done."""
+    """Ask, carry out the decision, and report what could not be done."""
     from reminder_worker import decisions  # noqa: PLC0415
     from reminder_worker.acts import Who  # noqa: PLC0415
 

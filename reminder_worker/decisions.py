@@ -1,7 +1,7 @@
-"""What waits for a person's decision: dead letters, and reminders of which nobody could find out what became of them.
+"""What waits for a person's decision: dead letters, and reminders of which nobody could find out what became.
 
-Whoever decides sees why one waits and since when. A platform, a phone, a place or an appointment's time is not here to
-be shown; a reminder has an opaque name, from its id.
+Whoever decides sees why a reminder waits and since when. No platform, phone, place or appointment's time gets here, so
+none can be shown; a reminder has an opaque name, made from its id.
 """
 
 import re
@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"([0-9]{1,14})(\.[0-9]+)?", re.ASCII)
 class Kind(StrEnum):
     """Why a reminder waits."""
 
-    DEAD_LETTER = "dead_letter"  # surely not accepted: its worker died again and again
+    DEAD_LETTER = "dead_letter"  # surely not accepted: its workers died again and again
     UNKNOWN = "unknown"  # a provider may have accepted it
 
 
@@ -43,20 +43,20 @@ _RESTORED = (
 
 
 class Decision(StrEnum):
-    """What is to become of it."""
+    """What is to become of a reminder."""
 
     RETRY = "retry"
     RESEND = "resend"  # retry, though it may have been accepted
     DROP = "drop"
-    SENT = "sent"  # somebody found out that it was accepted
-    FAILED = "failed"  # or that it was not
+    SENT = "sent"  # a person found out that it was accepted
+    FAILED = "failed"  # a person found out that it was not
 
 
 class Answer(StrEnum):
     """What came of a decision."""
 
     DONE = "done"
-    SETTLED = "settled"  # it does not wait any more, or anew
+    SETTLED = "settled"  # it no longer waits, or waits anew
     GONE = "gone"  # its envelope was deleted: there is nothing to send
     IN_DOUBT = "in_doubt"
     CERTAIN = "certain"
@@ -77,18 +77,18 @@ class Waiting:
     asked: datetime | None  # when a provider was last called
     can_retry: bool  # its envelope is there
     member: bytes = field(repr=False)
-    score: int = field(repr=False)  # since when, as Redis has it: what waits anew is another case
+    score: int = field(repr=False)  # since when, as Redis holds it: a reminder that waits anew is another case
 
 
 def meaning(one: Waiting) -> str:
-    """Say why it waits, and what to do."""
+    """Return why a reminder waits, and what to do."""
     return _RESTORED if one.reason == Reason.RESTORED else MEANING[one.kind]
 
 
 def waiting(schedule: Schedule, most: int = 0, *, name: str | None = None) -> list[Waiting]:
-    """Return what waits, or what has a name, oldest first. Raises StoreUnavailable.
+    """Return the reminders that wait, or those of one name, oldest first. Raises StoreUnavailable.
 
-    ``most`` of each kind and shard, 0 for all. After a restore that may be all of a day: rows are read where asked for.
+    ``most`` of each kind and shard, 0 for all. After a restore a whole day's may wait: only rows asked for are read.
     """
     with answered():
         found = [one for shard in range(schedule.shards) for one in _of_shard(schedule, shard, most, name)]
@@ -96,7 +96,7 @@ def waiting(schedule: Schedule, most: int = 0, *, name: str | None = None) -> li
 
 
 def decide(schedule: Schedule, one: Waiting, decision: Decision, who: acts.Who) -> Answer:
-    """Do what was decided, once, and note who did. Raises StoreUnavailable."""
+    """Carry out a decision, once, and note who made it. Raises StoreUnavailable."""
     act, shard = secrets.token_bytes(8), schedule.shard_of(one.member)
     words = one.member, one.score, act, decision, schedule.keep_ms, one.name, who.user, who.sudo_user
     answer = Answer(schedule.run("decide", shard, *words).decode())
@@ -118,7 +118,7 @@ def _of_shard(schedule: Schedule, shard: int, most: int, name: str | None) -> It
                     pipe.getrange(prefix + b"a:" + member[:ID_BYTES], 0, HEAD_BYTES - 1)
                 replies = pipe.execute()
             for (member, score), values, head in zip(batch, replies[::2], replies[1::2], strict=True):
-                if values[0] is not None:  # else its row is gone, and its place will be
+                if values[0] is not None:  # else its row is gone, and its entry in the list soon will be
                     texts = {
                         name: (value or b"").decode("utf-8", "replace")
                         for name, value in zip(_FIELDS, values, strict=True)
@@ -144,6 +144,6 @@ def _waiting(kind: Kind, member: bytes, score: int, row: Mapping[str, str], head
 
 
 def _whole(text: str) -> int | None:
-    """Read a number, or a time in milliseconds; a row that somebody has spoiled must not hide all others."""
+    """Read a number, or a time in milliseconds; a row that was tampered with must not hide all others."""
     number = _NUMBER.fullmatch(text)
     return int(number[1]) if number else None

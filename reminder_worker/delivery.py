@@ -1,8 +1,8 @@
 """One attempt after another: the intent is written before a provider is called, the outcome after.
 
-Only what was surely not accepted goes on, to the next provider or to a later time. What may have been accepted
-stays open in the ledger, and is looked after from there (``reconciling.py``): never sent again blindly, never given
-to anybody else.
+Only a text that was surely not accepted goes on, to the next provider or to a later time. An attempt that may have
+been accepted stays open in the ledger and is followed up from there (``reconciling.py``): never sent again blindly,
+never given to another provider.
 """
 
 import logging
@@ -25,7 +25,7 @@ from reminder_worker.routes import Routes
 from reminder_worker.schedule import Schedule
 from reminder_worker.sending import Carriers
 
-LEASE = timedelta(seconds=15)  # from intent to outcome; an open attempt older than this is looked after
+LEASE = timedelta(seconds=15)  # from intent to outcome; an open attempt older than this is followed up
 FRESH = 1.5  # seconds: a worker that was frozen for longer since its intent does not send
 
 log = logging.getLogger(__name__)
@@ -33,13 +33,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One text to be delivered; lives in memory for one reminder."""
+    """One text to be delivered; in memory only while its reminder is handled."""
 
     platform: str = field(repr=False)
     contact: Contact = field(repr=False)
     draft: Draft = field(repr=False)
     expires: datetime = field(repr=False)
-    # None: an attempt is looked after, and how late that is says nothing.
+    # None: an open attempt is being followed up, and how late that is means nothing.
     due: datetime | None = field(default=None, repr=False)
 
 
@@ -63,7 +63,7 @@ class Delivery:
         self._receipts = receipts
 
     def deliver(self, claim: Claim, order: Order) -> None:
-        """Try the route's providers in order until one accepts, refuses for good or leaves us in doubt."""
+        """Try the route's providers in order until one accepts, refuses for good or leaves it in doubt."""
         whom = self._gate.recipient(claim, order.platform, order.contact.phone)
         closed: list[Closed] = []
         for name in self._routes.order(order.contact.phone):
@@ -77,17 +77,17 @@ class Delivery:
         self._postpone(claim, order, whom, closed)
 
     def _call_those_passed(self, closed: list[Closed]) -> None:
-        """Call those that wait for a provider, on whose account another one was asked.
+        """Call the reminders that wait for a provider in whose place another one was asked.
 
-        Mostly somebody does so who comes from among them. Where all who were called are gone nobody would, and the
-        provider would be left out.
+        Usually one of those called does this when it comes. If all of them are gone none would, and the provider would
+        be left out.
         """
         for one in closed:
             if one.reason is Reason.THROTTLED and one.crowd:
                 self._gate.call_crowd(one.provider)
 
     def _postpone(self, claim: Claim, order: Order, whom: Recipient, closed: list[Closed]) -> None:
-        """Let a text that nobody takes now come back, or end it."""
+        """Let a text that no provider takes now come back, or end it."""
         outcome = later(claim, closed, order.expires)
         waits_for = awaited(closed, outcome)
         if waits_for is not None and waits_for.reason is Reason.RATE_LIMITED:
@@ -104,10 +104,10 @@ class Delivery:
     def _attempt(
         self, claim: Claim, order: Order, whom: Recipient, provider: Provider, *, wants_turn: bool = False
     ) -> Closed | None:
-        """Ask one provider, if that is allowed now; return why it did not accept, or None when that was all.
+        """Ask one provider, if that is allowed now; return why it did not accept, or None if nothing is left to try.
 
-        Who ``wants_turn`` is given one where it has to wait, and has to come then: for a turn that another provider
-        makes needless, or that comes too late, nobody comes, and all who are behind would wait for it.
+        With ``wants_turn`` a text that has to wait is given a turn, and has to come then: a turn for which none comes,
+        because another provider made it needless or it is too late, holds up all texts behind it.
         """
         if not self._carriers.may_reach(provider, order.contact.phone):
             return Closed(Reason.NOT_ALLOWED_HERE)
@@ -124,12 +124,12 @@ class Delivery:
             self._settle(claim, refused(Reason.OPTED_OUT))
             self._gate.release(admission)
             return None
-        if admission.wait:  # sleeping for no time still gives the processor away
+        if admission.wait:  # even a sleep of no length gives the processor away
             time.sleep(admission.wait.total_seconds())
         return self._intend_and_call(claim, order, provider, admission)
 
     def _intend_and_call(self, claim: Claim, order: Order, provider: Provider, admission: Admission) -> Closed | None:
-        """Write down the intent, call, and write down the outcome."""
+        """Record the intent, call the provider, and record the outcome."""
         reference, started = new_reference(claim.wake), boot_time()
         edition = order.draft.edition
         intent = self._schedule.intend(claim, provider.name, reference, lease=LEASE, template=edition)
@@ -147,12 +147,12 @@ class Delivery:
         return self._call(claim, provider, text, admission)
 
     def _settle(self, claim: Claim, outcome: Outcome, provider: str | None = None, reference: str = "") -> None:
-        """Write down what became of a claim."""
+        """Record what became of a claim."""
         if self._schedule.settle(claim.wake, outcome, token=claim.token, reference=reference):
             endings.tell(outcome, provider)
 
     def _call(self, claim: Claim, provider: Provider, text: Text, admission: Admission) -> Closed | None:
-        """Call the provider. Where it may have accepted and did not say so, the attempt stays open."""
+        """Call the provider. If it may have accepted but did not say so, the attempt stays open."""
         try:
             sent = self._carriers.send(provider, text)
         except (Rejected, NotSent, Misconfigured) as error:
@@ -168,7 +168,7 @@ class Delivery:
         return None
 
     def accepted(self, wake: Wake, provider: Provider, reference: str, sent: Sent) -> None:
-        """Write down that a provider accepted an attempt."""
+        """Record that a provider accepted an attempt."""
         by_id = provider.capabilities.receipts_by_id
         early = self._receipts.expect(provider, sent.provider_message_id, reference) if by_id else ()
         outcome = Outcome.sent(sent.provider_message_id, forget=provider.capabilities.forgets)
@@ -178,15 +178,15 @@ class Delivery:
             self._receipts.take(provider, receipt)
 
     def opted_out(self, phone: str) -> None:
-        """Put a phone on our list too: its provider's list knows more. Raises StoreUnavailable."""
+        """Put a phone on our opt-out list, since it is on its provider's. Raises StoreUnavailable."""
         self._optouts.stop(phone)
 
     def forget(self) -> None:
-        """Have providers remove number and text of what has arrived, or never will. Raises StoreUnavailable."""
+        """Have providers remove number and text once a text has arrived, or never will. Raises StoreUnavailable."""
         failed: set[str] = set()
         for leftover in self._receipts.leftovers():
             provider = self._carriers.get(leftover.provider)
-            if provider is None or provider.name in failed:  # it comes again later
+            if provider is None or provider.name in failed:  # it is tried again later
                 continue
             try:
                 provider.forget(leftover.message_id)
@@ -199,12 +199,12 @@ class Delivery:
     def _refused(
         self, claim: Claim, provider: Provider, text: Text, error: Rejected | NotSent | Misconfigured
     ) -> Closed | None:
-        """Write down a refusal: final for the person, or a reason to go on."""
+        """Record a refusal: final for the person, or a reason to go on."""
         final = isinstance(error, Rejected)
         outcome = refused(error.reason) if final else Outcome.closed(error.reason)
         log.debug("attempt", extra={"provider": provider.name, "state": outcome.kind, "reason": outcome.reason})
-        if error.reason is Reason.OPTED_OUT:  # the provider's list knows more than ours: nobody else texts them either
-            self.opted_out(text.to)  # first: once this has ended nobody comes back to say it
+        if error.reason is Reason.OPTED_OUT:  # the provider's list knows more than ours: no other may text them
+            self.opted_out(text.to)  # first: once the reminder has ended, nothing would do this again
         self._settle(claim, outcome, provider.name, text.reference)
         if isinstance(error, Misconfigured):
             log.error("provider_misconfigured", extra={"provider": provider.name})
@@ -213,5 +213,5 @@ class Delivery:
 
 
 def time_until(moment: datetime, claim: Claim | OpenAttempt) -> timedelta:
-    """Say how far off a moment is: by the store's clock at the claim, and what has passed here since."""
+    """Return how far off a moment is, by the store's clock at the claim and the time passed here since."""
     return moment - claim.now - timedelta(seconds=boot_time() - claim.since)

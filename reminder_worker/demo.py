@@ -1,6 +1,6 @@
-"""The whole thing on this machine: real processes, an embedded Valkey, and who learned what at the end.
+"""The whole system on this machine: real processes, an embedded Valkey, and at the end a table of who learned what.
 
-It plays the booking platform, which knows the reason of each visit and never passes it on.
+It plays the booking platform, which knows the reason for each visit and never passes it on.
 """
 
 import contextlib
@@ -55,7 +55,7 @@ console = Console(highlight=False)
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """What the platform knows about one appointment; only some of it is ever handed over."""
+    """What the platform knows about one appointment; only part of it is ever handed over."""
 
     appointment: Appointment
     name: str = field(repr=False)
@@ -99,7 +99,7 @@ def _play(folder: Path, server: EmbeddedServer) -> int:
 
 
 def _make_keys(folder: Path) -> str:
-    """Make the keys of an installation; return the one that the platform calls its gateway with."""
+    """Make the keys of an installation; return the API key with which the platform calls the gateway."""
     now = datetime.now(UTC)
     keys.new_worker(folder, now)
     keys.new_gateway(folder)
@@ -163,7 +163,7 @@ def _as_stored(redis: store.Client, id_: bytes) -> str:
 
 
 def _wait(client: HttpClient, bookings: Sequence[Booking]) -> list[str]:
-    """Wait until every reminder has ended, with progress."""
+    """Wait until every reminder is sent or time is up, with progress; return their states."""
     states = ["scheduled"] * len(bookings)
     deadline = time.monotonic() + DEADLINE
     with Progress(console=console, transient=True) as progress:

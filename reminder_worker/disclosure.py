@@ -1,6 +1,6 @@
-"""What must not be shown: words that tell why somebody has an appointment; no I/O but this package's own data.
+"""What must not be shown: words that reveal why a person has an appointment; no I/O but this package's own data.
 
-A safety net for everything that reaches a phone or an operator. It knows word stems, so it can never prove a
+A safety net for everything that reaches a phone or an operator. It knows only word stems, so it can never prove a
 place harmless. A finding names a rule, never the text.
 """
 
@@ -16,7 +16,7 @@ from reminder_worker import folding, pairs, stems, streets
 class Severity(StrEnum):
     """What follows from a finding."""
 
-    REFUSE = "refuse"  # tells a reason or a speciality: must not reach a phone
+    REFUSE = "refuse"  # reveals a reason or a speciality: must not reach a phone
     WARN = "warn"  # generic or ambiguous: a person should look
 
 
@@ -38,16 +38,16 @@ SPECIALITY_ENDING = "speciality_ending"
 
 @lru_cache(maxsize=1024)
 def discloses(text: str) -> bool:
-    """Tell whether ``text`` must not be shown.
+    """Return whether ``text`` must not be shown.
 
-    Danger: the last 1,024 different places stay in this process's memory, beside nothing that says whose they were.
+    Danger: the last 1,024 different places stay in this process's memory, with nothing to show whose they were.
     """
     found = find(text)
     return found is not None and found.severity is Severity.REFUSE
 
 
 def load() -> None:
-    """Read all words now: processes that are made from this one share them."""
+    """Read all words now, so that processes forked from this one share them."""
     stems.load()
     pairs.load()
 
@@ -97,7 +97,7 @@ def _worst(words: list[folding.Word]) -> Finding | None:
 
 
 def _is_spared(stem: stems.Stem, start: int, spared: set[int]) -> bool:
-    """Tell whether a hit is the name of a street; an institution that is called after its street has more words."""
+    """Return whether a hit is the name of a street; an institution that is named after its street has more words."""
     length = len(stem.parts) if stem.name.startswith(stems.INSTITUTIONS) else 1
     return spared.issuperset(range(start, start + length))
 
@@ -110,7 +110,7 @@ _LINK = (
     r"|\w{3}\.(?:de|es|it|nl|pl|pt|io|me|ly|co)(?=[?:;,)]|\s*$)"  # "Avda.de la Paz" is a street
 )
 _DATE = r"\d[./-]\d\d[./-]20\d\d"
-_NO_CEP = r"(?<!CEP )(?<!CEP: )(?<!CEP:)"  # a Brazilian postcode is as long as a phone number, unless it is called one
+_NO_CEP = r"(?<!CEP )(?<!CEP: )(?<!CEP:)"  # a Brazilian postcode, which is as long as a phone number, follows "CEP"
 _GROUPS = rf"(?:\+|\b0(?!{_DATE})|\(0)(?:[ ./()-]{{0,2}}\d){{8}}"
 _NUMBER = rf"(?i)\d{{9}}|(?<!\d){_NO_CEP}\d{{7}}|{_GROUPS}"
 
@@ -140,7 +140,7 @@ _SPECIALITY = r"""
       | th?erap (?: y | ies? | ien | ia | i | eut\w* | ist\w* )
     )
 """
-# Sciences, crafts and plain words that end so too: whole roots, and roots that take anything in front.
+# Sciences, crafts and plain words with the same endings: whole roots, and roots that take anything in front.
 # fmt: off
 _OTHER_ROOTS = frozenset({
     "aer", "agr", "ant", "anth", "ap", "arch", "astr", "bi", "chron", "crim", "dip", "ec", "ek", "en", "escap",
@@ -165,7 +165,7 @@ _OTHER_ENDINGS = (
 
 def _names_a_speciality(words: list[folding.Word]) -> bool:
     row = " ".join(word.letters for word in words)
-    if not any(core in row for core in _CORES):  # spares most texts the expression
+    if not any(core in row for core in _CORES):  # saves running the expression on most texts
         return False
     names = streets.named(words)
     others = [word for index, word in enumerate(words) if index not in names]

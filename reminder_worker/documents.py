@@ -1,6 +1,6 @@
 """JSON from strangers, read strictly: one object, no name twice, no number that JSON does not have.
 
-Whoever verifies one value and acts on another has been fooled, so a doubled name is refused and not chosen from.
+A reader that verifies one value and acts on another has been fooled, so a duplicate name is refused, not resolved.
 """
 
 import json

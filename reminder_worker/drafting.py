@@ -7,10 +7,10 @@ The first of these texts that fits one segment is taken, else the first with the
 
 1. the long text, weekday and month in full;
 2. the short text, weekday and month abbreviated;
-3. the long, then the short one spelt plainly: letters outside the GSM alphabet lose their accents
-   (``Kraków`` becomes ``Krakow``), where that brings the whole text into the alphabet.
+3. the long, then the short text spelt plainly: letters outside the GSM alphabet lose their accents
+   (``Kraków`` becomes ``Krakow``), if that brings the whole text into the alphabet.
 
-Nothing is ever cut off. Curly quotes, dashes and unusual spaces are always made plain.
+Nothing is ever cut off. Curly quotes, dashes and unusual spaces are always replaced by plain ones.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ class Draft:
 
     body: str = field(repr=False)
     segments: int
-    edition: str = field(default="", compare=False)  # which set of templates it is from
+    edition: str = field(default="", compare=False)  # which set of templates it comes from
 
 
 class Templates:
@@ -57,16 +57,16 @@ class Templates:
 
     @classmethod
     def load(cls, folder: Path | None = None) -> "Templates":
-        """Read and check the shipped languages, and those of ``folder``, which win. Raises SettingsError."""
+        """Read and check the shipped languages, and those of ``folder``, which override them. Raises SettingsError."""
         return cls(read_all(folder))
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """Name the languages there are."""
+        """Return the names of all languages."""
         return tuple(sorted(language.name for language in self._languages.values()))
 
     def speaks(self, language: str) -> bool:
-        """Tell whether there is a template for a BCP 47 tag."""
+        """Return whether there is a template for a BCP 47 tag."""
         return self._look_up(language) is not None
 
     def draft(
@@ -83,9 +83,9 @@ class Templates:
 
         ``language`` is a BCP 47 tag, shortened until there is a template for it. ``when`` is aware and in the
         appointment's own zone: its wall clock is printed. ``sender`` is the platform's neutral trade name, used
-        at the level of that name only. ``not_you`` is ``REPLY``, a number to call (``+44…``), or None.
+        only at the level ``sender``. ``not_you`` is ``REPLY``, a number to call (``+44…``), or None.
 
-        Raises Refused (language_unknown), and SettingsError where ``not_you`` is none of these.
+        Raises Refused (language_unknown), and SettingsError if ``not_you`` is none of these.
         """
         texts = self._write(
             language=language, when=when, location=location, level=level, sender=sender, not_you=not_you
@@ -93,9 +93,9 @@ class Templates:
         return _shortest(_spellings(texts), self.edition)
 
     def help(self, language: str) -> Draft:
-        """Write the answer to somebody who asks what this number is; in English where there is no template.
+        """Write the answer to a person who asks what this number is; in English if there is no template.
 
-        It is the same for everybody: it names no place, no time and no sender.
+        It is the same for everyone: it names no place, no time and no sender.
         """
         found = self._look_up(language) or self._find(ENGLISH)
         return _shortest(_spellings([_fill(found.texts[HELP, None], {})]))
@@ -117,7 +117,7 @@ class Templates:
         return drafts
 
     def words(self, language: str) -> dict[str, str]:
-        """Give every text, by name, on one line and without its values: what a person wrote and a lint can judge."""
+        """Return every text, by name, on one line and without its values: what a person wrote and a lint can judge."""
         return {
             f"{section} {kind or ''}".strip(): " ".join(" ".join(literal for literal, _ in parts).split())
             for (section, kind), parts in self._find(language).texts.items()
@@ -126,7 +126,7 @@ class Templates:
     def _write(
         self, *, language: str, when: datetime, location: str, level: Level, sender: str | None, not_you: str | None
     ) -> Iterator[str]:
-        """Fill in the long text, and then the short one, which is seldom needed."""
+        """Yield the long text, and then the short one, which is seldom needed."""
         found = self._find(language)
         locale = find_locale(language, found.name)
         section = "time" if level is Level.TIME else "place"
@@ -156,7 +156,7 @@ class Templates:
 
 
 def _edition(languages: Mapping[str, Language]) -> str:
-    """Name the texts of all languages together: the name of one would tell the language of who is reminded."""
+    """Name the texts of all languages together: the name of one would reveal a person's language."""
     texts = [
         [tag, section, kind or "", parts]
         for tag, language in sorted(languages.items())
@@ -176,7 +176,7 @@ def _shortest(bodies: Iterable[str], edition: str = "") -> Draft:
 
 
 def _kind(not_you: str | None) -> str | None:
-    """Choose the sentence for somebody who got a text by mistake."""
+    """Choose the sentence for a person who got the text by mistake."""
     if not_you is None:
         return None
     if not_you == REPLY:
@@ -187,12 +187,12 @@ def _kind(not_you: str | None) -> str | None:
 
 
 def _start(sender: str, locale: Locale) -> str:
-    """Name the sender, on a line of its own where its letters would turn a text that runs from right to left."""
+    """Name the sender, on a line of its own if the text runs from right to left, which its letters could turn round."""
     return tidy(sender) + (":\n" if locale.text_direction == "rtl" else ": ")
 
 
 def _fill(parts: Parts, values: Mapping[str, str]) -> str:
-    """Put the values in; a value that ends in a full stop brings that of the sentence along."""
+    """Put the values in; a value that ends in a full stop replaces that of the sentence."""
     texts = [""]
     for literal, name in parts:
         texts.append(literal[1:] if literal[:1] == "." and texts[-1][-1:] == "." else literal)
@@ -202,7 +202,7 @@ def _fill(parts: Parts, values: Mapping[str, str]) -> str:
 
 
 def _spellings(texts: Iterable[str]) -> Iterator[str]:
-    """Go through the texts in the order of the module's docstring; each is written when it is asked for."""
+    """Yield the texts in the order of the module's docstring; each is written only when it is asked for."""
     written = []
     for text in texts:
         written.append(text)

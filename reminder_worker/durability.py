@@ -1,4 +1,4 @@
-"""Whether what was written would survive: asked once for many writes, before anybody is told that they are safe."""
+"""Whether what was written would survive: checked once for many writes, before they are reported as safe."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +17,11 @@ from reminder_worker.topology import server_of
 
 @contextmanager
 def confirm(schedule: Schedule, process: str) -> Iterator[None]:
-    """Leave when all that was written inside is as durable as configured. Raises StoreUnavailable.
+    """Leave the context once all that was written inside is as durable as configured. Raises StoreUnavailable.
 
-    WAITAOF waits for its own connection's writes, and whatever was written before these is on the disk by then; so
+    WAITAOF waits for its own connection's writes, and whatever was written before them is on the disk by then; so
     the heartbeat of ``process`` is written once more, and waited for. A replica that has taken over meanwhile would
-    confirm that, and not what it never got: so its history has to be the one that was written to.
+    confirm the heartbeat although it never got the rest, so its history must be the one that was written to.
     """
     if schedule.durability is Durability.NONE:
         yield
@@ -35,13 +35,13 @@ def confirm(schedule: Schedule, process: str) -> Iterator[None]:
 
 
 def _history(schedule: Schedule, shard: int) -> str:
-    """Return which history of writes a shard's server goes on with; it is another after a failover, or a restart."""
+    """Return which history of writes a shard's server continues; it changes with a failover or a restart."""
     with answered(), server_of(schedule.client, schedule.prefix(shard)) as server:
         return str(server.info("replication").get("master_replid"))
 
 
 def _confirmed(schedule: Schedule, shard: int, process: str) -> str | None:
-    """Wait for the disk of a shard's server; return its history, None where it did not confirm."""
+    """Wait for the disk of a shard's server; return its history, or None if it did not confirm."""
     replicas_wanted, prefix = int(schedule.durability is Durability.REPLICA), schedule.prefix(shard)
     commands = ("WAITAOF", 1, replicas_wanted, CONFIRM_MS), ("INFO", "replication")
     with answered(), server_of(schedule.client, prefix) as server:

@@ -16,11 +16,11 @@ from reminder_worker.errors import SettingsError
 from reminder_worker.lifeline import end_with_parent
 
 IDLE = 30.0  # seconds without a client after which a shared server stops
-LONGEST_SOCKET = 103  # bytes of a path, where the system allows the least
+LONGEST_SOCKET = 103  # bytes of a path, on the system that allows the fewest
 
 
 def server_program() -> str:
-    """Return a Redis-compatible server: one on PATH, or the one that the ``demo`` extra carries."""
+    """Return a Redis-compatible server: one on PATH, or the one that comes with the ``demo`` extra."""
     for name in ("valkey-server", "redis-server"):
         if found := shutil.which(name):
             return found
@@ -33,7 +33,7 @@ def server_program() -> str:
 
 
 class EmbeddedServer:
-    """A server of one's own in ``folder``; it ends with the process that started it."""
+    """A private server in ``folder``; it ends with the process that started it."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ class EmbeddedServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: int = 0) -> str:
-        """Return the URL of one of its databases."""
+        """Return the URL of one of the server's databases."""
         return f"unix://{self.socket}?db={database}"
 
     @property
@@ -73,7 +73,7 @@ class EmbeddedServer:
         return self
 
     def stop(self) -> None:
-        """Stop the server; what it holds stays in its append-only file."""
+        """Stop the server; its data stays in its append-only file."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait(10)
@@ -94,7 +94,7 @@ class EmbeddedServer:
 
 
 def wait_for(url: str, process: "subprocess.Popen[bytes] | None" = None, seconds: float = 10) -> None:
-    """Wait until a server answers and has loaded its data. Raises SettingsError where it does not."""
+    """Wait until a server answers and has loaded its data. Raises SettingsError if it does not."""
     deadline = time.monotonic() + seconds
     with contextlib.closing(redis.Redis.from_url(url, socket_timeout=2)) as client:
         while time.monotonic() < deadline and (process is None or process.poll() is None):
@@ -106,9 +106,9 @@ def wait_for(url: str, process: "subprocess.Popen[bytes] | None" = None, seconds
 
 
 def shared(folder: Path) -> str:
-    """Return the URL of the server that all processes of this working folder share; start it where none runs.
+    """Return the URL of the server that all processes of this working folder share; start it if none runs.
 
-    It is kept by a process of its own and stops when nobody has used it for a while.
+    It is kept by a process of its own, and stops when it has not been used for a while.
     """
     server = EmbeddedServer(folder)
     keeper = [sys.executable, "-m", "reminder_worker.embedded", str(folder)]
@@ -120,7 +120,7 @@ def shared(folder: Path) -> str:
 
 
 def keep(folder: Path) -> None:
-    """Run the shared server until nobody has used it for a while; return at once where another keeper does."""
+    """Run the shared server until it has not been used for a while; return at once if another keeper runs it."""
     server = EmbeddedServer(folder)
     with (folder / "lock").open("w") as lock:
         try:

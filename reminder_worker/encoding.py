@@ -16,7 +16,7 @@ from reminder_worker.errors import Reason, Refused
 POINTER_BYTES = 153  # 1 version, 8 key id, 48 sealed box, 96 padded content
 MAX_LEADS = 8
 WEEKS_AHEAD = 53  # for which public keys are published
-SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}  # of a lead's units
+SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}  # in each unit of a lead
 
 _LENGTH = struct.Struct("<H").pack
 _UINT32 = 2**32 - 1
@@ -28,7 +28,7 @@ _VISIBLE = "LNPS"  # letters, numbers, punctuation, symbols: not blanks, nor mar
 
 
 def pae(*parts: bytes) -> bytes:
-    """Join parts so that no two lists of parts encode alike (PASETO's PAE with narrower lengths).
+    """Join parts so that no two lists of parts encode alike (PASETO's PAE, with narrower lengths).
 
     Raises OverflowError for a part of 64 KiB or more.
     """
@@ -53,7 +53,7 @@ def unpae(data: bytes, count: int) -> list[bytes]:
 
 
 def pad(data: bytes, size: int) -> bytes:
-    """Pad to ``size`` with 0x80 and zeros (ISO/IEC 7816-4). Raises ValueError when not one byte is left for it."""
+    """Pad to ``size`` with 0x80 and zeros (ISO/IEC 7816-4). Raises ValueError if no byte is left for the padding."""
     if len(data) >= size:
         raise ValueError("too long")
     return data + b"\x80" + bytes(size - len(data) - 1)
@@ -73,7 +73,7 @@ def to_text(data: bytes) -> str:
 
 
 def from_text(text: str, length: int) -> bytes:
-    """Read exactly ``length`` bytes from base64url without padding; ValueError for anything written differently."""
+    """Read exactly ``length`` bytes from base64url without padding. Raises ValueError for any other spelling."""
     if not isinstance(text, str) or len(text) != -(-length * 4 // 3):
         raise ValueError("not base64url of that length")
     data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
@@ -83,7 +83,7 @@ def from_text(text: str, length: int) -> bytes:
 
 
 def lead_seconds(text: str) -> int:
-    """Read how many seconds a lead is, such as ``24h``; 0 for what is none."""
+    """Return the length of a lead such as ``24h`` in seconds; 0 for anything else."""
     match = _LEAD.fullmatch(text)
     return int(match[1]) * SECONDS[match[2]] if match else 0
 
@@ -149,7 +149,7 @@ class Body:
 
 
 def _is_line(text: str) -> bool:
-    if text.isprintable() and any(map(str.isalnum, text)):  # as almost all are: no breaks, and something to see
+    if text.isprintable() and any(map(str.isalnum, text)):  # the usual case: no breaks, and something visible
         return unicodedata.is_normalized("NFC", text)
     categories = {unicodedata.category(character) for character in text}
     visible = any(category[0] in _VISIBLE for category in categories)
@@ -157,7 +157,7 @@ def _is_line(text: str) -> bool:
 
 
 def _fall(leads: Sequence[str]) -> bool:
-    """Tell whether these are 1 to 8 leads, each longer than the next."""
+    """Return whether these are 1 to 8 leads, each longer than the next."""
     lengths = [lead_seconds(lead) for lead in leads]
     falling = all(longer > shorter for longer, shorter in pairwise(lengths))
     return 1 <= len(leads) <= MAX_LEADS and all(lengths) and falling

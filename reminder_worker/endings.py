@@ -1,6 +1,6 @@
-"""How reminders ended, as operators watch it: a count, and a line of the log. No number, place, time or text.
+"""How reminders ended, for operators to watch: a count, and a line of the log. No number, place, time or text.
 
-What has ended is said once. What goes back to the schedule, perhaps again and again, is said at DEBUG.
+An ending is logged once. What goes back to the schedule, perhaps again and again, is logged at DEBUG.
 """
 
 import logging
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def tell(outcome: Outcome, provider: str | None = None) -> None:
-    """Count and log what was written down of a reminder."""
+    """Count and log the outcome that was recorded for a reminder."""
     metrics.ended(outcome.kind, provider)
     shown = {"state": outcome.kind, "reason": outcome.reason, "provider": provider}
     if outcome.kind in metrics.LABELS["state"]:

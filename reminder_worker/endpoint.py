@@ -1,6 +1,6 @@
-"""The way to one platform that wants to be told of events: what is sent, with whose signature, and how often.
+"""The way to one platform that wants events: what is sent, with which signature, and how often.
 
-One that hangs holds up nobody else: each has threads of its own, and is left alone for a while when a call has failed.
+A platform that hangs holds up no other: each has threads of its own, and is left alone for a while when calls fail.
 """
 
 import contextlib
@@ -24,12 +24,12 @@ from reminder_worker.padding import fill
 from reminder_worker.platformsite import PlatformSite
 from reminder_worker.signatures import Secret
 
-LENGTH = 2048  # bytes of an event, at the least
+LENGTH = 2048  # bytes of an event, at least
 DEADLINE = 10.0  # seconds for a whole call
 GONE = 410
 SHORTEST, LONGEST, OVER = timedelta(seconds=5), timedelta(hours=4), timedelta(hours=24)  # between tries; in all
 BUSY = timedelta(seconds=1)  # the shortest wait of an event for which there is no room
-IN_A_ROW = 3  # calls that fail before nobody calls for a while
+IN_A_ROW = 3  # failed calls before the platform is not called for a while
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0  # seconds
 THREADS = 4  # for each platform
 WAITING = 256  # events for each platform, in memory
@@ -48,13 +48,13 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """An event, and whose appointment it tells of."""
+    """An event, and whose appointment it is about."""
 
     event: Event
     ticket: Ticket = field(repr=False)
 
     def body(self, record: str | None) -> bytes:
-        """Write what is sent, all but the signature; up to six leads, its length tells nothing."""
+        """Write what is sent, all but the signature; up to six leads, its length reveals nothing."""
         event, test = self.event, {"test": True} if self.ticket.mode is Mode.TEST else {}
         answered = event.what in {"confirmed", "cancel_requested"}
         data = {
@@ -68,7 +68,7 @@ class Letter:
 
 
 def delay(event: Event, shortest: timedelta = SHORTEST) -> timedelta:
-    """Say when to try again: after about as long as it has waited so far, so that nothing has to be counted."""
+    """Return when to try again: after about as long as it has waited so far, so that no tries need counting."""
     age = event.age()
     if age >= OVER:
         return GIVEN_UP
@@ -77,7 +77,7 @@ def delay(event: Event, shortest: timedelta = SHORTEST) -> timedelta:
 
 
 class Courier:
-    """Brings letters to one platform, with threads of its own: one that hangs holds up nobody else."""
+    """Brings letters to one platform, with threads of its own: one that hangs holds up no other."""
 
     def __init__(self, name: str, endpoint: Endpoint, keys: GatewayKeys, queue: EventQueue) -> None:
         self._site = PlatformSite(endpoint.url, endpoint.secret, private=endpoint.private)
@@ -92,11 +92,11 @@ class Courier:
 
     @property
     def paused(self) -> float:
-        """Say for how many seconds it is not called."""
+        """Return for how many more seconds the platform is not called."""
         return max(0.0, self._paused_until - time.monotonic())
 
     def put(self, letter: Letter) -> timedelta | None:
-        """Hand in an event to be told; returns when to try again where it cannot be now."""
+        """Hand in an event for delivery; return when to try again if it cannot be taken now."""
         if not self.paused:
             try:
                 self._waiting.put_nowait(letter)
@@ -107,7 +107,7 @@ class Courier:
         return self._later(letter.event, tried=False)
 
     def _later(self, event: Event, *, tried: bool) -> timedelta:
-        """Say when to try again, not while nobody calls; what was not tried itself comes sooner."""
+        """Return when to try again, not before the pause is over; an event that was not itself tried comes sooner."""
         span = delay(event)
         return span if span == GIVEN_UP else max(span if tried else span / 4, timedelta(seconds=self.paused))
 
@@ -117,7 +117,7 @@ class Courier:
             self._threads[-1].start()
 
     def leave(self) -> None:
-        """Begin nothing more, and leave what waits here to others."""
+        """Begin nothing more, and leave the events that wait here to other processes."""
         rest = self._drain()
         for _ in self._threads:
             self._waiting.put(None)
@@ -125,13 +125,13 @@ class Courier:
             self._queue.settle([(event, timedelta()) for event in rest])
 
     def close(self) -> None:
-        """Wait for what is being told, and hang up."""
+        """Wait for calls in progress, and close the connections."""
         for thread in self._threads:
             thread.join(DEADLINE + 1)
         self._site.close()
 
     def _drain(self) -> list[Event]:
-        """Empty the list in memory."""
+        """Empty the queue in memory; return its events."""
         letters = []
         with contextlib.suppress(Empty):
             while True:
@@ -157,9 +157,9 @@ class Courier:
             self._waiting.task_done()
 
     def _tell(self, letter: Letter) -> None:
-        """Tell one event, and say what became of it."""
+        """Deliver one event, and record what became of it."""
         event = letter.event
-        if event.held_for() < 1.5 * DEADLINE:  # it waited here for too long: somebody else may take it soon
+        if event.held_for() < 1.5 * DEADLINE:  # it waited here too long: another process may take it soon
             return
         if self.paused:
             self._queue.settle([(event, self._later(event, tried=False))])
@@ -189,7 +189,7 @@ class Courier:
             return error
 
     def _failed(self, answer: Answer | NotSent | Ambiguous) -> None:
-        """Call nobody for a while where several failed in a row, longer each time, or where that was asked for."""
+        """Pause the calls if several failed in a row, for longer each time, or if the platform asked for a pause."""
         why = {"status": answer.status} if isinstance(answer, Answer) else {"reason": answer.reason}
         log.warning("event_refused", extra={"setting": self._shown, **why})
         asked_for = answers.seconds(answer.headers.get("Retry-After")) if isinstance(answer, Answer) else None

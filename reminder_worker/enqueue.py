@@ -1,6 +1,6 @@
-"""Hand in records of any number: sealed here, in batches, with progress on a terminal.
+"""Hands in any number of records: sealed here, in batches, with progress on a terminal.
 
-What is taken from a record is in memory until its batch is sealed; what is left behind is counted by name.
+What is taken from a record stays in memory until its batch is sealed; what is left behind is counted by name.
 """
 
 import sys
@@ -25,7 +25,7 @@ _SAFE = "run it again, that is safe"
 def defaults(
     name: str | None, *, location: str | None, language: str | None, country: str | None, zone: str | None
 ) -> Defaults:
-    """Check the format, and what is said once for all records. Raises SettingsError, which names the option."""
+    """Check the format, and the defaults for all records. Raises SettingsError, which names the option."""
     if name is not None and name not in list(records.Format):
         raise SettingsError(f"--format: {', '.join(records.Format)}")
     try:
@@ -45,7 +45,7 @@ def defaults(
 def hand_in(client: Client, file: Path, format_: str | None, said: Defaults) -> tuple[Counter[str], str]:
     """Hand in a file, standard input (``-``) or a folder; return the counts, and what was left behind.
 
-    Raises SettingsError where it cannot be read, StoreUnavailable.
+    Raises SettingsError if it cannot be read, and StoreUnavailable.
     """
     name = _format(format_, file)
     _check_place(client, said)
@@ -69,7 +69,7 @@ def hand_in(client: Client, file: Path, format_: str | None, said: Defaults) -> 
 
 
 def _format(said: str | None, file: Path) -> str:
-    """Return the format that is said, else JSON Lines. Raises SettingsError where the file's name tells another."""
+    """Return the given format, or else JSON Lines. Raises SettingsError if the file's name suggests another."""
     ending = file.suffix.lower().removeprefix(".")
     if said is None and ending in {records.Format.CSV, records.Format.ICS}:
         raise SettingsError(f"--format: say {ending} for this file, or jsonl where that is what it holds")
@@ -77,7 +77,7 @@ def _format(said: str | None, file: Path) -> str:
 
 
 def _check_place(client: Client | HttpClient, said: Defaults) -> None:
-    """Refuse at once what every record would be refused for; which places a gateway takes, only it knows."""
+    """Refuse at once a place for which every record would be refused; only a gateway knows which places it takes."""
     if said.location is None or isinstance(client, HttpClient):
         return
     try:
@@ -88,7 +88,7 @@ def _check_place(client: Client | HttpClient, said: Defaults) -> None:
 
 @dataclass
 class _Batch:
-    """What is read and not handed in yet, and how it went so far."""
+    """What has been read and not handed in yet, and how it went so far."""
 
     client: Client
     reader: Reader
@@ -98,7 +98,7 @@ class _Batch:
     said: str = field(default="", repr=False)
 
     def add(self) -> None:
-        """Add what waits. Raises StoreUnavailable, which says how far everything is stored."""
+        """Add what waits. Raises StoreUnavailable, whose message tells how far everything is stored."""
         if not self.waiting:
             return
         with self._saying_how_far():
@@ -112,18 +112,18 @@ class _Batch:
         self.waiting.clear()
 
     def cancel(self, where: str, reference: str, *, perhaps: bool) -> None:
-        """Take an appointment back, after what was read before it."""
+        """Cancel an appointment, after adding what was read before it."""
         self.add()
         with self._saying_how_far():
             answer = self.client.cancel(reference)
         if answer in {Answer.MISSING, Answer.ENDED}:
-            self.counts["skipped"] += not perhaps  # it was never handed in, or nothing is left of it to take back
+            self.counts["skipped"] += not perhaps  # it was never handed in, or nothing of it is left to cancel
         else:
             self._note(where, answer, "take it back")
         self.done = where
 
     def refuse(self, where: str, refusal: Refused) -> None:
-        """Count a refusal, and say it on stderr: once for all of a series, not what every export holds."""
+        """Count a refusal, and print it on stderr: once for a series of equal ones, and not what every export holds."""
         if refusal.reason in self.reader.passes_over:
             self.counts[self.reader.passes_over[refusal.reason]] += 1
             return
@@ -148,9 +148,9 @@ class _Batch:
 
 
 def run(client: Client, reader: Reader, said: Defaults | None = None, *, size: int | None = None) -> Counter[str]:
-    """Read, seal and add everything; say each bad record on stderr; count what was added, moved, refused and so on.
+    """Read, seal and add everything; name each bad record on stderr; count what was added, moved, refused and so on.
 
-    Raises StoreUnavailable, which says how far everything is stored: running it again is safe.
+    Raises StoreUnavailable, whose message tells how far everything is stored: running it again is safe.
     """
     batch, said = _Batch(client, reader), said or Defaults()
     with _progress(size) as advance:

@@ -1,8 +1,8 @@
 """What became of a number's reminders, for support: asked on the worker's machine, with its pepper, one at a time.
 
-Answered from the tags that are there anyway: the opt-out list, and which reminders a phone was sent on a day, veiled. A
-number stays in memory for as long as that takes; no number can be listed, for none is stored. What still waits to be
-sent cannot be found: its number is sealed, and a worker opens it when it goes out.
+Answered from tags that are stored anyway: the opt-out list, and which reminders a phone was sent on a day, veiled. A
+number stays in memory only while it is looked up; no numbers can be listed, since none is stored. A reminder that still
+waits to be sent cannot be found: its number is sealed, and a worker opens it when it goes out.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ from reminder_worker.optouts import DAYS, EVERYBODY, Tags, sent_to, words
 from reminder_worker.schedule import Schedule
 from reminder_worker.store import answered
 
-PACE_MS = 1_000  # between two questions, whoever asks: a person's pace
+PACE_MS = 1_000  # between two questions, whoever asks them: a person's pace
 GONE = "gone"  # the appointment has moved since, or this is not kept any more
 
 
@@ -35,7 +35,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is known of a number's reminders; the number is not in it."""
+    """What is known of a number's reminders; it does not hold the number."""
 
     opted_out: datetime | None  # since when
     traces: tuple[Trace, ...]  # newest first
@@ -43,16 +43,16 @@ class Found:
 
     @property
     def result(self) -> str:
-        """Say in a word what kind of answer this is: all that is noted of a question."""
+        """Return in a word what kind of answer this is: all that is noted of a question."""
         if self.opted_out is not None:
             return "opted_out"
         return "reminders" if self.traces else "nothing"
 
 
 def ask(schedule: Schedule, tags: Tags, platforms: Iterable[str], text: str, who: acts.Who) -> Found:
-    """Say what became of a number's reminders, and note that somebody asked. Raises Refused, StoreUnavailable.
+    """Return what became of a number's reminders, and note who asked. Raises Refused, StoreUnavailable.
 
-    Refused where it is no number, and where somebody asked within the last second; then nothing was looked up.
+    Refused if it is not a number, or if anyone asked within the last second; then nothing was looked up.
     """
     phone = numbers.normalise(text.strip())
     with answered():
@@ -65,7 +65,7 @@ def ask(schedule: Schedule, tags: Tags, platforms: Iterable[str], text: str, who
 
 
 def _opted_out(schedule: Schedule, wanted: set[bytes]) -> datetime | None:
-    """Go through the opt-out list here, where nobody sees which entry was looked for."""
+    """Go through the opt-out list here, where nobody can see which entry was looked for."""
     since: dict[bytes, datetime] = {}
     for name, word in words(schedule):
         if word[b"tag"] not in wanted:

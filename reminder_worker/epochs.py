@@ -1,10 +1,10 @@
 """How far the ratchet has got, remembered beside its file and in the store: an older file was restored from a backup.
 
-Turned on, a restored ratchet is where it had been before, so it breaks nothing here. But the backup that it came
-from opens what was sent since, and somebody should know. No key is ever remembered, only the numbers of weeks.
+A restored ratchet that is turned on is where it had been before, so it breaks nothing here. But the backup that it came
+from opens what was sent since, and a person should know. No key is ever remembered, only the numbers of weeks.
 
-The store is believed no further than this machine's clock goes: whoever can write there can keep a worker that missed a
-turn from starting until a person turns its ratchet (``keys turn``), and can never make one turn.
+The store is believed no further than this machine's clock goes: anyone who can write there can keep a worker that
+missed a turn from starting until a person turns its ratchet (``keys turn``), but can never make a ratchet turn.
 """
 
 import re
@@ -19,7 +19,7 @@ from reminder_worker.ratchet import GRACE_WEEKS, Ratchet
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import week
 
-NEVER = -1  # what the script answers where nobody knows
+NEVER = -1  # what the script answers if no week is known
 _RESTORED = (
     "worker.ratchet: is older than one that was here before, so a backup holds it: destroy that backup, it opens "
     "what was sent since; then run reminder-worker keys turn, or take the file of another worker's machine"
@@ -35,7 +35,7 @@ class Mark:
 
     @classmethod
     def load(cls, folder: Path) -> "Mark | None":
-        """Read it; None where this copy has not been used yet. Raises SettingsError."""
+        """Read the mark; return None if this copy has not been used yet. Raises SettingsError."""
         path = mark_file(folder)
         if not path.exists():
             return None
@@ -50,12 +50,12 @@ class Mark:
 
 
 def mark_file(folder: Path) -> Path:
-    """Return what remembers how far the ratchet beside it has got."""
+    """Return the path of the file that remembers how far the ratchet beside it has got."""
     return folder / "worker.epoch"
 
 
 def check_here(folder: Path, now: datetime) -> None:
-    """Refuse a ratchet that is older than what lies beside it remembers. Raises SettingsError."""
+    """Refuse a ratchet that is older than the mark beside it remembers. Raises SettingsError."""
     mark = Mark.load(folder)
     if mark is not None and Ratchet.load(folder).week < min(mark.week, week(now) - GRACE_WEEKS):
         raise SettingsError(_RESTORED)
@@ -70,10 +70,10 @@ class Epochs:
         self._told = NEVER
 
     def check(self, now: datetime) -> None:
-        """Refuse a ratchet that had been further already. Raises SettingsError, StoreUnavailable.
+        """Refuse a ratchet that had already been further. Raises SettingsError, StoreUnavailable.
 
-        A machine that was off for a while is behind what others have reached, and simply turns. One that the store does
-        not know has a copy, and that must not be older than a copy that lies in a backup may be.
+        A machine that was off for a while is behind what others have reached, and turns its ratchet. One that the store
+        does not know has a copy, which must not be older than a copy in a backup may be.
         """
         check_here(self._folder, now)
         mark = Mark.load(self._folder)
