@@ -39,7 +39,9 @@ next, in this order (docs/backup.md):
 
 def restore(
     quarantine: Annotated[bool, typer.Option("--quarantine", help="Hold what may have been sent.")] = False,
-    end: Annotated[bool, typer.Option("--end", help="Platforms have handed in again: late ones are new.")] = False,
+    end: Annotated[
+        bool, typer.Option("--end", help="All platforms have handed in again: what comes late from now on is new.")
+    ] = False,
     yes: Yes = False,
     json: Json = False,
     config: Config = None,

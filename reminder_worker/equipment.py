@@ -1,4 +1,4 @@
-"""What one worker process works with, put together from the settings."""
+"""What one worker process works with, assembled from the settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from reminder_worker.watermark import Watermark
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Equipment:
-    """All of it is safe to use from many threads."""
+    """The parts of a worker; all of them are safe to use from many threads."""
 
     keys: WorkerKeys
     signers: Mapping[bytes, Signer]
@@ -52,7 +52,7 @@ def load(chosen: Settings, schedule: Schedule) -> Equipment:
 def assemble(
     chosen: Settings, schedule: Schedule, keys: WorkerKeys, found: Mapping[str, providers.Provider]
 ) -> Equipment:
-    """Put it together from keys and providers. Raises SettingsError."""
+    """Assemble the equipment from keys and providers. Raises SettingsError."""
     _expect(found)
     tags, templates = Tags.load(chosen.keys), Templates.load(chosen.templates)
     optouts, receipts = OptOuts(schedule, tags, chosen.platforms), Receipts(schedule)
@@ -80,10 +80,10 @@ def assemble(
 
 
 def _expect(found: Mapping[str, providers.Provider]) -> None:
-    """Let the worker's series begin at zero."""
+    """Let the worker's metric series begin at zero."""
     metrics.know_providers([providers.REHEARSAL])
     metrics.expect_calls(found)
-    lines = [name for name, one in found.items() if isinstance(one, providers.Line)]  # others tell hooks
+    lines = [name for name, one in found.items() if isinstance(one, providers.Line)]  # the others report to hooks
     metrics.expect_receipts([name for name in lines if found[name].capabilities.reports])
 
 

@@ -5,11 +5,11 @@ A message names the field and what to do next, never the value: exceptions end u
 
 from enum import StrEnum
 
-_FOR_EVER = 1e9  # seconds: what is not less, such as a plug-in's infinity, is no time to wait for
+_FOR_EVER = 1e9  # seconds: a wait that is not shorter, such as a plug-in's infinity, is no time to wait for
 
 
 class Reason(StrEnum):
-    """Why: stable codes, safe to store, to log and to show."""
+    """Why something happened: stable codes, safe to store, to log and to show."""
 
     # A job that is refused when it is handed in (the platform can mend it).
     MALFORMED = "malformed"
@@ -40,15 +40,15 @@ class Reason(StrEnum):
     COUNTRY_NOT_ALLOWED = "country_not_allowed"
 
     # A contact that a platform resolves when its text goes out.
-    CONTACT_GONE = "contact_gone"  # the platform says that there is none, or none any more
+    CONTACT_GONE = "contact_gone"  # the platform says that there is none, or no longer any
     RESOLVER_AWAY = "resolver_away"  # no connection, no answer in time, or a fault of its own
-    RESOLVER_BUSY = "resolver_busy"  # enough calls to it are under way here
+    RESOLVER_BUSY = "resolver_busy"  # enough calls to it are in progress here
     RESOLVER_REFUSED = "resolver_refused"  # it does not accept our request, or sends us elsewhere
-    RESOLVER_UNREADABLE = "resolver_unreadable"  # it answers what cannot be used
+    RESOLVER_UNREADABLE = "resolver_unreadable"  # its answer cannot be used
     RESOLVER_MISSING = "resolver_missing"  # the settings have no resolver_url for this platform
     ADDRESS_PRIVATE = "address_private"  # its name leads into a network of ours
 
-    # An envelope that does not open: forged, damaged, replayed, or for somebody else.
+    # An envelope that does not open: forged, damaged, replayed, or meant for another recipient.
     VERSION_UNKNOWN = "version_unknown"
     KEY_UNKNOWN = "key_unknown"
     DAMAGED = "damaged"
@@ -77,8 +77,8 @@ class Reason(StrEnum):
 
     # A text that a provider accepted, and that did not arrive.
     UNREACHABLE = "unreachable"  # handset off or out of reach
-    VALIDITY_OVER = "validity_over"  # the provider gave it up when it was of no use any more
-    CARRIER_FAILED = "carrier_failed"  # the network, or the provider, says no more than that it failed
+    VALIDITY_OVER = "validity_over"  # the provider gave it up when it was no longer of use
+    CARRIER_FAILED = "carrier_failed"  # the network, or the provider, says only that it failed
 
     # A reminder that ended without an attempt, or between attempts.
     TOO_LATE = "too_late"
@@ -97,7 +97,7 @@ class ReminderError(Exception):
     """The base of all errors of this program; ``reason`` is the code shared by API, CLI and client."""
 
     def __init__(self, reason: Reason, message: str = "") -> None:
-        self.reason = Reason(reason)  # where a plug-in gives words of its own they are no reason, and go nowhere
+        self.reason = Reason(reason)  # a plug-in's own words are no reason, and go nowhere
         super().__init__(message or self.reason.value)
 
 
@@ -110,7 +110,7 @@ class Refused(ReminderError):
 
 
 class Unopenable(ReminderError):
-    """An envelope or pointer did not open; from outside all of these look the same (``rejected``)."""
+    """An envelope or pointer did not open; from outside all such failures look the same (``rejected``)."""
 
     def __init__(self, reason: Reason, *, lacks_platform: bool = False) -> None:
         super().__init__(reason)
@@ -118,9 +118,9 @@ class Unopenable(ReminderError):
 
     @property
     def lacks_key(self) -> bool:
-        """Tell whether it may be sound, and something is missing here: another worker may have it, or it is on its way.
+        """Return whether it may be sound and only something is missing here: another worker may have it, or it may come.
 
-        That is a key, or a platform that this worker's settings do not know.
+        What is missing is a key, or a platform that this worker's settings do not know.
         """
         return self._lacks_platform or self.reason in {Reason.KEY_UNKNOWN, Reason.SIGNER_UNKNOWN}
 
@@ -132,7 +132,7 @@ class SettingsError(Exception):
 class StoreUnavailable(Exception):
     """Redis is away, full or refusing to confirm; nothing was changed that was not confirmed.
 
-    Where it ``refused`` it is there and does not let us: a wrong password, or a ``users.acl`` older than the program.
+    If it ``refused``, it is there and denies us access: a wrong password, or a ``users.acl`` older than the program.
     """
 
     def __init__(self, message: str = "", *, refused: bool = False) -> None:
@@ -141,7 +141,7 @@ class StoreUnavailable(Exception):
 
     @property
     def why(self) -> str:
-        """Say which of the two, in a word for the log."""
+        """Return which of the two it is, in a word for the log."""
         return "refused" if self.refused else "away"
 
 
@@ -152,7 +152,7 @@ class Rejected(ReminderError):
 class NotSent(ReminderError):
     """The provider surely did not accept the text: another provider, or a later time, may be tried.
 
-    ``left``: False where no byte of it has left this machine, so that the same call may be made once more.
+    ``left``: False if no byte of it has left this machine, so that the same call may be made once more.
     """
 
     def __init__(self, reason: Reason, message: str = "", *, left: bool = True) -> None:
@@ -161,7 +161,7 @@ class NotSent(ReminderError):
 
 
 class Throttled(NotSent):
-    """Not now, because of a rate limit; ``retry_after`` is in seconds where it was said."""
+    """Not accepted now, because of a rate limit; ``retry_after`` is in seconds, None if no time was given."""
 
     def __init__(self, retry_after: float | None = None, reason: Reason = Reason.THROTTLED) -> None:
         super().__init__(reason)

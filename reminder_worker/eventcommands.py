@@ -1,4 +1,4 @@
-"""The commands under ``reminder-worker events``: what waits to be told to platforms, told again, and whom not to tell.
+"""The commands under ``reminder-worker events``: what waits for platforms, sending it again, and who refuses events.
 
 They open tickets with the gateway's keys, so they run where ``web`` does.
 """
@@ -29,7 +29,7 @@ def replay(
     platform: Annotated[str | None, typer.Option("--platform", help="Only this booking platform.")] = None,
     config: Config = None,
 ) -> None:
-    """Tell platforms again what their reminders became, as it stands now; the events get new names.
+    """Send platforms again what became of their reminders, as it stands now; the events get new names.
 
     Example: reminder-worker events replay --platform clinic --since 24h
     """
@@ -46,7 +46,7 @@ def replay(
 
 @app.command()
 def pending(config: Config = None) -> None:
-    """Show how many events wait, how many were given up, and who refuses events.
+    """Show how many events wait, how many were given up, and which platforms refuse events.
 
     Example: reminder-worker events pending
     """
@@ -60,7 +60,7 @@ def pending(config: Config = None) -> None:
 
 @app.command()
 def enable(platform: PlatformName, config: Config = None) -> None:
-    """Tell a platform again that answered 410 Gone; what it missed is brought back by events replay.
+    """Send events again to a platform that answered 410 Gone; events replay brings back what it missed.
 
     Example: reminder-worker events enable clinic
     """
@@ -69,7 +69,7 @@ def enable(platform: PlatformName, config: Config = None) -> None:
 
 
 def _open(config: Path | None) -> Any:
-    """Return the events of the settings' store, the gateway's keys and the platforms."""
+    """Return the event queue of the settings' store, the gateway's keys and the platforms."""
     from reminder_worker import settings  # noqa: PLC0415
     from reminder_worker.eventqueue import EventQueue  # noqa: PLC0415
     from reminder_worker.gateway import GatewayKeys  # noqa: PLC0415
@@ -103,7 +103,7 @@ def _of(keys: Any, platform: str) -> Callable[[bytes, bytes], bool]:
 
 @contextmanager
 def _progress(keys: int) -> Iterator[Callable[[int], None]]:
-    """Show how many of the store's keys were looked at, on a terminal only."""
+    """Show how many of the store's keys have been looked at, on a terminal only."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

@@ -1,7 +1,7 @@
 """Events that wait in Redis until their platforms have taken them: what became of a reminder, what a person answered.
 
-The scripts leave them in the same step as what they tell of. In Redis stands whose they are only as the appointment's
-sealed ticket; a reference or a platform never does.
+The scripts leave an event in the same step as the change it reports. Redis holds whose it is only as the appointment's
+sealed ticket, never as a reference or a platform.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from reminder_worker.store import answered
 from reminder_worker.topology import servers
 
 LEASE = timedelta(seconds=60)
-PAGE = 1000  # keys a look, while all rows are gone through
+PAGE = 1000  # keys in each step of a scan of all rows
 TOLD, GIVEN_UP = timedelta(milliseconds=-1), timedelta(milliseconds=-2)  # instead of a time until the next try
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ _FACT = re.compile(rf"[0-9]{{1,5}}\|([0-9]{{1,14}})\|({_WORDS})\|([a-z_]{{0,40}}
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a platform is to be told of one reminder."""
+    """What a platform is to be told about one reminder."""
 
     name: bytes  # all of it, as it stands in Redis
     ticket: bytes = field(repr=False)
@@ -41,12 +41,12 @@ class Event:
     reason: str | None
     at: datetime  # when it became so
     now: datetime  # by the store's clock, when it was taken
-    since: datetime  # when it was left to be told
+    since: datetime  # when the event was left in the queue
     taken: float  # on this machine's clock
 
     @classmethod
     def of(cls, name: bytes, ticket: bytes, now: datetime, taken: float) -> "Event | None":
-        """Read what stands in Redis; None for what no script of ours has left there."""
+        """Read an event as Redis stores it; return None for what no script of ours has left there."""
         found = _FACT.fullmatch(name[_MEMBER:])
         if found is None:
             return None
@@ -55,40 +55,40 @@ class Event:
 
     @property
     def id(self) -> bytes:
-        """What stands for the appointment in Redis."""
+        """The appointment's id in Redis."""
         return self.name[:ID_BYTES]
 
     @property
     def lead(self) -> int:
-        """Which of the appointment's reminders it is."""
+        """The number of the appointment's reminder that it is about."""
         return self.name[ID_BYTES]
 
     @property
     def message_id(self) -> str:
-        """Name the event for its platform: the same at every try, another where it was asked for again."""
+        """Name the event for its platform: the same at every try, another after a replay."""
         return "evt_" + to_text(hashlib.blake2b(self.name, digest_size=16, person=b"rw-event").digest())
 
     def clock(self) -> datetime:
-        """Say what time it is by the store's clock, and what has passed on this machine's since."""
+        """Return the time now, by the store's clock and the time passed on this machine's since."""
         return self.now + timedelta(seconds=time.monotonic() - self.taken)
 
     def age(self) -> timedelta:
-        """Say how long it has waited by now."""
+        """Return how long it has waited so far."""
         return self.clock() - self.since
 
     def held_for(self) -> float:
-        """Say for how many seconds it is still ours alone."""
+        """Return for how many more seconds this process alone holds it."""
         return LEASE.total_seconds() - (time.monotonic() - self.taken)
 
 
 class EventQueue:
-    """What platforms are still to be told; any number of processes may take from it."""
+    """The events that platforms are still to be told; any number of processes may take from it."""
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
 
     def take(self, shard: int, *, most: int) -> tuple[list[Event], timedelta | None]:
-        """Take what is to be told now; and say how long nothing more will be, None where nothing is left."""
+        """Take the events that are due; return them, and how long until the next one is, None if none is left."""
         taken = time.monotonic()
         now, next_one, *flat = self.schedule.run("tell", shard, most, milliseconds(LEASE))
         pause = None if next_one < 0 else timedelta(milliseconds=max(0, next_one - now))
@@ -101,7 +101,7 @@ class EventQueue:
         return events, pause
 
     def settle(self, outcomes: Sequence[tuple[Event, timedelta]]) -> None:
-        """Say what became of events: TOLD, GIVEN_UP, or after what time they are to be tried again."""
+        """Record what became of events: TOLD, GIVEN_UP, or the time after which they are to be tried again."""
         for shard in range(self.schedule.shards):
             mine = [one for one in outcomes if self.schedule.shard_of(one[0].name) == shard]
             if mine:
@@ -111,17 +111,17 @@ class EventQueue:
             log.error("events_dropped", extra={"count": dropped, "reminder": None})
 
     def muted(self) -> set[bytes]:
-        """Return whom not to tell, by the gateway's tags."""
+        """Return which platforms not to tell, by the gateway's tags."""
         with answered():
             return set(self.schedule.client.smembers(self._muted))
 
     def mute(self, tag: bytes) -> None:
-        """Tell a platform nothing more until somebody wants it."""
+        """Tell a platform nothing more until it is unmuted."""
         with answered():
             self.schedule.client.sadd(self._muted, tag)
 
     def unmute(self, tag: bytes) -> bool:
-        """Tell a platform again; False where it was told all the time."""
+        """Tell a platform again; return False if it was not muted."""
         with answered():
             return bool(self.schedule.client.srem(self._muted, tag))
 
@@ -147,7 +147,7 @@ class EventQueue:
     def replay(
         self, span: timedelta, wanted: Callable[[bytes, bytes], bool] | None = None
     ) -> Iterator[tuple[int, int]]:
-        """Leave an event for all that ended, or was answered, within ``span``: what it is now, not how it came to be.
+        """Leave an event for each reminder that ended or was answered within ``span``: its state now, not its history.
 
         ``wanted`` chooses by id and ticket. Yields how many keys were looked at, and how many events were left.
         """
@@ -164,7 +164,7 @@ class EventQueue:
             yield PAGE, events
 
     def _pages(self) -> Iterator[list[bytes]]:
-        """Yield the keys of all reminders; SCAN lets others in between, and may show a key twice."""
+        """Yield the keys of all reminders; SCAN lets other commands in between, and may return a key twice."""
         for server in servers(self.schedule.client):
             cursor = -1
             while cursor != 0:
@@ -181,6 +181,6 @@ class EventQueue:
 
 
 def _ticket(value: bytes) -> bytes:
-    """Cut the ticket out of what stands for an appointment in Redis."""
+    """Cut the ticket out of an appointment's value in Redis."""
     head = Head.of(value)
     return value[HEAD_BYTES : HEAD_BYTES + head.ticket] if head else b""

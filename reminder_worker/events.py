@@ -1,7 +1,7 @@
-"""Tells platforms what became of their reminders, as Standard Webhooks; runs inside ``web``, any number of times.
+"""Tells platforms what became of their reminders, as Standard Webhooks; runs inside ``web``, in any number of them.
 
-An event is told at least once: it is taken with a lease, and off the list only when its platform has said that it took
-it. What it holds: reference, state, reason, time and a signed record; there is no number, no place and no text here.
+An event is told at least once: it is taken with a lease, and leaves the list only when its platform has confirmed it.
+It holds reference, state, reason, time and a signed record; there is no number, no place and no text here.
 """
 
 import logging
@@ -36,7 +36,7 @@ def endpoints(settings: Settings) -> dict[str, Endpoint]:
 
 
 class Dispatcher:
-    """Hands events that are due to the couriers of their platforms, until it is told to stop."""
+    """Hands due events to the couriers of their platforms, until it is told to stop."""
 
     def __init__(self, schedule: Schedule, keys: GatewayKeys, endpoints: Mapping[str, Endpoint]) -> None:
         self._keys = keys
@@ -47,12 +47,12 @@ class Dispatcher:
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
     def start(self) -> None:
-        """Begin; nothing is done where no platform wants events."""
+        """Begin; do nothing if no platform wants events."""
         if self.couriers:
             self._thread.start()
 
     def stop(self) -> None:
-        """End, and wait for the calls that are under way."""
+        """End, and wait for the calls in progress."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(2 * AWAY)
@@ -69,12 +69,12 @@ class Dispatcher:
             except StoreUnavailable as error:
                 log.warning("store_away", extra={"reason": error.why})
                 pause = AWAY
-            except Exception as error:  # noqa: BLE001 - no mistake of ours may end the telling
+            except Exception as error:  # noqa: BLE001 - no mistake of ours may end this thread
                 log.error("events_failed", extra={"error": type(error).__name__})  # noqa: TRY400
                 pause = AWAY
 
     def step(self) -> float:
-        """Hand out what is due; return for how many seconds nothing more will be."""
+        """Hand out what is due; return for how many seconds nothing more needs to be done."""
         pauses = [IDLE]
         for shard in self._shards:
             events, pause = self._queue.take(shard, most=BATCH)
@@ -87,9 +87,9 @@ class Dispatcher:
         return min(pauses)
 
     def _hand_out(self, event: Event, muted: set[bytes]) -> timedelta | None:
-        """Give an event to its platform's courier; return what becomes of it where that is known already.
+        """Give an event to its platform's courier; return what becomes of it if that is already known.
 
-        Another process may know a platform that this one does not know yet: it is kept.
+        An event of a platform that this process does not know is kept: another process may know it.
         """
         ticket = self._keys.open_ticket(event.id, event.ticket)
         courier = self.couriers.get(ticket.platform) if ticket else None

@@ -1,8 +1,8 @@
-"""Where Prometheus asks: on an address of its own, so that what is open to the world shows none of it.
+"""Serves metrics to Prometheus, on an address of its own, so that what is open to the world shows none of them.
 
-Whoever reaches it learns how many reminders there are and how they end, nothing of anybody. A worker's series are
-served by a process beside its own, which holds no key and adds up what they count; they share it in a folder that is
-gone when the worker ends.
+Anyone who reaches it learns how many reminders there are and how they end, and nothing of any person. A worker's series
+are served by a process beside its own, which holds no key and adds up what they count; they share the counts in a
+folder that is gone when the worker ends.
 """
 
 import logging
@@ -24,16 +24,16 @@ from reminder_worker.schedule import Schedule
 from reminder_worker.settings import Settings
 from reminder_worker.sharing import SHARED, unshare
 
-ONCE_MORE = 10.0  # seconds until a worker's address is tried again that was taken
-PATIENCE = 1.0  # seconds for each reader: three of them and the rest within the shortest time that a scrape may take
+ONCE_MORE = 10.0  # seconds before a worker tries again an address that was taken
+PATIENCE = 1.0  # seconds for each reader: three of them and the rest fit the shortest time that a scrape may take
 
 log = logging.getLogger(__name__)
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began: twice as many, for nobody
+disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began: twice as many, and unused
 
 
 def serve(kind: str, chosen: Settings) -> None:
-    """Answer Prometheus beside this process's work, where the settings say so; one that cannot still does its work."""
+    """Answer Prometheus beside this process's work, if the settings say so; if it cannot, the work still goes on."""
     if chosen.metrics_listen is not None:
         metrics.know_providers(chosen.providers)
         metrics.REGISTRY.register(Gauges(*_readers(kind, chosen, _impatient(chosen))))
@@ -43,8 +43,8 @@ def serve(kind: str, chosen: Settings) -> None:
 def serve_worker() -> int:
     """Answer Prometheus for all processes of a worker, until it ends; dramatiq starts this beside them.
 
-    It waits for SIGTERM, and leaves it to no handler: dramatiq's raises an exit, which is lost where it is raised while
-    an object is cleared away.
+    It waits for SIGTERM and leaves it to no handler: dramatiq's raises an exit, which is lost if it is raised while an
+    object is being finalised.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
     end_with_first()
@@ -66,13 +66,13 @@ def serve_worker() -> int:
 
 
 def _impatient(chosen: Settings) -> Schedule:
-    """Connect anew: who waits for a silent store as long as the work does answers nothing, not even that it is away."""
+    """Connect anew: with the work's patience for a silent store, not even the store's absence would be reported."""
     client = store.connect(store.url_of(chosen), socket_timeout=PATIENCE, retry=store.retrying(0))
     return Schedule.of(chosen, client)
 
 
 def _readers(kind: str, chosen: Settings, schedule: Schedule) -> list[Reader]:
-    """Say what a process can tell: the scheduler alone may list what is due, the worker alone look at circuits."""
+    """Return what a process can read: only the scheduler may list what is due, only the worker may look at circuits."""
     readers: list[Reader] = [partial(gauges.clock, schedule)]
     if kind == "scheduler":
         return [*readers, partial(gauges.ledger, schedule)]
@@ -98,7 +98,7 @@ def _listen(kind: str, chosen: Settings, registry: CollectorRegistry) -> bool:
     host, port = chosen.metrics_address(kind)
     try:
         start_http_server(port, host, registry)
-    except OSError as error:  # taken, say: texts go out all the same
+    except OSError as error:  # such as an address in use: texts still go out
         log.error("metrics_not_served", extra={"error": type(error).__name__})  # noqa: TRY400
         return False
     return True

@@ -1,4 +1,4 @@
-"""What is found wrong with an installation: where, why it matters and how to mend it; never a value or a secret."""
+"""What is wrong with an installation: where, why it matters and how to mend it; never a value or a secret."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ unsafe = partial(Finding, Grade.UNSAFE)
 
 
 def check_private(what: str, path: Path, why: str) -> Iterator[Finding]:
-    """Look whether others can read a private file."""
+    """Check that other users cannot read a private file."""
     if path.is_file() and not is_private(path):
         yield unsafe("readable_by_others", f"{what} can be read by others", why, f"run: chmod 600 {path}")
 
@@ -43,7 +43,7 @@ def check_private(what: str, path: Path, why: str) -> Iterator[Finding]:
 def try_to_load(
     what: str, load: Callable[[], T], check: Callable[[T], Iterator[Finding]] = lambda _: iter(())
 ) -> Iterator[Finding]:
-    """Turn what cannot be loaded into a finding, and look at what can."""
+    """Load something and check it; report a failure to load as a finding."""
     try:
         loaded = load()
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""A text as its reader sees it: words in plain small letters, whatever they were written with; no I/O."""
+"""A text as its reader sees it: words in plain small letters, whatever characters they were written with; no I/O."""
 
 import re
 import unicodedata
@@ -19,7 +19,7 @@ _LETTERS = str.maketrans(
     | {"ة": "ه", "ى": "ي"}  # noqa: RUF001
 )
 _DIGITS = (str.maketrans("0134578", "oieastb"), str.maketrans("0134578", "oleastb"))
-_POSTCODE = r"[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}"  # British: CB7 5AA is no CBT
+_POSTCODE = r"[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}"  # British: CB7 5AA is not CBT
 _ALPHABETS = (
     r"[A-Za-z\u00c0-\u02af\u1d00-\u1dbf\u1e00-\u1eff]",  # Latin
     r"[\u0370-\u03ff\u1f00-\u1fff]",  # Greek
@@ -31,7 +31,7 @@ _ALPHABETS = (
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word, folded; ``capitals`` where it was written in capitals."""
+    """One word, folded; ``capitals`` if it was written in capitals."""
 
     letters: str = field(repr=False)
     capitals: bool = False
@@ -41,7 +41,7 @@ GAP = Word("")  # stands between readings: no phrase reaches over it
 
 
 def visible(text: str) -> str:
-    """Take out what a reader does not see: zero-width and direction marks, accents, styles of letters."""
+    """Remove what a reader does not see: zero-width and direction marks, accents, styles of letters."""
     if text.isascii():
         return text
     apart = unicodedata.normalize("NFKD", text)
@@ -54,22 +54,22 @@ def chunks(plain: str) -> list[list[str]]:
 
 
 def mixes_scripts(piece: str) -> bool:
-    """Tell whether one word takes letters from two alphabets that look alike."""
+    """Return whether one word takes letters from two alphabets that look alike."""
     return not piece.isascii() and sum(bool(re.search(letters, piece)) for letters in _ALPHABETS) > 1
 
 
 def fold(piece: str) -> Word:
-    """Bring one piece to the letters that stems are written in."""
+    """Convert one piece to the letters that stems are written in."""
     if piece.isascii():
         return Word(piece.lower(), piece.isupper())
     letters = piece.casefold().translate(_LETTERS)
     if "\u0620" <= letters[0] <= "\u064a":
-        letters = re.sub(r"^(?:[وف]?[بك]?ال|لل)(?=\w{3})", "", letters)  # Arabic writes the article on to the word
+        letters = re.sub(r"^(?:[وف]?[بك]?ال|لل)(?=\w{3})", "", letters)  # Arabic joins the article to the word
     return Word(letters, piece.isupper())
 
 
 def other_readings(chunks: list[list[str]]) -> Iterator[str]:
-    """Yield words as they are without hyphens, dots, spaces, look-alike letters and digits for letters."""
+    """Yield words as they read without hyphens, dots, spaces, look-alike letters and digits for letters."""
     for chunk in chunks:
         if len(chunk) > 1:
             yield "".join(chunk)

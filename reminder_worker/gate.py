@@ -1,10 +1,10 @@
 """What stands between a text and a provider: opt-outs, daily caps, circuit, rate and cost, shared by all workers.
 
-One script answers all of it (``lua/admit.lua``, keys there) on the store's clock; a second learns how the call went,
-and is only needed where something is not as it should be.
+One script checks all of it (``lua/admit.lua``, which lists the keys) on the store's clock; a second learns how the
+call went, and is needed only if something is not as it should be.
 
-Who has to wait for a rate is given a turn: a time of its own, one behind the other. Who waits for a provider that
-throttles, or is away, stands in its crowd, and is called (``crowd.py``): when that will be nobody knows.
+A text that has to wait for a rate is given a turn: a time of its own, one behind the other. A text that waits for a
+provider that throttles, or is away, joins its crowd and is called (``crowd.py``): nobody knows when that will be.
 """
 
 import logging
@@ -24,9 +24,9 @@ from reminder_worker.optouts import OptOuts, Tags
 from reminder_worker.providers import Limits, Provider
 from reminder_worker.schedule import Schedule
 
-DEFAULT_PAUSE = 2.0  # seconds, where a provider says "too many" and not how long
+DEFAULT_PAUSE = 2.0  # seconds, if a provider says "too many" but not for how long
 
-MOST_STOPS = 500  # that one answer of admit.lua brings
+MOST_STOPS = 500  # in one answer of admit.lua
 
 log = logging.getLogger(__name__)
 
@@ -44,16 +44,16 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Whom a text is for, and from which platform, as Redis may see it today."""
+    """Whom a text is for, and which platform it comes from, as Redis may see them today."""
 
     platform_cap: int | None
     phone_tag: bytes
     platform_tag: bytes
     reminder_tag: bytes
-    mark: bytes  # which reminder it is, for who reads an answer to it
+    mark: bytes  # which reminder it is, for the worker that reads an answer to it
     comes_back: bool = False  # for the turn that it was given
-    called: str = ""  # the provider that it waited for, and that has room now
-    is_open: bool = False  # it may be out already: nobody waits before it
+    called: str = ""  # the provider that it waited for, which has room now
+    is_open: bool = False  # it may be out already: it waits behind no other
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Admission:
     refusal: Reason | None
     wait: timedelta = timedelta()
     takes: timedelta = timedelta()  # until all that wait for this provider have been called, at its pace
-    crowd: int = 0  # how many they are
+    crowd: int = 0  # how many wait
     call: bytes = b""
     cost: int = 0
     day: int = 0  # which the cost was reserved on
@@ -94,7 +94,7 @@ class Gate:
         self._phone_cap = phone_cap
 
     def recipient(self, claim: Claim | OpenAttempt, platform: str, phone: str) -> Recipient:
-        """Reckon the tags that stand for a person and a platform on this day."""
+        """Compute the tags that stand for a person and a platform on this day."""
         day = claim.now.date()
         reminder = f"{claim.wake.member.hex()} {claim.wake.version}"
         return Recipient(
@@ -109,7 +109,7 @@ class Gate:
         )
 
     def admit(self, provider: Provider, whom: Recipient, segments: int, *, wants_turn: bool = False) -> Admission:
-        """Ask for one call, and reserve it; who has to wait and ``wants_turn`` gets one. Raises StoreUnavailable."""
+        """Ask for one call and reserve it; one that must wait and ``wants_turn`` gets a turn. Raises StoreUnavailable."""
         limits, call = self._limits[provider.name], secrets.token_bytes(8)
         cost = round(limits.price * segments * 1e6)
         verdict, wait, crowd, takes, day, watched, warn, *stops = self._schedule.run(
@@ -129,12 +129,12 @@ class Gate:
             *(whom.reminder_tag, whom.mark, _comes(whom, provider), int(wants_turn)),
         )
         self._optouts.follow(stops)
-        if len(stops) == MOST_STOPS * 3:  # there are more: nobody is called before all are known
+        if len(stops) == MOST_STOPS * 3:  # there are more: no provider is called before all are known
             self._optouts.catch_up()
         if warn:
             log.warning("spending_nears_its_cap", extra={"provider": provider.name})
         refusal = None if verdict == b"ok" else Reason(verdict.decode())
-        if refusal is not None and not wants_turn:  # it was counted when it asked how long it would be
+        if refusal is not None and not wants_turn:  # else it was counted when it asked how long the wait would be
             metrics.count(metrics.WAITS, provider=provider.name, reason=refusal)
         spans = timedelta(milliseconds=wait), timedelta(milliseconds=takes)
         return Admission(provider.name, refusal, *spans, crowd, call, cost, day, watched=bool(watched))
@@ -144,11 +144,11 @@ class Gate:
         self._crowd.join(provider, claim.wake.member, due)
 
     def call_crowd(self, provider: str) -> None:
-        """Call those that wait for a provider, where there is room. Raises StoreUnavailable."""
+        """Call reminders that wait for a provider, if there is room. Raises StoreUnavailable."""
         self._crowd.call(provider)
 
     def report(self, admission: Admission, error: BaseException | None) -> None:
-        """Say how a call went: None where the provider accepted. Raises StoreUnavailable."""
+        """Report how a call went; no error means that the provider accepted. Raises StoreUnavailable."""
         result = _result(error)
         unspent = admission.cost if isinstance(error, NotSent | Misconfigured) else 0
         if result is Result.OK and not admission.watched and not unspent:
@@ -175,7 +175,7 @@ def _result(error: BaseException | None) -> Result:
             return Result.OK
         case Throttled():
             return Result.THROTTLED
-        case NotSent():  # an answer is a sign of life: it may be one destination that is not served
+        case NotSent():  # an answer is a sign of life: perhaps only this destination is not served
             return Result.OK if error.left else Result.FAILED
         case Misconfigured():
             return Result.MISCONFIGURED
@@ -184,12 +184,12 @@ def _result(error: BaseException | None) -> Result:
 
 
 def _comes(whom: Recipient, provider: Provider) -> str:
-    """Say what somebody comes for, as admit.lua has it."""
+    """Return what a text comes for, in the words of admit.lua."""
     if whom.is_open or whom.called == provider.name:
         return "called"
     return "turn" if whom.comes_back else "new"
 
 
 def _gap(rate: float | None) -> int:
-    """Turn texts a second into microseconds between them; 0 where there is no limit."""
-    return 0 if rate is None else math.ceil(1e6 / rate)  # rounded down it would be one too many now and then
+    """Turn texts a second into microseconds between them; 0 if there is no limit."""
+    return 0 if rate is None else math.ceil(1e6 / rate)  # rounded down, it would let one too many pass now and then

@@ -1,7 +1,7 @@
-"""How things stand: read from the ledger, the store and the public keys in the moment in which somebody asks.
+"""How things stand: read from the ledger, the store and the public keys at the moment of a scrape.
 
-These are the same whoever asks, so of two schedulers' the larger counts (``max``), never the sum. Only what counts is
-read: the one who asks here sees no id, and neither phones nor places are in any of it. Blind: no key is opened.
+The values are the same whichever process reads them, so of two schedulers' the larger counts (``max``), never the sum.
+Only what counts is read: whoever asks sees no id, and neither phones nor places are in any of it. Blind: opens no key.
 """
 
 import logging
@@ -19,9 +19,9 @@ from reminder_worker.metrics import LABELS, PROCESSES
 from reminder_worker.schedule import Schedule
 from reminder_worker.store import answered
 
-ALIVE = 20.0  # seconds: whoever is silent for longer missed three heartbeats
+ALIVE = 20.0  # seconds: a process that is silent for longer has missed three heartbeats
 OPEN = {"open", "half-open"}
-WEEK, MONDAY = 604_800, 345_600  # seconds; where week 0 begins
+WEEK, MONDAY = 604_800, 345_600  # seconds; when week 0 begins
 
 log = logging.getLogger(__name__)
 
@@ -29,26 +29,26 @@ Reader = Callable[[], Iterable[Metric]]
 
 
 class Gauges(Collector):
-    """Asks each of its readers anew; one that fails leaves its series out, and costs the others nothing."""
+    """Asks each of its readers anew; one that fails leaves out its series, and costs the others nothing."""
 
     def __init__(self, *readers: Reader) -> None:
         self._readers = readers
 
     def collect(self) -> Iterator[Metric]:
-        """Return everything that can be read now."""
+        """Yield everything that can be read now."""
         away = False
         for reader in self._readers:
             try:
                 yield from list(reader())
             except StoreUnavailable:
                 away = True
-            except Exception as error:  # noqa: BLE001 - it may quote data, and what can be read is better than nothing
+            except Exception as error:  # noqa: BLE001 - it may quote data, and some series are better than none
                 log.error("gauges_failed", extra={"error": type(error).__name__})  # noqa: TRY400
         yield gauge("store_up", "Whether the store answers", not away)
 
 
 def gauge(name: str, what: str, value: float | None) -> GaugeMetricFamily:
-    """Return one number; None where there is nothing to say."""
+    """Return a gauge of one number, or of none if ``value`` is None."""
     found = GaugeMetricFamily(f"reminder_{name}", what)
     if value is not None:
         found.add_metric([], float(value))
@@ -56,7 +56,7 @@ def gauge(name: str, what: str, value: float | None) -> GaugeMetricFamily:
 
 
 def gauges(name: str, what: str, label: str, values: dict[str, float]) -> GaugeMetricFamily:
-    """Return one number for each value of a label."""
+    """Return a gauge with one number for each value of a label."""
     found = GaugeMetricFamily(f"reminder_{name}", what, labels=[label])
     for value, number in values.items():
         found.add_metric([value], float(number))
@@ -104,13 +104,13 @@ def _open_questions(schedule: Schedule, now: datetime) -> Iterator[Metric]:
 
 
 def _oldest(schedule: Schedule, key: bytes, now: datetime) -> float:
-    """Return for how many seconds the oldest of a list has been there."""
+    """Return for how many seconds the oldest entry of a list has been in it."""
     first = schedule.client.zrange(key, 0, 0, withscores=True)
     return max(0.0, now.timestamp() - float(first[0][1]) / 1000) if first else 0.0
 
 
 def _store(said: status.Store) -> Iterator[Metric]:
-    """Return what the store says of itself."""
+    """Return what the store reports about itself."""
     yield gauge("store_memory_bytes", "Memory that the store uses", said.memory_bytes)
     yield gauge("store_memory_limit_bytes", "Memory that it may use; 0: no limit", said.memory_limit_bytes)
     yield gauge("store_durable", "Whether it keeps an append-only file and can write it", said.durable)
@@ -118,7 +118,7 @@ def _store(said: status.Store) -> Iterator[Metric]:
 
 
 def clock(schedule: Schedule) -> Iterator[Metric]:
-    """Return how far this machine's clock is before the store's. Raises StoreUnavailable."""
+    """Return how far this machine's clock is ahead of the store's. Raises StoreUnavailable."""
     before = datetime.now(UTC)
     told = schedule.now()
     middle = before + (datetime.now(UTC) - before) / 2
@@ -143,7 +143,7 @@ def epoch(schedule: Schedule) -> Iterator[Metric]:
 
 
 def published(load: Callable[[], Any]) -> Iterator[Metric]:
-    """Return for how long platforms can seal to the keys that are published; ``load`` reads them."""
+    """Return for how much longer platforms can seal to the published keys; ``load`` reads them."""
     try:
         last = max(load().envelopes, default=-1)
     except (SettingsError, OSError):

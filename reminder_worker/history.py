@@ -1,6 +1,6 @@
-"""What became of an appointment's reminders, in the words that its platform is told and may keep.
+"""What became of an appointment's reminders, in the words that its platform receives and may keep.
 
-A record says what was sent when: never a text, a number or a place.
+A record tells what was sent when: never a text, a number or a place.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from reminder_worker.ledger import Reminder
 def record_of(ticket: Ticket, reminders: Sequence[Reminder], now: datetime) -> dict[str, object]:
     """Return what is to be signed (``GatewayKeys.sign_record``).
 
-    It names platform and mode: another platform has the same references, and what a test key sent reached nobody.
+    It names platform and mode: another platform may use the same references, and what a test key sent reached nobody.
     """
     return {
         "platform": ticket.platform,
@@ -35,5 +35,5 @@ def record_of(ticket: Ticket, reminders: Sequence[Reminder], now: datetime) -> d
 
 
 def in_utc(moment: datetime | None) -> str | None:
-    """Write a time as RFC 3339 has it, in UTC."""
+    """Write a time in RFC 3339 form, in UTC."""
     return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,8 +1,8 @@
 """The process that providers call: receipts and replies. It sees numbers in passing and keeps none.
 
 It holds the providers' webhook secrets and the worker's public keys: no job can be opened here, and no text sent
-(but with Twilio's token, which also signs). What a provider calls is verified against the public URL of the
-settings, never against what a Host header says.
+(except with Twilio's token, which also signs). A provider's call is verified against the public URL of the settings,
+never against a Host header.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from reminder_worker.settings import Settings
 from reminder_worker.webhooks import WebhookRequest
 
 BODY_LIMIT = 64 * 1024  # bytes
-RECEIPTS_AT_ONCE, REPLIES_AT_ONCE = 200, 50  # calls under way; a flood of receipts must not hold up a STOP
+RECEIPTS_AT_ONCE, REPLIES_AT_ONCE = 200, 50  # calls in progress; a flood of receipts must not hold up a STOP
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Hooks:
             await run_in_threadpool(self._inbox.refresh)
 
     async def _hear(self, request: Request, budget: Budget, take: Take) -> Response:
-        """Verify a call, read it, and write down what it says before it is answered."""
+        """Verify a call, read it, and store what it says before answering it."""
         provider = self._carriers.get(request.path_params["provider"])
         if provider is None:
             return problem(404, "unknown_provider", "no such provider is set up here")
@@ -112,13 +112,13 @@ class Hooks:
         except StoreUnavailable as error:
             log.warning("store_away", extra={"reason": error.why})
             return problem(503, "store_away", "the store does not answer", **LATER)
-        except ReminderError as error:  # what a signature is verified with could not be fetched, say
+        except ReminderError as error:  # for instance, a key to verify a signature with could not be fetched
             log.warning("webhook_not_verified", extra={"provider": provider.name, "reason": error.reason})
             return problem(503, error.reason, "this cannot be verified now", **LATER)
-        return Response()  # also for what changes nothing: the provider must not call again
+        return Response()  # also if it changes nothing: the provider must not call again
 
     def _call(self, provider: Provider, request: Request, body: bytes) -> WebhookRequest:
-        """Restore the call as the provider made it: to the public URL, whatever proxies made of it."""
+        """Restore the call as the provider made it: to the public URL, whatever proxies have changed."""
         query = request.scope["query_string"].decode("latin-1")
         path = request.scope.get("raw_path", request.url.path.encode()).decode("latin-1").partition("?")[0]
         url = f"{self._callbacks[provider.name]}{path}{'?' * bool(query)}{query}"
@@ -138,13 +138,13 @@ def build(chosen: Settings, schedule: Schedule) -> Starlette:
         )
     carriers = {name: providers.load(name, tables[name], Role.HEAR) for name in callbacks}
     metrics.expect_receipts([name for name, one in carriers.items() if one.capabilities.reports])
-    words.load()  # not with the first reply: where the installation was replaced by then, a STOP would be refused
+    words.load()  # not with the first reply: if the installation was replaced by then, a STOP would be refused
     inbox = Inbox(schedule, Published(chosen.keys, chosen.root).load)
     return Hooks(schedule, inbox, carriers, callbacks).app()
 
 
 def run(chosen: Settings, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT; what is under way is finished. Raises SettingsError."""
+    """Serve until SIGTERM or SIGINT, then finish what is in progress. Raises SettingsError."""
     logs.set_up(chosen.log_level, chosen.log_format)
     client = store.connect(store.url_of(chosen))
     doctor.warn(doctor.require(chosen, chain(doctor.check_passwords(chosen), doctor.check_store(client))))
@@ -152,5 +152,5 @@ def run(chosen: Settings, host: str, port: int) -> None:
     schedule.agreement.check()
     app = build(chosen, schedule)
     exporter.serve("hooks", chosen)
-    with redirect_stdout(logs.Unheard()), redirect_stderr(logs.Unheard()):  # a plug-in reads what providers tell
+    with redirect_stdout(logs.Unheard()), redirect_stderr(logs.Unheard()):  # a plug-in reads what providers send
         serving.run(app, host, port, access_log=chosen.access_log)

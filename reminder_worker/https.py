@@ -28,7 +28,7 @@ ANSWER_LIMIT = 64 * 1024  # bytes
 IDLE_LIMIT = 20.0  # seconds; below the idle time-out of usual load balancers, so that they seldom close first
 KEPT_CONNECTIONS = 64
 NO_URL = "must be a URL such as https://api.example.com"
-_LINE = re.compile("[\t\x20-\x7e\x80-\xff]+")  # of a request's head: what has more would be two of them
+_LINE = re.compile("[\t\x20-\x7e\x80-\xff]+")  # of a request's head: with a line break it would be two of them
 _FIRST = re.compile("[!-~]+ [!-~]+ HTTP/1.1")
 _NAME = re.compile("[!-9;-~]+")  # of a header: no colon, no space
 
@@ -71,7 +71,7 @@ class Site:
     def _prepare(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, deadline: float
     ) -> tuple["_Connection | None", bytes]:
-        """Connect and write a request; no byte of it leaves. None where that fails."""
+        """Connect and write a request, of which no byte leaves yet. Return no connection if that fails."""
         connection = self._take() or _Connection(self._url, self._tls, public_only=self._public_only)
         try:
             connection.begin(deadline)
@@ -92,12 +92,12 @@ class Site:
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
 
     def _exchange(self, connection: "_Connection", request: bytes) -> Answer | None:
-        """Let the request go and read the answer. None where no usable one came."""
+        """Send the request and read the answer. Return None if no usable one came."""
         reading = Reading(self._answer_limit)
         try:
             connection.line.sendall(request)
             reading.read(connection.line)
-        except Exception:  # noqa: BLE001 whatever went wrong: the request may have arrived
+        except Exception:  # noqa: BLE001 - whatever went wrong, the request may have arrived
             return None
         finally:
             if reading.is_whole and reading.keeps:
@@ -107,7 +107,7 @@ class Site:
         return Answer(reading.status, reading.headers, bytes(reading.body))
 
     def _take(self) -> "_Connection | None":
-        """Pick the connection used last that is still open."""
+        """Take the most recently used connection that is still open, if there is one."""
         while self._idle:
             try:
                 connection = self._idle.pop()
@@ -127,7 +127,7 @@ class Site:
 
 
 def check_url(url: str) -> str:
-    """Accept a base URL whose traffic nobody can read on the way; raises ValueError, which does not repeat it."""
+    """Accept a base URL whose traffic nobody can read on the way. Raises ValueError, which does not repeat it."""
     parts = split_url(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(NO_URL)
@@ -141,10 +141,10 @@ def check_url(url: str) -> str:
 
 
 def split_url(url: str) -> SplitResult:
-    """Take a URL apart, with a port that is one; raises ValueError in words of ours: urllib's repeat a part of it."""
+    """Split a URL and check its port. Raises ValueError in words of ours: urllib's repeat a part of the URL."""
     try:
         parts = urlsplit(url)
-        _ = parts.port  # what is no port is found out only here
+        _ = parts.port  # an invalid port is noticed only here
     except ValueError:
         raise ValueError(NO_URL) from None
     return parts
@@ -158,10 +158,10 @@ def _is_this_machine(host: str) -> bool:
 
 
 class _Connection:
-    """One connection, opened explicitly: it never reconnects by itself."""
+    """One connection, opened explicitly; it never reconnects by itself."""
 
     idle_since = 0.0
-    line: Any = None  # of ours, once it is open
+    line: Any = None  # from ``sockets``, once it is open
 
     def __init__(self, url: SplitResult, tls: ssl.SSLContext | None, *, public_only: bool) -> None:
         self._host = url.hostname or ""
@@ -170,14 +170,14 @@ class _Connection:
         self._public_only = public_only
 
     def begin(self, deadline: float) -> None:
-        """Open, unless it is open, and let everything that follows end at ``deadline``."""
+        """Open the connection, unless it is open, and let everything that follows end at ``deadline``."""
         if self.line is None:
             self.line = sockets.connect(self._host, self._port, deadline, self._tls, public_only=self._public_only)
         sockets.left(deadline)
         self.line.deadline = deadline
 
     def is_fresh(self) -> bool:
-        """Say whether the connection can be used again; an idle one has nothing to read unless it was closed."""
+        """Return whether the connection can be used again; an idle one has nothing to read unless it was closed."""
         if time.monotonic() - self.idle_since > IDLE_LIMIT:
             return False
         poll = select.poll()
@@ -185,7 +185,7 @@ class _Connection:
         return not poll.poll(0)
 
     def close(self) -> None:
-        """End it."""
+        """Close the connection, if it is open."""
         line, self.line = self.line, None
         if line is not None:
             line.close()

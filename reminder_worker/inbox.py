@@ -1,6 +1,6 @@
-"""What providers and people tell us, put where it belongs: receipts into the ledger, answers to the worker.
+"""Passes on what providers and people tell us: receipts to the ledger, answers to the worker.
 
-A reply is understood here, in memory; what goes on is one word and a sealed number.
+A reply is interpreted here, in memory; what goes on is its meaning in one word and the number, sealed.
 """
 
 import hashlib
@@ -29,9 +29,9 @@ class Inbox:
         self._notes = Notes(schedule)
 
     def refresh(self) -> None:
-        """Follow keys that are published anew: else a STOP would be sealed to what no worker opens, or to nothing.
+        """Follow newly published keys: otherwise a STOP would be sealed to a key that no worker opens, or to none.
 
-        Where they cannot be read now the last ones stay.
+        If they cannot be read now, the last ones stay.
         """
         try:
             self._public = self._load()
@@ -39,17 +39,17 @@ class Inbox:
             log.error("keys_unreadable")  # noqa: TRY400 - there is nothing to trace
 
     def take(self, provider: Provider, heard: Receipt | Reply) -> bool:
-        """Take one in; False where it changes nothing. Raises StoreUnavailable: then it has to be told again."""
+        """Take one in; return False if it changes nothing. Raises StoreUnavailable: then it must be sent again."""
         if isinstance(heard, Receipt):
             return self._receipts.take(provider, heard)
         return self._read(provider, heard)
 
     def take_all(self, receipts: Sequence[tuple[Provider, Receipt]]) -> list[bool]:
-        """Take receipts in, all together; as ``take``."""
+        """Take in receipts, all together; otherwise as ``take``."""
         return self._receipts.take_all(receipts)
 
     def _read(self, provider: Provider, reply: Reply) -> bool:
-        """Understand a reply and leave a note for the worker, where there is something to do."""
+        """Interpret a reply, and leave a note for the worker if there is something to do."""
         reading = replies.read(reply.text)
         log.info("reply_heard", extra={"provider": provider.name, "state": reading.meaning})
         if reading.meaning is replies.Meaning.OTHER:
@@ -59,15 +59,15 @@ class Inbox:
             sealed = note.seal(self._public, self._schedule.now())
         except Refused:
             log.error("keys_run_out")  # noqa: TRY400 - platforms cannot seal either: see doctor
-            raise StoreUnavailable("no public key is published for this week") from None  # it has to be told again
-        is_stop = reading.meaning is replies.Meaning.STOP  # which always counts: none is lost for an old one's name
+            raise StoreUnavailable("no public key is published for this week") from None  # it must be sent again
+        is_stop = reading.meaning is replies.Meaning.STOP  # always counts: none is lost because an old one had its name
         return self._notes.leave(sealed, b"" if is_stop else _mark(provider, reply))
 
 
 def _mark(provider: Provider, reply: Reply) -> bytes:
-    """Return what stands for a reply, that its provider may tell again: an old START must not undo a STOP since.
+    """Return a mark for a reply, which its provider may send again: an old START must not undo a later STOP.
 
-    Empty where the provider has no name for it.
+    Empty if the provider has no name for it.
     """
     if not reply.provider_message_id:
         return b""

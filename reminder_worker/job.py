@@ -1,6 +1,6 @@
 """A job is a time, a location and a pointer, and nothing else; no I/O.
 
-There is no field for a reason, a practitioner or a name, and what is not one of the three is refused.
+There is no field for a reason, a practitioner or a name, and anything that is not one of the three is refused.
 """
 
 import re
@@ -15,11 +15,11 @@ from reminder_worker.encoding import Time
 from reminder_worker.errors import Reason, Refused
 
 LOCATION_LENGTH = 70  # characters; the one length of all envelopes is the harder limit
-_UNTIDY_LENGTH = 1000  # characters before it is tidied: the time that NFC takes grows with the square of the length
+_UNTIDY_LENGTH = 1000  # characters before tidying: the time that NFC takes grows with the square of the length
 
 
 class Level(StrEnum):
-    """How much a text says."""
+    """How much a text tells."""
 
     TIME = "time"  # an appointment, then
     PLACE = "place"  # ..., there
@@ -39,12 +39,12 @@ class State(StrEnum):
     EXPIRED = "expired"  # ended without a text: too late to be of use
     CANCELLED = "cancelled"  # the platform took it back before a provider was asked
     SUPPRESSED = "suppressed"  # the person said STOP
-    UNKNOWN = "unknown"  # a provider may have accepted it and nobody could find out
-    REJECTED = "rejected"  # forged, damaged or disclosing job: nothing was sent
+    UNKNOWN = "unknown"  # a provider may have accepted it, and nobody could find out
+    REJECTED = "rejected"  # a forged, damaged or disclosing job: nothing was sent
 
 
 class FailureClass(StrEnum):
-    """Whose fault, and whether another day could go better."""
+    """Whose fault it is, and whether another day could go better."""
 
     TEMPORARY = "temporary"
     PERMANENT = "permanent"
@@ -69,9 +69,9 @@ _TIME = re.compile(
 )
 
 
-_LONGEST_TIME = 140  # characters; a zone's name of hundreds of parts would be looked for in as deep a folder
+_LONGEST_TIME = 140  # characters; a zone name of hundreds of parts would be looked up in as deep a folder
 _UNKNOWN_OFFSET = {"Z", "z", "-00:00"}  # of these only the instant counts beside a zone (RFC 9557, 2.2)
-_NO_ZONES = ("posix/", "right/", "posixrules", "localtime", "Factory")  # of one machine, or not of UTC
+_NO_ZONES = ("posix/", "right/", "posixrules", "localtime", "Factory")  # specific to one machine, or not based on UTC
 
 
 def parse_time(text: str) -> datetime:
@@ -103,7 +103,7 @@ def _offset(text: str) -> timezone:
 
 
 def _in_zone(moment: datetime, name: str | None, *, unknown_offset: bool) -> datetime:
-    """Give the moment its named zone, whose offset has to agree where one is known."""
+    """Give the moment its named zone, whose offset must agree with the given one if that is known."""
     if name is None:
         return moment
     zone = _offset(name) if name[0] in "+-" else _zone(name)
@@ -133,7 +133,7 @@ def to_time(moment: datetime) -> Time:
 def from_time(signed: Time) -> datetime:
     """Turn what was signed into an aware time; its wall clock is the one that the platform signed.
 
-    Where this machine's zone data disagree with that wall clock, or lack the zone, the signed offset is kept.
+    If this machine's zone data disagree with that wall clock, or lack the zone, the signed offset is kept.
     """
     fixed = datetime.fromtimestamp(signed.seconds, timezone(timedelta(minutes=signed.offset_minutes)))
     try:
@@ -167,12 +167,12 @@ _NAME = re.compile(r"(?!.*\d{4})[A-Za-z_][A-Za-z0-9_.-]{0,39}", re.ASCII)  # no 
 
 
 def shown_name(name: object) -> str:
-    """Return a field's name as an error may show it: one that is no plain word may be data."""
+    """Return a field's name as an error may show it: a name that is not a plain word may be data."""
     return name if isinstance(name, str) and _NAME.fullmatch(name) else "a field"
 
 
 def check_fields(names: Iterable[object], *, allowed: frozenset[str], required: frozenset[str]) -> None:
-    """Refuse what has no place in a job, by name; a name that is no plain word may be data and is not repeated."""
+    """Refuse fields that do not belong in a job, by name; one that is no plain word may be data and is not repeated."""
     present = set(names)
     for name in sorted(present - allowed, key=str):
         raise Refused(Reason.UNKNOWN_FIELD, shown_name(name), "a reminder has no such field; leave it out")
