@@ -118,7 +118,7 @@ class Unopenable(ReminderError):
 
     @property
     def lacks_key(self) -> bool:
-        """Return whether it may be sound and only something is missing here: another worker may have it, or it may come.
+        """Return whether it may be sound, but something is missing here: another worker may have it, or it may come.
 
         What is missing is a key, or a platform that this worker's settings do not know.
         """

@@ -109,7 +109,7 @@ class Gate:
         )
 
     def admit(self, provider: Provider, whom: Recipient, segments: int, *, wants_turn: bool = False) -> Admission:
-        """Ask for one call and reserve it; one that must wait and ``wants_turn`` gets a turn. Raises StoreUnavailable."""
+        """Reserve one call; if it must wait and ``wants_turn`` it gets a turn. Raises StoreUnavailable."""
         limits, call = self._limits[provider.name], secrets.token_bytes(8)
         cost = round(limits.price * segments * 1e6)
         verdict, wait, crowd, takes, day, watched, warn, *stops = self._schedule.run(

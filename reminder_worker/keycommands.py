@@ -1,4 +1,4 @@
-"""The commands under ``reminder-worker keys``: key files are made, published and rotated; no secret is printed."""
+"""The commands under ``reminder-worker keys``: they make, publish and rotate key files, and print no secret."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,7 +34,7 @@ def new_worker(folder: Folder) -> None:
 
 @new_app.command("ratchet")
 def new_ratchet(folder: Folder) -> None:
-    """Make a worker's ratchet anew where it was lost, or is over a year old; what waits for the old one is lost.
+    """Make a worker's ratchet anew if it was lost, or is over a year old; what waits for the old one is lost.
 
     Example: reminder-worker keys new ratchet keys
     """
@@ -46,7 +46,7 @@ def new_ratchet(folder: Folder) -> None:
 
 @new_app.command("root")
 def new_root(folder: Folder) -> None:
-    """Make the root that signs the worker's public keys; on a machine that is not the worker's, best on no network.
+    """Make the root that signs the worker's public keys; on a machine other than the worker's, best without a network.
 
     Example: reminder-worker keys new root root
     """
@@ -107,13 +107,13 @@ def new_api(
         now=datetime.now(UTC),
     )
     print(f"wrote {path}: hand it to the platform, then delete it; it cannot be made again")
-    if first:  # in a folder that was mistaken for another no gateway would ever find it
+    if first:  # in a wrong folder no gateway would ever find it
         print(f"wrote {kept}: a new list of keys; web reads the one in the folder of its setting keys")
 
 
 @new_app.command("events")
 def new_events(platform: Annotated[str, typer.Argument(help="As in the settings.")], folder: Folder) -> None:
-    """Make the secret that events to a platform are signed with: for its settings here, and for the platform.
+    """Make the secret that signs events to a platform: for its settings here, and for the platform.
 
     Example: reminder-worker keys new events clinic keys
     """
@@ -127,7 +127,7 @@ def new_operator(
     name: Annotated[str, typer.Argument(help="a-z 0-9 . _ -; it is noted with what is done.")],
     file: Annotated[Path, typer.Argument(help="The file of the setting ops.operators, or its folder.")],
 ) -> None:
-    """Let somebody open the operator's page: asks for a password, hidden, twice. To change one, name its owner again.
+    """Let a person open the operator's page; asks for a hidden password, twice. To change it, name its owner again.
 
     Example: reminder-worker keys new operator ada secrets/operators.json
     """
@@ -145,13 +145,13 @@ def new_operator(
 
 
 def _hidden(prompt: str) -> str:
-    """Read a line: unseen from a terminal, or one of what is piped. Raises SettingsError."""
+    """Read a line: without echo from a terminal, or from what is piped in."""
     import getpass  # noqa: PLC0415
     import sys  # noqa: PLC0415
 
     try:
         return getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-    except (EOFError, ValueError):  # no UTF-8: the words of the error would quote it
+    except (EOFError, ValueError):  # not UTF-8: the error's message would quote it
         return ""
 
 
@@ -171,7 +171,7 @@ def revoke(
 
 @app.command("public")
 def keys_public(folder: Annotated[Path | None, typer.Argument(help="Default: the settings' keys.")] = None) -> None:
-    """Print the JSON with public keys that platforms need.
+    """Print the JSON with the public keys that platforms need.
 
     Example: reminder-worker keys public keys > worker.pub.json
     """
@@ -228,7 +228,7 @@ def keys_sign(
 
 @app.command("fingerprint")
 def keys_fingerprint(file: Annotated[Path, typer.Argument(help="root.pub, or worker.pub.json.")]) -> None:
-    """Print what to compare by voice, to know that two people have the same public key.
+    """Print fingerprints to compare by voice, so that two people know they have the same public key.
 
     Example: reminder-worker keys fingerprint root/root.pub
     """

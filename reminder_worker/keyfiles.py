@@ -1,4 +1,4 @@
-"""Key files: a first line that says what they hold, then one named field a line.
+"""Key files: a first line that says what a file holds, then one named field a line.
 
 An error names the file and what it should be, never what is in it.
 """
@@ -54,7 +54,7 @@ def read_key_file(path: Path, kind: Kind, *names: str) -> list[str]:
 
 
 def is_kind(path: Path, kind: Kind) -> bool:
-    """Tell whether a file says that it holds this."""
+    """Return whether a file's first line says that it holds this."""
     try:
         with path.open("r", encoding="ascii") as file:
             return file.readline().rstrip("\n") == f"reminder-worker {kind} v1"
@@ -71,9 +71,9 @@ def key_from_file(path: Path, text: str) -> bytes:
 
 
 def is_private(path: Path) -> bool:
-    """Tell whether nobody but its owner can use a file or folder.
+    """Return whether only its owner can use a file or folder.
 
-    What systemd hands over as a credential is root's, with an ACL for the service; its mask shows as the group's bits.
+    A credential that systemd hands over is root's, with an ACL for the service; its mask shows as the group's bits.
     """
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     handed_over = credentials is not None and path.resolve().is_relative_to(credentials)
@@ -81,9 +81,9 @@ def is_private(path: Path) -> bool:
 
 
 def create_file(path: Path, text: str, mode: int, *, like: Path | None = None) -> None:
-    """Write a file that must not be there yet. Raises SettingsError.
+    """Write a file that must not exist yet. Raises SettingsError.
 
-    Made by root it gets the owner of ``like``: a process of a user of its own has to read it.
+    If root makes it, it gets the owner of ``like``: a process that runs as another user has to read it.
     """
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -101,7 +101,7 @@ def create_file(path: Path, text: str, mode: int, *, like: Path | None = None) -
     except OSError:
         path.unlink()
         raise SettingsError(f"{path}: cannot be written to its end, and was removed; is the disk full?") from None
-    except BaseException:  # half a key is none, and no worker starts beside one
+    except BaseException:  # half a key is no key, and no worker starts beside one
         path.unlink()
         raise
     _sync(path.parent)
@@ -137,8 +137,8 @@ def replace_file(path: Path, text: str, mode: int) -> None:
 def replace_secret(path: Path, text: str) -> None:
     """Replace a private file as ``replace_file`` does, then overwrite what the old one held. Raises OSError.
 
-    In this order, for a power cut in between must not cost the key. What a disk, a file system that copies on write,
-    or a snapshot keeps elsewhere is out of reach.
+    In this order, because a power cut in between must not cost the key. Copies that a disk, a copy-on-write file system
+    or a snapshot keeps elsewhere are out of reach.
     """
     with path.open("r+b") as old:
         replace_file(path, text, PRIVATE)
@@ -146,7 +146,7 @@ def replace_secret(path: Path, text: str) -> None:
 
 
 def overwrite_leftovers(path: Path) -> None:
-    """Overwrite and remove what replacements that were cut short have left beside a file. Raises OSError."""
+    """Overwrite and remove what interrupted replacements have left beside a file. Raises OSError."""
     for leftover in path.parent.glob(f".{path.name}.*"):
         with leftover.open("r+b") as file:
             _overwrite(file)
@@ -162,7 +162,7 @@ def _overwrite(file: BinaryIO) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Have the disk remember which files a folder holds."""
+    """Make the list of files in a folder durable on the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

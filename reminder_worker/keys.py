@@ -1,4 +1,4 @@
-"""Make, rotate and publish key files; used by the command line alone.
+"""Makes, rotates and publishes key files; used by the command line alone.
 
 A private key is written once with mode 0600, never printed and never overwritten.
 """
@@ -44,7 +44,7 @@ class Rotation:
 
 
 def new_worker(folder: Path, now: datetime) -> list[Path]:
-    """Make a worker's keys and return the files. Raises SettingsError, and writes nothing where a worker has keys."""
+    """Make a worker's keys and return the files. Raises SettingsError, and writes nothing, if a worker has keys there."""
     pointer, ratchet = _pointer_file(folder, 1), ratchet_file(folder)
     if ratchet.exists():  # the pointer key, written first, guards itself
         raise SettingsError(f"{folder}: holds a worker's keys already, and keys are never overwritten")
@@ -56,11 +56,11 @@ def new_worker(folder: Path, now: datetime) -> list[Path]:
 
 
 def new_ratchet(folder: Path, now: datetime) -> tuple[Path, Path]:
-    """Make a ratchet where a worker's was lost or is too old, and publish anew; return both files.
+    """Make a ratchet if a worker's was lost or is too old, and publish anew; return both files.
 
-    What is sealed to the one before can never be opened; pointers can. Raises SettingsError.
+    What is sealed to the previous one can never be opened; pointers can. Raises SettingsError.
     """
-    newest = pointer_files(folder)[-1]  # a folder without them is no worker's
+    newest = pointer_files(folder)[-1]  # a folder without them is not a worker's
     path = ratchet_file(folder)
     ratchet = Ratchet(week(now) - GRACE_WEEKS, secrets.token_bytes(KEY_BYTES))
     create_file(path, ratchet.to_file(), PRIVATE, like=newest)
@@ -70,7 +70,7 @@ def new_ratchet(folder: Path, now: datetime) -> tuple[Path, Path]:
 def new_root(folder: Path) -> tuple[Path, Path]:
     """Make the root that signs a worker's public keys; return its private file and the one that platforms pin.
 
-    Its machine is neither the worker's nor on a network. Raises SettingsError.
+    Its machine should be neither the worker's nor on a network. Raises SettingsError.
     """
     private, public = folder / "root.key", folder / "root.pub"
     if public.exists():
@@ -131,7 +131,7 @@ def new_gateway(folder: Path) -> tuple[Path, Path]:
 
 
 def new_events(platform: str, folder: Path) -> Path:
-    """Make the secret that events to a platform are signed with; return its file. Raises SettingsError."""
+    """Make the secret that signs events to a platform; return its file. Raises SettingsError."""
     if not is_platform(platform):
         raise SettingsError("platform: a name has 1 to 20 of the characters a-z, 0-9 and -")
     path = folder / f"{platform}.whsec"
@@ -152,7 +152,7 @@ def public(folder: Path, now: datetime) -> str:
 
 
 def forget(folder: Path, now: datetime) -> int:
-    """Forget the envelope keys of weeks that are over, as workers do by themselves; return of how many weeks.
+    """Forget the envelope keys of weeks that are over, as workers do by themselves; return the number of weeks.
 
     Raises SettingsError.
     """
@@ -175,7 +175,7 @@ def rotate(folder: Path, now: datetime) -> Rotation:
 
 
 def _make_pepper(folder: Path, *, like: Path | None = None) -> Path:
-    """Make the key of the opt-out list, once: with another one, who said STOP would be forgotten."""
+    """Make the key of the opt-out list, once: with another key, everyone who said STOP would be forgotten."""
     path = pepper_file(folder)
     if not path.exists():
         create_file(path, key_file(Kind.PEPPER, pepper=_secret()), PRIVATE, like=like)
@@ -183,12 +183,12 @@ def _make_pepper(folder: Path, *, like: Path | None = None) -> Path:
 
 
 def public_file(folder: Path) -> Path:
-    """Return what platforms are to fetch."""
+    """Return the path of the file that platforms fetch."""
     return folder / "worker.pub.json"
 
 
 def _publish(folder: Path, now: datetime) -> Path:
-    """Write the public keys anew; beside those that a root has signed, which go on until it signs these."""
+    """Write the public keys anew; beside those that a root has signed, which stay in force until it signs these."""
     path = public_file(folder)
     if path.exists() and PublicKeys.load(path).signature is not None:
         path = folder / "worker.pub.new.json"

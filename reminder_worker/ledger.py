@@ -1,4 +1,4 @@
-"""The ledger's words: what stands in Redis for a reminder, and what may become of it; no I/O."""
+"""The ledger's vocabulary: what Redis stores for a reminder, and what may become of it; no I/O."""
 
 import re
 import struct
@@ -14,19 +14,19 @@ from reminder_worker.errors import Reason
 from reminder_worker.job import FailureClass, State
 
 ID_BYTES = 16
-HEAD_BYTES = 18  # of what stands for an appointment: lua/ledger.lua
-FORGET_AFTER = timedelta(hours=72)  # without a receipt that is final; the last ones come about then
-CLOSED = "closed"  # what an outcome is called after which the claim goes on, with one provider less: no end yet
-HOLD = "hold"  # what one is called that sends a reminder back without a try
-NOBODY = "none"  # in counts: who carried it, where it ended without a provider
+HEAD_BYTES = 18  # of an appointment's value: lua/ledger.lua
+FORGET_AFTER = timedelta(hours=72)  # without a final receipt; the last ones come about then
+CLOSED = "closed"  # the kind of an outcome after which the claim goes on, with one provider fewer: not an end
+HOLD = "hold"  # the kind of an outcome that sends a reminder back without a try
+NOBODY = "none"  # in counts: instead of a provider, for a reminder that ended without one
 CLAIM_LEASE = timedelta(seconds=20)  # from claim to intent, a matter of milliseconds
 
 _NAMED = 6  # bytes of an id
-_LETTERS = str.maketrans("0123456789abcdef", "zyxwvutsrqponmlk")  # a name of digits would look like a phone's
+_LETTERS = str.maketrans("0123456789abcdef", "zyxwvutsrqponmlk")  # a name of digits would look like a phone number
 
 
 class Head(NamedTuple):
-    """What stands in front of an appointment's ticket and envelope: lua/ledger.lua."""
+    """What precedes an appointment's ticket and envelope in its value: lua/ledger.lua."""
 
     version: int
     leads: int
@@ -36,27 +36,27 @@ class Head(NamedTuple):
 
     @classmethod
     def of(cls, value: bytes) -> Self | None:
-        """Read the beginning of a value; None where there is no appointment."""
+        """Read the beginning of a value; return None if there is no appointment."""
         return None if len(value) < HEAD_BYTES else cls(*struct.unpack_from(">HBB12sH", value))
 
 
 class Durability(StrEnum):
     """What must have happened to an intent before a provider is called."""
 
-    NONE = "none"  # Redis said yes
+    NONE = "none"  # Redis has accepted it
     LOCAL = "local"  # it is on the server's disk (WAITAOF 1 0)
-    REPLICA = "replica"  # and on a replica's (WAITAOF 1 1)
+    REPLICA = "replica"  # and on a replica's disk (WAITAOF 1 1)
 
 
 class Answer(StrEnum):
-    """What a platform is told about an appointment it handed in or took back."""
+    """What a platform is told about an appointment that it handed in or cancelled."""
 
     ADDED = "added"
     UNCHANGED = "unchanged"
     MOVED = "moved"
     IN_FLIGHT = "in_flight"  # a provider is being called: ask again shortly
     CANCELLED = "cancelled"
-    ENDED = "ended"  # nothing was left to take back
+    ENDED = "ended"  # nothing was left to cancel
     MISSING = "missing"
 
 
@@ -71,7 +71,7 @@ class Entry:
     ticket: bytes = field(default=b"", repr=False)  # whose appointment it is, sealed to the gateway; none: no events
 
     def words(self) -> tuple[Any, ...]:
-        """Write it for add.lua; all that have a ticket of one length, or none, are equally long."""
+        """Write the entry for add.lua; all with tickets of the same length, or without, are equally long."""
         dues = (-1 if due is None else to_ms(due) for due in self.dues)
         written = "".join(f"{due:013d}" for due in dues).ljust(13 * MAX_LEADS, "0")
         return self.id, self.tag, self.ticket, self.envelope, len(self.dues), written
@@ -87,12 +87,12 @@ class Wake:
 
     @property
     def member(self) -> bytes:
-        """What stands for the reminder in Redis."""
+        """What stands for the reminder in Redis: its id and its lead."""
         return self.id + bytes([self.lead])
 
     @classmethod
     def of(cls, member: bytes, version: int) -> "Wake":
-        """Read what stands for a reminder in Redis."""
+        """Read what ``member`` returns."""
         return cls(member[:ID_BYTES], member[ID_BYTES], version)
 
 
@@ -100,7 +100,7 @@ NAME = re.compile(r"[k-z]{12}-[0-9]{1,3}", re.ASCII)
 
 
 def name_of(member: bytes) -> str:
-    """Name a reminder for people: letters of its id, and which of the appointment's leads it is."""
+    """Name a reminder for people: letters made from its id, and the number of its lead."""
     return f"{member[:_NAMED].hex().translate(_LETTERS)}-{member[ID_BYTES]}"
 
 
@@ -114,10 +114,10 @@ class Claim:
     tries: int
     envelope: bytes = field(repr=False)
     _: KW_ONLY
-    since: float = 0.0  # this machine's boot time before it was asked for; what is unknown counts as too old
-    sent_until: datetime | None = None  # the store was put back then: where it was due by then it may have been sent
+    since: float = 0.0  # this machine's boot time before it was asked for; an unknown one counts as too old
+    sent_until: datetime | None = None  # the store was put back then: if it was due by then, it may have been sent
     comes_back: bool = False  # for its turn at a provider
-    called: str = ""  # the provider that it waited for, and that has room now
+    called: str = ""  # the provider that it waited for, which has room now
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +130,12 @@ class OpenAttempt:
     reference: str
     asked: datetime
     envelope: bytes = field(repr=False)
-    since: float = 0.0  # as of a claim
+    since: float = 0.0  # as in a claim
 
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A text that lies at its provider, with number and words, and should not any more."""
+    """A text that is still stored at its provider, with number and words, and should be no longer."""
 
     name: bytes  # in the ledger
     shard: int
@@ -156,7 +156,7 @@ class Intent(StrEnum):
     """Whether a provider may be called now."""
 
     OK = "ok"
-    LOST = "lost"  # cancelled, moved or taken over meanwhile
+    LOST = "lost"  # cancelled, moved or taken over in the meantime
     NOT_CONFIRMED = "not_confirmed"
 
 
@@ -169,32 +169,32 @@ class Outcome:
     failure_class: FailureClass | None = None
     provider_message_id: str = ""
     delay: timedelta = timedelta()
-    forget: timedelta | None = None  # when at the latest the provider should have number and words removed
+    forget: timedelta | None = None  # after which the provider should remove number and words, at the latest
 
     @classmethod
     def final(cls, state: State, reason: Reason, failure_class: FailureClass) -> "Outcome":
-        """Say that it ended, without a text."""
+        """Return the outcome of a reminder that ended without a text."""
         return cls(state.value, reason, failure_class)
 
     @classmethod
     def sent(cls, provider_message_id: str, *, forget: bool = False) -> "Outcome":
-        """Say that the provider accepted it; ``forget`` where it keeps what has to be removed."""
+        """Return the outcome of a text that the provider accepted; ``forget`` if it keeps what must be removed."""
         span = FORGET_AFTER if forget else None
         return cls(State.SENT.value, provider_message_id=provider_message_id, forget=span)
 
     @classmethod
     def closed(cls, reason: Reason) -> "Outcome":
-        """Say that it was surely not accepted; the claim goes on, with another provider perhaps."""
+        """Return the outcome of a text surely not accepted; the claim goes on, perhaps with another provider."""
         return cls(CLOSED, reason, delay=CLAIM_LEASE)
 
     @classmethod
     def retry(cls, reason: Reason, delay: timedelta) -> "Outcome":
-        """Send it back to the schedule, and count one try more."""
+        """Return the outcome that sends a reminder back to the schedule and counts one more try."""
         return cls("retry", reason, delay=delay)
 
     @classmethod
     def hold(cls, reason: Reason, delay: timedelta) -> "Outcome":
-        """Send it back to the schedule, without having tried."""
+        """Return the outcome that sends a reminder back to the schedule without counting a try."""
         return cls(HOLD, reason, delay=delay)
 
 
@@ -216,7 +216,7 @@ class Reminder:
 
     @classmethod
     def of(cls, lead: int, due: float | None, fields: Mapping[bytes, bytes]) -> Self:
-        """Read what stands in Redis; ``due`` is from the schedule, where it waits there."""
+        """Read what Redis stores; ``due`` comes from the schedule, if the reminder waits there."""
         text = {name.decode(): value.decode("ascii", "replace") for name, value in fields.items() if name != b"token"}
         state = text.get("state", State.SCHEDULED)
         return cls(
@@ -243,7 +243,7 @@ _TECHNICAL = frozenset({Reason.CARRIER_FAILED, Reason.MISCONFIGURED})
 
 
 def failure_class(reason: Reason) -> FailureClass:
-    """Say whose fault it is that an accepted text did not arrive; the rest is the number's, or the text's."""
+    """Return whose fault it is that an accepted text did not arrive; any other reason is the number's or the text's."""
     if reason in _TEMPORARY:
         return FailureClass.TEMPORARY
     return FailureClass.TECHNICAL if reason in _TECHNICAL else FailureClass.PERMANENT

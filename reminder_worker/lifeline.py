@@ -1,4 +1,4 @@
-"""How processes end: with whoever started them, so that nothing is left running, and in the middle of no call."""
+"""How processes end: with the process that started them, so that nothing is left running, and never during a call."""
 
 import ctypes
 import multiprocessing
@@ -18,7 +18,7 @@ def end_with_parent() -> None:
 
 
 def end_with_first() -> None:
-    """Do the same as one of dramatiq's processes: its first one may have died before the kernel is asked."""
+    """Do the same in one of dramatiq's processes: its first process may have died before the kernel was asked."""
     end_with_parent()
     first = multiprocessing.parent_process()
     if first is not None and first.pid != os.getppid():
@@ -26,15 +26,15 @@ def end_with_first() -> None:
 
 
 def end_once() -> None:
-    """Hear the first SIGTERM only. To dramatiq a second one is an order to drop the calls that are under way.
+    """Heed only the first SIGTERM. To dramatiq a second one is an order to drop the calls in progress.
 
-    It comes by itself where a supervisor tells a whole group of processes: dramatiq's parent passes on what it heard.
-    And dramatiq logs it from within the signal's handler: a second one could wait for what the first one holds.
-    The end of a terminal is the parent's to hear.
+    A second comes by itself if a supervisor signals a whole group of processes: dramatiq's parent passes on its own.
+    And dramatiq logs it inside the signal handler: a second one could wait for a lock that the first one holds.
+    The end of a terminal is left to the parent.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     heed, told = signal.getsignal(signal.SIGTERM), False
-    if not callable(heed):  # nobody would be asked to finish anything
+    if not callable(heed):  # there is no handler to finish anything
         return
 
     def once(number: int, frame: FrameType | None) -> None:
@@ -47,7 +47,7 @@ def end_once() -> None:
 
 
 def end_with_terminal() -> None:
-    """Take the end of a terminal (SIGHUP) for SIGTERM; where ``nohup`` has it ignored, nothing ends."""
+    """Treat the end of a terminal (SIGHUP) as SIGTERM; if ``nohup`` has it ignored, nothing ends."""
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
@@ -55,12 +55,12 @@ def end_with_terminal() -> None:
 def apart(work: Callable[[], object]) -> None:
     """Do some work in a process of its own, so that nothing it loads stays in this one's memory.
 
-    An error goes its usual way there; here the same exit code follows it.
+    An error takes its usual course there; this process then ends with the same exit code.
     """
     child = os.fork()
     if child == 0:
         end_with_parent()
         work()
-        os._exit(0)  # what this process does at its end is not for a copy of it to do
+        os._exit(0)  # a copy of this process must not do what this process does at its end
     if code := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
         sys.exit(code)

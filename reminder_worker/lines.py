@@ -1,4 +1,4 @@
-"""What is said to the store in one piece, over a connection of each thread's own."""
+"""Sends commands to the store in one piece, over each thread's own connection."""
 
 import os
 import threading
@@ -11,14 +11,14 @@ from redis.exceptions import ResponseError
 from reminder_worker.store import Client
 from reminder_worker.topology import is_one, server_of
 
-Command = tuple[Any, ...]  # its name, and what it is about
+Command = tuple[Any, ...]  # its name and its arguments
 
 
 class Lines(threading.local):
-    """A connection for each thread, which keeps it: to borrow one, and what a client does beside, is much of a call.
+    """A connection for each thread, which keeps it: borrowing one, and what a client does besides, is much of a call.
 
-    Where there are several servers connections are borrowed: one that is lost comes back to the server that it had, and
-    a borrowed one to whoever is master by then.
+    If there are several servers, connections are borrowed: a kept one that is lost would reconnect to the server that
+    it had, and a borrowed one goes to the server that is master by then.
     """
 
     def __init__(self, shared: Client) -> None:
@@ -27,20 +27,20 @@ class Lines(threading.local):
         self._process = 0
 
     def ask(self, key: bytes, *commands: Command) -> list[Any]:
-        """Say commands in one piece to the server that has this key, again where the connection is lost.
+        """Send commands in one piece to the server that has this key, and again if the connection is lost.
 
-        Return what they were answered; errors stand among that. Raises RedisError.
+        Return the answers, errors among them. Raises RedisError.
         """
         if self._borrows:
             return self._borrow(key, commands)
-        if self._process != os.getpid():  # one that was forked off has connections of its own
+        if self._process != os.getpid():  # a forked process needs connections of its own
             self._line, self._process = self._new(), os.getpid()
         line = self._line
         answers: list[Any] = line.retry.call_with_retry(lambda: _said(line, commands), lambda _: line.disconnect())
         return answers
 
     def _new(self) -> Any:
-        """Make one beside the pool, which counts those it has made and never those that ended with their threads."""
+        """Make a connection outside the pool, which would count it even after it has ended with its thread."""
         pool = self._shared.connection_pool
         return pool.connection_class(**pool.connection_kwargs)
 
@@ -67,7 +67,7 @@ def _answer(line: Any) -> Any:
 
 
 def piped(server: Client, *commands: Command) -> list[Any]:
-    """Say commands in one piece; return what they were answered, errors among that. Raises RedisError."""
+    """Send commands in one piece; return the answers, errors among them. Raises RedisError."""
     with server.pipeline(transaction=False) as pipe:
         for words in commands:
             pipe.execute_command(*words)

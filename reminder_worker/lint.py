@@ -1,4 +1,4 @@
-"""Check labels and templates for what they disclose, and templates for their length."""
+"""Checks labels and templates for what they disclose, and templates for their length."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def run(texts: Iterable[str], locations: Path | None, templates: Path | None) ->
 
 
 def lines(path: Path, option: str) -> Iterator[str]:
-    """Read a label a line; only a line feed ends one, for other breaks are what the lint is to find."""
+    """Read one label a line; only a line feed ends one, because other breaks are what the lint has to find."""
     try:
         with path.open(encoding="utf-8-sig", newline="\n") as file:
             for line in file:
@@ -67,5 +67,5 @@ def check_templates(templates: Templates) -> Iterator[Checked]:
             yield Checked(line, TOO_LONG, "warn", f"{language} {level} short")
         for name in ("long", "short", "long, reply", "short, reply"):  # the others hold a number to call
             found = disclosure.find(shown[name].body)
-            if found is not None and found.rule in _SHAPES:  # words are told already
+            if found is not None and found.rule in _SHAPES:  # words have been reported already
                 yield Checked(line, found.rule, found.severity, f"{language} {level} {name}")

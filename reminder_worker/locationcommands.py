@@ -1,6 +1,6 @@
-"""The commands under ``reminder-worker locations``: the places that a platform may show, each looked at by a person.
+"""The commands under ``reminder-worker locations``: the places that a platform may show, each reviewed by a person.
 
-They print labels to whoever reviews them, on that person's own screen; a refusal names the rule and not the label.
+They print labels to the reviewer, on that person's own screen; a refusal names the rule and not the label.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def add(
     platform: PlatformName = None,
     config: Config = None,
 ) -> None:
-    """Propose places; none is shown before somebody has reviewed it.
+    """Propose places; none is shown before a person has reviewed it.
 
     Example: reminder-worker locations add "12 rue des Lilas" --platform clinic
 
@@ -57,7 +57,7 @@ def add(
 
 
 def _numbered(labels: list[str], file: Path | None) -> Iterator[tuple[str, str]]:
-    """Yield each label with where it stands."""
+    """Yield each label with its position."""
     from reminder_worker import lint  # noqa: PLC0415
 
     yield from ((f"label {number}", label) for number, label in enumerate(labels, 1))
@@ -75,7 +75,7 @@ def review(
     platform: PlatformName = None,
     config: Config = None,
 ) -> None:
-    """Look at each place that waits, with the lint's finding beside it, and say whether it may be shown.
+    """Review each place that waits, with the lint's finding beside it, and say whether it may be shown.
 
     Example: reminder-worker locations review --platform clinic
 
@@ -95,7 +95,7 @@ def review(
 
 
 def _ask(desk: Any, reviewer: str, although: str | None) -> None:
-    """Go through what waits; each answer counts at once."""
+    """Go through the places that wait; each answer takes effect at once."""
     waiting = desk.waiting
     for number, place in enumerate(waiting, 1):
         print(f"\n{number} of {len(waiting)}: {place.label}\n  {_finding(place.label)}")
@@ -123,7 +123,7 @@ def _finding(label: str) -> str:
 
 
 def _answer() -> str:
-    """Ask until the answer is one that is known; where nobody answers any more, that is all."""
+    """Ask until the answer is a known one; at the end of the input, stop."""
     while True:
         said = answered("  may it be shown? y: yes, n: no, take it out, Enter: later, q: stop  ", QUIT)
         if said in {YES, NO, LATER, QUIT}:
@@ -145,7 +145,7 @@ def list_places(
     platform: PlatformName = None,
     config: Config = None,
 ) -> None:
-    """Show all places: which are shown, which wait for review, which the lint of today refuses.
+    """Show all places: which are shown, which wait for review, and which today's lint refuses.
 
     Example: reminder-worker locations list --platform clinic
     """
@@ -158,7 +158,7 @@ def list_places(
 
 @app.command("remove")
 def remove(labels: Labels, platform: PlatformName = None, config: Config = None) -> None:
-    """Take places out; what is pending there goes out without its place.
+    """Take places out; pending reminders go out without that place.
 
     Example: reminder-worker locations remove "12 rue des Lilas" --platform clinic
     """

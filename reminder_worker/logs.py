@@ -1,7 +1,7 @@
-"""Logs: a line for each event, made only of our own words and of fields on a list; JSON, or for people to read.
+"""Logs: a line for each event, made only of our own words and of listed fields; JSON, or for people to read.
 
-What other libraries log may hold a number or a text, and so may any exception: of those only where it happened
-and of which kind it is are written. What is left out is counted, and the line says so.
+What other libraries log may hold a number or a text, and so may any exception: only where it happened and its kind
+are written. What is left out is counted, and the line says so.
 """
 
 import io
@@ -30,14 +30,14 @@ OURS = "reminder_worker"
 WITHHELD = "withheld"
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 _WORD = re.compile(r"[A-Za-z0-9_./:{}-]{1,64}", re.ASCII)
-_MOST_DIGITS = 6  # fewer than a phone number or a date has
+_MOST_DIGITS = 6  # fewer than in a phone number or a date
 _MORE_DIGITS = re.compile(f"(?:[^0-9]*[0-9]){{{_MOST_DIGITS + 1}}}")
 _ALLOWED = frozenset(FIELDS)
 _NOT_EXTRA = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31"}
 _EVENT_WIDTH = max(map(len, EVENTS))
 _STDERR = 2
-_PATIENCE = 500  # milliseconds that a line waits for its reader, the first one that finds the way full
+_PATIENCE = 500  # milliseconds that the first line to find the pipe full waits for its reader
 
 _reminder: ContextVar[str | None] = ContextVar("reminder", default=None)
 
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def about(reminder: str) -> Iterator[None]:
-    """Name the reminder in each line that is written meanwhile, by its opaque name."""
+    """Name the reminder, by its opaque name, in each line that is written inside this context."""
     token = _reminder.set(reminder)
     try:
         yield
@@ -57,7 +57,7 @@ def about(reminder: str) -> Iterator[None]:
 def shown(record: logging.LogRecord) -> tuple[dict[str, object], dict[str, int]]:
     """Return all of a record that may be written, and how many messages, fields and values may not.
 
-    This is the only place that decides it, whatever a line looks like.
+    Only this function decides that, whatever a line looks like.
     """
     ours = record.name.partition(".")[0] == OURS
     line: dict[str, object] = {
@@ -72,7 +72,7 @@ def shown(record: logging.LogRecord) -> tuple[dict[str, object], dict[str, int]]
     if record.exc_info and record.exc_info[0] is not None:
         given["error"] = record.exc_info[0].__name__
         line["raised"] = raised(record.exc_info[2])
-    # A setting names a platform: whose reminder it is, no line tells. None: the line is about none in particular.
+    # A setting names a platform, and no line tells whose reminder it is. None: it is about no reminder in particular.
     if "setting" not in given and getattr(record, "reminder", "") is not None:
         given = {"reminder": _reminder.get()} | given
     fields = {name: plain(value) for name, value in given.items() if value is not None}
@@ -93,7 +93,7 @@ def _is_event(message: object) -> bool:
 
 
 def plain(value: object) -> object:
-    """Return a single word, or a number too small to be a phone's, as it is; anything else may be data."""
+    """Return a single word, or a number too small to be a phone's, as it is; withhold the rest, which may be data."""
     if isinstance(value, int | float):
         return value if abs(value) < 10**_MOST_DIGITS else WITHHELD
     if isinstance(value, str) and _WORD.fullmatch(value) and not _MORE_DIGITS.match(value):
@@ -102,14 +102,14 @@ def plain(value: object) -> object:
 
 
 def raised(trace: TracebackType | None) -> str:
-    """Return the module and line that raised."""
+    """Return the module and line that raised an exception."""
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return f"{Path(trace.tb_frame.f_code.co_filename).stem}:{trace.tb_lineno}" if trace else "unknown"
 
 
 def console(line: dict[str, object], *, coloured: bool = False) -> str:
-    """Write a line for people: when (UTC), how bad, what, and the rest as it comes."""
+    """Write a line for people: time (UTC), level, event, and the rest as it comes."""
     first = "at", "level", "event"
     at, level, event = (str(line[name]) for name in first)
     rest = " ".join(f"{name}={value}" for name, value in line.items() if name not in first)
@@ -118,7 +118,7 @@ def console(line: dict[str, object], *, coloured: bool = False) -> str:
 
 
 def renderer(form: str | None = None) -> Callable[[dict[str, object]], str]:
-    """Return what writes lines as ``json`` or for a ``console``: by itself for people only where a terminal is."""
+    """Return what writes lines as ``json`` or for a ``console``, which is the default only on a terminal."""
     terminal = os.isatty(_STDERR)
     if (form or ("console" if terminal else "json")) == "json":
         return json.dumps
@@ -126,7 +126,7 @@ def renderer(form: str | None = None) -> Callable[[dict[str, object]], str]:
 
 
 class Formatter(logging.Formatter):
-    """Write a record without anything that was not meant to be written."""
+    """Formats a record without anything that may not be written."""
 
     def __init__(self, form: str | None = "json") -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class Formatter(logging.Formatter):
 
 
 class _OneWrite(logging.Handler):
-    """Write a line in one call, so that lines of several processes do not run together.
+    """Writes a line in one call, so that lines of several processes do not run together.
 
     Not to ``sys.stderr``: under ``dramatiq`` that is a pipe to the first process, which would write each line again.
     """
@@ -157,22 +157,22 @@ class _OneWrite(logging.Handler):
             self.handleError(record)
 
     def _write(self, line: bytes) -> bool:
-        """Write a line at once, or soon, and tell whether it was taken; behind one that was not, none waits.
+        """Write a line at once, or soon, and return whether it was taken; after one that was not, none waits.
 
-        Who reads a pipe may stand still: all threads would wait for him, and no text would go out.
+        The reader of a pipe may stand still: all threads would wait for it, and no text would go out.
         """
         way = select.poll()
         way.register(_STDERR, select.POLLOUT)
         self._is_stuck = not way.poll(0 if self._is_stuck else _PATIENCE)
         try:
             return not self._is_stuck and os.write(_STDERR, line) == len(line)
-        except OSError:  # nobody reads any more, or a disk is full
+        except OSError:  # the reader is gone, or a disk is full
             return False
 
 
 def _count(lost: dict[str, int]) -> None:
     if any(lost.values()):
-        from reminder_worker import metrics  # noqa: PLC0415 - commands that have nothing to count start without it
+        from reminder_worker import metrics  # noqa: PLC0415 - commands with nothing to count start without it
 
         for what in filter(lost.get, lost):
             metrics.count(metrics.FIELDS_DROPPED, lost[what], what=what)
@@ -181,17 +181,17 @@ def _count(lost: dict[str, int]) -> None:
 def hold_streams() -> None:
     """Open the standard streams that this process was started without (``2>&-``), before it opens anything else.
 
-    A connection to the store, or a file, would get the number of one, and all lines of the log would go there.
+    Otherwise a connection to the store, or a file, would get a stream's number, and all log lines would go there.
     """
     for number in range(_STDERR + 1):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # which takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
 
 
 class Unheard(io.TextIOBase):
-    """What a plug-in prints, or a library that writes its log itself: it may be a number. It is counted."""
+    """Swallows what a plug-in prints, or a library that writes its own log: it may be a number. It is counted."""
 
     def write(self, text: str) -> int:
         """Take a text and write it nowhere."""
@@ -200,9 +200,9 @@ class Unheard(io.TextIOBase):
 
 
 def set_up(level: str = "info", form: str | None = None) -> None:
-    """Make this the only way to log, for our own events and for everybody else's warnings and crashes.
+    """Make this the only way to log, for our own events and for the warnings and crashes of all other code.
 
-    What comes before the settings are read is written as well, so it is called again with what they say.
+    Call it before the settings are read, since lines come before that, and again with what the settings say.
     """
     logging.raiseExceptions = False  # its complaints would print the record's arguments
     root = logging.getLogger()
