@@ -9,7 +9,7 @@ from reminder_worker.mistakes import like
 
 
 class Ops(BaseModel):
-    """The operator's page: with passwords of its own, or behind a proxy that says who it is."""
+    """The operator's page: with passwords of its own, or behind a proxy that says who the operator is."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -23,14 +23,14 @@ class Ops(BaseModel):
         Field(
             default=None,
             title='`"X-Remote-User"`',
-            description="the header in which a proxy says who it has let in; it has to remove any that others send",
+            description="the header in which a proxy says whom it has let in; it must remove it from clients' requests",
         )
     )
     proxy_from: list[IPvAnyNetwork] = Field(
         default=[],
         title='list, `["127.0.0.1"]`',
         description="addresses or networks of that proxy; needed with `proxy_header`. With `operators` they say whose "
-        "`X-Forwarded-For` is believed, so that tries to log in are counted by who makes them",
+        "`X-Forwarded-For` is believed, so that attempts to log in are counted for the client that makes them",
     )
 
     @model_validator(mode="after")

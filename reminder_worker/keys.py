@@ -44,7 +44,7 @@ class Rotation:
 
 
 def new_worker(folder: Path, now: datetime) -> list[Path]:
-    """Make a worker's keys and return the files. Raises SettingsError, and writes nothing, if a worker has keys there."""
+    """Make a worker's keys and return the files. Raises SettingsError, writing nothing, if a worker has keys there."""
     pointer, ratchet = _pointer_file(folder, 1), ratchet_file(folder)
     if ratchet.exists():  # the pointer key, written first, guards itself
         raise SettingsError(f"{folder}: holds a worker's keys already, and keys are never overwritten")

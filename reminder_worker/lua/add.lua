@@ -1,7 +1,7 @@
 #!lua
 -- Adds appointments, or moves them. No allow-oom: a full store refuses before anything is written.
 -- ARGV: per appointment: id, tag, ticket (or ''), envelope, leads, dues
---   dues: due ms of each lead (-1: it has passed) in 13 digits, always of 8 leads: each is as long as any other
+--   dues: due ms of each lead (-1: it has passed) in 13 digits, always for 8 leads, so that all are equally long
 -- Returns per appointment: what happened, version.
 
 local i, answers, DIGITS = 1, {}, 13
@@ -18,7 +18,7 @@ end
 
 local function is_sending(state) return state == 'sending' end
 
--- Worth handing in again as it is: what did not open is sealed anew, to keys that open it perhaps; and a platform may
+-- Worth handing in again unchanged: what did not open is sealed anew, perhaps to keys that open it; and a platform may
 -- have said by mistake that a contact is gone.
 local function is_worth_it(state, reason) return state == 'rejected' or (state == 'cancelled' and reason == 'contact_gone') end
 
@@ -32,8 +32,8 @@ while i <= #ARGV do
   local version, old_leads, left, old_tag, old_ticket = head_of(id)
   local same_times = version and string.sub(old_tag, 9) == string.sub(tag, 9) and old_leads == leads
 
-  -- When each lead goes out. Where nothing but the pointer is another one, a text that is out is not sent again, and
-  -- one that waits still goes out, though it has fallen due since this was planned.
+  -- When each lead goes out. If only the pointer is different, a text that is out is not sent again, and one that waits
+  -- still goes out, even if it has fallen due since this was planned.
   local due, planned = {}, 0
   for lead = 0, leads - 1 do
     local at = tonumber(string.sub(dues, lead * DIGITS + 1, lead * DIGITS + DIGITS))
@@ -46,7 +46,7 @@ while i <= #ARGV do
   local answer
   if planned == 0 or (version and old_tag == tag and not any(id, old_leads, is_worth_it)) then
     answer = 'unchanged'
-    if old_ticket == 0 and ticket ~= '' then  -- who wants to be told from now on hands in everything again
+    if old_ticket == 0 and ticket ~= '' then  -- a platform that wants events from now on hands in everything again
       local sealed = redis.call('GETRANGE', appointment(id), HEAD_BYTES, -1)
       put(id, version, old_leads, left, old_tag, ticket, sealed, 'KEEPTTL')
     end
@@ -61,7 +61,7 @@ while i <= #ARGV do
       end
     end
     version = (version or 0) % 65535 + 1
-    if ticket == '' then ticket = ticket_of(id, old_ticket or 0) end  -- events of before still need it
+    if ticket == '' then ticket = ticket_of(id, old_ticket or 0) end  -- earlier events still need it
     put(id, version, leads, planned, tag, ticket, envelope)
     for lead, at in pairs(due) do
       redis.call('ZADD', DUE, at, id .. string.char(lead))

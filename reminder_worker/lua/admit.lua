@@ -1,38 +1,38 @@
 #!lua flags=allow-oom
--- Says whether a provider may be called for one text now, and reserves the call where it may. Runs on shard 0.
+-- Decides whether a provider may be called for one text now, and reserves the call if so. Runs on shard 0.
 -- Nothing here names a person or a platform: tags are keyed, and change every day.
 --
--- Keys, all of them short-lived but the first:
---   stops             STREAM  tag, on (1 stop, 0 start), said (when, where it came back late): the opt-out list
+-- Keys, all of them short-lived except the first:
+--   stops             STREAM  tag, on (1 stop, 0 start), said (when, if it was brought back late): the opt-out list
 --   p:<phone tag>     SET     which reminders this phone was sent today, by tags
---   l:<phone tag>     LIST    the last ones, hidden from all but the worker: where a yes or a no belongs
+--   l:<phone tag>     LIST    the last ones, hidden from all but the worker: which one a yes or a no belongs to
 --   h:<phone tag>     STRING  HELP was answered today
---   d:<platform tag>  STRING  how many texts of this platform today
+--   d:<platform tag>  STRING  how many texts this platform has sent today
 --   c:<provider>      HASH    failed, misconfigured, doubted: in a row
 --                             until: the circuit is open, ms · opened: times in a row
---                             probe, prober: a trial is under way until, ms, and is this call
+--                             probe, prober: until when a trial is under way, ms, and which call it is
 --                             closed: since, ms · paused: told to wait until, ms
---                             pace: microseconds between calls, after it throttled us · toofast: at which it did again
---                             next: when the next call may be made, microseconds · crowd: how many wait for it
---                             took: calls since it last throttled · vain: how much more often it throttled though it
---                             was called more slowly · useless: until when, ms, it is not slowed down for that
+--                             pace: microseconds between calls, after it throttled us · toofast: the pace at which it
+--                             throttled again · next: when the next call may be made, microseconds · crowd: how many
+--                             wait for it · took: calls since it last throttled · vain: how much more often it
+--                             throttled although it was called more slowly · useless: until when it is not slowed for that, ms
 --                             (c:~<tag> is that of a platform's resolver, see circuit.lua)
 --   q:<provider>      ZSET    reminder -> when it fell due, ms: the crowd, see next.lua
 --   b:<provider>      ZSET    reminder -> until when it is expected, ms: those of the crowd that were called
 --   g:<what>          STRING  when the next text of a provider or sender may go, microseconds
 --   q:<what>|<gap>    STRING  the same for those that wait in the schedule: the end of the queue, a dot and when that was
---                             set, ms. Where the rate is changed, another queue begins, and nobody waits for the old
---                             one's end
---   q:~<what>|<gap>   STRING  the same for those of them that came for their turn, and too many at once
+--                             set, ms. If the rate is changed, another queue begins, and none waits for the end of the
+--                             old one
+--   q:~<what>|<gap>   STRING  the same for those of them that came for their turn, but too many at once
 --   s:<provider>|<day> STRING spent that day, millionths · w:… the warning was given
---   x:<call>          STRING  it was reported: a report that is said twice counts once
+--   x:<call>          STRING  it was reported: a report that is made twice counts once
 --
 -- ARGV: cursor in stops, provider, call, microseconds between texts (0: no limit), sender tag (or ''), the same for it,
 --   cost in millionths, how much a day (-1: no limit), platform tag, how many a day (-1), phone tag, how many a day,
 --   reminder tag, which reminder it is (hidden), new | turn (it comes for its turn) | called (out of the crowd; or it may
---   be out already), 1 where it is to be given a turn
--- Returns verdict, ms to wait, how many wait already, how many ms those take at its pace, day, 1 where success is to be
---   reported, 1 where spending passes 80 %, then new stops.
+--   be out already), 1 if it is to be given a turn
+-- Returns verdict, ms to wait, how many wait already, how many ms those take at its pace, day, 1 if success is to be
+--   reported, 1 if spending passes 80 %, then new stops.
 
 local cursor, provider, call = ARGV[1], ARGV[2], ARGV[3]
 local gap, sender, sender_gap = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
@@ -82,8 +82,8 @@ local account = provider .. '|' .. today
 local spent = tonumber(redis.call('GET', P .. 's:' .. account) or 0)
 if spend_cap >= 0 and spent + cost > spend_cap then return answer('spend_capped', rest_of_day) end
 
--- How fast it, and the sender, may be used. A turn that comes soon is reserved, and waited for by the worker; the
--- others are told a time; who is to be given it, one after the other, comes back then. Nobody new goes past them.
+-- How fast it, and the sender, may be used. A turn that comes soon is reserved, and the worker waits for it; the others
+-- are told a time; those that are to be given it come back then, one after the other. No new text overtakes them.
 local function end_of(queued)
   local last, set = string.match(queued or '', '^(%d+)%.?(%d*)$')
   return last and (set == '' or to_come(set, 1, 0) > 0) and tonumber(last) or 0

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Takes back what is left of an appointment, all or nothing. The platform asked for it: no event tells it so.
+-- Cancels what is left of an appointment, all or nothing. The platform asked for it, so no event reports it.
 -- ARGV: keep_ms, id
 -- Returns cancelled | in_flight | ended (nothing was left) | missing.
 
@@ -15,7 +15,7 @@ for lead = 0, leads - 1 do
 end
 if left == 0 then return 'ended' end
 for lead = 0, leads - 1 do
-  if has(left, 2 ^ lead) and state_of(lead) ~= 'unknown' then  -- what may be out stays so, and loses its envelope
+  if has(left, 2 ^ lead) and state_of(lead) ~= 'unknown' then  -- what may be out stays unknown, and loses its envelope
     finish(id .. string.char(lead), 'cancelled', 'cancelled', '', keep_ms)
   end
 end

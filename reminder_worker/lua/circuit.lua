@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Says whether a platform's resolver may be asked now, and makes the call its trial where the circuit is half open.
--- How it went is told to report.lua; keys: admit.lua. Runs on shard 0.
+-- Decides whether a platform's resolver may be asked now, and makes the call its trial if the circuit is half open.
+-- report.lua learns how it went; keys: admit.lua. Runs on shard 0.
 -- ARGV: name of the circuit, call
--- Returns ms to wait (0: ask now), 1 where success is to be reported.
+-- Returns ms to wait (0: ask now), 1 if success is to be reported.
 
 local name, call = ARGV[1], ARGV[2]
 local circuit, TRIAL_MS = P .. 'c:' .. name, 10000

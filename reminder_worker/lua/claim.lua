@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 -- Gives a queued reminder to one worker; duplicate, late and stale wake-ups stop here.
 -- ARGV: member, version, token, lease ms, when this worker was last here, ms (0: never)
--- Returns {'claimed', now, tries, envelope, until when the like of it may have been sent already, ms (0: never),
---     1 where it comes for its turn at a provider, the provider that called it (or '')}
+-- Returns {'claimed', now, tries, envelope, until when a reminder handed in again may have been sent already, ms (0:
+--     never), 1 if it comes for its turn at a provider, the provider that called it (or '')}
 --   | {'look', now, provider, ref, asked ms, envelope} | {'no'}
---   | {'back'}: the store was put back from a backup, and nobody has held yet what may have been sent since.
+--   | {'back'}: the store was put back from a backup, and what may have been sent since is not held yet.
 
 local member, version, token, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local key, id = reminder(member), string.sub(member, 1, 16)
@@ -31,8 +31,8 @@ if state == 'queued' then
 elseif state ~= 'claimed' or holder ~= token then
   return {'no'}
 end
--- What waited here already when the store was put back, or is sent because a person said so, is none that was handed in
--- again and may be out.
+-- A reminder that already waited here when the store was put back, or is sent because a person said so, is not one that
+-- was handed in again and may be out.
 local is_known = act or (reason and reason ~= '')
 local sent_until = is_known and 0 or tonumber(redis.call('GET', P .. 'restored') or 0)
 local comes_back = reason == 'rate_limited' and 1 or 0

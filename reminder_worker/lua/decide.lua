@@ -1,11 +1,10 @@
 #!lua flags=allow-oom
--- Does what a person decided about a dead letter, or about a reminder of which nobody could find out, and leaves a
--- line of who it was: none without the other.
--- ARGV: member, since when it waits, ms; act (random: said twice it is one act); decision; keep_ms;
---   and for the line: name of the reminder, who, for whom
+-- Carries out a person's decision about a dead letter or an unknown reminder, and records who it was, in one step.
+-- ARGV: member, since when it waits, ms; act (random: a repeated call is the same act); decision; keep_ms;
+--   and for the record: name of the reminder, who, for whom
 --   decision: retry (back to the schedule) | resend (the same, although it may have been accepted)
---             | drop (failed) | sent, failed (what somebody found out)
--- Returns done | settled (it does not wait any more, or again since then) | gone (there is no envelope)
+--             | drop (failed) | sent, failed (what a person found out)
+-- Returns done | settled (it no longer waits, or waits anew since then) | gone (there is no envelope)
 --   | in_doubt (it may have been accepted: resend, or say what became of it) | certain (it was surely not accepted).
 
 local member, since, act, decision, keep_ms = unpack(ARGV, 1, 5)
@@ -21,7 +20,7 @@ if dead and (decision == 'sent' or decision == 'failed') then return 'certain' e
 if decision == 'retry' or decision == 'resend' then
   local version, leads, left, tag, ticket = head_of(id)
   if not version or left == 0 then return 'gone' end
-  if ended then  -- it had ended, and has not any more
+  if ended then  -- it had ended, and now has not
     count(ended, state, provider or '', -1)
     redis.call('PERSIST', key)
     if not has(left, bit_of(member)) then

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Tells which reminders have ended, of those that may wait for a provider.
+-- Finds which reminders have ended, of those that may wait for a provider.
 -- ARGV: reminders
--- Returns those that have.
+-- Returns those that have ended.
 
 local ended = {}
 for _, member in ipairs(ARGV) do

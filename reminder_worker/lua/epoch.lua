@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Notes how far a machine's ratchet has got; returns the week that machine had got to before, and the furthest of all
--- (-1: nobody knows). What lies in the future of Redis's clock, or is over a year old, is not believed, and goes.
--- ARGV: machine, week; without a week it is only asked for
+-- Notes how far a machine's ratchet has got; returns the week that the machine had reached before, and the furthest of
+-- all (-1: not known). A week in the future of Redis's clock, or over a year old, is not believed, and is removed.
+-- ARGV: machine, week; without a week nothing is noted
 local this_week = math.floor((now / 1000 - 345600) / 604800)
 local reached, mine, furthest = tonumber(ARGV[2] or -1), -1, -1
 local known = redis.call('HGETALL', P .. 'epochs')

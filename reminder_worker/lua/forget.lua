@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Takes texts whose number and words their provider should remove now; who does not say "done" leaves them for later.
+-- Takes texts whose number and words their provider should remove now; those not reported as done come again later.
 -- ARGV: at most, lease ms, give up after days
--- Returns "day|provider|its name for the text" of each.
+-- Returns "day|provider|its name for the text" for each.
 local taken = redis.call('ZRANGE', FORGET, '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[1])
 for i = #taken, 1, -1 do
   local day = tonumber(string.match(taken[i], '^%d+'))

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Has reminders that wait in the schedule taken sooner: the provider that they wait for has called them.
--- ARGV: provider, then of each reminder, in how many ms
--- Returns those that do not wait any more.
+-- ARGV: provider, then each reminder, and in how many ms it is to be taken
+-- Returns those that no longer wait.
 
 local gone = {}
 for i = 2, #ARGV, 2 do

@@ -1,15 +1,15 @@
 #!lua flags=allow-oom
--- Writes down that a provider is about to be called, before it is called.
--- It is not told until when the text is of use: the appointment's time would follow from that, and arguments show
--- up in MONITOR and SLOWLOG. The worker checks that itself, on the time that its claim brought.
+-- Records that a provider is about to be called, before it is called.
+-- It does not learn until when the text is of use: the appointment's time would follow from that, and arguments show
+-- up in MONITOR and SLOWLOG. The worker checks that itself, by the time that its claim returned.
 -- ARGV: member, token, provider, ref, lease ms, which set of templates is in force
--- Returns ok | lost (cancelled, moved or taken over meanwhile).
+-- Returns ok | lost (cancelled, moved or taken over in the meantime).
 
 local member, token, provider, ref = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local key = reminder(member)
 local state, holder, its_ref, its_provider = unpack(redis.call('HMGET', key, 'state', 'token', 'ref', 'provider'))
 
-if its_ref == ref then  -- said twice; what was closed meanwhile is not opened again
+if its_ref == ref then  -- called twice; an attempt that was closed in between is not opened again
   if state ~= 'sending' then return 'lost' end
   redis.call('HSET', key, 'state', state)  -- WAITAOF waits for this connection's writes, and it may be a new one
   return 'ok'

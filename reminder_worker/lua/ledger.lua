@@ -1,4 +1,4 @@
--- What all scripts share; put in front of each of them. KEYS[1] is the shard's prefix, such as rw:{0}:
+-- Shared by all scripts; put in front of each of them. KEYS[1] is the shard's prefix, such as rw:{0}:
 --
 -- Keys of a shard (a <member> is 16 bytes of id and 1 byte that counts the appointment's leads from 0):
 --   due        ZSET    member -> when it falls due, ms              state scheduled
@@ -6,33 +6,33 @@
 --   live       ZSET    member -> end of the lease, ms               states queued, claimed
 --   open       ZSET    member -> next look at an open attempt, ms   state sending
 --   dead       ZSET    member -> since when, ms                     waits for a person's decision
---   unknown    ZSET    member -> since when, ms                     nobody could find out
+--   unknown    ZSET    member -> since when, ms                     nobody could find out what became of it
 --   forget     ZSET    "day|provider|its name for a text" -> when to have it removed there, ms
 --   a:<id>     STRING  the appointment: head, ticket, then the envelope while any reminder is not final
---   r:<member> HASH    the reminder, once it was taken or ended
---   n:<day>    HASH    "state|provider" -> how many ended so on that day
---   n:t<ten>   HASH    the same, of ten minutes; for a day
+--   r:<member> HASH    the reminder, once it has been taken or has ended
+--   n:<day>    HASH    "state|provider" -> how many ended in this way on that day
+--   n:t<ten>   HASH    the same for ten minutes; kept for a day
 --   m:<name>   STRING  an attempt's reference, by a hash of its provider's own name for the text
 --   e:<name>   LIST    receipts that came before that name was known
 --   processes  ZSET    process -> last heartbeat, ms
 --   events     ZSET    member, then "version|when, ms|what|reason|since, ms" -> when to tell the platform next, ms
 --   events.dropped  STRING  how many were given up, or not wanted
---   muted      SET     whom not to tell, by the gateway's tags; shard 0 only
+--   muted      SET     platforms not to tell, by the gateway's tags; shard 0 only
 --   epochs     HASH    a copy of the ratchet, by a random name -> the week that it has got to; shard 0 only
---   acts       LIST    what operators did: "when, ms|what|of what, or how it ended|reminder's name|who|for whom"
---   find       STRING  somebody has just asked what became of a number's reminders; shard 0 only
+--   acts       LIST    what operators did: "when, ms|what|to what, or how it ended|reminder's name|who|for whom"
+--   find       STRING  an operator has just asked what became of a number's reminders; shard 0 only
 --   notes      LIST    what people answered, sealed to the worker, oldest first; shard 0 only
 --   notes.done    STRING  how many were taken off; shard 0 only
 --   notes.unread  LIST    those that did not open; shard 0 only
 --   t:<reply>     STRING  this reply was heard, by a hash of its provider's own name for it; for two days; shard 0 only
 --   held       ZSET    member -> when its envelope goes, ms         state unknown, since the store was put back
---   restored   STRING  the store was put back from a backup then, ms: what was due until then may have been sent
+--   restored   STRING  when the store was put back from a backup, ms: what was due until then may have been sent
 --   shards     STRING  how many there are (agreement.py); shard 0 only
 --   seen       STRING  when a worker was last here, ms: a store that was put back has forgotten it
--- The keys of limits, circuits and the opt-out list, all of shard 0, are listed in admit.lua and rate.lua.
+-- The keys of limits, circuits and the opt-out list, all on shard 0, are listed in admit.lua and rate.lua.
 --
 -- head = version (2 bytes), leads (1), one bit per lead that is not final (1), content tags (8 and 4), ticket's length (2)
--- ticket = whose appointment it is, sealed to the gateway; empty where nobody wants to be told of events
+-- ticket = whose appointment it is, sealed to the gateway; empty if nobody wants events about it
 --
 --                      .---------------- retry, hold ------------------.
 --                      v                                               |
@@ -41,8 +41,8 @@
 --                      |          |  '----sweep------'  '----closed-----'  '--look--> sent | retry | unknown
 --                      '---- retry, hold, from claimed too;  cancel and a move end all but sending
 --
--- What waits for a person (dead, unknown) goes back to scheduled, or ends, where decide says so. Where the store was
--- put back from a backup, quarantine makes unknown of all that may have been sent since: of those the envelope stays.
+-- What waits for a person (dead, unknown) goes back to scheduled, or ends, when decide says so. If the store was put
+-- back from a backup, quarantine makes all that may have been sent since unknown: the envelopes of these stay.
 --
 -- From any state a proof that a provider accepted an attempt leads to sent, and from there to delivered or
 -- undelivered, whichever comes first. A reminder's last attempt is in "ref" and "provider", each earlier one in a
@@ -65,14 +65,14 @@ local function counts_of(period) return P .. 'n:' .. period end
 local function bit_of(member) return 2 ^ string.byte(member, 17) end
 local function has(mask, flag) return math.floor(mask / flag) % 2 == 1 end
 
--- Reads a time that something waits for, in ms (``scale`` 1) or microseconds (1000). 0 where it is ten minutes further
--- ahead than anybody sets one (``most``): it was set by a clock that has been put back.
+-- Reads a time that something waits for, in ms (``scale`` 1) or microseconds (1000). Returns 0 if it is ten minutes
+-- further ahead than such a time is ever set (``most``): it was set by a clock that has since been put back.
 local function to_come(at, scale, most)
   at = tonumber(at or 0)
   return at <= (now + TEN_MS) * scale + most and at or 0
 end
 
--- Returns version, leads, left, tag, length of the ticket; nothing where there is no such appointment.
+-- Returns version, leads, left, tag, length of the ticket; nothing if there is no such appointment.
 local function head_of(id)
   local packed = redis.call('GETRANGE', appointment(id), 0, HEAD_BYTES - 1)
   if #packed == HEAD_BYTES then return struct.unpack(HEAD, packed) end
@@ -86,7 +86,7 @@ end
 local function count(at, state, provider, by)
   local day, name = counts_of(math.floor(at / DAY_MS)), state .. '|' .. provider
   redis.call('HINCRBY', day, name, by)
-  if now - at < DAY_MS then  -- else it is gone, and a correction would bring it back
+  if now - at < DAY_MS then  -- else the key is gone, and a correction would bring it back
     local ten = counts_of('t' .. math.floor(at / TEN_MS))
     redis.call('HINCRBY', ten, name, by)
     redis.call('PEXPIRE', ten, DAY_MS + TEN_MS)
@@ -94,7 +94,7 @@ local function count(at, state, provider, by)
   return day
 end
 
--- The envelope goes with the last reminder; the head stays, so that the same content is known again.
+-- The envelope goes with the last reminder; the head stays, so that the same content is recognised.
 local function write_head(id, version, leads, left, tag, ticket, keep_ms)
   local packed = struct.pack(HEAD, version, leads, left, tag, ticket)
   if left == 0 then
@@ -113,14 +113,14 @@ local function unlist(member)
   redis.call('ZREM', UNKNOWN, member)
 end
 
--- Leaves an event for the platform, where it wants to be told; ``at`` and ``since`` where it is told once more.
+-- Leaves an event for the platform, if it wants events; ``at`` and ``since`` are given if it is told once more.
 local function announce(member, version, ticket, what, reason, at, since)
   if ticket > 0 then
     redis.call('ZADD', EVENTS, now, member .. table.concat({version, at or now, what, reason, since or now}, '|'))
   end
 end
 
--- Writes down how a reminder ended, or corrects it; ``by`` where it was not its last attempt's provider after all.
+-- Records how a reminder ended, or corrects it; ``by`` is given if it was not its last attempt's provider after all.
 -- Returns the head of its appointment.
 local function close(member, state, reason, class, keep_ms, by)
   local key, id = reminder(member), string.sub(member, 1, 16)
@@ -134,13 +134,13 @@ local function close(member, state, reason, class, keep_ms, by)
   redis.call('PEXPIRE', count(now, state, provider, 1), keep_ms)
   if state == 'unknown' then redis.call('ZADD', UNKNOWN, now, member) end
   local version, leads, left, tag, ticket = head_of(id)
-  if version and reason ~= 'cancelled' then  -- who took it back knows that
+  if version and reason ~= 'cancelled' then  -- the platform that cancelled it knows
     announce(member, version, ticket, state, reason)
   end
   return version, leads, left, tag, ticket
 end
 
--- Ends a reminder for good: its envelope goes, where no other needs it.
+-- Ends a reminder for good: the envelope goes, if no other reminder needs it.
 local function finish(member, state, reason, class, keep_ms, by)
   local version, leads, left, tag, ticket = close(member, state, reason, class, keep_ms, by)
   if version and has(left, bit_of(member)) then
@@ -149,14 +149,14 @@ local function finish(member, state, reason, class, keep_ms, by)
   end
 end
 
--- Holds what may have been sent since the backup from which this store was put back: for a person to decide, who needs
--- the envelope for a week.
+-- Holds what may have been sent since the backup from which this store was put back, for a person to decide, who may
+-- need the envelope: it stays for up to a week.
 local function hold(member, keep_ms)
   close(member, 'unknown', 'restored', 'technical', keep_ms)
   redis.call('ZADD', HELD, now + math.min(7 * DAY_MS, keep_ms), member)
 end
 
--- Tells whether this store was put back since somebody saw it ``then``. A server that crashes may forget some seconds.
+-- Returns whether this store was put back after it was seen at ``since``. A server that crashes may lose some seconds.
 local function was_put_back(since)
   return tonumber(redis.call('GET', P .. 'seen') or 0) + 30000 < tonumber(since)
 end
@@ -165,8 +165,8 @@ local ARRIVED = {delivered = true, undelivered = true}
 local AWAITS = {sending = true, unknown = true, sent = true, delivered = true, undelivered = true}
 
 -- Takes a proof that an attempt was accepted. Of several, the first that is final with the provider stays.
--- "undelivered" proves less: where the attempt was given up already, the reminder goes on without it.
--- Returns 1 where it counts (now or before), 0 where there is no such attempt, 2 where another attempt of this
+-- "undelivered" proves less: if the attempt was already given up, the reminder goes on without it.
+-- Returns 1 if it counts now, 3 if it is already known, 0 if there is no such attempt, 2 if another attempt of this
 -- reminder was accepted too: the person was texted twice.
 local function prove(member, ref, by, state, reason, class, message_id, forget_ms, keep_ms)
   local key = reminder(member)
@@ -174,7 +174,7 @@ local function prove(member, ref, by, state, reason, class, message_id, forget_m
   local old, last, provider, message, asked = unpack(known)
   local its_provider = last == ref and provider or redis.call('HGET', key, '@' .. ref)
   if ref == '' or not its_provider or (by ~= '' and by ~= its_provider) then return 0 end
-  local function leave(name, at)  -- what the provider keeps is to be removed, whatever this proof is worth
+  local function leave(name, at)  -- what the provider keeps must be removed, whatever this proof is worth
     if tonumber(forget_ms) >= 0 and name and name ~= '' then
       redis.call('ZADD', FORGET, at, math.floor(asked / DAY_MS) .. '|' .. its_provider .. '|' .. name)
     end

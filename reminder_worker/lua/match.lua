@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Brings together an attempt and its receipts where these know the provider's own name for the text only.
+-- Matches an attempt with its receipts, if these hold only the provider's own name for the text.
 -- ARGV: name, ref (of an attempt; '' with a receipt), receipt, keep ms
 -- With an attempt: returns the receipts that came before. With a receipt: returns the ref, or nothing, and keeps it.
 local EARLY_MS, MOST = 3600000, 8

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Calls those that wait for a provider, who fell due first before all others; keys: admit.lua. Runs on shard 0.
--- Some are called ahead, each for a moment of its own: it takes a while until they are here.
--- ARGV: provider, then reminders with what is new of them: when it fell due, ms (it joins those who wait), or -1 (it is
---   here, or will not come), or -2 (it has ended, and waits for nobody)
--- Returns those that are called, each followed by in how many ms it is to come. Who does not makes room for another.
+-- Calls reminders that wait for a provider, those that fell due first before others; keys: admit.lua. Runs on shard 0.
+-- Some are called ahead, each for a moment of its own, since it takes a while until they are here.
+-- ARGV: provider, then reminders, each with its news: when it fell due, ms (it joins those that wait), or -1 (it is
+--   here, or will not come), or -2 (it has ended, and waits no longer)
+-- Returns those that are called, each followed by the ms in which it is to come. One that does not come makes room.
 
 local provider = ARGV[1]
 local circuit, expected, crowd = P .. 'c:' .. provider, P .. 'b:' .. provider, P .. 'q:' .. provider
@@ -23,7 +23,7 @@ local is_open, probe, paused, pace, next_call =
 local open = math.max(now, to_come(is_open, 1, 0), is_open and to_come(probe, 1, 0) or 0, to_come(paused, 1, 0))
 local at, most, gap = math.max(open, to_come(next_call, 1000, 0) / 1000), MOST, math.max((pace or 0) / 1000, 1)
 if is_open then most = 1 elseif pace then most = math.max(1, math.floor(AHEAD / gap)) end
-local near = at + AHEAD + COME_MS  -- who is called for later than that was called while it was away
+local near = at + AHEAD + COME_MS  -- one called for a later time was called while the provider was away
 local last = redis.call('ZRANGE', expected, near, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 1, 'WITHSCORES')[2]
 if last then at = math.max(at, last - COME_MS + gap) end
 

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Takes the oldest note off, together with what follows from it for the opt-out list; once, whoever else has read it.
+-- Takes the oldest note off the list and makes its changes to the opt-out list; once, whichever workers have read it.
 -- ARGV: note, 1 to set it aside unread (0: it is done), then tag, on ("1" stop, "0" start) for each change
--- Returns 1 where this note was still the oldest.
+-- Returns 1 if this note was still the oldest.
 if redis.call('LINDEX', P .. 'notes', 0) ~= ARGV[1] then return 0 end
 redis.call('LPOP', P .. 'notes')
 redis.call('INCR', P .. 'notes.done')

@@ -1,16 +1,16 @@
 #!lua flags=allow-oom
--- Holds what may have been sent between a backup and now, when this store was put back from it: all that was due, with
--- a worker or with a provider, and dead letters that somebody may have retried. Once nothing is left, workers may start.
--- ARGV: at most, until when it was due, ms (0: now; then what the first call of a run has answered), keep_ms
+-- Holds what may have been sent between the backup from which this store was put back and now: all that was due, with a
+-- worker or with a provider, and dead letters that an operator may have retried. Once nothing is left, workers may start.
+-- ARGV: at most, until when it was due, ms (0: now; after that, what the first call of a run returned), keep_ms
 -- Returns until when, then how many were held that were due, with a worker, with a provider, and dead letters; then how
--- many were due, also where there is no such appointment any more.
+-- many were due, including those whose appointment no longer exists.
 
-local RESTORED_DAYS = 60  -- however short outcomes are kept: a lead may be of days, and a platform slow
+local RESTORED_DAYS = 60  -- however briefly outcomes are kept: a lead may be days long, and a platform slow
 local most, last, keep_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 if last == 0 then last = now end
 local room, numbers = most, {last}
 
--- What is handed in again and had been due by then is held as well: by the worker, which knows when that was.
+-- A reminder that is handed in again and was due by then is held as well: by the worker, which knows when it was due.
 local before = tonumber(redis.call('GET', P .. 'restored') or 0)
 redis.call('SET', P .. 'restored', string.format('%.0f', math.max(before, last)), 'PX', RESTORED_DAYS * DAY_MS)
 

@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- Writes down what a provider reports of an attempt: it is with the provider, or it arrived, or it did not.
+-- Records what a provider reports about an attempt: it is with the provider, or it arrived, or it did not.
 -- ARGV: member, ref, provider, sent | delivered | undelivered, reason, class, provider_message_id, forget ms, keep_ms
--- Returns 1 where it counts, 0 where there is no such attempt, 2 where the person was texted twice, 3 where it was known.
+-- Returns 1 if it counts, 0 if there is no such attempt, 2 if the person was texted twice, 3 if it was already known.
 local member, ref, by, state, reason, class, message_id = unpack(ARGV, 1, 7)
 
--- Since the store was put back it does not know the attempts that were made meanwhile. A provider's word on one of them
--- tells that this reminder was sent: the reference was made for it and for nothing else.
+-- A store that was put back does not know the attempts made since the backup. A provider's report on one of them shows
+-- that this reminder was sent: the reference was made for it and for nothing else.
 local key = reminder(member)
 local old, why, last, provider, asked, ended =
   unpack(redis.call('HMGET', key, 'state', 'reason', 'ref', 'provider', 'asked', 'ended'))

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Writes down what a person answered to a reminder that may have reached them, unless they said something since.
+-- Records what a person answered to a reminder that may have reached them, unless they have answered again since.
 -- ARGV: member, version, confirmed | cancel_requested, number of the note
--- Returns 1 where that is the reminder that was answered.
+-- Returns 1 if that is the reminder that was answered.
 local key = reminder(ARGV[1])
 local version, state, before, reply = unpack(redis.call('HMGET', key, 'version', 'state', 'replied', 'reply'))
 if version ~= ARGV[2] or not AWAITS[state] then return 0 end

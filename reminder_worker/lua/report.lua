@@ -1,18 +1,18 @@
 #!lua flags=allow-oom
 -- Learns how a call that admit.lua allowed went, once; keys there. Runs on shard 0.
--- While a circuit is open, only its trial speaks: the other calls began before, and tell nothing new.
+-- While a circuit is open, only its trial counts: the other calls began before, and show nothing new.
 -- ARGV: provider, call, ok | failed | misconfigured | doubted | throttled | released, ms to wait (throttled),
 --   cost to give back, the day it was reserved on
--- Returns 1 where the circuit has just opened.
+-- Returns 1 if the circuit has just opened.
 
 local provider, call, result, wait, unspent = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local circuit, spent = P .. 'c:' .. provider, P .. 's:' .. provider .. '|' .. ARGV[6]
-local FAILURES, MISCONFIGURED, DOUBTS = 5, 3, 10  -- in a row, until nobody is sent there
+local FAILURES, MISCONFIGURED, DOUBTS = 5, 3, 10  -- in a row, before the circuit opens
 local FIRST_MS, LONGEST_MS, CALM_MS = 30000, 300000, 600000
 local FIRST, LEAST, MOST, PAUSE_MS = 250000, 2000, 10000000, 60000  -- the first three: microseconds between calls
-local QUICKLY, SLOWLY = 1000000, 60000000  -- in how many it is called twice as often
--- How much slower it is called then; how much slower, after how many calls, it throttles in vain; how often until that is
--- useless, and for how long.
+local QUICKLY, SLOWLY = 1000000, 60000000  -- microseconds after which it is called twice as often
+-- How much slower it is called then; how much slower, and after how many calls, a throttling counts as in vain; how many
+-- of these make slowing down useless, and for how long.
 local SLOWER, STILL, SOME, VAIN, USELESS_MS = 1.25, 1.1, 3, 4, 300000
 local REPORTED_MS, IDLE_MS = 60000, 3600000
 
@@ -26,8 +26,8 @@ pace, too_fast = tonumber(pace or nil), tonumber(too_fast or nil)
 if prober == call then redis.call('HDEL', circuit, 'probe', 'prober') end
 if unspent > 0 and redis.call('EXISTS', spent) == 1 then redis.call('DECRBY', spent, unspent) end
 
--- A provider that throttles is called at a pace: ever faster, up to twice as fast within a second; once it is known what
--- was too fast, within a minute. Each time that it throttles again nobody is called for a while, and that costs more.
+-- A provider that throttles is called at a pace: ever faster, up to twice as fast within a second; or within a minute,
+-- once it is known what was too fast. Each time it throttles again no call is made for a while, and that costs more.
 local function faster()
   if too_fast and pace < too_fast * 0.8 then redis.call('HDEL', circuit, 'toofast') end  -- it was, then
   pace = pace * 2 ^ (-pace / (too_fast and SLOWLY or QUICKLY))
@@ -36,8 +36,8 @@ local function faster()
   else redis.call('HDEL', circuit, 'pace', 'next', 'toofast', 'took', 'vain') end
 end
 
--- Whoever throttles by chance, or for others' sake, does so however slowly it is called: more often at a pace slower than
--- what was too fast than at that pace again. Then only the pauses are kept for a while, and no pace.
+-- A provider that throttles by chance, or because of other customers, does so however slowly it is called: more often at
+-- a pace slower than what was too fast than at that pace again. Then for a while only its pauses are kept, and no pace.
 local function by_chance()
   if not too_fast or tonumber(took or 0) < SOME then return false end
   local says = pace > too_fast * STILL and 1 or pace <= too_fast and -1 or 0
@@ -72,7 +72,7 @@ local function learn()
   end
   if result == 'throttled' then
     redis.call('HSET', circuit, 'paused', math.max(paused, now + math.min(wait, PAUSE_MS)))
-    if paused <= now then slower() end  -- else it had begun before
+    if paused <= now then slower() end  -- else this call had begun before the pause
     return 0
   end
   local in_a_row = redis.call('HINCRBY', circuit, result, 1)

@@ -1,7 +1,7 @@
 #!lua
--- Leaves events again that say what reminders became and what people answered, as it stands now.
+-- Leaves new events that report what became of reminders and what people answered, as it stands now.
 -- ARGV: when this was asked for, ms; from when on, ms; then members
--- Returns how many events that are.
+-- Returns the number of events.
 
 local asked_for, from, events = ARGV[1], tonumber(ARGV[2]), 0
 for i = 3, #ARGV do

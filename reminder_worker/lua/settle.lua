@@ -1,15 +1,15 @@
 #!lua flags=allow-oom
--- Writes down what became of a claim or of an attempt.
--- "sent" is monotone: it is taken from anybody who holds the attempt's reference, however late.
--- Everything else only from the claim's holder or from the attempt that is open.
+-- Records what became of a claim or of an attempt.
+-- "sent" is monotone: it is accepted from any worker that holds the attempt's reference, however late.
+-- Everything else is accepted only from the claim's holder or for the attempt that is open.
 -- ARGV: member, token, ref, outcome, reason, class, provider_message_id, delay ms, keep_ms,
 --   forget ms (-1: there is nothing to forget)
 --   outcome: sent and the other final states | closed (surely not sent: the claim goes on)
 --            | retry (back to the schedule, one try more) | hold (back to the schedule, not a try; rate_limited: for its
 --            turn at a provider)
--- Returns 1 where it was written down (now or before), 0 where it came too late to count, or is a retry or hold
--- said twice; 2 where the person was texted twice. The reference stays when an attempt is closed: a "sent" may
--- still follow, and must not be lost.
+-- Returns 1 if it was recorded (now or before), 0 if it came too late to count, or is a retry or hold said twice; 2 if
+-- the person was texted twice; 3 if a proof was already known. The reference stays when an attempt is closed: a "sent"
+-- may still follow, and must not be lost.
 
 local member, token, ref, outcome, reason, class = unpack(ARGV, 1, 6)
 local message_id, delay, keep_ms, forget_ms = unpack(ARGV, 7, 10)

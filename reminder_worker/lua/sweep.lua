@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Wakes again what a lost wake-up or a dead worker left behind, more slowly each time.
--- An open attempt is never sent again from here: a worker is only asked to look what became of it.
+-- Wakes again what a lost wake-up or a dead worker left behind, after a longer time at each try.
+-- An open attempt is never sent again from here: a worker is only asked to find out what became of it.
 -- ARGV: at most, lease ms, most claims, keep_ms, keep dead letters ms
--- Returns member, version of each one to wake; of each that has become a dead letter member, -1.
+-- Returns member, version for each one to wake; member, -1 for each that has become a dead letter.
 
 local most, lease, most_claims, keep_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
-local MOST_ACTS = 10000  -- whoever writes lines cannot take any away: this does
-local wake, SLOWEST, SLOWEST_LOOK = {}, 6, 3  -- an attempt in doubt is looked after every few minutes at least
+local MOST_ACTS = 10000  -- users that write lines cannot remove any, so this script does
+local wake, SLOWEST, SLOWEST_LOOK = {}, 6, 3  -- an attempt in doubt is looked at every few minutes at least
 
 local function slower(times, slowest) return lease * 2 ^ math.min(times, slowest) end
 
@@ -50,7 +50,7 @@ for _, member in ipairs(ended(DEAD, now - ARGV[5])) do
   finish(member, 'failed', 'poison', 'technical', keep_ms)
 end
 local over = ended(HELD, now)
-for _, member in ipairs(over) do  -- nobody wanted it to be sent after all
+for _, member in ipairs(over) do  -- nobody decided to send it in time
   local id = string.sub(member, 1, 16)
   local version, leads, left, tag, ticket = head_of(id)
   redis.call('ZREM', HELD, member)

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Takes what is due, and leases it: first those whose turn has come, for they were due before all others; then the
--- soonest. A wake-up that is lost is made again by sweep.
+-- Takes what is due, and leases it: first those whose turn has come, because they were due before all others; then the
+-- soonest. If a wake-up is lost, sweep makes another.
 -- ARGV: at most, how many may be live at once, lease ms
--- Returns now, due and not taken, next due ms (or -1), then member, version of each one taken.
+-- Returns now, due and not taken, next due ms (or -1), then member, version for each one taken.
 
 local most, capacity, lease = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local room = math.max(0, math.min(most, capacity - redis.call('ZCARD', LIVE)))

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Takes events that platforms are to be told now, each with a lease: who takes one and dies has not told it.
+-- Takes events that platforms are to be told now, each with a lease: a process that dies may not have told it.
 -- ARGV: at most, lease ms
--- Returns now, when the next one is to be told, ms (or -1), then event, ticket of each one taken.
+-- Returns now, when the next one is to be told, ms (or -1), then event, ticket for each one taken.
 
 local taken = {}
 for _, event in ipairs(redis.call('ZRANGE', EVENTS, '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[1])) do

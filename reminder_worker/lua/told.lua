@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Says what became of events that were taken. What was told meanwhile by somebody else stays told.
+-- Records what became of events that were taken. An event that another process has told in the meantime stays told.
 -- ARGV: event, ms until it is tried again (-1: it was told, -2: it is given up), for each
 
 for i = 1, #ARGV, 2 do
