@@ -65,7 +65,7 @@ def ask(schedule: Schedule, tags: Tags, platforms: Iterable[str], text: str, who
 
 
 def _opted_out(schedule: Schedule, wanted: set[bytes]) -> datetime | None:
-    """Go through the opt-out list here, where nobody can see which entry was looked for."""
+    """Go through the opt-out list here, where nobody sees which entry was looked for."""
     since: dict[bytes, datetime] = {}
     for name, word in words(schedule):
         if word[b"tag"] not in wanted:

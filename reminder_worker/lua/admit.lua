@@ -15,7 +15,7 @@
 --                             pace: microseconds between calls, after it throttled us · toofast: the pace at which it
 --                             throttled again · next: when the next call may be made, microseconds · crowd: how many
 --                             wait for it · took: calls since it last throttled · vain: how much more often it
---                             throttled although it was called more slowly · useless: until when it is not slowed for that, ms
+--                             throttled though called more slowly · useless: until when it is not slowed for that, ms
 --                             (c:~<tag> is that of a platform's resolver, see circuit.lua)
 --   q:<provider>      ZSET    reminder -> when it fell due, ms: the crowd, see next.lua
 --   b:<provider>      ZSET    reminder -> until when it is expected, ms: those of the crowd that were called
