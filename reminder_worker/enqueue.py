@@ -123,7 +123,7 @@ class _Batch:
         self.done = where
 
     def refuse(self, where: str, refusal: Refused) -> None:
-        """Count a refusal, and print it on stderr: once for a series of equal ones, and not what every export holds."""
+        """Count a refusal, and print it on stderr: once for all of a series, and not what every export holds."""
         if refusal.reason in self.reader.passes_over:
             self.counts[self.reader.passes_over[refusal.reason]] += 1
             return
