@@ -1,8 +1,8 @@
-"""Magic numbers: no phone has them, and with a test key each plays a part. Any other number is delivered there."""
+"""Magic numbers, which no phone has: with a test key each plays a part, and any other number counts as delivered."""
 
 DELIVERED = "+15005550006"
-UNDELIVERED = "+15005550009"  # accepted, and then not delivered: unreachable
+UNDELIVERED = "+15005550009"  # accepted, then not delivered: unreachable
 REJECTED = "+15005550001"  # refused for good: failed, number_refused
-THROTTLED = "+15005550007"  # refused for now, each time: it is tried again until it expires
+THROTTLED = "+15005550007"  # refused for now, every time: tried again until it expires
 
 PARTS = {"delivered": DELIVERED, "undelivered": UNDELIVERED, "rejected": REJECTED, "throttled": THROTTLED}

@@ -1,10 +1,10 @@
-"""What operators watch: how often what happened in this process, and how long it took. No number, place, time, id.
+"""What operators watch: how often things happened in this process, and how long they took. No number, place, time, id.
 
-Labels take their values from fixed lists, and what is on none of them is counted as ``other``: nothing that somebody
-wrote elsewhere becomes the name of a series. No label names a platform: how many reminders a practice sends in an hour
-can be few enough to tell of a person, and no operator needs it.
+Labels take their values from fixed lists, and any other value is counted as ``other``: nothing written elsewhere
+becomes the name of a series. No label names a platform: a practice may send so few reminders in an hour that their
+count tells of a person, and no operator needs it.
 
-What stands in the ledger, whoever asks, is in ``gauges.py``; what is here is this process's own.
+These counters belong to this process; the state of the ledger, which is the same for all, is in ``gauges.py``.
 """
 
 from collections.abc import Collection, Iterable
@@ -21,7 +21,7 @@ from reminder_worker.ledger import NOBODY
 OTHER = "other"  # a value that is on no list
 PROCESSES = "worker", "scheduler", "web", "hooks", "ops"
 PENDING = {State.SCHEDULED, State.QUEUED, State.SENDING}
-CALLED = State.SENT, State.FAILED, State.UNKNOWN  # what a worker writes down of a call
+CALLED = State.SENT, State.FAILED, State.UNKNOWN  # what a worker records of a call
 UNOPENABLE = (
     *(Reason.MALFORMED, Reason.VERSION_UNKNOWN, Reason.KEY_UNKNOWN, Reason.DAMAGED, Reason.SIGNER_UNKNOWN),
     *(Reason.SIGNATURE_INVALID, Reason.ID_MISMATCH, Reason.PLATFORM_MISMATCH, Reason.POINTER_INVALID),
@@ -44,7 +44,7 @@ LABELS: dict[str, frozenset[str]] = {
     "process": frozenset(PROCESSES),
     "what": frozenset(DROPPED),
 }
-_providers: set[str] = {NOBODY}  # the settings' names for them
+_providers: set[str] = {NOBODY}  # by their names in the settings
 
 REGISTRY = CollectorRegistry()
 
@@ -53,10 +53,10 @@ def _counter(name: str, what: str, *labels: str) -> Counter:
     return Counter(f"reminder_{name}", what, labels, registry=REGISTRY)
 
 
-OUTCOMES = _counter("outcomes", "Reminders that ended, as this process wrote it down", "state", "provider")
-ATTEMPTS = _counter("attempts", "Calls to a provider, by how they went", "provider", "result")
+OUTCOMES = _counter("outcomes", "Reminders that ended, as recorded by this process", "state", "provider")
+ATTEMPTS = _counter("attempts", "Calls to a provider, by their result", "provider", "result")
 SEGMENTS = _counter("segments", "Segments that a provider accepted", "provider")
-WAITS = _counter("waits", "Texts that were put off, or refused, by a limit of our own", "provider", "reason")
+WAITS = _counter("waits", "Texts that a limit of our own put off or refused", "provider", "reason")
 REJECTED = _counter("rejected", "Jobs that did not open", "reason")
 OPT_OUTS = _counter("opt_outs", "Phones that were put on the opt-out list")
 RECEIPTS = _counter("receipts", "Receipts that counted", "provider", "state")
@@ -67,10 +67,10 @@ HANDED_IN = _counter("handed_in", "Appointments that platforms handed in or took
 WOKEN = _counter("woken", "Wake-ups for what fell due")
 SWEPT = _counter("swept", "Wake-ups for what was left behind: lost wake-ups, dead workers, attempts in doubt")
 FIELDS_DROPPED = _counter(
-    "log_fields_dropped", "What log lines were to say and do not: it may be data, or nobody took the line", "what"
+    "log_fields_dropped", "Log content that was dropped: it may be data, or nobody took the line", "what"
 )
 LATENESS = Histogram(
-    "reminder_lateness_seconds", "From when a text was due to a call of its provider", buckets=TURN, registry=REGISTRY
+    "reminder_lateness_seconds", "From a text's due time to the call to its provider", buckets=TURN, registry=REGISTRY
 )
 PROVIDER_SECONDS = Histogram(
     "reminder_provider_seconds", "How long a call to a provider took", ["provider"], buckets=CALL, registry=REGISTRY
@@ -78,14 +78,14 @@ PROVIDER_SECONDS = Histogram(
 
 
 def know_providers(names: Iterable[str]) -> None:
-    """Let these providers have series of their own; they are the settings', and no others."""
+    """Give these providers, which are those of the settings and no others, series of their own."""
     _providers.update(names)
 
 
 def expect_calls(names: Collection[str]) -> None:
-    """Let a worker's series begin at zero, before anything happens.
+    """Start a worker's series at zero, before anything happens.
 
-    Prometheus sees no rise in a series that begins with its first one, and alerts ask for rises.
+    Prometheus sees no rise in a series that starts with its first event, and alerts look for rises.
     """
     know_providers(names)
     _begin(ATTEMPTS, provider=names, result=RESULTS)
@@ -96,7 +96,7 @@ def expect_calls(names: Collection[str]) -> None:
 
 
 def expect_receipts(names: Collection[str]) -> None:
-    """Let series begin at zero for providers that report what becomes of a text: that none ever does is seen too."""
+    """Start series at zero for providers that report what becomes of a text: if none ever comes, that shows too."""
     know_providers(names)
     _begin(RECEIPTS, provider=names, state=[State.SENT, State.DELIVERED, State.UNDELIVERED])
 
@@ -107,7 +107,7 @@ def _begin(counter: Counter, **labels: Iterable[str]) -> None:
 
 
 def known(label: str, value: str | None) -> str:
-    """Return a value as it may stand in a label."""
+    """Return a value as it may appear in a label."""
     if label == "provider":
         value = value or NOBODY
         return value if value in _providers else OTHER
@@ -120,16 +120,16 @@ def count(counter: Counter, amount: float = 1, **labels: str | None) -> None:
 
 
 def took(provider: str, seconds: float) -> None:
-    """Note how long a provider's answer took."""
+    """Record how long a provider took to answer."""
     _series(PROVIDER_SECONDS, provider=known("provider", provider)).observe(seconds)
 
 
-@cache  # there are few: what stands in labels is on lists
+@cache  # there are few: label values come from lists
 def _series(metric: Counter | Histogram, **labels: str) -> Any:
     return metric.labels(**labels) if labels else metric
 
 
 def ended(kind: str, provider: str | None) -> None:
-    """Count an outcome, where it is one: what is closed, or goes back to the schedule, has not ended."""
+    """Count an outcome that ends a reminder; closing one provider, or going back to the schedule, ends nothing."""
     if kind in LABELS["state"]:
         count(OUTCOMES, state=kind, provider=provider)

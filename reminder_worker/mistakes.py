@@ -1,6 +1,6 @@
-"""What is wrong with settings, in words that say what is wanted: pydantic's own show how its check is written.
+"""What is wrong with settings, in words that say what is wanted; pydantic's own show how its check is written.
 
-A value is never among them.
+No message contains a value.
 """
 
 import re
@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel
 
 from reminder_worker.errors import SettingsError
 
-_NEAR = 0.7  # how much of a name has to be as in another one
+_NEAR = 0.7  # how similar two names have to be
 _SAID = {
     "missing": "is needed",
     "string_pattern_mismatch": "is written otherwise than this setting has to be",
@@ -28,7 +28,7 @@ _SAID = {
 
 
 def like(pattern: str, wanted: str) -> AfterValidator:
-    """Refuse what does not match the whole of a pattern, and say what is wanted."""
+    """Refuse a value that does not match the whole pattern, and say what is wanted."""
     whole = re.compile(pattern, re.ASCII)
 
     def check(value: str) -> str:
@@ -40,7 +40,7 @@ def like(pattern: str, wanted: str) -> AfterValidator:
 
 
 def told(errors: Sequence[Any], model: type[BaseModel], before: str = "") -> str:
-    """Name each setting that pydantic found wrong, behind ``before``, with what is wrong."""
+    """Name each setting that pydantic found wrong, with ``before`` in front, and say what is wrong with it."""
     lines = []
     for error in errors:
         where = ".".join([before] * bool(before) + [str(part) for part in error["loc"]])
@@ -49,7 +49,7 @@ def told(errors: Sequence[Any], model: type[BaseModel], before: str = "") -> str
 
 
 def _what(error: Any, model: type[BaseModel]) -> str:
-    """Say what is wrong; where a pattern is not matched, the title of its setting says what is wanted."""
+    """Say what is wrong; if a pattern does not match, the title of its setting says what is wanted."""
     for part in error["loc"][:-1]:
         known = {field.alias or name: field for name, field in model.model_fields.items()}
         model = (inside(known[part].annotation) if part in known else None) or model
@@ -63,21 +63,21 @@ def _what(error: Any, model: type[BaseModel]) -> str:
 
 
 def inside(annotation: Any) -> type[BaseModel] | None:
-    """Return the class of the table that a setting holds, alone or among others."""
+    """Return the class of the table that a setting holds, alone or within other types."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(filter(None, map(inside, get_args(annotation))), None)
 
 
 def unknown(name: str, known: Iterable[str], written: str = "{}") -> str:
-    """Say that there is no such setting, and which one is meant perhaps, as it is ``written``."""
+    """Say that there is no such setting, and suggest one that may be meant, in the form ``written``."""
     near = get_close_matches(name, known, 1, _NEAR)
     return "there is no such setting" + "".join(f"; did you mean {written.format(one)}?" for one in near)
 
 
 @contextmanager
 def named(setting: str) -> Iterator[None]:
-    """Put a setting in front of what is wrong with the file that it names. Raises SettingsError."""
+    """Put the setting that names a file in front of what is wrong with the file. Raises SettingsError."""
     try:
         yield
     except SettingsError as error:

@@ -1,6 +1,7 @@
-"""Names that a platform knows to tell too much: found as whole words in a row, however they are written; no I/O.
+"""Names that tell too much, as their platform knows: found as whole words in a row, however written; no I/O.
 
-They are matched like the stems of the lint: without accents, capitals and hyphens; an umlaut is also its two letters.
+They are matched like the stems of the lint: without accents, capitals and hyphens; an umlaut also counts as two
+letters.
 """
 
 import unicodedata
@@ -8,8 +9,8 @@ from collections.abc import Iterable
 
 from reminder_worker import folding
 
-FEWEST_LETTERS = 3  # a shorter name would hit half of all places
-_GLUED = 7  # letters from which on a name also counts when it is written as one word
+FEWEST_LETTERS = 3  # a shorter name would match half of all places
+_GLUED = 7  # from this many letters on, a name also counts when it is written as one word
 _IN_FULL = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
 
 
@@ -28,7 +29,7 @@ class Names:
     def _is_in(self, text: str) -> bool:
         words = _words(text)
         for reading in folding.other_readings(folding.chunks(folding.visible(text))):
-            words += ("", folding.fold(reading).letters)  # the empty word: no name reaches over it
+            words += ("", folding.fold(reading).letters)  # the empty word: no name matches across it
         row = f" {' '.join(words)} "
         return any(name in row for name in self._rows)
 
@@ -39,7 +40,7 @@ def is_name(text: str) -> bool:
 
 
 def _spellings(text: str) -> set[str]:
-    """Return a text as it is, and with its umlauts written out: whose name it is spells it either way."""
+    """Return a text as it is, and with its umlauts written out: people spell their names either way."""
     plain = unicodedata.normalize("NFC", text)
     return {plain, plain.translate(_IN_FULL)}
 

@@ -1,7 +1,7 @@
-"""Notes from the hooks process to the worker: somebody answered, and what that means.
+"""Notes from the hooks process to the worker: that a person replied, and what the reply means.
 
 The number is sealed to the worker's key of this week (docs/format.md), so the process that hears from providers keeps
-nothing, and Redis shows nothing. What a person wrote is not in a note.
+nothing, and Redis shows nothing. What the person wrote is not in the note.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ NOTE_CONTEXT = b"reminder-worker/note/v1"
 NOTE_CONTENT = 128
 NOTE_BYTES = 1 + 8 + 48 + NOTE_CONTENT  # version, key id, sealed box
 MOST = 100_000  # that may wait for a worker
-REMEMBERED = 2 * 86_400  # seconds; providers that were not answered tell a reply again for a day
+REMEMBERED = 2 * 86_400  # seconds; a provider that got no answer repeats a reply for a day
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,39 +32,39 @@ class Note:
     language: str = field(repr=False)
 
     def seal(self, public: PublicKeys, now: datetime) -> bytes:
-        """Seal it, so that only a worker reads it; all are of one length. Raises Refused."""
+        """Seal the note, so that only a worker can read it; all notes have one length. Raises Refused."""
         parts = self.provider, self.phone, self.meaning, self.language
         content = pae(NOTE_CONTEXT, *(part.encode() for part in parts))
         return seal(public.envelope_key(now), content, NOTE_CONTENT)
 
 
 class Notes:
-    """The notes that wait, oldest first; a note is done in one step with what follows from it."""
+    """The waiting notes, oldest first; one step removes a note and records what follows from it."""
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
         self._key = schedule.prefix(0) + b"notes"
 
     def leave(self, note: bytes, reply: bytes = b"") -> bool:
-        """Leave a note for a worker; False where the same reply has left one. Raises StoreUnavailable.
+        """Leave a note for a worker; False if the same reply has already left one. Raises StoreUnavailable.
 
-        Also where too many wait. ``reply`` stands for the reply, where anything does.
+        It also raises if too many notes wait. ``reply`` identifies the reply, if anything does.
         """
         if self._call("llen", self._key) >= MOST:
             raise StoreUnavailable("too many replies wait for a worker; is one running?")
         return bool(self._schedule.run("leave", 0, note, reply, REMEMBERED))
 
     def first(self) -> tuple[bytes, int] | None:
-        """Return the oldest note, and its number in the order in which they came."""
+        """Return the oldest note and its number in the order of arrival; None if no note waits."""
         found = self._schedule.run("oldest", 0)
         return None if found is None else (found[0], found[1])
 
     def done(self, note: bytes, changes: Iterable[bytes] = ()) -> bool:
-        """Take a note off, with what follows for the opt-out list; False where another worker was faster."""
+        """Remove a note and record what follows for the opt-out list; False if another worker was faster."""
         return bool(self._schedule.run("note", 0, note, 0, *changes))
 
     def set_aside(self, note: bytes) -> None:
-        """Take a note off that cannot be read, and keep it where it blocks nobody."""
+        """Move a note that cannot be read out of the way, and keep it where it blocks nothing."""
         self._schedule.run("note", 0, note, 1)
 
     def _call(self, name: str, *arguments: Any) -> Any:

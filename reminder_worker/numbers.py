@@ -1,4 +1,4 @@
-"""Phone numbers: what exists, may be texted, and how it is written (E.164); no I/O."""
+"""Phone numbers: which exist, which may be texted, and how they are written (E.164); no I/O."""
 
 from collections.abc import Collection
 
@@ -18,20 +18,20 @@ _SATELLITE = {870, 881, 882, 883}  # Inmarsat, Iridium and Globalstar, internati
 
 
 def load() -> None:
-    """Read all that is known of the world's numbers now.
+    """Read everything that is known about the world's numbers now.
 
-    phonenumbers reads it when it first meets a country, behind a lock that it keeps for ever where that fails.
+    Otherwise phonenumbers reads it when it first meets a country, behind a lock that it keeps for ever if that fails.
     """
     phonenumbers.PhoneMetadata.load_all()
 
 
 def has_numbers(country: str) -> bool:
-    """Tell whether there are numbers of a country (ISO 3166): of GB there are, and UK is none."""
+    """Tell whether a country (ISO 3166) has numbers: GB has, and UK is not a country."""
     return country in phonenumbers.SUPPORTED_REGIONS
 
 
 def normalise(text: str, countries: Collection[str] = ()) -> str:
-    """Return an international number as E.164; ``countries`` (ISO 3166), where given, are the only ones allowed.
+    """Return an international number as E.164; ``countries`` (ISO 3166), if given, are the only ones allowed.
 
     Raises Refused (number_invalid, number_premium, number_satellite, country_not_allowed).
     """
@@ -56,7 +56,7 @@ def normalise(text: str, countries: Collection[str] = ()) -> str:
 
 
 def internationalise(text: str, country: str) -> str:
-    """Write a number as E.164 that was written as people of a country do; what is none stays as it is."""
+    """Convert a number written as people in a country write it to E.164; what is no number stays as it is."""
     try:
         number = phonenumbers.parse(text, country)
     except phonenumbers.NumberParseException:

@@ -43,7 +43,7 @@ class OpenedJob:
     platform: str = field(repr=False)
     id: bytes
     body: Body = field(repr=False)
-    test: bool = False  # nobody is to be reached
+    test: bool = False  # no phone is to be reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Signer:
 
     key: VerifyKey
     platforms: frozenset[str]
-    test: bool = False  # whose jobs are played through without any provider
+    test: bool = False  # its jobs are played through without any provider
 
 
 class WorkerKeys:
@@ -87,7 +87,7 @@ class WorkerKeys:
     def advance(self, now: datetime) -> None:
         """Forget the keys of weeks that are over, here and on disk; cheap, and due at least once a week.
 
-        What is forgotten never comes back: ``now`` must be a clock that can be trusted.
+        What is forgotten never comes back: ``now`` must come from a clock that can be trusted.
         Raises SettingsError when it jumps ahead of all published keys.
         """
         if week(now) - GRACE_WEEKS <= self._ratchet.week and not self.behind:
@@ -100,7 +100,7 @@ class WorkerKeys:
             self.behind = self._folder is not None and not save_ratchet(self._folder, self._ratchet)
 
     def pointer_box(self, name: bytes) -> SealedBox[PrivateKey] | None:
-        """Return what opens pointers sealed to the key of this name, which may have been made meanwhile."""
+        """Return what opens pointers sealed to the key of this name, even if the key was made after the start."""
         if name not in self._pointers and self._folder is not None:
             with self._lock, suppress(SettingsError):
                 self._pointers |= _boxes(_load_pointers(self._folder))
@@ -158,7 +158,7 @@ def open_pointer(keys: WorkerKeys, platform: str, pointer: bytes) -> Address:
 
 
 def open_note(keys: WorkerKeys, note: bytes) -> Note:
-    """Open what the hooks process left. Raises Unopenable."""
+    """Open a note that the hooks process left. Raises Unopenable."""
     box = _box(note, keys.envelope_box(note[1:_SEALED]))
     content = _unseal(box, note, NOTE_BYTES)
     context, *parts = _split(content, 5, Reason.MALFORMED)
@@ -220,7 +220,7 @@ def load_signers(files: Mapping[str, Path]) -> dict[bytes, Signer]:
 
 
 def _verify_keys(path: Path) -> list[tuple[bytes, bool]]:
-    """Read whom a platform lets speak for it: itself, or the gateway, whose second key signs tests."""
+    """Read the keys that may sign for a platform: its own, or the gateway's, whose second key signs tests."""
     if not is_kind(path, Kind.GATEWAY_VERIFY):
         (own,) = read_key_file(path, Kind.VERIFY, "verify")
         return [(key_from_file(path, own), False)]

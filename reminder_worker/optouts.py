@@ -1,11 +1,12 @@
 """The opt-out list: keyed hashes of the numbers that said STOP, and the other tags that stand for a phone.
 
-A hash without a key is a number: all French mobile numbers are tried in two minutes. The key, the pepper, is a file
-of the worker's. Who says STOP is tagged once, for all platforms: the list does not tell whose patient it was.
+A hash without a key is as good as a number: trying all French mobile numbers takes two minutes. The key, called the
+pepper, is a file of the worker's. A phone that says STOP is tagged once, for all platforms: the list does not tell
+whose patient it was.
 
 Redis holds the list as a log. Every worker follows it and looks numbers up in its own memory: a look-up in Redis
-would show, to whoever watches its commands, the same name for the same person again and again. The log also names the
-pepper that it is made with: a worker with another one would find nobody in it, and text them all.
+would show anyone who watches its commands the same name for the same person again and again. The log also names the
+pepper that it is made with: a worker with another pepper would find nobody on the list, and text them all.
 """
 
 import hashlib
@@ -24,21 +25,22 @@ from reminder_worker.schedule import Schedule
 from reminder_worker.store import answered
 
 TAG_BYTES = 16
-DAYS = 8  # how long it is kept which reminders a phone was sent (lua/admit.lua)
+DAYS = 8  # how long a record is kept of the reminders that a phone was sent (lua/admit.lua)
 _SALT = 8
 _MEMBER = ID_BYTES + 1
-PAGE = 1000  # words of the log at a time
-Position = tuple[int, int]  # of a word in the log: when it was said, ms, and which of those said then
-EVERYBODY = "*"  # in the place of a platform's name: none has this one
-NAMED = b"pepper"  # the field of a word that names the pepper, and is nobody's
+PAGE = 1000  # words of the log per read
+Position = tuple[int, int]  # of a word in the log: when it was said, ms, and its number among those said then
+EVERYBODY = "*"  # in place of a platform's name: no platform has this one
+NAMED = b"pepper"  # the field of a word that names the pepper and stands for no phone
 _OTHER_PEPPER = (
-    "optouts.pepper: is not the key that the store's opt-out list is made with, so who said STOP would be texted; copy "
-    "the file from another worker's machine, or from where keys are kept safe; where it is lost, see docs/backup.md"
+    "optouts.pepper: is not the key that the store's opt-out list is made with, so people who said STOP would be "
+    "texted; copy the file from another worker's machine, or from where keys are kept safe; if it is "
+    "lost, see docs/backup.md"
 )
 
 
 class Tags:
-    """What stands for phones and platforms in Redis; who has the pepper could try all numbers."""
+    """The tags that stand for phones and platforms in Redis; anyone who has the pepper could try all numbers."""
 
     def __init__(self, pepper: bytes) -> None:
         self._pepper = pepper
@@ -56,7 +58,7 @@ class Tags:
         return self._hash(phone.encode(), _person(scope), self._pepper)
 
     def today(self, day: date, *names: str) -> bytes:
-        """Name a phone or a platform for one day: no two days' tags can be brought together without the pepper."""
+        """Name a phone or a platform for one day: without the pepper, the tags of two days cannot be linked."""
         return self._hash("\0".join(names).encode(), b"rw-today", self._daily(day))
 
     def own(self) -> bytes:
@@ -64,11 +66,11 @@ class Tags:
         return self._hash(b"", b"rw-pepper", self._pepper)
 
     def sender(self, sender: str) -> str:
-        """Name a sender; it is an operator's number, and still no number belongs into Redis."""
+        """Name a sender: it is only an operator's number, but no number belongs in Redis."""
         return self._hash(sender.encode(), b"rw-sender", self._pepper).hex() if sender else ""
 
     def hide(self, day: date, phone: str, content: bytes) -> bytes:
-        """Write down what a phone was sent on a day, so that only who knows phone and pepper can read it."""
+        """Hide what a phone was sent on a day: only someone who knows both the phone and the pepper can read it."""
         salt = secrets.token_bytes(_SALT)
         return salt + self._veil(day, phone, salt, content)
 
@@ -82,7 +84,7 @@ class Tags:
         return both.to_bytes(len(content), "big")
 
     def _daily(self, day: date) -> bytes:
-        """Return the key of a day; the last one is kept, for each text asks for it again and again."""
+        """Return the key of a day; the last one is kept, because each text asks for it several times."""
         of, key = self._today
         if of != day:
             key = hashlib.blake2b(day.isoformat().encode(), key=self._pepper, digest_size=32, person=b"rw-day").digest()
@@ -96,7 +98,7 @@ class Tags:
 
 @lru_cache(maxsize=1000)
 def _person(scope: str) -> bytes:
-    """Shorten a platform's name to what tells one use of a hash from another."""
+    """Shorten a platform's name to the label that tells one use of a hash from another."""
     return hashlib.blake2b(scope.encode(), digest_size=16).digest()
 
 
@@ -119,25 +121,25 @@ class OptOuts:
     def check(self) -> None:
         """Refuse a pepper that is not the list's; a list that names none yet names ours from now on.
 
-        To an earlier version that is a START of nobody's. Raises SettingsError, StoreUnavailable.
+        An earlier version reads that as a START that belongs to no phone. Raises SettingsError, StoreUnavailable.
         """
         named = self._named()
         if named is None:
             self._schedule.run("stop", 0, self._tags.own(), 0, NAMED, 1)
-            named = self._named()  # another worker's, where it was faster
+            named = self._named()  # another worker's, if that was faster
         if named != self._tags.own():
             raise SettingsError(_OTHER_PEPPER)
 
     def _named(self) -> bytes | None:
-        """Return what names the pepper in the log; of several the first."""
+        """Return the tag that names the pepper in the log, the first if there are several; None if there is none."""
         return next((fields[b"tag"] for _, fields in words(self._schedule) if NAMED in fields), None)
 
     def has(self, platform: str, phone: str) -> bool:
-        """Tell whether this person wants no texts of this platform."""
+        """Tell whether this person wants no texts from this platform."""
         return any(self._tags.optout(scope, phone) in self._stopped for scope in (platform, EVERYBODY))
 
     def stopped_by(self, phone: str) -> bool:
-        """Tell whether this person wants no texts of any platform."""
+        """Tell whether this person has opted out of texts from at least one platform."""
         return any(self._tags.optout(scope, phone) in self._stopped for scope in self._scopes)
 
     def follow(self, entries: Sequence[bytes]) -> None:
@@ -156,7 +158,7 @@ class OptOuts:
     def changes(self, phone: str, *, stopped: bool) -> list[bytes]:
         """Return what has to be appended to the log: tag, "1" or "0", and so on. Raises StoreUnavailable.
 
-        A STOP is said to the sender that all platforms share, so it holds for all of them, later ones too.
+        A STOP goes to the sender that all platforms share, so it holds for all of them, later ones too.
         """
         self.catch_up()
         if stopped:
@@ -166,7 +168,7 @@ class OptOuts:
         return [part for tag in tags if tag in self._stopped for part in (tag, b"0")]
 
     def stop(self, phone: str) -> None:
-        """Put a phone on the list at once: its provider says so. Raises StoreUnavailable."""
+        """Put a phone on the list at once, because its provider says so. Raises StoreUnavailable."""
         changes = self.changes(phone, stopped=True)
         for tag, on in zip(changes[::2], changes[1::2], strict=True):
             self._schedule.run("stop", 0, tag, on)
@@ -180,7 +182,7 @@ def log_of(schedule: Schedule) -> bytes:
 
 
 def words(schedule: Schedule, after: bytes = b"0-0") -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
-    """Read on in the log, to its end: each word, and its name there. Raises StoreUnavailable."""
+    """Yield each word of the log after ``after``, behind its name, to the end. Raises StoreUnavailable."""
     with answered():
         while page := schedule.client.xrange(log_of(schedule), min=b"(" + after, count=PAGE):
             yield from page
@@ -188,9 +190,9 @@ def words(schedule: Schedule, after: bytes = b"0-0") -> Iterator[tuple[bytes, di
 
 
 def sent_to(schedule: Schedule, tags: Tags, phone: str, now: datetime) -> Iterator[tuple[date, bytes, bytes]]:
-    """Yield which reminders a phone was sent, newest first: day, member and version. Raises StoreUnavailable.
+    """Yield the reminders that a phone was sent, newest first: day, member and version. Raises StoreUnavailable.
 
-    One day at a time: days are not to be linked.
+    One day at a time: days must not be linked.
     """
     for day in ((now - timedelta(days=ago)).date() for ago in range(DAYS)):
         with answered():
@@ -200,6 +202,6 @@ def sent_to(schedule: Schedule, tags: Tags, phone: str, now: datetime) -> Iterat
 
 
 def position_of(name: bytes) -> Position:
-    """Read where a word stands in the log, so that two can be compared."""
+    """Return the position of a word in the log, so that two can be compared."""
     ms, _, number = name.partition(b"-")
     return int(ms), int(number)

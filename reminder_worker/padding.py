@@ -1,6 +1,6 @@
-"""Bodies of few lengths: TLS hides what is said, and not how long it is (docs/traffic.md).
+"""Bodies of few lengths: TLS hides what is said but not how long it is (docs/traffic.md).
 
-JSON may be followed by blanks, so whoever reads it has nothing to do.
+Blanks may follow JSON, so its reader has nothing to do.
 """
 
 UNIT = 512  # bytes: what one appointment takes, whatever its place, zone and leads
@@ -15,5 +15,5 @@ def step(least: int) -> int:
 
 
 def fill(content: bytes, least: int = UNIT) -> bytes:
-    """Fill JSON up with blanks, so that its length tells no more than the step it is on."""
+    """Fill JSON up with blanks, so that its length tells only which step it is on."""
     return content.ljust(step(max(len(content), least)))

@@ -1,8 +1,8 @@
 """Organs and illnesses that tell something only beside a facility: knee clinic, clinique du genou, Kniezentrum; no I/O.
 
-By themselves the same words are streets, pubs and surnames (Handstraße, Rue du Cœur), so `stems` cannot hold them. The
-files in `stems/` list them per language: ``[part]`` whole words · ``[facility]`` beginnings of words, ``+clinic`` where
-the part stands before (in one word too: Kniezentrum), ``clinique+`` where it stands behind · ``[filler]`` between both
+On their own the same words are streets, pubs and surnames (Handstraße, Rue du Cœur), so `stems` cannot hold them. The
+files in `stems/` list them per language: ``[part]`` whole words · ``[facility]`` beginnings of words, ``+clinic`` if
+the part comes before it (in one word too: Kniezentrum), ``clinique+`` if it comes after · ``[filler]`` between the two
 """
 
 import re
@@ -17,7 +17,7 @@ from reminder_worker.folding import Word
 SECTIONS = ("part", "facility", "filler")
 _LINKS = "(?:s|n|en|e)?"  # between the two halves of a German or Dutch word
 _LIST = 3  # parts in a row that tell a speciality without a facility: nose, throat and ear
-_SHORTEST = 3  # letters of a part that a longer word may begin with, and of a facility that is a whole word
+_SHORTEST = 3  # letters of a part that may begin a longer word; a facility this short must be a whole word
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def load() -> tuple[Pairs, ...]:
 
 
 def names() -> set[str]:
-    """Return every name that ``find`` can answer with."""
+    """Return every name that ``find`` can return."""
     return {f"{pairs.language}/part/{part}" for pairs in load() for part in pairs.parts}
 
 

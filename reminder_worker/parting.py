@@ -1,4 +1,4 @@
-"""A server that says that it ends before it waits for what is under way: streams have no end of their own."""
+"""A server that first ends its streams, which have no end of their own, and then waits for what is under way."""
 
 import socket
 from collections.abc import Awaitable, Callable
@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 
 
 class Server(uvicorn.Server):
-    """Ends what has no end of its own first."""
+    """First ends what has no end of its own."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End streams, then wait for the rest."""
@@ -19,6 +19,6 @@ class Server(uvicorn.Server):
 
 
 def ending(app: Starlette, end: Callable[[], Awaitable[None]]) -> Starlette:
-    """Have something done as soon as the server is told to end."""
+    """Have ``end`` called as soon as the server is told to shut down."""
     app.state.ends = (end,)
     return app
