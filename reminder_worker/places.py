@@ -1,7 +1,7 @@
-"""Which places a platform may show: none of its own names, and what the lint or its catalogue lets through.
+"""Which places a platform may show: none with a name that it denies, and only what the lint or its catalogue passes.
 
-The same check answers when a job is handed in and once more before a text is written. What it refuses is named by a
-reason and never repeated.
+The same check runs when a job is handed in and once more before a text is written. A refusal gives a reason and never
+repeats the place.
 """
 
 from collections.abc import Collection
@@ -25,7 +25,7 @@ class Places:
 
     @classmethod
     def of(cls, name: str, platform: Platform, key: bytes | None = None) -> "Places":
-        """Return the rules of a platform of the settings; ``key`` verifies its catalogue, else its verify key does."""
+        """Return the rules of a platform in the settings; ``key`` verifies its catalogue, by default its verify key."""
         if platform.locations != CATALOGUE or platform.locations_file is None:
             return cls(deny=platform.deny)
         read_key = partial(catalogue.verify_key, platform.verify_key) if key is None else lambda: key
@@ -34,7 +34,7 @@ class Places:
     def check(self, location: str) -> str:
         """Return a place as it may be shown. Raises Refused."""
         if self._denied.are_in(location):
-            raise _disclosing("names what this platform knows to tell too much")
+            raise _disclosing("contains a name that this platform knows to tell too much")
         if self._listed is not None:
             return self._find(self._listed, job.parse_location(location))
         if disclosure.discloses(location):

@@ -1,7 +1,7 @@
-"""When the texts of one appointment go out: leads, quiet hours, a grid, and until when each is of use; no I/O.
+"""When the texts of one appointment go out: leads, quiet hours, a grid, and until when each text is of use; no I/O.
 
-Whole days of a lead count on the wall clock of the appointment's zone, the rest is elapsed time. Due times stand in
-Redis in clear: on a grid they tell its operator, who may know the leads, in which cell an appointment lies and no more.
+Whole days of a lead count on the wall clock of the appointment's zone, the rest is elapsed time. Redis holds due times
+in clear: on a grid they tell its operator, who may know the leads, which cell an appointment lies in and no more.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ from reminder_worker.errors import Reason, Refused
 EXPIRES_BEFORE = timedelta(minutes=15)  # a text later than this before the appointment is of no use
 MAX_LEAD = timedelta(days=30)
 QUIET_MARGIN = timedelta(minutes=1)  # how long before quiet hours a moved text goes out
-QUIET_GRACE = timedelta(minutes=15)  # a text this little late is still sent when quiet hours have begun
-JITTER = 4  # which part of a cell the texts of that cell are spread over
+QUIET_GRACE = timedelta(minutes=15)  # how far into quiet hours a late text is still sent
+JITTER = 4  # the texts of a cell are spread over its length divided by this
 
 _MILLISECOND, _MINUTE, _HOUR = timedelta(milliseconds=1), timedelta(minutes=1), timedelta(hours=1)
 _CLOCK = r"((?:[01]\d|2[0-3]):[0-5]\d)"
@@ -56,7 +56,7 @@ def past_gap(wall: datetime) -> datetime:
     back = instant.astimezone(wall.tzinfo)
     if back.replace(tzinfo=None) == wall.replace(tzinfo=None):
         return instant
-    # In a gap fold=0 counts with the offset before it, and so lands as far behind the gap as ``wall`` is into it.
+    # In a gap, fold=0 uses the offset before it, and so lands as far behind the gap as ``wall`` is into it.
     high = instant.replace(microsecond=0)  # zones change on whole seconds
     low = high - timedelta(hours=24)
     while high - low > timedelta(seconds=1):
@@ -96,7 +96,7 @@ class QuietHours:
         day = local.date() if local.time().replace(tzinfo=None) >= self.start else local.date() - timedelta(days=1)
         moment = past_gap(datetime.combine(day, self.start, local.tzinfo)) - QUIET_MARGIN
         moved = moment.astimezone(local.tzinfo)
-        return self.before(moved) if self.cover(moved) else moment  # the hour between was skipped by the clocks
+        return self.before(moved) if self.cover(moved) else moment  # the clocks skipped the hour between
 
     def after(self, local: datetime) -> datetime:
         """Return the first moment after the quiet hours that cover ``local``."""
@@ -133,7 +133,7 @@ class Cells:
 
     @classmethod
     def of(cls, grid: Grid | None, entry_id: bytes) -> "Cells | None":
-        """Return the grid as it holds for one appointment, where there is one."""
+        """Return the grid as it applies to one appointment; None without a grid."""
         return None if grid is None else cls(grid.size, entry_id)
 
     def start(self, appointment: datetime) -> datetime:
@@ -143,13 +143,13 @@ class Cells:
         return past_gap(wall).astimezone(appointment.tzinfo)
 
     def spread(self, due: datetime, lead: Lead, quiet: QuietHours | None, zone: tzinfo | None) -> datetime:
-        """Move a due time earlier by what follows from id and lead, so that a cell's texts do not go out at once."""
+        """Move a due time earlier by what follows from id and lead, so that not all of a cell's texts go out at once."""
         name = self.id + int(lead.length.total_seconds()).to_bytes(4, "big")
         chance = int.from_bytes(hashlib.blake2b(name, digest_size=8, person=b"rw-jitter").digest(), "big")
         span = self.size // JITTER // _MILLISECOND
         moved = due - chance % span * _MILLISECOND
         local = moved.astimezone(zone)
-        # Quiet hours that clocks put back have cut in two may end after a moment that is awake.
+        # Quiet hours cut in two by clocks that are put back may end after ``due``, which lies outside them.
         return min(quiet.after(local), due) if quiet and quiet.cover(local) else moved
 
 
@@ -167,8 +167,8 @@ def slots(
 ) -> list[Slot]:
     """Return a slot per lead, in the order in which they fall due.
 
-    That is the longest lead first, but for days that clocks made shorter, and for leads closer than the grid. A slot
-    may be empty where quiet hours moved the next one onto it.
+    That is the longest lead first, except on days that clocks made shorter and for leads closer together than the
+    grid. A slot may be empty if quiet hours moved the next one onto it.
     """
     timed = _timed(appointment, leads, quiet, cells)
     last = appointment.astimezone(UTC) - EXPIRES_BEFORE
@@ -179,9 +179,9 @@ def slots(
 def _timed(
     appointment: datetime, leads: Sequence[Lead], quiet: QuietHours | None, cells: Cells | None
 ) -> list[tuple[datetime, timedelta]]:
-    """Return when each lead falls due, and its length below zero, in order.
+    """Return when each lead falls due, with its negated length, in order.
 
-    Leads that quiet hours moved to one moment are spread together, or each would go out as a text of its own.
+    Leads that quiet hours moved to one moment are spread together; otherwise each would go out as a text of its own.
     """
     awake = {lead: _awake(appointment, lead, quiet, cells) for lead in sorted(leads, reverse=True)}
     shortest = {moment: lead for lead, moment in awake.items()}
@@ -210,8 +210,8 @@ def plan(
 ) -> tuple[list[Slot], list[Slot]]:
     """Return all slots, and those still ahead at ``now``.
 
-    A lead that has passed is left out while a later one is ahead; the last one goes out at once, as long as
-    it is of use and nobody is woken. Raises Refused (time_past, lead_invalid, no_slot).
+    A lead that has passed is left out while a later one is ahead; if none is, the last one goes out at once, as long
+    as it is of use and nobody is woken. Raises Refused (time_past, lead_invalid, no_slot).
     """
     if not 1 <= len(leads) <= MAX_LEADS:
         raise Refused(Reason.LEAD_INVALID, "leads", f"give 1 to {MAX_LEADS} leads")

@@ -1,4 +1,4 @@
-"""A URL in a platform's settings, to which signed requests go: its resolver, or where it takes events."""
+"""A URL in a platform's settings to which signed requests go: its resolver, or its endpoint for events."""
 
 import time
 from urllib.parse import urlsplit
@@ -8,7 +8,7 @@ from reminder_worker.signatures import Secret, sign
 
 
 class PlatformSite:
-    """One URL, what is signed with, and idle connections; safe to share between threads."""
+    """One URL, the secret for signing, and idle connections; safe to share between threads."""
 
     def __init__(self, url: str, secret: Secret, *, answer_limit: int = ANSWER_LIMIT, private: bool = False) -> None:
         parts = urlsplit(url)
@@ -19,7 +19,7 @@ class PlatformSite:
         self.close = self._site.close
 
     def post(self, id_: str, body: bytes, *, within: float) -> Answer:
-        """Send one request of JSON, and read its answer within so many seconds. Raises NotSent, Ambiguous."""
+        """Send one JSON request and read its answer, all in ``within`` seconds. Raises NotSent, Ambiguous."""
         deadline = time.monotonic() + within
         signed = sign(self._secret, id_, int(time.time()), body)
         headers = {"Content-Type": "application/json", **signed}

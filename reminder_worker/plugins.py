@@ -1,7 +1,7 @@
-"""Which installed package a settings table means, and what is said where that package does not work.
+"""Which installed package a settings table means, and what is reported if that package does not work.
 
-It is somebody else's program, so its own words are not repeated: they may quote a secret. Nor does it end ours: a check
-that ends in the middle, and well, would be taken for one that found nothing.
+The package is a third party's program, so its own words are not repeated: they may quote a secret. Nor may it end ours:
+a check that ends halfway with success would be taken for one that found nothing.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from reminder_worker.logs import OURS, raised
 
 
 def find(group: str, where: str, name: str) -> EntryPoint:
-    """Return the plug-in of that name. Raises SettingsError where there is none, or nobody can tell which is meant."""
+    """Return the plug-in of that name. Raises SettingsError if there is none, or it is unclear which one is meant."""
     found = tuple(entry_points(group=group, name=name))
     if not found:
         known = ", ".join(sorted(entry_points(group=group).names))
         raise SettingsError(f"{where}: no such provider; there are: {known}")
-    if len({one.value for one in found}) > 1:  # which comes first is chance, and it is given numbers and texts
+    if len({one.value for one in found}) > 1:  # chance decides which comes first, and it is given numbers and texts
         packages = ", ".join(sorted({_distribution(one) for one in found}))
         raise SettingsError(f"{where}: several packages say that they are {name}: {packages}; uninstall all but one")
     return found[0]
@@ -28,7 +28,7 @@ def find(group: str, where: str, name: str) -> EntryPoint:
 
 @contextmanager
 def told(plug_in: EntryPoint, where: str) -> Iterator[None]:
-    """Say whose fault it is where a plug-in cannot be loaded and built. Raises SettingsError."""
+    """Report whose fault it is if a plug-in cannot be loaded and built. Raises SettingsError."""
     try:
         yield
     except SettingsError:
@@ -46,9 +46,9 @@ def told(plug_in: EntryPoint, where: str) -> Iterator[None]:
 
 
 def fits(made: object, kind: type[Any]) -> bool:
-    """Tell whether it is of that kind, and each of its values of its default's: else it would fail when it is needed.
+    """Tell whether ``made`` is of that kind and each value of its default's type: else it would fail when needed.
 
-    A `deduplicates = "no"` would even count as a yes.
+    `deduplicates = "no"` would even count as a yes.
     """
     alike = (isinstance(getattr(made, one.name), type(one.default)) for one in fields(kind))
     return isinstance(made, kind) and all(alike)
@@ -59,7 +59,7 @@ def _distribution(plug_in: EntryPoint) -> str:
 
 
 def _package(plug_in: EntryPoint) -> str:
-    """Name what to install so that a plug-in has all it imports: its package, with the extra called like it."""
+    """Name what to install so that a plug-in has all it imports: its package, with any extra of the same name."""
     extras = plug_in.dist.metadata.get_all("Provides-Extra") or () if plug_in.dist is not None else ()
     package = _distribution(plug_in)
     return f"{package}[{plug_in.name}]" if plug_in.name in extras else package

@@ -1,15 +1,15 @@
-"""Ports for servers that are only here for a while: of the demo, the audit, the example and the tests."""
+"""Ports for short-lived servers: those of the demo, the audit, the example and the tests."""
 
 import contextlib
 import secrets
 import socket
 
-PORTS = range(20_000, 30_000)  # systems give away others by themselves: none of these is taken before it is used
+PORTS = range(20_000, 30_000)  # systems hand out others on their own: none of these is taken before it is used
 _given: set[int] = set()
 
 
 def free_port(in_a_row: int = 1) -> int:
-    """Return the first of some ports in a row that nobody listens on, and that this process was not given before."""
+    """Return the first of ``in_a_row`` ports that nobody listens on and that this process was not given before."""
     while True:
         first = PORTS[secrets.randbelow(len(PORTS) - in_a_row)]
         some = range(first, first + in_a_row)

@@ -1,4 +1,4 @@
-"""What becomes of a text that nobody has accepted: another try, a turn at a provider, or its end."""
+"""What becomes of a text that no provider has accepted: another try, a turn at a provider, or its end."""
 
 import random
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from reminder_worker.ledger import HOLD, Claim, Outcome
 
 FIRST_DELAY = timedelta(seconds=10)
 LONGEST_DELAY = timedelta(minutes=30)
-KEY_TRIES = 12  # about two hours: what is missing at one worker was forgotten, or a person sees to it
+KEY_TRIES = 12  # about two hours: a key missing at one worker was forgotten, or a person sees to it
 LONGEST_HOLD = timedelta(minutes=15)  # so that a cap that an operator raises is noticed
 LONGEST_PATIENCE = timedelta(minutes=5)
 WHOEVER_CARRIES_IT = frozenset({Reason.PLATFORM_CAPPED, Reason.PHONE_CAPPED})
@@ -19,28 +19,28 @@ WHOEVER_CARRIES_IT = frozenset({Reason.PLATFORM_CAPPED, Reason.PHONE_CAPPED})
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A provider that surely did not accept, or was not asked."""
+    """A provider that certainly did not accept, or was not asked."""
 
     reason: Reason
     wait: timedelta = timedelta()
     _: KW_ONLY
-    asked: bool = True  # False: a limit of our own, and waiting for it is no try
+    asked: bool = True  # False: a limit of our own, and waiting for it does not count as a try
     provider: str = ""
     crowd: int = 0  # how many wait for it
     takes: timedelta = timedelta()  # until all of them have been called, at its pace
 
 
 def postponed(claim: Claim, error: NotSent, expires: datetime) -> Outcome:
-    """Say what becomes of a reminder whose contact cannot be told now: a later time, as after any failure."""
+    """Return what becomes of a reminder whose contact cannot be resolved now: a later time, as after any failure."""
     after = error.retry_after if isinstance(error, Throttled) else None
     asked = error.reason not in {Reason.CIRCUIT_OPEN, Reason.RESOLVER_BUSY}
     return later(claim, [Closed(error.reason, timedelta(seconds=after or 0), asked=asked)], expires)
 
 
 def unopened(claim: Claim, error: Unopenable, expires: datetime | None) -> Outcome:
-    """Say what becomes of a job that did not open: where a key is missing here, it is left for whoever has it.
+    """Return what becomes of a job that did not open: if a key is missing here, it is left for a worker that has it.
 
-    ``expires`` is None where it is the envelope that did not open.
+    ``expires`` is None if it is the envelope that did not open.
     """
     delay = backoff(claim.tries)
     in_time = expires is None or claim.now + delay < expires
@@ -50,7 +50,7 @@ def unopened(claim: Claim, error: Unopenable, expires: datetime | None) -> Outco
 
 
 def later(claim: Claim, closed: list[Closed], expires: datetime) -> Outcome:
-    """Choose when to try again; what would come too late has ended."""
+    """Choose when to try again; a reminder that would come too late has ended."""
     reachable = [one for one in closed if one.reason is not Reason.NOT_ALLOWED_HERE]
     if closed and not reachable:
         return Outcome.final(State.FAILED, Reason.NOT_ALLOWED_HERE, FailureClass.TECHNICAL)
@@ -73,13 +73,13 @@ def later(claim: Claim, closed: list[Closed], expires: datetime) -> Outcome:
 
 
 def awaited(closed: Sequence[Closed], outcome: Outcome) -> Closed | None:
-    """Return the provider that a text waits for; None where it waits for something else, or for nothing."""
+    """Return the provider that a text waits for; None if it waits for something else, or for nothing."""
     waits = [one for one in closed if outcome.kind == HOLD and one.reason is outcome.reason]
     return min(waits, key=_expected, default=None)
 
 
 def waits_in_crowd(closed: Closed) -> bool:
-    """Tell whether who waits for a provider is called when there is room; others come at a time."""
+    """Tell whether a text that waits for this provider is called when there is room; others come back at a set time."""
     return bool(closed.provider) and closed.reason in {Reason.THROTTLED, Reason.CIRCUIT_OPEN}
 
 
@@ -90,7 +90,7 @@ def backoff(tries: int) -> timedelta:
 
 
 def _hold(closed: Closed) -> timedelta:
-    """Say how long it is at least: until the turn that there is, else a little apart from all others that wait."""
+    """Return the least time to wait: until its turn if it has one, else a little apart from all others that wait."""
     if closed.reason is Reason.RATE_LIMITED:
         return closed.wait
     wait = min(closed.wait, LONGEST_HOLD)
@@ -98,21 +98,21 @@ def _hold(closed: Closed) -> timedelta:
 
 
 def _expected(closed: Closed) -> timedelta:
-    """Say how long it will be at a provider: when one that is away comes back nobody knows, nor who is called then."""
+    """Estimate the wait for a provider: nobody knows when one that is away comes back, nor who is called then."""
     return closed.wait + (_patience(closed.crowd) if closed.reason is Reason.CIRCUIT_OPEN else closed.takes)
 
 
 def _patience(crowd: int) -> timedelta:
-    """Say how long nobody comes by itself who is to be called: the longer, the more wait, so that few come in vain."""
+    """Return how long a text in a crowd waits before it comes uncalled: longer if more wait, so that few come in vain."""
     return min(timedelta(seconds=10 + crowd / 2), LONGEST_PATIENCE)
 
 
 def refused(reason: Reason) -> Outcome:
-    """Say how a reminder ends that a provider, or the person, does not want."""
+    """Return how a reminder ends that a provider refuses or the person does not want."""
     state = State.SUPPRESSED if reason is Reason.OPTED_OUT else State.FAILED
     return Outcome.final(state, reason, FailureClass.PERMANENT)
 
 
 def expired(reason: Reason) -> Outcome:
-    """Say that a reminder has come to its end unsent."""
+    """Return the outcome of a reminder that expired unsent."""
     return Outcome.final(State.EXPIRED, reason, FailureClass.TEMPORARY)

@@ -1,4 +1,4 @@
-"""Whether the store has room: looked at once a second, so that no request has to ask."""
+"""Whether the store has room: checked once a second, so that no request has to ask."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ class Pressure:
             await asyncio.sleep(LOOK_EVERY)
 
     def look(self) -> None:
-        """Look once; a store that is away is noticed by whoever needs it."""
+        """Look once; a store that is away is left for those who need it to notice."""
         try:
             memory, _ = told(self._schedule.client)
         except RedisError:

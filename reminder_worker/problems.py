@@ -1,4 +1,4 @@
-"""Errors as answers (RFC 9457): what is wrong with a request, by the name of a field and never by its value."""
+"""Errors as answers (RFC 9457): what is wrong with a request, with the name of a field and never its value."""
 
 import json
 
@@ -9,7 +9,7 @@ LATER = {"Retry-After": "10"}  # seconds
 
 
 def problem_document(status: int, kind: str, detail: str, field: str | None = None) -> dict[str, object]:
-    """Describe an error as RFC 9457 has it; ``detail`` names a field and never a value."""
+    """Describe an error in the form of RFC 9457; ``detail`` names a field and never a value."""
     document: dict[str, object] = {"type": f"urn:reminder-worker:{kind}", "title": kind, "status": status}
     return document | {"detail": detail} | ({} if field is None else {"field": field})
 

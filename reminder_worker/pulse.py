@@ -1,4 +1,4 @@
-"""What a worker process does beside its reminders, every few seconds: show that it lives, and tidy up."""
+"""What a worker process does besides its reminders, every few seconds: show that it lives, and tidy up."""
 
 import logging
 import os
@@ -40,7 +40,7 @@ class Pulse(dramatiq.Middleware):
 
     @property
     def forks(self) -> list[Callable[[], int]]:
-        """What dramatiq runs in processes of their own, once for all of its workers."""
+        """What dramatiq runs in separate processes, once for all of its workers."""
         return [*self._beside]
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
@@ -52,12 +52,12 @@ class Pulse(dramatiq.Middleware):
             self._start("chore", chore, CHORE_EVERY)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
-        """Stop beating; what is in flight is finished by dramatiq."""
+        """Stop beating; dramatiq finishes what is in flight."""
         self._stop.set()
         log.info("worker_stopping")
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
-        """Part from the providers politely, and say who ends: everything in flight is finished."""
+        """Close the providers and record that this process ends: everything in flight is finished."""
         self._over.set()
         self._close()
         self._leave(self._name)
@@ -74,12 +74,12 @@ class Pulse(dramatiq.Middleware):
                     log.warning("store_away", extra={"reason": error.why})
                 else:
                     log.debug("store_away", extra={"reason": error.why})
-            except BaseException:  # the next time may go better, and somebody has to be there for it
+            except BaseException:  # the next time may go better, and this thread must still be there for it
                 log.exception("chore_failed")
             if self._stop.wait(pause):
                 return
 
     def _watch(self, threads: int) -> None:
-        """Look after those who work, also while dramatiq waits for them at the end: then for all that still do."""
+        """Watch the threads that work, also while dramatiq waits for them at the end: then only those that still do."""
         while not self._over.wait(CHORE_EVERY):
             self._look(0 if self._stop.is_set() else threads)

@@ -1,7 +1,7 @@
-"""What is done when the store was put back from a backup: what may have been sent since is held for a person to decide.
+"""What to do after the store was put back from a backup: hold what may have been sent since for a person to decide.
 
 The store cannot know what was sent after the backup was made. So everything that was due by now, or on its way, becomes
-``unknown``, and is neither sent nor forgotten. Blind: ids and due times are enough.
+``unknown``, and is neither sent nor forgotten. This works blind: ids and due times are enough.
 """
 
 import time
@@ -16,7 +16,7 @@ from reminder_worker.schedule import BATCH, Schedule
 from reminder_worker.store import answered
 
 SENDERS = b"scheduler/", b"worker/"
-SILENT = timedelta(seconds=20)  # whoever has not beaten for longer has missed three heartbeats
+SILENT = timedelta(seconds=20)  # a process that has not beaten for longer has missed three heartbeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +24,25 @@ class Quarantined:
     """What was held, and what was not."""
 
     until: datetime  # what was due by then is held
-    newest_sign: datetime | None  # of life, in the store as it was put back: from about then on nothing is known here
+    newest_sign: datetime | None  # of life, in the store as it was put back: it knows nothing from about then on
     due: int
     queued: int
     sending: int
     dead_letters: int
-    waiting: int  # due later: goes out as it was planned when the backup was made
+    waiting: int  # due later: goes out as planned when the backup was made
 
     @property
     def held(self) -> int:
-        """How many a person has to decide about."""
+        """How many reminders a person has to decide about."""
         return self.due + self.queued + self.sending + self.dead_letters
 
 
 def quarantine(schedule: Schedule, who: acts.Who) -> Quarantined:
-    """Note who does it, hold what may have been sent already, and let workers start. Raises StoreUnavailable.
+    """Record who does it, hold what may have been sent already, and let workers start. Raises StoreUnavailable.
 
-    Safe to do again, also where it was cut short: workers start once all of it was done.
+    Safe to repeat, also after it was cut short: workers start once all of it is done.
     """
-    acts.note(schedule, "restore", "quarantined", who)  # first: who is cut short has changed something as well
+    acts.note(schedule, "restore", "quarantined", who)  # first: a run that is cut short has changed something as well
     sign, until = newest_sign(schedule), 0
     due = queued = sending = dead = 0
     for shard in range(schedule.shards):
@@ -54,11 +54,11 @@ def quarantine(schedule: Schedule, who: acts.Who) -> Quarantined:
 
 
 def end(schedule: Schedule, who: acts.Who) -> bool:
-    """Take what is handed in late for new again; False where it was already. Raises StoreUnavailable."""
+    """Treat what is handed in late as new again; False if it already is. Raises StoreUnavailable."""
     keys = [schedule.prefix(shard) + b"restored" for shard in range(schedule.shards)]
     with answered():
         known = [key for key in keys if schedule.client.get(key) is not None]
-        if known:  # not by what DEL answers: said twice for a lost answer, it says that there was nothing
+        if known:  # not by what DEL answers: repeated after a lost answer, it reports that there was nothing
             acts.note(schedule, "restore", "ended", who)
         for key in known:
             schedule.client.delete(key)
@@ -66,18 +66,18 @@ def end(schedule: Schedule, who: acts.Who) -> bool:
 
 
 def wait_for_silence(schedule: Schedule, sleep: Callable[[float], object] = time.sleep) -> None:
-    """Wait until nobody can be at work: who beat shortly before the backup is in it as well. Raises SettingsError."""
+    """Wait until no sender can be at work: the backup itself holds beats from just before it. Raises SettingsError."""
     first, began = _last_beat(schedule), schedule.now()
     while (last := _last_beat(schedule)) and schedule.now() - min(last, began) < SILENT:  # a clock may have been ahead
         if last != first:
-            raise SettingsError("a worker or a scheduler is at work: stop all of them, and say this again")
+            raise SettingsError("a worker or a scheduler is at work: stop all of them, and run this again")
         sleep(1.0)
 
 
 def newest_sign(schedule: Schedule) -> datetime | None:
-    """Say when a worker or a scheduler was last here, as far as this store knows: when the backup was made, to seconds.
+    """Return when a worker or a scheduler was last here, as far as this store knows: to seconds, the backup's time.
 
-    The others may go on, and have beaten in what was put back as well.
+    Other processes may go on running, and have beaten in the store that was put back as well.
     """
     beat = _last_beat(schedule)
     with answered():

@@ -1,7 +1,7 @@
 """The queue on RabbitMQ: one quorum queue of wake-ups, and nothing that delays, repeats or keeps them.
 
-A wake-up says only "look at this reminder" (``broker.py``), here as there. What a dead worker had fetched comes back by
-itself; what nobody fetched within an hour has been woken again, and is dropped.
+A wake-up says only "look at this reminder" (``broker.py``), here as on Redis. What a dead worker had fetched comes back
+by itself; a wake-up that nobody fetched within an hour is dropped, for its reminder has been woken again.
 """
 
 import logging
@@ -23,17 +23,17 @@ from reminder_worker import sockets
 from reminder_worker.errors import SettingsError
 
 PORT, TLS_PORT = 5672, 5671
-LONGEST_MS = 3_600_000  # the sweeper wakes again within 32 minutes, so one of its messages is always there
+LONGEST_MS = 3_600_000  # the sweeper wakes again within 32 minutes, so one of its messages is always in the queue
 HEARTBEAT, TIMEOUT = 30, 5.0  # seconds
-LOOK = 0.002  # seconds between looks at what was confirmed: pika returns no earlier for it
-BLOCKED = 5.0  # seconds for which a RabbitMQ without memory or disk is waited for
+LOOK = 0.002  # seconds between looks for confirmations: pika does not return earlier for one
+BLOCKED = 5.0  # seconds to wait for a RabbitMQ that is out of memory or disk
 NO_URL = "queue_url: write it as amqp://USER@HOST:PORT,HOST:PORT/VHOST, or amqps://…?ssl_ca_certs=FILE"
 
 log = logging.getLogger(__name__)
 
 
 def connect(url: str, middleware: Sequence[Middleware], is_wake: Callable[[bytes], bool]) -> "RabbitBroker":
-    """Return the broker at ``url``; it connects when it is first used. Raises SettingsError for what is no such URL."""
+    """Return the broker at ``url``; it connects when it is first used. Raises SettingsError for any other URL."""
     try:
         parameters = _parameters(url)
     except (ValueError, OSError):
@@ -42,7 +42,7 @@ def connect(url: str, middleware: Sequence[Middleware], is_wake: Callable[[bytes
 
 
 def _parameters(url: str) -> list[dict[str, Any]]:
-    """Read a URL: what pika wants to know of each server."""
+    """Read from a URL what pika wants to know about each server."""
     parts = urlsplit(url)
     secure = parts.scheme == "amqps"
     user, _, servers = parts.netloc.rpartition("@")
@@ -72,7 +72,7 @@ def _server(server: str, context: ssl.SSLContext | None) -> dict[str, Any]:
 
 
 class RabbitBroker(RabbitmqBroker):
-    """dramatiq's broker without its delay queues and dead letters, and which publishes many messages at a time."""
+    """dramatiq's broker without delay queues and dead letters; it publishes many messages at a time."""
 
     def __init__(
         self, parameters: list[dict[str, Any]], middleware: Sequence[Middleware], is_wake: Callable[[bytes], bool]
@@ -82,11 +82,11 @@ class RabbitBroker(RabbitmqBroker):
 
     @property
     def consumer_class(self) -> type[_RabbitmqConsumer]:
-        """What fetches."""
+        """The class that fetches."""
         return WakeConsumer
 
     def declare_queue(self, queue_name: str, *, ensure: bool = False) -> None:
-        """Declare the queue, and none for what is to be delayed."""
+        """Declare the queue, and no delay queue."""
         super().declare_queue(queue_name, ensure=ensure)
         self.delay_queues.clear()
 
@@ -97,7 +97,7 @@ class RabbitBroker(RabbitmqBroker):
         """Leave the delay queue out."""
 
     def _declare_xq_queue(self, queue_name: str) -> None:
-        """Leave the dead letters out: what failed is woken again by the ledger."""
+        """Leave the dead letters out: the ledger wakes what failed again."""
 
     def _ensure_queue(self, canonical_queue_name: str) -> None:
         if canonical_queue_name in self.queues_pending:
@@ -110,7 +110,7 @@ class RabbitBroker(RabbitmqBroker):
         waiting = list(messages)
         try:
             self._publish(waiting)
-        except ConnectionClosed:  # it was silent for long, perhaps, or its server is gone: once more over another
+        except ConnectionClosed:  # the line was silent for long, perhaps, or its server is gone: once more over another
             self.queues_pending |= self.queues
             self._publish(waiting)
 
@@ -125,7 +125,7 @@ class RabbitBroker(RabbitmqBroker):
 
     @contextmanager
     def _in_time(self) -> Iterator[None]:
-        """Cut the connection where RabbitMQ does not answer: pika would wait for ever. Raises ConnectionClosed."""
+        """Cut the connection if RabbitMQ does not answer: pika would wait for ever. Raises ConnectionClosed."""
         try:
             line = self.connection._impl  # noqa: SLF001
             timer = line._adapter_call_later(TIMEOUT, partial(line._terminate_stream, StreamLostError()))  # noqa: SLF001
@@ -136,19 +136,19 @@ class RabbitBroker(RabbitmqBroker):
             raise ConnectionClosed(error) from None
 
     def _cut(self) -> None:
-        """Leave this thread's connection without a farewell, which might not be answered either."""
+        """Drop this thread's connection without closing it in order, which might not be answered either."""
         mine = vars(self.state)
         self.channels.discard(mine.pop("channel", None))
         self.connections.discard(connection := mine.pop("connection", None))
         if connection is not None and connection.is_open:
             connection._impl._terminate_stream(StreamLostError())  # noqa: SLF001
             with suppress(AMQPError):
-                while True:  # until it says that the connection is closed
+                while True:  # until it reports that the connection is closed
                     connection.process_data_events(LOOK)
 
     @property
     def _confirms(self) -> "Confirms":
-        """This thread's, of its channel."""
+        """The confirms of this thread's channel."""
         if getattr(self.state, "confirms", None) is None or self.state.confirms.channel is not self.channel:
             self.state.confirms = Confirms(self.channel)
         confirms: Confirms = self.state.confirms
@@ -156,7 +156,7 @@ class RabbitBroker(RabbitmqBroker):
 
 
 class Confirms:
-    """Publishes through a channel and counts what RabbitMQ confirms; pika's own would wait for each message alone."""
+    """Publishes through a channel and counts what RabbitMQ confirms; pika would wait for each message separately."""
 
     def __init__(self, channel: Any) -> None:
         self.channel = channel
@@ -174,7 +174,7 @@ class Confirms:
         self.channel.basic_publish("", queue, body, properties, mandatory=True)
 
     def wait(self) -> None:
-        """Wait until all of them are confirmed. Raises AMQPChannelError where one is not."""
+        """Wait until all of them are confirmed. Raises AMQPChannelError if one is not."""
         deadline = time.monotonic() + TIMEOUT
         while self._waiting and not self._refused and time.monotonic() < deadline:
             self.channel.connection.process_data_events(LOOK)
@@ -193,7 +193,7 @@ class Confirms:
 
 
 class WakeConsumer(_RabbitmqConsumer):
-    """Fetches messages; what is no wake-up is dropped here."""
+    """Fetches messages, and drops any that is no wake-up."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)

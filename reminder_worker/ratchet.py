@@ -1,9 +1,9 @@
-"""The one-way ratchet behind the envelope keys: who holds this week's state cannot open last month's envelopes.
+"""The one-way ratchet behind the envelope keys: with this week's state nobody can open last month's envelopes.
 
 state of week w + 1 = BLAKE2b-32(state of week w, person="rw-ratchet")
 private key of week w = BLAKE2b-32(state of week w, person="rw-envelope")
 
-Several processes of one machine share the file: who reads or replaces it holds the folder's lock.
+Several processes on one machine share the file: a process that reads or replaces it holds the folder's lock.
 """
 
 import fcntl
@@ -23,12 +23,12 @@ from reminder_worker.errors import SettingsError
 from reminder_worker.keyfiles import Kind, key_file, key_from_file, overwrite_leftovers, read_key_file, replace_secret
 from reminder_worker.sealing import week
 
-GRACE_WEEKS = 1  # for retries over the end of a week
+GRACE_WEEKS = 1  # for retries across the end of a week
 
 
 @dataclass(frozen=True, slots=True)
 class Ratchet:
-    """The secret of one week; the next week's follows from it, the week before cannot be found again."""
+    """The secret of one week; the next week's follows from it, the previous week's cannot be recovered from it."""
 
     week: int
     state: bytes = field(repr=False)
@@ -57,7 +57,7 @@ class Ratchet:
 
     @classmethod
     def read(cls, path: Path) -> "Ratchet":
-        """Read a ratchet's file that nobody replaces meanwhile. Raises SettingsError."""
+        """Read a ratchet's file while nobody replaces it. Raises SettingsError."""
         number, state = read_key_file(path, Kind.RATCHET, "week", "state")
         if not re.fullmatch(r"[1-9][0-9]{0,5}", number, re.ASCII):
             raise SettingsError(f"{path}: is damaged")
@@ -74,15 +74,15 @@ def ratchet_file(folder: Path) -> Path:
 
 
 def turn(ratchet: Ratchet, now: datetime) -> Ratchet:
-    """Turn the ratchet so far that only last week and later can be opened.
+    """Turn the ratchet so far that only last week's envelopes and later ones can be opened.
 
-    Raises SettingsError after a jump beyond all published keys: it would destroy them all for a wrong clock.
+    Raises SettingsError after a jump beyond all published keys: a wrong clock would destroy them all.
     """
     oldest = week(now) - GRACE_WEEKS
     if oldest > ratchet.week + WEEKS_AHEAD:
         raise SettingsError(
             "worker.ratchet: is more than a year old, or the clock is wrong; "
-            "where the clock is right, delete it and run reminder-worker keys new ratchet"
+            "if the clock is right, delete it and run reminder-worker keys new ratchet"
         )
     return ratchet.at(max(oldest, ratchet.week))
 
@@ -90,7 +90,7 @@ def turn(ratchet: Ratchet, now: datetime) -> Ratchet:
 def save_ratchet(folder: Path, ratchet: Ratchet) -> bool:
     """Replace the ratchet's file, unless another process got further; tell whether no older state is left in it.
 
-    What it held is overwritten, as far as the file system lets anybody overwrite. Another worker's stays as it is.
+    Its old content is overwritten, as far as the file system allows that. Another worker's ratchet stays as it is.
     """
     path = ratchet_file(folder)
     try:

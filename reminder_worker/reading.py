@@ -1,6 +1,6 @@
 """One HTTP answer, read with llhttp: whole within its bounds, or not at all.
 
-The standard library reads a head as it reads a mail's: that was a fifteenth of all that a text costs.
+The standard library parses a head as it parses a mail's: that took a fifteenth of all that a text costs.
 """
 
 from http import HTTPStatus
@@ -9,19 +9,19 @@ from typing import Any
 
 import httptools
 
-HEAD_LIMIT = 64 * 1024  # bytes beside the body
+HEAD_LIMIT = 64 * 1024  # bytes besides the body
 _PIECE = 16 * 1024  # bytes that are read at once
 
 
 class Reading:
-    """One answer; what llhttp finds in it comes in the methods that begin with ``on``."""
+    """One answer; llhttp hands what it finds to the methods that begin with ``on``."""
 
     def __init__(self, limit: int) -> None:
         self.status = 0
         self.headers = HTTPMessage()
         self.body = bytearray()
         self.is_whole = False
-        self.keeps = False  # the connection goes on
+        self.keeps = False  # the connection stays open
         self._limit = limit
         self._in_head = True
         self._parser = httptools.HttpResponseParser(self)
@@ -38,7 +38,7 @@ class Reading:
             self.is_whole = count == 0 or self._feed(bytes(memoryview(piece)[:count]))
 
     def _feed(self, data: bytes) -> bool:
-        """Have a piece read; tell whether the answer has ended with it."""
+        """Have a piece parsed; tell whether the answer has ended with it."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
@@ -51,10 +51,10 @@ class Reading:
         measured = self.headers.get("Content-Length") or self.headers.get("Transfer-Encoding")
         return not self._in_head and measured is None
 
-    # What the parser calls; what is raised here becomes an HttpParserError.
+    # The parser calls these; whatever they raise becomes an HttpParserError.
 
     def on_message_begin(self) -> None:
-        """Begin; where an answer has ended already, nobody asked for more."""
+        """Begin, unless an answer has already ended: nobody asked for another."""
         if self.is_whole:
             raise ValueError
         self.headers, self._in_head = HTTPMessage(), True
@@ -76,7 +76,7 @@ class Reading:
             raise ValueError
 
     def on_message_complete(self) -> None:
-        """End, unless it only said that an answer is on its way."""
+        """End, unless it only announced that an answer is on its way."""
         self.is_whole = self.status >= HTTPStatus.OK
         self._in_head = not self.is_whole
         self.keeps = self.is_whole and self._parser.should_keep_alive()

@@ -125,7 +125,7 @@ def test_while_a_worker_beats_it_is_refused(run: Shell, schedule: Schedule, clie
         beating.terminate()
     assert done.returncode == 2
     assert done.stderr == (
-        "reminder-worker: error: a worker or a scheduler is at work: stop all of them, and say this again\n"
+        "reminder-worker: error: a worker or a scheduler is at work: stop all of them, and run this again\n"
     )
     assert waiting(schedule) == []
 
