@@ -143,7 +143,7 @@ class Cells:
         return past_gap(wall).astimezone(appointment.tzinfo)
 
     def spread(self, due: datetime, lead: Lead, quiet: QuietHours | None, zone: tzinfo | None) -> datetime:
-        """Move a due time earlier by what follows from id and lead, so that not all of a cell's texts go out at once."""
+        """Move a due time earlier by what follows from id and lead, so that a cell's texts go out spread over time."""
         name = self.id + int(lead.length.total_seconds()).to_bytes(4, "big")
         chance = int.from_bytes(hashlib.blake2b(name, digest_size=8, person=b"rw-jitter").digest(), "big")
         span = self.size // JITTER // _MILLISECOND

@@ -103,7 +103,7 @@ def _expected(closed: Closed) -> timedelta:
 
 
 def _patience(crowd: int) -> timedelta:
-    """Return how long a text in a crowd waits before it comes uncalled: longer if more wait, so that few come in vain."""
+    """Return how long a text in a crowd waits before it comes uncalled: longer if more wait, so few come in vain."""
     return min(timedelta(seconds=10 + crowd / 2), LONGEST_PATIENCE)
 
 

@@ -1,8 +1,8 @@
-"""What providers report, brought into the ledger; and what they should not keep any longer.
+"""What providers report, entered in the ledger; and what they should no longer keep.
 
-A receipt finds its reminder by the attempt's reference, which leads there by itself, or by the provider's own name
-for the text, through an index. It holds no number, and nothing of it is kept but state and reason. That name, in which
-a gateway may have put the number, is kept only where the text is to be removed by it.
+A receipt finds its reminder by the attempt's reference, which leads there by itself, or, through an index, by the
+provider's own name for the text. It holds no number, and only its state and reason are kept. The provider's name, in
+which a gateway may have put the number, is kept only if it is needed to have the text removed.
 """
 
 import base64
@@ -37,17 +37,17 @@ log = logging.getLogger(__name__)
 
 
 class Receipts:
-    """The ledger, as far as providers can tell it something; safe to use from many threads."""
+    """The part of the ledger that providers report to; safe to use from many threads."""
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
 
     def take(self, provider: Provider, receipt: Receipt) -> bool:
-        """Write down a receipt; False where it belongs to no attempt that is known, or says nothing."""
+        """Record a receipt; False if it belongs to no known attempt, or says nothing."""
         return self.take_all([(provider, receipt)])[0]
 
     def take_all(self, heard: Sequence[Heard]) -> list[bool]:
-        """Write down receipts in their order; of each, whether it counts. Raises StoreUnavailable, TypeError."""
+        """Record receipts in order; return for each whether it counts. Raises StoreUnavailable, TypeError."""
         for _, receipt in heard:
             _check(receipt)
         references = self._references(heard)
@@ -71,13 +71,13 @@ class Receipts:
         return state, reason or "", failure_class(reason) if reason else "", *spans
 
     def expect(self, provider: Provider, message_id: str, reference: str) -> list[Receipt]:
-        """Remember which attempt the provider's name for a text belongs to; return receipts that came before."""
+        """Remember which attempt the provider's name for a text belongs to; return receipts that came earlier."""
         (early,) = self._schedule.run_all("match", [self._match(provider, message_id, reference, b"")])
         shapes = [msgspec.msgpack.decode(receipt, type=_Early) for receipt in early]
         return [Receipt(reference, one.state, message_id, one.reason) for one in shapes]
 
     def _references(self, heard: Sequence[Heard]) -> list[str]:
-        """Name the attempts of receipts, also of those without our reference; one that is early waits for it."""
+        """Return the references of receipts, also of those that lack it; an early receipt is kept until it is known."""
         references, unnamed, calls = [receipt.reference for _, receipt in heard], [], []
         for index, (provider, receipt) in enumerate(heard):
             if not receipt.reference and receipt.provider_message_id and receipt.state is not None:
@@ -94,7 +94,7 @@ class Receipts:
         return self._schedule.shard_of(name), (name, reference, receipt, self._schedule.keep_ms)
 
     def leftovers(self) -> Iterator[Leftover]:
-        """Yield texts that their providers should remove now; each comes again until ``forgotten`` is said."""
+        """Yield texts that their providers should remove now; each comes again until ``forgotten`` is called."""
         lease, days = milliseconds(FORGET_LEASE), self._schedule.retention.days
         for shard in range(self._schedule.shards):
             for name in self._schedule.run("forget", shard, FORGET_BATCH, lease, days):
@@ -102,12 +102,12 @@ class Receipts:
                 yield Leftover(name, shard, provider, message_id)
 
     def forgotten(self, leftover: Leftover) -> None:
-        """Say that a provider has removed a text."""
+        """Record that a provider has removed a text."""
         self._schedule.run("forgotten", leftover.shard, leftover.name)
 
 
 def _check(receipt: Receipt) -> None:
-    """Refuse what is no receipt, as a plug-in may give one: words of its provider's as a reason may hold the number."""
+    """Refuse what is no receipt, as a plug-in may return: a provider's own words as the reason may hold the number."""
     reason: object = getattr(receipt, "reason", "")
     known = receipt.state in REPORTED and (reason is None or isinstance(reason, Reason))
     if not known or not isinstance(receipt.provider_message_id, str):
@@ -124,7 +124,7 @@ def _note(provider: Provider, receipt: Receipt, member: bytes | None, done: int)
             log.debug("receipt_ignored", extra={"provider": provider.name, "state": receipt.state})
             return False
         metrics.count(metrics.RECEIPTS, provider=provider.name, state=receipt.state)
-        if done != KNOWN:  # said again, or by the provider's answer already
+        if done != KNOWN:  # known: repeated, or already told by the provider's answer
             metrics.ended(receipt.state, provider.name)
         reason = receipt.reason if receipt.state is State.UNDELIVERED else None
         log.info("receipt", extra={"provider": provider.name, "state": receipt.state, "reason": reason})
@@ -142,7 +142,7 @@ def new_reference(wake: Wake) -> str:
 
 
 def member_of(reference: str) -> bytes | None:
-    """Return which reminder an attempt's reference leads to; None where it is none of ours."""
+    """Return the reminder that an attempt's reference leads to; None if the reference is not ours."""
     if len(reference) != REFERENCE_LENGTH or not reference.isascii():
         return None
     try:

@@ -1,6 +1,6 @@
-"""What the gateway does for a platform that calls it: sign, seal, hand in, take back, tell what became of it.
+"""What the gateway does for a platform that calls it: sign, seal, hand in, take back, report what became of it.
 
-It opens nothing: not the pointer, which was sealed elsewhere, nor the job, which it seals itself to the worker's key.
+It opens nothing: neither the pointer, which was sealed elsewhere, nor the job, which it seals to the worker's key.
 """
 
 import math
@@ -29,7 +29,7 @@ from reminder_worker.tables import Platform
 
 FIELDS = frozenset({"time", "location", "pointer", "leads"})
 REQUIRED = FIELDS - {"leads"}
-CANCELS = 100  # of one write
+CANCELS = 100  # per write
 BURST = 10  # seconds of a platform's rate that may come at once
 SMALLEST_BURST = 500  # a whole batch
 
@@ -47,7 +47,7 @@ class Reception:
         platforms: Mapping[str, Platform],
         process: str,
     ) -> None:
-        disclosure.load()  # not with the first appointment: the installation may have been replaced by then
+        disclosure.load()  # not with the first appointment: by then the installation may have been replaced
         self.schedule = schedule
         self.gateway = gateway
         self._published = published
@@ -62,7 +62,7 @@ class Reception:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the worker's public keys; the last ones stay where they cannot be read. Raises SettingsError."""
+        """Read the worker's public keys; if they cannot be read, the last ones stay. Raises SettingsError."""
         self.public = self._published.load()
         self._clients = {}
 
@@ -71,17 +71,17 @@ class Reception:
         return caller.platform in self._platforms
 
     def test_pointers(self, caller: Caller) -> dict[str, str]:
-        """Seal the magic numbers, so that all of this can be tried with nothing that seals."""
+        """Seal the magic numbers, so that a platform can try all of this without sealing anything."""
         seal = partial(sealing.seal_pointer, self.public, caller.platform)
         return {part: sealing.pointer_to_text(seal(f"tel:{number}", "en")) for part, number in magic.PARTS.items()}
 
     async def wait_for_turn(self, caller: Caller, kind: str, calls: int) -> float:
-        """Count calls against the platform's rate; return the seconds after which they may be made, else 0.
+        """Count calls against the platform's rate; return the seconds to wait before they may be made, or 0.
 
         Raises StoreUnavailable.
         """
         rate = self._platforms[caller.platform].api_rate
-        day = datetime.now(UTC).date()  # no two days' calls are to be brought together by who watches Redis
+        day = datetime.now(UTC).date()  # nobody who watches Redis must be able to link the calls of two days
         tag = self.gateway.tag(f"{kind} {caller.mode} {day}", caller.platform)
         words = tag, math.ceil(1e6 / rate), max(BURST * rate, SMALLEST_BURST), calls
         (wait,) = await self.turns.put([words])
@@ -99,7 +99,7 @@ class Reception:
         return replace(entry, ticket=self.gateway.ticket(entry.id, Ticket(caller.platform, caller.mode, reference)))
 
     def seal_each(self, caller: Caller, items: Sequence[object]) -> list[Entry | Refused]:
-        """Seal each of a batch, or tell why not."""
+        """Seal each item of a batch, or return why not."""
         return [self._seal_item(caller, item) for item in items]
 
     def _seal_item(self, caller: Caller, item: object) -> Entry | Refused:
@@ -114,11 +114,11 @@ class Reception:
             return refusal
 
     async def add(self, entries: Sequence[Entry]) -> list[Answer]:
-        """Hand in what was sealed; an answer tells that it is as durable as configured. Raises StoreUnavailable."""
+        """Hand in what was sealed; an answer means that it is as durable as configured. Raises StoreUnavailable."""
         return _counted(await self.added.put(entries))
 
     async def cancel(self, caller: Caller, reference: str) -> Answer:
-        """Take an appointment back; ``cancelled`` tells that no text follows. Raises Refused, StoreUnavailable."""
+        """Take an appointment back; ``cancelled`` means that no text follows. Raises Refused, StoreUnavailable."""
         (answer,) = _counted(await self.cancelled.put([self._id(caller, reference)]))
         return answer
 
@@ -127,7 +127,7 @@ class Reception:
         return await run_in_threadpool(self.schedule.show, self._id(caller, reference))
 
     def tell(self, caller: Caller, reference: str, reminders: Sequence[Reminder]) -> dict[str, object]:
-        """Write down what became of an appointment, for the platform whose it is; signed, for it to keep."""
+        """Describe what became of an appointment for its platform, with a signed record for the platform to keep."""
         record = record_of(Ticket(caller.platform, caller.mode, reference), reminders, datetime.now(UTC))
         told = [_told(one) for one in reminders]
         return {"reference": reference, "reminders": told, "record": self.gateway.sign_record(record)}
@@ -155,7 +155,7 @@ class Reception:
             return self.schedule.add(entries)
 
     def _take_turns(self, turns: Sequence[Turn]) -> list[int]:
-        """Return of each for how many milliseconds it has to wait."""
+        """Return how many milliseconds each has to wait."""
         waits: list[int] = self.schedule.run("rate", 0, *chain.from_iterable(turns))
         return waits
 
@@ -184,15 +184,15 @@ def _told(reminder: Reminder) -> dict[str, object]:
 
 
 def check_reference(reference: str) -> None:
-    """Refuse what browsers take for a step in a path, however it is written. Raises Refused."""
+    """Refuse what browsers read as a step in a path, however it is written. Raises Refused."""
     if reference in {".", ".."}:
         raise Refused(Reason.REFERENCE_INVALID, "reference", "must be more than one or two dots")
 
 
 def check(platforms: Mapping[str, Platform], called_by: set[str], gateway: GatewayKeys) -> None:
-    """Refuse API keys for platforms that the settings do not know, or let nobody speak for here. Raises SettingsError.
+    """Refuse API keys for platforms without a table, or with a verify key not this gateway's. Raises SettingsError.
 
-    A verify key that is not on this machine is not looked at.
+    A verify key that is not on this machine is not checked.
     """
     unknown = sorted(called_by - platforms.keys())
     if unknown:

@@ -1,8 +1,8 @@
-"""What became of an attempt that was left in doubt, found out without texting anybody twice.
+"""Find out what became of an attempt that was left in doubt, without texting anyone twice.
 
-In this order: the same reference once more, where the provider takes it for one text; the provider's own word on
-our reference; its receipt, which comes by itself and is waited for; a search that counts only when it finds. What is
-still in doubt then is ``unknown``, and an operator's to judge.
+In this order: the same reference once more, if the provider takes it for one text; the provider's own word on our
+reference; its receipt, which comes by itself and is waited for; a search, which counts only if it finds something. What
+is still in doubt then is ``unknown``, and for an operator to judge.
 """
 
 import logging
@@ -23,7 +23,7 @@ from reminder_worker.providers import Provider, Sent, Text
 from reminder_worker.schedule import Schedule
 from reminder_worker.sending import Carriers, understood
 
-PATIENCE = timedelta(hours=6)  # how long it is tried to ask a provider that cannot be asked
+PATIENCE = timedelta(hours=6)  # how long to keep trying a provider that cannot be asked
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +43,10 @@ class Reconciling:
         self._resend_unknown = resend_unknown
 
     def look(self, attempt: OpenAttempt, reopen: Reopen) -> None:
-        """Find out what became of an attempt whose worker is gone; in doubt it stays as it is.
+        """Find out what became of an attempt whose worker is gone; while in doubt, it stays as it is.
 
-        ``reopen`` gives the text again, or None where it must not be sent any more; it raises NotSent where that
-        cannot be told now. What might be settled once it can is waited for, as for a provider that does not answer.
+        ``reopen`` returns the text again, or None if it must not be sent any more; it raises NotSent if that cannot
+        be known now. An attempt that might be settled once it can waits, as for a provider that does not answer.
         """
         provider = self._carriers.get(attempt.provider)
         order, away = self._reopened(attempt, provider, reopen)
@@ -66,7 +66,7 @@ class Reconciling:
             self._settle(attempt, Outcome.final(State.UNKNOWN, Reason.AMBIGUOUS, FailureClass.TECHNICAL))
 
     def _reopened(self, attempt: OpenAttempt, provider: Provider | None, reopen: Reopen) -> tuple[Order | None, bool]:
-        """Get the text of an attempt where its provider can use it; the second value: not now, but later."""
+        """Get the text of an attempt if its provider can use it; the second value means: not now, but later."""
         if provider is None or not (provider.capabilities.searches or _is_remembered(attempt, provider)):
             return None, False
         try:
@@ -75,10 +75,10 @@ class Reconciling:
             return None, True
 
     def _again(self, attempt: OpenAttempt, provider: Provider, order: Order) -> bool:
-        """Send with the same reference where the provider deduplicates; tell whether that settled it.
+        """Send with the same reference if the provider deduplicates; return whether that settled the attempt.
 
-        Only acceptance and a final refusal speak of the first call as well: any other answer is the second's alone, and
-        so is a refusal where the first may have been to another phone.
+        Only acceptance and a final refusal apply to the first call as well: any other answer is the second's alone, and
+        so is a refusal if the first may have been to another phone.
         """
         text = _text(attempt, order)
         if not _is_remembered(attempt, provider) or text.valid_for <= timedelta():
@@ -106,15 +106,15 @@ class Reconciling:
         return True
 
     def _refused(self, attempt: OpenAttempt, contact: Contact, reason: Reason) -> bool:
-        """Write down a final refusal, unless the first call may have been to another phone; tell whether it was."""
+        """Record a final refusal, unless the first call may have been to another phone; return whether it was done."""
         if reason is Reason.OPTED_OUT:
-            self._delivery.opted_out(contact.phone)  # first: once this has ended nobody comes back to say it
+            self._delivery.opted_out(contact.phone)  # first: once this has ended, nothing comes back to it
         if not contact.may_change:
             self._settle(attempt, refused(reason))
         return not contact.may_change
 
     def _find(self, attempt: OpenAttempt, provider: Provider | None, order: Order | None) -> tuple[Sent | None, bool]:
-        """Ask the provider; the second value tells whether it answered: "not found" is a proof then, in due time."""
+        """Ask the provider; the second value tells whether it answered: if so, "not found" is proof in due time."""
         if provider is None:
             return None, False
         try:
@@ -142,15 +142,15 @@ def _text(attempt: OpenAttempt, order: Order) -> Text:
 
 
 def _is_remembered(attempt: OpenAttempt, provider: Provider) -> bool:
-    """Tell whether the provider takes the same reference for the same text, still."""
+    """Tell whether the provider still takes the same reference for the same text."""
     can = provider.capabilities
     return can.deduplicates and attempt.now - attempt.asked < can.deduplicates_within
 
 
 def _patience(provider: Provider | None, *, answered: bool, away: bool) -> timedelta:
-    """Say how old an attempt must be before "not found", or no answer at all, decides it.
+    """Return how old an attempt must be before "not found", or no answer at all, decides it.
 
-    ``away``: it is not the provider that did not answer, but who knows the number that it is to be asked with.
+    ``away``: what is missing now is not the provider's answer but the text to ask it with.
     """
     if provider is None:  # another worker's settings may still name it
         return PATIENCE

@@ -1,7 +1,7 @@
-"""What a test key's reminders are played through: a provider that reaches nobody, past gates that stand open.
+"""What a test key's reminders are played through: a provider that reaches nobody, behind gates that stand open.
 
-Everything else is as for real: sealed, scheduled, opened, drafted, settled and reported. Nobody can mistake one for
-the other: jobs for a rehearsal are signed by a key of their own.
+Everything else is as for real: sealed, scheduled, opened, drafted, settled and reported. Nothing can mistake one for
+the other: jobs for a rehearsal are signed with a key of their own.
 """
 
 import threading
@@ -26,7 +26,7 @@ class Rehearsal(Provider):
 
     name = REHEARSAL
     capabilities = Capabilities(
-        finds_by_reference=True,  # it never knows an attempt: one in doubt is played again
+        finds_by_reference=True,  # it never knows an attempt, so one in doubt is played again
         receipt_carries_reference=True,
         reaches_phones=False,
         settles_within=timedelta(),
@@ -42,7 +42,7 @@ class Rehearsal(Provider):
         threading.Thread(target=self._report, args=(hear,), name="rehearsal", daemon=True).start()
 
     def _report(self, hear: Callable[[Receipt | Reply], object]) -> None:
-        """Report a little later; what is lost with the process is one more thing that happens for real."""
+        """Report a little later; a receipt may be lost with the process, as happens for real."""
         while True:
             at, receipt = self._later.get()
             time.sleep(max(0.0, at - time.monotonic()))
@@ -63,12 +63,12 @@ class Rehearsal(Provider):
         return Sent(text.reference, text.segments)
 
     def find(self, reference: str) -> Sent | None:  # noqa: ARG002 - as above
-        """Know nothing."""
+        """Find nothing."""
         return None
 
 
 class OpenGate(Gate):
-    """Lets everything through and counts nothing: a rehearsal must not use up what is for real."""
+    """Lets everything through and counts nothing: a rehearsal must not use up real limits."""
 
     def __init__(self) -> None:
         """Stand open."""

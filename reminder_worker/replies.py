@@ -1,8 +1,8 @@
 """What a person's reply means: one word from a fixed list, so that nobody has to read the reply.
 
-People write their reasons there. A text is looked at in memory, here, and forgotten: nothing of it is kept, logged,
-put into an error or given back. Word lists decide, not understanding (``words/``, docs/replies.md). Where it is not
-sure whether somebody wants no more texts, it says that they do not.
+People write about their reasons in replies. A text is looked at in memory, here, and forgotten: nothing of it is kept,
+logged, put into an error or returned. Word lists decide, not understanding (``words/``, docs/replies.md). If it is
+unclear whether a person wants no more texts, they count as wanting none.
 """
 
 import re
@@ -13,9 +13,9 @@ from itertools import groupby
 from reminder_worker.folding import chunks, other_readings
 from reminder_worker.words import END, ENGLISH, Section, load, row
 
-LOOKED_AT = 500  # characters; what somebody wants stands at the beginning
-_SHORT = 4  # words up to which one stop word is enough
-_QUESTION = 8  # words up to which "who is this" asks for help, and is not part of a story
+LOOKED_AT = 500  # characters; what a person wants comes at the beginning
+_SHORT = 4  # words: in a reply no longer than this, one stop word is enough
+_QUESTION = 8  # words: in a reply no longer than this, "who is this" asks for help and is not part of a story
 _ASKING = frozenset("?\u061f\uff1f")  # also as Arabic and Chinese keyboards write it
 _QUOTED = re.compile(  # our own text, sent back: long, with a time in it
     r"(?<=\w)(\s*\W{0,3})[\"«“„](?=[^\"»“”]*\d)[^\"»“”]{40,}(?:[\"»“”]|$)|^>.*$", re.MULTILINE
@@ -25,12 +25,12 @@ _QUOTED = re.compile(  # our own text, sent back: long, with a time in it
 class Meaning(StrEnum):
     """What a reply asks for."""
 
-    STOP = "stop"  # wants no more texts, or is somebody else: send nothing to this number, not even later jobs
+    STOP = "stop"  # wants no more texts, or is someone else: send nothing to this number, not even later jobs
     START = "start"  # takes an earlier STOP back: texts may be sent again
     HELP = "help"  # asks what this is: one generic answer may be sent
     CONFIRM = "confirmed"  # will come: the platform may be told
     CANCEL = "cancel_requested"  # will not come: the platform may be told; a person there decides
-    OTHER = "other"  # anything else, also what is not sure: nothing follows, and nothing is kept
+    OTHER = "other"  # anything else, also what is unclear: nothing follows, and nothing is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,11 @@ class Reading:
     """What was understood; nothing of the text."""
 
     meaning: Meaning
-    language: str = ENGLISH  # of the word list that matched, English where none did
+    language: str = ENGLISH  # of the word list that matched; English if none did
 
 
 def read(text: str) -> Reading:
-    """Say what a reply means. Looks at the first 500 characters, remembers nothing, never fails on any text."""
+    """Return what a reply means. Looks at the first 500 characters, remembers nothing, never fails on any text."""
     seen = _unquoted(text[:LOOKED_AT])
     reply = _Reply(row(seen), asks=not _ASKING.isdisjoint(seen), words=load())
     disguised = _Reply(row(_undisguised(seen)), asks=reply.asks, words=reply.words)
@@ -51,7 +51,7 @@ def read(text: str) -> Reading:
 
 
 def _unquoted(text: str) -> str:
-    """Take out our own reminder where a phone sends it back: it holds the word STOP."""
+    """Take out our own reminder if a phone sends it back: it holds the word STOP."""
     return _QUOTED.sub(r"\1 ", text)
 
 
@@ -83,7 +83,7 @@ class _Reply:
         return self._beside(found.language) if short or first else self._says("stop words", seen)
 
     def rest(self) -> Reading:
-        """Tell the other meanings apart; what contradicts itself is OTHER."""
+        """Tell the other meanings apart; a reply that contradicts itself is OTHER."""
         for section, meaning in (("start", Meaning.START), ("help", Meaning.HELP), ("cancel", Meaning.CANCEL)):
             if language := self._only(section, self.row):
                 return Reading(meaning, language)
@@ -110,7 +110,7 @@ class _Reply:
         return self._says("confirm", self.row) or self._has("confirm phrases", self.row)
 
     def _only(self, section: str, row: list[str]) -> str | None:
-        """Return the language where a row is words of a section and courtesies, nothing else."""
+        """Return the language if a row is words of a section and courtesies, nothing else."""
         only = self.words[f"only {section}"]
         if _letters(only.cut(row)):
             return None
@@ -118,17 +118,17 @@ class _Reply:
         return found and self._beside(found)
 
     def _says(self, section: str, row: list[str]) -> str | None:
-        """Return the language where one sentence is words of a section and courtesies."""
+        """Return the language if one sentence is words of a section and courtesies."""
         sentences = (list(words) for ended, words in groupby(row, key=END.__eq__) if not ended)
         return next((language for one in sentences if (language := self._only(section, one))), None)
 
     def _has(self, section: str, row: list[str]) -> str | None:
-        """Return the language where an entry of a section is anywhere in a row."""
+        """Return the language if an entry of a section is anywhere in a row."""
         found = self.words[section].find(row)
         return self._beside(found.language) if found else None
 
     def _beside(self, language: str) -> str:
-        """Name the language of an entry; for an English one that of a courtesy beside it (``stop svp``)."""
+        """Return the language of an entry; for an English one, that of any courtesy beside it (``stop svp``)."""
         polite = self.words["courtesy"].find(self.row) if language == ENGLISH else None
         return polite.language if polite else language
 

@@ -1,6 +1,6 @@
-"""What a person does with a platform's catalogue: propose places, look at each, let it in or throw it out.
+"""What a person does with a platform's catalogue: propose places, look at each, accept or remove it.
 
-A label is shown to that person alone; an error names the rule that it breaks and never the label.
+A label is shown to that person alone; an error names the rule that the label breaks and never the label.
 """
 
 from collections.abc import Collection, Iterable
@@ -21,7 +21,7 @@ SHOWN, WAITING, REFUSED = "shown", "waiting", "refused"
 
 
 def state_of(place: Place) -> str:
-    """Say whether a place is shown, waits for a person, or is refused by today's lint although it was reviewed."""
+    """Return whether a place is shown, waits for a person, or is refused by today's lint although it was reviewed."""
     if not place.reviewer:
         return WAITING
     return REFUSED if place.refused_by else SHOWN
@@ -34,12 +34,12 @@ class Desk:
     path: Path
     keys: PlatformKeys
     catalogue: Catalogue
-    held: int = 0  # the sequence of what the file held when it was read, or written here
+    held: int = 0  # the sequence that the file had when it was last read, or written here
     denied: Names = Names()  # noqa: RUF009 - it never changes
 
     @classmethod
     def open(cls, chosen: Settings, platform: str | None) -> "Desk":
-        """Read the catalogue of a platform of the settings, or begin one. Raises SettingsError."""
+        """Read the catalogue of a platform in the settings, or begin one. Raises SettingsError."""
         name, tenant = chosen.platform(platform)
         if tenant.locations_file is None:
             raise SettingsError(f"platforms.{name}.locations_file: say where the catalogue is kept")
@@ -52,11 +52,11 @@ class Desk:
 
     @property
     def waiting(self) -> list[Place]:
-        """Return what a person has to look at."""
+        """Return the places that a person has to look at."""
         return [place for place in self.catalogue.places if state_of(place) != SHOWN]
 
     def propose(self, text: str) -> bool:
-        """Add a place for review; False where it is there already. Raises Refused for what can never be shown."""
+        """Add a place for review; False if it is already there. Raises Refused for one that can never be shown."""
         label = job.parse_location(text)
         found = disclosure.find(label)
         if found is not None and found.severity is Severity.REFUSE and not may_be_accepted(found.rule):
@@ -68,7 +68,7 @@ class Desk:
         return True
 
     def accept(self, text: str, reviewer: str, although: str | None = None) -> None:
-        """Let a place be shown, in spite of one rule where that is named. Raises Refused, SettingsError."""
+        """Let a place be shown, in spite of one rule if that is named. Raises Refused, SettingsError."""
         label = self._known(text)
         self._check_names(label)
         found = disclosure.find(label)
@@ -84,13 +84,13 @@ class Desk:
         self._change(reviewed if place.label == label else place for place in self.catalogue.places)
 
     def remove(self, texts: Collection[str]) -> None:
-        """Take places out. Raises Refused, SettingsError, and takes out none where one of them is not there."""
+        """Remove places. Raises Refused, SettingsError, and removes none if one of them is not there."""
         gone = {self._known(text) for text in texts}
         self._change(place for place in self.catalogue.places if place.label not in gone)
 
     def save(self) -> None:
-        """Sign and write what was changed, unless somebody else did so meanwhile. Raises SettingsError."""
-        if self._in_the_file() != self.held:  # a review takes its time, and would bring back what was taken out
+        """Sign and write the changes, unless the file was changed meanwhile. Raises SettingsError."""
+        if self._in_the_file() != self.held:  # a review takes time, and would bring back what was removed meanwhile
             raise SettingsError(f"{self.path}: was changed by somebody else meanwhile; run this again")
         catalogue.save(self.catalogue, self.path, self.keys.signing)
         self.held = self.catalogue.sequence

@@ -1,10 +1,11 @@
-"""What the offline root says of the worker's public keys: that these are they, and since when (docs/format.md).
+"""What the offline root says of the worker's public keys: that they are genuine, and since when (docs/format.md).
 
     signed      = PAE("reminder-worker/public-keys/v1", issued, pointers, envelopes)
     fingerprint = base32(BLAKE2b-15(public key, person="rw-fingerprint")); of all keys: of what is signed, issued at 0
 
-Whoever publishes the keys, a gateway say, could publish their own: a platform that pins the root seals to no others.
-A private key is only ever handed in by the command line, on the root's own machine; no process loads one.
+Whoever publishes the keys, such as a gateway, could publish other keys: a platform that pins the root seals to none but
+those that the root signed. A private key is only ever passed in by the command line, on the root's own machine; no
+process loads one.
 """
 
 import base64
@@ -22,9 +23,9 @@ from reminder_worker.keyfiles import KEY_BYTES
 from reminder_worker.sealing import PublicKeys, Signature, kid, week
 
 CONTEXT = b"reminder-worker/public-keys/v1"
-LEAST_WEEKS = WEEKS_AHEAD - 1  # that a document reaches ahead when it is signed
+LEAST_WEEKS = WEEKS_AHEAD - 1  # that a document must reach ahead when it is signed
 CLOCK = timedelta(days=1)  # by which the root's clock may be ahead of a platform's
-GROUP = 4  # characters of a fingerprint that are read in one breath
+GROUP = 4  # characters of a fingerprint that are read out together
 
 
 class Root:
@@ -62,14 +63,14 @@ class Root:
 
 
 class Published:
-    """The worker's public keys as they lie in a folder, and the root that has to have signed them, where one is set."""
+    """The worker's public keys in a folder, and the root that must have signed them, if one is set."""
 
     def __init__(self, folder: Path, pinned: str | None = None) -> None:
         self._path = folder / "worker.pub.json"
         self._root = None if pinned is None else Root(pinned)
 
     def load(self) -> PublicKeys:
-        """Read them. Raises SettingsError, also where the root did not sign them."""
+        """Read them. Raises SettingsError, also if the root did not sign them."""
         public = PublicKeys.load(self._path)
         return public if self._root is None else self._root.check(public)
 
@@ -96,7 +97,7 @@ def signed_part(public: PublicKeys, issued: int) -> bytes:
 
 
 def fingerprint_of_all(public: PublicKeys) -> str:
-    """Return the fingerprint of a whole document, signed or not: keys of single weeks might be swapped on the way.
+    """Return the fingerprint of a whole document, signed or not: keys of single weeks could be swapped on the way.
 
     Raises SettingsError.
     """
