@@ -159,7 +159,7 @@ class WakeBroker(RedisBroker):
         return messages
 
     def _comes(self) -> bool:
-        """Wait at the server for a wake-up, and leave it there: its name is moved to its own place. False without one."""
+        """Wait at the server until a wake-up comes, and leave it there: its name is moved to its own place."""
         try:
             return self.client.blmove(NAMES, NAMES, min(WAIT, self._patience), "LEFT", "LEFT") is not None
         except ResponseError:  # a server that is full, or has another master now; an older users.acl

@@ -1,4 +1,4 @@
-"""Which provider carries a text, and which is next when it surely did not."""
+"""Which provider carries a text, and which is next if that one certainly did not."""
 
 import random
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ class Routes:
         self._all = list(providers)
 
     def order(self, phone: str) -> list[str]:
-        """Return the providers to try, in order; all of them where no route is set.
+        """Return the providers to try, in order; all of them if no route is set.
 
-        Where a route has weights, which provider comes first is drawn by them; the others follow as they are listed.
-        Whoever is unhealthy is passed over when its turn comes: its circuit is open.
+        If a route has weights, the first provider is drawn by them; the others follow as they are listed. An unhealthy
+        provider is passed over when its turn comes: its circuit is open.
         """
         if not self._routes:
             return self._all

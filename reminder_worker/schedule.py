@@ -1,7 +1,7 @@
 """The schedule and the ledger in Redis: what is pending, and what became of each reminder.
 
-All changes of state are the scripts in ``lua/`` (keys and state diagram: ``lua/ledger.lua``); here is what calls
-them. Nothing in Redis tells a number, a place or an appointment's time: ids, due times, sealed envelopes.
+The scripts in ``lua/`` make all changes of state (keys and state diagram: ``lua/ledger.lua``); this module calls
+them. Nothing in Redis tells a number, a place or an appointment's time: it holds ids, due times, sealed envelopes.
 """
 
 import logging
@@ -37,13 +37,13 @@ from reminder_worker.settings import Settings
 from reminder_worker.store import Client, answered, unavailable
 from reminder_worker.topology import server_of
 
-WAKE_LEASE = timedelta(seconds=30)  # a wake-up is lost when nobody claims within this; doubles each time
+WAKE_LEASE = timedelta(seconds=30)  # a wake-up that nobody claims within this is lost; doubles each time
 MOST_CLAIMS = 5  # a reminder whose worker died this often is a dead letter
 KEEP_DEAD = timedelta(days=7)
 CONFIRM_MS = 1_200  # how long an intent may wait for the disk; "everysec" takes up to a second
 TWICE, KNOWN = 2, 3  # what scripts answer to a second proof: of another text, and of the same
-DEAD = -1  # what sweep.lua says instead of a version
-BATCH = 250  # per script call: each keeps Redis from all else for a millisecond or two
+DEAD = -1  # what sweep.lua returns instead of a version
+BATCH = 250  # per script call: each blocks Redis for a millisecond or two
 ADDED = 60  # the same for the script that adds, which does more for each
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Schedule:
         self.durability = durability
         self.retention = retention
         self.keep_ms = milliseconds(retention)
-        self.seen = 0  # by the store's clock, ms: one that was put back has forgotten it, and gives no reminder to us
+        self.seen = 0  # by the store's clock, ms: a store that was put back has forgotten it, and gives us no reminder
 
     @classmethod
     def of(cls, settings: Settings, client: Client) -> Self:
@@ -79,15 +79,15 @@ class Schedule:
         return b"rw:{%d}:" % shard
 
     def shard_of(self, id_: bytes) -> int:
-        """Say which shard an id, or any name that is as good as random, belongs to."""
+        """Return the shard that an id, or any name that is as good as random, belongs to."""
         return id_[0] % self.shards
 
     def run(self, name: str, shard: int, *arguments: Any) -> Any:
-        """Run a script; redis-py tries again after a lost connection, and every script bears that."""
+        """Run a script; redis-py tries again after a lost connection, and every script tolerates that."""
         return self._run_before(name, shard, arguments)[0]
 
     def _run_before(self, name: str, shard: int, arguments: Sequence[Any], *commands: Command) -> list[Any]:
-        """Run a script, and commands behind it; return all answers."""
+        """Run a script, then commands right after it; return all answers."""
         prefix = self.prefix(shard)
         try:
             return run_before(partial(self._lines.ask, prefix), script(name), (prefix, *arguments), *commands)
@@ -95,7 +95,7 @@ class Schedule:
             raise unavailable(error) from None
 
     def run_all(self, name: str, calls: Sequence[tuple[int, Sequence[Any]]]) -> list[Any]:
-        """Run a script for each shard and arguments, in one round trip a shard; answers in the order of the calls."""
+        """Run a script for each shard and arguments, one round trip a shard; return answers in the calls' order."""
         answers: dict[int, Any] = {}
         for shard in sorted({shard for shard, _ in calls}):
             mine = [index for index, (its, _) in enumerate(calls) if its == shard]
@@ -111,9 +111,9 @@ class Schedule:
     # What a platform does.
 
     def add(self, entries: Sequence[Entry]) -> list[Answer]:
-        """Add appointments, or move those whose content changed; answers in the order of the entries.
+        """Add appointments, or move those whose content changed; return answers in the order of the entries.
 
-        Raises SettingsError where others use the store with another number of shards, StoreUnavailable.
+        Raises SettingsError if other processes use the store with another number of shards, and StoreUnavailable.
         """
         self.agreement.make()
         batches: list[tuple[int, list[int]]] = []
@@ -131,7 +131,7 @@ class Schedule:
         return Answer(self.run("cancel", self.shard_of(id_), self.keep_ms, id_).decode())
 
     def show(self, id_: bytes) -> list[Reminder]:
-        """Return what is known of each lead of an appointment; empty where nothing is, or not any more."""
+        """Return what is known of each lead of an appointment; empty if nothing is, or not any more."""
         prefix = self.prefix(self.shard_of(id_))
         with answered():
             head = Head.of(self.client.getrange(prefix + b"a:" + id_, 0, HEAD_BYTES - 1))
@@ -165,12 +165,12 @@ class Schedule:
         return [one for one in found if one.version != DEAD]
 
     def beat(self, process: str) -> datetime:
-        """Note that a process is alive; ``process`` is a kind and an opaque number. Return the store's time."""
+        """Record that a process is alive; ``process`` is a kind and an opaque number. Return the store's time."""
         self.agreement.watch()
         return moment(self.run("beat", 0, process))
 
     def leave(self, process: str) -> None:
-        """Note that a process ends in order: nobody is to take it for one that fell silent. Raises StoreUnavailable."""
+        """Record that a process ends in order, and did not fall silent. Raises StoreUnavailable."""
         self.run("beat", 0, process, "ended")
 
     def now(self) -> datetime:
@@ -182,7 +182,7 @@ class Schedule:
     # What a worker does.
 
     def claim(self, wake: Wake) -> Claim | OpenAttempt | None:
-        """Claim a reminder; None for a wake-up that is doubled, late or stale."""
+        """Claim a reminder; None for a wake-up that is duplicate, late or stale."""
         token, since = secrets.token_bytes(8), boot_time()
         lease = milliseconds(CLAIM_LEASE)
         kind, *rest = self.run("claim", self.shard_of(wake.id), wake.member, wake.version, token, lease, self.seen)
@@ -200,7 +200,7 @@ class Schedule:
         return None
 
     def intend(self, claim: Claim, provider: str, reference: str, *, lease: timedelta, template: str = "") -> Intent:
-        """Write down that ``provider`` is about to be called, as durably as configured."""
+        """Record that ``provider`` is about to be called, as durably as configured."""
         shard = self.shard_of(claim.wake.id)
         arguments = claim.wake.member, claim.token, provider, reference, milliseconds(lease), template
         if self.durability is Durability.NONE:
@@ -213,7 +213,7 @@ class Schedule:
         return Intent.NOT_CONFIRMED if intent is Intent.OK and not confirmed else intent
 
     def settle(self, wake: Wake, outcome: Outcome, *, token: bytes = b"", reference: str = "") -> bool:
-        """Write down what became of a claim (``token``) or an attempt (``reference``); False: too late to count."""
+        """Record what became of a claim (``token``) or an attempt (``reference``); False: too late to count."""
         words = outcome.kind, outcome.reason or "", outcome.failure_class or ""
         spans = milliseconds(outcome.delay), self.keep_ms, self.forget_ms(outcome.forget)
         name = "" if outcome.forget is None else outcome.provider_message_id  # a gateway may have put the number there
@@ -221,12 +221,12 @@ class Schedule:
         return proven(self.run("settle", self.shard_of(wake.id), wake.member, token, reference, *known))
 
     def forget_ms(self, span: timedelta | None) -> int:
-        """Say when the provider is to remove a text: in time for its row; -1 where there is nothing to remove."""
+        """Return in how many ms a provider is to remove a text: while its row lasts; -1 if there is none to remove."""
         return -1 if span is None else milliseconds(min(span, self.retention / 2))
 
 
 def proven(done: int) -> bool:
-    """Tell whether a proof counts; one too many is reported, for nobody can take it back."""
+    """Tell whether a proof counts; one too many is reported, for no text can be taken back."""
     if done == TWICE:
         log.error("texted_twice")
     return bool(done)

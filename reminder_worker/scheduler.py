@@ -24,7 +24,7 @@ from reminder_worker.lifeline import end_with_terminal
 from reminder_worker.schedule import Schedule
 
 CAPACITY = 2_000  # wake-ups that may wait for a worker; more stay in the schedule
-LONGEST_PAUSE = 0.1  # seconds: something nearer may be added, or called, at any time
+LONGEST_PAUSE = 0.1  # seconds: something due sooner may be added, or called, at any time
 SWEEP_EVERY = 1.0  # seconds
 AWAY = 1.0  # seconds between looks at a store that does not answer
 
@@ -46,12 +46,12 @@ class Scheduler:
     def stop(self) -> None:
         """End ``run`` after the current step.
 
-        A signal may find this very thread waiting to be told: this kind of queue bears that, and an event might not.
+        A signal may find this very thread waiting for this: this kind of queue tolerates that, and an event might not.
         """
         self._stopped.put(None)
 
     def run(self) -> None:
-        """Take, wake and sweep until stopped; a store that is away, or answers what nobody expects, is waited for."""
+        """Take, wake and sweep until stopped; wait for a store that is away or gives an unexpected answer."""
         log.info("scheduler_started")
         pause, next_sweep = 0.0, 0.0
         while not self._is_stopped_within(pause):
@@ -59,7 +59,7 @@ class Scheduler:
             if time.monotonic() >= next_sweep:
                 next_sweep = time.monotonic() + SWEEP_EVERY
                 pause = max(pause, _tried(self.sweep))
-        with suppress(StoreUnavailable):  # then it is one that fell silent
+        with suppress(StoreUnavailable):  # then it counts as one that fell silent
             self._schedule.leave(self._name)
         log.info("scheduler_stopped")
 
@@ -79,15 +79,15 @@ class Scheduler:
     def _take(self, shard: int) -> timedelta:
         taken = self._schedule.take(shard, capacity=self._capacity)
         self._wake(taken.wakes, metrics.WOKEN)
-        if taken.waiting:  # where the queue is full: let workers drain it
+        if taken.waiting:  # the queue is full: let workers drain it
             return timedelta() if taken.wakes else timedelta(milliseconds=20)
         return taken.pause or timedelta(seconds=LONGEST_PAUSE)
 
     def sweep(self) -> timedelta:
-        """Show that this process lives, and wake again what was left behind; nothing has to be waited for then."""
+        """Show that this process lives, and wake again what was left behind; return that no pause is needed."""
         try:
             self._schedule.beat(self._name)
-        finally:  # that is kept in one shard, and others may be there
+        finally:  # the heartbeat is kept in one shard, and others may answer
             self._send(metrics.SWEPT)
             self._of_each_shard(self._sweep)
         return timedelta()
@@ -99,7 +99,7 @@ class Scheduler:
         self._wake(wakes, metrics.SWEPT)
 
     def _of_each_shard(self, work: Callable[[int], T]) -> list[T]:
-        """Do something for each shard, also where one on another server is away. Raises StoreUnavailable in the end."""
+        """Do ``work`` for each shard, even if one on another server is away. Raises StoreUnavailable in the end."""
         done, away = [], None
         for shard in range(self._schedule.shards):
             try:
@@ -115,14 +115,14 @@ class Scheduler:
         self._send(counter)
 
     def _send(self, counter: Counter) -> None:
-        """Put wake-ups into the queue; those that it does not take are kept: nobody else would wake them soon."""
+        """Put wake-ups into the queue, and keep those that it does not take: nothing else would wake them soon."""
         queue.wake(self._broker, self._unsent)
         counter.inc(len(self._unsent))
         self._unsent = []
 
 
 def _tried(work: Callable[[], timedelta]) -> float:
-    """Do something, and return the seconds until the next step; what fails is tried again."""
+    """Do ``work``, and return the seconds until the next step; what fails is tried again."""
     try:
         return work().total_seconds()
     except StoreUnavailable as error:

@@ -15,7 +15,7 @@ from reminder_worker.ledger import Answer, Reminder
 from reminder_worker.status import Counts, Status
 from reminder_worker.terminal import Rows, console, visible
 
-if TYPE_CHECKING:  # who shows anything does not load what looks for numbers, or writes texts
+if TYPE_CHECKING:  # showing things must not load what looks for numbers, or writes texts
     from reminder_worker.drafting import Draft
     from reminder_worker.enquiry import Found
     from reminder_worker.lint import Checked
@@ -35,7 +35,7 @@ def plain(value: Any) -> dict[str, Any]:
 
 
 def plain_status(now: Status) -> dict[str, Any]:
-    """Turn the numbers into what JSON can hold; of the last day only the minutes in which something ended."""
+    """Turn the numbers into what JSON can hold; of the last day, only the ten minutes in which something ended."""
     recent = [plain(part) for part in now.recent if part.by]
     return plain(now) | {"recent": recent, "last_hour": now.last_hour, "last_day": now.last_day}
 
@@ -91,7 +91,7 @@ def _pending(now: Status) -> Rows:
 
 
 def _ended(now: Status) -> Iterator[Rows]:
-    """Say how reminders ended: within the retention, and lately by provider."""
+    """Yield tables of how reminders ended: within the retention, and lately by provider."""
     ended = Rows("ended as", "reminders", "by provider", prose=("by provider",))
     for state, number in now.ended.items():
         by = ", ".join(f"{name} {states[state]}" for name, states in now.by_provider.items() if state in states)
@@ -134,7 +134,7 @@ def _megabytes(size: int) -> str:
 
 
 def plain_waiting(one: Waiting) -> dict[str, Any]:
-    """Turn what waits for a decision into what JSON can hold: its name, and not what stands for it in the store."""
+    """Turn what waits for a decision into what JSON can hold: by its name, not by what stands for it in the store."""
     fields = plain(one)
     return {"id": fields.pop("name")} | {name: fields[name] for name in fields if name not in {"member", "score"}}
 

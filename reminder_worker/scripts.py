@@ -1,4 +1,4 @@
-"""The texts of the scripts in ``lua/``, and how one is run many times, or with a look at what became of its writes."""
+"""The texts of the scripts in ``lua/``, and how to run one many times, or with commands that look at its writes."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -14,8 +14,8 @@ from reminder_worker.store import Client
 def _read() -> dict[str, tuple[str, str]]:
     """Read all scripts, with the shared part behind the first line of each, and their SHA-1.
 
-    At once, when a process begins: whoever reads one as late as when it is needed may find that no file can be opened
-    any more, or a later version, when a provider has accepted a text and that has to be written down.
+    This happens at once, when a process begins. A script read only when it is needed might not open any more, or be of
+    a later version, just when a provider has accepted a text and that has to be recorded.
     """
     found = {}
     texts = {file.name.removesuffix(".lua"): file.read_text() for file in (files("reminder_worker") / "lua").iterdir()}
@@ -38,9 +38,9 @@ def script(name: str) -> tuple[str, str]:
 def run_before(
     ask: Callable[..., list[Any]], text: tuple[str, str], words: Sequence[Any], *commands: Command
 ) -> list[Any]:
-    """Run a script, and then commands on its connection: one that waits for the disk waits for its own writes.
+    """Run a script, then commands on its connection: one that waits for the disk waits for the script's own writes.
 
-    ``ask`` says commands in one piece. Return what was answered; errors of the commands stand among that. Raises
+    ``ask`` sends commands in one piece. Return the answers, which may include errors of the commands. Raises
     RedisError.
     """
     source, digest = text
@@ -53,7 +53,7 @@ def run_before(
 
 
 def run_each(server: Client, text: tuple[str, str], key: bytes, calls: Sequence[Sequence[Any]]) -> list[Any]:
-    """Run a script many times in one round trip; return what each was answered. Raises RedisError."""
+    """Run a script many times in one round trip; return the answer to each call. Raises RedisError."""
     source, digest = text
     with server.pipeline(transaction=False) as pipe:
         for run, named in ((pipe.evalsha, digest), (pipe.eval, source)):

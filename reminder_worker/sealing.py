@@ -5,7 +5,7 @@
     envelope = 01 ‖ kid ‖ SealedBox(pad(PAE(signer_kid, platform, id, body, Ed25519(signed)), 368))
     id       = BLAKE2b-16(reference, key=index key, person="rw-id")
 
-A private key that opens envelopes or pointers never comes into this module.
+A private key that opens envelopes or pointers never enters this module.
 """
 
 import hashlib
@@ -101,7 +101,7 @@ class PublicKeys:
 
     @property
     def last_day(self) -> str:
-        """Until when there are envelope keys."""
+        """The last day for which there are envelope keys."""
         after = _MONDAY + (max(self.envelopes, default=-1) + 1) * _WEEK
         return f"{datetime.fromtimestamp(after - 1, UTC):%Y-%m-%d}"
 
@@ -188,10 +188,10 @@ def make_id(platform: PlatformKeys, reference: str) -> bytes:
 
 
 def content_tag(platform: PlatformKeys, entry_id: bytes, body: Body, *, uri: str = "", language: str = "") -> bytes:
-    """Fingerprint a job, so that the ledger knows the same content again though every sealing differs.
+    """Fingerprint a job, so that the ledger recognises the same content although every sealing differs.
 
     ``uri`` and ``language`` stand for a pointer that is sealed afresh each time; without them the pointer counts, and
-    the last 4 of the 12 bytes, which are of all the rest, tell that nothing but it was sealed anew.
+    the last 4 of the 12 bytes, which cover all the rest, tell if nothing but the pointer was sealed anew.
     """
     contact = pae(uri.encode(), language.encode()) if uri else body.pointer
     when, where, leads = body.time.encode(), body.location.encode(), " ".join(body.leads).encode()
@@ -214,7 +214,7 @@ def seal_pointer(public: PublicKeys, platform: str, uri: str, language: str) -> 
 
 
 def pointer_from_text(public: PublicKeys, text: str) -> bytes:
-    """Read a pointer as it travels in JSON; whether it opens, only the worker can tell. Raises Refused."""
+    """Read a pointer as it travels in JSON; only the worker can tell whether it opens. Raises Refused."""
     try:
         pointer = from_text(text, POINTER_BYTES)
     except ValueError:
@@ -246,5 +246,5 @@ def signed_part(worker: bytes, platform: bytes, entry_id: bytes, body: bytes) ->
 
 
 def seal(key: bytes, content: bytes, size: int) -> bytes:
-    """Pad a content and seal it to a public key, whose short name stands in front."""
+    """Pad content and seal it to a public key, with the key's short name in front."""
     return VERSION + kid(key) + crypto_box_seal(pad(content, size), key)

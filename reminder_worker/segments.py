@@ -1,4 +1,4 @@
-"""How many SMS segments a text takes, and what spelling makes it take fewer; it keeps nothing of the text.
+"""How many SMS segments a text takes, and which spelling makes it take fewer; nothing of the text is kept.
 
 Sources: 3GPP TS 23.038, 6.2.1 (alphabet, extension table, UCS2) and TS 23.040, 9.2.3.24 (joined segments).
 """
@@ -47,7 +47,7 @@ _PLANE = 0xFFFF  # characters above it are two UTF-16 units
 
 
 def measure(text: str) -> Segments:
-    """Count the segments of a text, an empty one being one."""
+    """Count the segments of a text; an empty one takes one."""
     if GSM.issuperset(text):
         if EXTENSION.isdisjoint(text) and len(text) <= 160:  # noqa: PLR2004
             return Segments(1, Encoding.GSM7)
@@ -58,7 +58,7 @@ def measure(text: str) -> Segments:
 
 
 def _pack(widths: Iterable[int], *, alone: int, joined: int) -> int:
-    """Fill one segment after another; what takes two units is never split over two segments."""
+    """Fill one segment after another; a character of two units is never split over two segments."""
     total, count, free = 0, 1, joined
     for width in widths:
         total += width
@@ -74,7 +74,7 @@ def tidy(text: str) -> str:
 
 
 def plain(text: str) -> str | None:
-    """Take the accents off what is outside the GSM alphabet; None where that does not bring the text into it."""
+    """Take the accents off what is outside the GSM alphabet; None if that does not bring the text into it."""
     composed = unicodedata.normalize("NFC", text)
     spelt = "".join(character if character in GSM else _bare(character) for character in composed)
     return spelt if GSM.issuperset(spelt) else None

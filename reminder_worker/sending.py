@@ -1,4 +1,4 @@
-"""The one place that calls a provider's ``send``: who may be reached at all is decided here, whoever asks."""
+"""The one place that calls a provider's ``send``: it decides who may be reached at all, whoever asks."""
 
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -12,7 +12,7 @@ from reminder_worker.providers import Provider, Sent, Text
 
 CALL = timedelta(seconds=10)  # one total deadline for a provider's answer
 PAUSE = 0.2  # seconds before a call is made once more
-ENOUGH = 1.0  # seconds that have to be left for it
+ENOUGH = 1.0  # seconds that must be left for it
 
 
 class Carriers:
@@ -29,13 +29,13 @@ class Carriers:
         return self._providers[name]
 
     def get(self, name: str) -> Provider | None:
-        """Return a provider; None where its table has gone from the settings."""
+        """Return a provider; None if its table has gone from the settings."""
         return self._providers.get(name)
 
     def close(self) -> None:
-        """End all connections; the process ends."""
+        """End all connections, as the process ends."""
         for provider in self:
-            with suppress(Exception, SystemExit):  # nor does a plug-in that would end the process keep others open
+            with suppress(Exception, SystemExit):  # nor may a plug-in that would end the process keep others open
                 provider.close()
 
     def may_reach(self, provider: Provider, phone: str) -> bool:
@@ -63,13 +63,13 @@ class Carriers:
 
 def _in_time(provider: Provider, text: Text, deadline: float, last: float) -> Sent:
     """Call a provider, unless it is too late for that."""
-    if boot_time() >= last:  # no longer of use, or frozen between two tries: it may be somebody else's by now
+    if boot_time() >= last:  # no longer of use, or frozen between two tries: another worker may have it by now
         raise NotSent(Reason.TOO_LATE)
     return measured(provider, text, deadline)
 
 
 def measured(provider: Provider, text: Text, deadline: float) -> Sent:
-    """Call a provider, and count how that went."""
+    """Call a provider, and count the result."""
     began, result = time.monotonic(), "accepted"
     try:
         sent = understood(provider.send(text, deadline=deadline))
@@ -85,15 +85,15 @@ def measured(provider: Provider, text: Text, deadline: float) -> Sent:
 
 
 def _counted(said: object, ours: int) -> int:
-    """Return how many segments were accepted: a plug-in's "2" must not leave in doubt what it says that it took."""
+    """Return how many segments were accepted: a plug-in's "2" must not leave an accepted text in doubt."""
     return said if isinstance(said, int) and said >= 0 else ours
 
 
 def understood(answer: Sent) -> Sent:
-    """Return what a provider says that it took, its name for it as a text whatever a plug-in has made of it.
+    """Return what a provider says that it took, with its name for it as a text, of whatever type the plug-in made it.
 
-    One that no store can hold is no answer, and neither is what is no ``Sent``: the class itself has a name as well.
-    Raises Ambiguous.
+    A name that no store can hold is no answer, and neither is anything but a ``Sent``: even the class itself has a
+    name. Raises Ambiguous.
     """
     name: object = answer.provider_message_id if isinstance(answer, Sent) else None
     text = str(name)

@@ -1,6 +1,6 @@
-"""What every process that answers HTTP has in common: limits, problems, heartbeat, and a server that keeps silent.
+"""What all processes that answer HTTP have in common: limits, problems, heartbeat, and a server that keeps silent.
 
-Of a request nothing is logged but what ``access.py`` makes of it: paths hold references and secrets, bodies hold more.
+Nothing of a request is logged but what ``access.py`` makes of it: paths hold references and secrets, bodies hold more.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from reminder_worker.problems import LATER, problem
 from reminder_worker.schedule import Schedule
 
 BEAT_EVERY = 5.0  # seconds
-BACKLOG = 64  # that wait to be taken; where no file can be opened any more asyncio says so in a line for each, of 2,048
+BACKLOG = 64  # that wait to be accepted; if files run out, asyncio logs a line for each (2,048 by default)
 
 _STARTED = {"web": "web_started", "hooks": "hooks_started", "ops": "ops_started"}
 _STOPPED = {"web": "web_stopped", "hooks": "hooks_stopped", "ops": "ops_stopped"}
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 
 class Budget:
-    """How many calls of one kind may be under way; one kind never takes another's."""
+    """How many calls of one kind may be under way; one kind never uses up another's."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -55,7 +55,7 @@ class Budget:
 
     @contextlib.contextmanager
     def one_more(self) -> Iterator[bool]:
-        """Tell whether there is room for one more, and hold it meanwhile."""
+        """Tell whether there is room for one more, and hold that room meanwhile."""
         if self._under_way >= self.most:
             yield False
             return
@@ -81,7 +81,7 @@ async def read_body(request: Request, limit: int) -> bytes | None:
 
 
 class Process:
-    """A process that answers HTTP: it beats, and says whether it lives and whether it is of use."""
+    """A process that answers HTTP: it beats, and reports whether it lives and whether it is of use."""
 
     def __init__(self, kind: str, schedule: Schedule) -> None:
         self.name = f"{kind}/{os.getpid()}-{secrets.token_hex(3)}"
@@ -106,15 +106,15 @@ class Process:
         application = Starlette(
             routes=[*routes, *own], lifespan=life, exception_handlers={HTTPException: _explain, Exception: _crash}
         )
-        application.router.redirect_slashes = False  # it would lead to http://, and to what a Host header says
+        application.router.redirect_slashes = False  # it would lead to http://, and to whatever a Host header names
         return application
 
     async def live(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's shape
-        """Say that the process answers."""
+        """Report that the process answers."""
         return Response()
 
     async def ready(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's shape
-        """Say whether the store can be reached."""
+        """Report whether the store can be reached."""
         try:
             await run_in_threadpool(self._schedule.now)
         except StoreUnavailable:
@@ -131,7 +131,7 @@ class Process:
 
 
 async def _explain(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's shape
-    """Answer for what no route takes."""
+    """Answer a request that no route takes."""
     assert isinstance(error, HTTPException)
     known = error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED
     word, field = ("method_not_allowed", "method") if known else ("not_found", "path")
@@ -139,7 +139,7 @@ async def _explain(request: Request, error: Exception) -> Response:  # noqa: ARG
 
 
 async def _crash(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's shape
-    """Answer for a fault of ours; what it says may hold data, and the log withholds it too."""
+    """Answer after a fault of ours, without its message: that may hold data, and the log withholds it too."""
     return problem(500, "fault", "this is a fault of the program; the request may be repeated")
 
 
@@ -156,7 +156,7 @@ def run(app: Starlette, host: str, port: int, *, access_log: bool = False) -> No
 
 @contextlib.contextmanager
 def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
-    """Open where a process is reached, before it says that it has started. Raises SettingsError."""
+    """Open the sockets that a process listens on, before it reports its start. Raises SettingsError."""
     with contextlib.ExitStack() as opened:
         try:
             entrances = [opened.enter_context(one) for one in _entrances(host, port)]
@@ -168,12 +168,12 @@ def listening(host: str, port: int) -> Iterator[list[socket.socket]]:
 
 
 def _entrances(host: str, port: int) -> Iterator[socket.socket]:
-    """Listen at all addresses of a name, as of localhost, that are this machine's."""
+    """Listen on all addresses of a name, such as localhost, that are this machine's."""
     for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         try:
             entrance = socket.create_server(address[:2], family=family)
-            # Connections inherit it. asyncio leaves them without, for such a socket does not say that it is TCP's, and
-            # the end of each answer would wait until its head was acknowledged: 40 ms.
+            # Connections inherit it. asyncio does not set it, for such a socket does not say that it is TCP's; without
+            # it the end of each answer would wait until its head was acknowledged: 40 ms.
             entrance.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             yield entrance
         except OSError as error:
@@ -182,7 +182,7 @@ def _entrances(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def server(app: Starlette, host: str, port: int) -> Server:
-    """Return a server that says nothing of who called what."""
+    """Return a server that logs nothing of who called what."""
     logging.getLogger("uvicorn.access").disabled = True
     config = uvicorn.Config(
         app,
@@ -192,7 +192,7 @@ def server(app: Starlette, host: str, port: int) -> Server:
         access_log=False,
         server_header=False,
         date_header=False,
-        proxy_headers=False,  # whose headers are believed, the settings say
+        proxy_headers=False,  # the settings say whose headers are believed
         http=Connection,
         ws="none",
         backlog=BACKLOG,

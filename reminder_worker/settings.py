@@ -23,7 +23,7 @@ DEFAULT_FILE = Path("reminder-worker.toml")
 PREFIX = "REMINDER_"
 _TABLES = ("platforms", "providers", "gateway", "ops")  # what variables can reach into
 _LAST_PORT = 65_535
-_PORTS = {"worker": 0, "scheduler": 1, "web": 2, "hooks": 3, "ops": 4}  # all five may have one file
+_PORTS = {"worker": 0, "scheduler": 1, "web": 2, "hooks": 3, "ops": 4}  # all five may share one file
 CONFIG_VARIABLE = "REMINDER_CONFIG"  # which file; for processes that are not started by our own command line
 
 
@@ -60,7 +60,7 @@ class Settings(Options, BaseSettings):
         return self
 
     def provider_tables(self) -> dict[str, dict[str, Any]]:
-        """Return the table of each provider, with what is said once for all of them."""
+        """Return the table of each provider, with what is set once for all of them."""
         common = {} if self.hooks_url is None else {"callback_url": self.hooks_url}
         return {name: common | table for name, table in self.providers.items()}
 
@@ -121,7 +121,7 @@ def read(config: Path | None = None) -> Settings:
     except VariableError as error:
         name = re.search(r'field "(\w+)"', str(error))
         raise SettingsError(f"{PREFIX}{name[1].upper() if name else '…'}: must be written as JSON") from None
-    except ValueError as error:  # neither TOML nor UTF-8; of the message only the place is no value
+    except ValueError as error:  # neither TOML nor UTF-8; only the place in its message holds no value
         place = re.search(r" \(at line \d+, column \d+\)\Z", str(error))
         raise SettingsError(f"{path or DEFAULT_FILE}: is not TOML{place[0] if place else ''}") from None
     except RecursionError:
@@ -131,7 +131,7 @@ def read(config: Path | None = None) -> Settings:
 
 
 def _check_variables() -> None:
-    """Refuse a misspelt variable: pydantic-settings would pass it over."""
+    """Refuse a misspelt variable: pydantic-settings would ignore it."""
     for name in os.environ:
         setting, inside, _ = name.upper().removeprefix(PREFIX).lower().partition("__")
         known = _TABLES if inside else tuple(Settings.model_fields)

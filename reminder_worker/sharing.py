@@ -1,7 +1,7 @@
 """The folder in which the processes of one worker count together: small files that hold names and numbers of series.
 
-prometheus_client looks for it as soon as it is imported, so this comes before all that counts, and imports nothing
-of it.
+prometheus_client looks for the folder as soon as it is imported, so this module comes before everything that counts,
+and does not import it.
 """
 
 import os
@@ -12,15 +12,15 @@ from contextlib import suppress
 from reminder_worker.errors import SettingsError
 from reminder_worker.settings import Settings
 
-ROOM = 16 * 2**20  # bytes; a process counts in a few hundred KiB of memory that files stand behind
+ROOM = 16 * 2**20  # bytes; a process counts in a few hundred KiB of memory that is backed by files
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's name for the folder
 FOLDER = "reminder-worker-metrics-"
 
 
 def share(chosen: Settings) -> None:
-    """Let the processes of a worker count together; before they are started. Raises SettingsError.
+    """Let the processes of a worker count together; call this before they start. Raises SettingsError.
 
-    Whoever writes to such memory while its disk is full is killed by SIGBUS, and can say nothing more.
+    A process that writes to such memory while its disk is full is killed by SIGBUS, and can report nothing more.
     """
     if chosen.metrics_listen is None:
         return
@@ -34,6 +34,6 @@ def share(chosen: Settings) -> None:
 
 
 def unshare() -> None:
-    """Remove what they shared. Whoever still counts does so in files without a name."""
+    """Remove the folder that they shared. A process that still counts does so in files without a name."""
     if folder := os.environ.get(SHARED):
         shutil.rmtree(folder, ignore_errors=True)

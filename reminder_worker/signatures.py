@@ -1,4 +1,4 @@
-"""Requests signed as Standard Webhooks 1.0.0 says: what we ask a platform, and what we tell it, it can verify.
+"""Requests signed by Standard Webhooks 1.0.0: a platform can verify what we ask it, and what we tell it.
 
 A secret is shared with one platform and lies in a file; nothing of it enters an error, a log or a ``repr``.
 """
@@ -26,7 +26,7 @@ _SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """What one platform and we sign with; two keys while one takes the other's place."""
+    """What one platform and we sign with; two keys while one replaces the other."""
 
     keys: tuple[bytes, ...] = field(repr=False)
 
@@ -71,7 +71,7 @@ def sign(secret: Secret, id_: str, timestamp: int, body: bytes) -> dict[str, str
 def verify(secret: Secret, headers: Mapping[str, str], body: bytes, now: float) -> None:
     """Accept a request signed with one of the secrets within five minutes; names of headers are in lower case.
 
-    Raises Refused (signature_invalid). Who must not act twice remembers ``webhook-id`` for that long.
+    Raises Refused (signature_invalid). A caller that must not act twice remembers ``webhook-id`` for that long.
     """
     id_, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not _SECONDS.fullmatch(timestamp) or abs(now - int(timestamp)) > TOLERANCE or not _ID.fullmatch(id_):

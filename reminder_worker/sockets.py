@@ -8,13 +8,13 @@ from typing import Any
 from reminder_worker.addresses import is_public
 from reminder_worker.errors import NotSent, Reason
 
-LATE = 0.02  # seconds that a wait may end after its deadline: setting it anew gives this thread's turn away
+LATE = 0.02  # seconds by which a wait may end after its deadline: setting it anew gives this thread's turn away
 
 
 def verifying(authorities: str | None = None) -> ssl.SSLContext:
-    """Verify name and certificate against the authorities of a file, or the system's (OpenSSL: ``SSL_CERT_FILE``).
+    """Verify name and certificate against the authorities in a file, or the system's (OpenSSL: ``SSL_CERT_FILE``).
 
-    Not ``create_default_context``: it writes session keys to a file where the environment asks for that.
+    Not ``create_default_context``: it writes session keys to a file if the environment asks for that.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if authorities is None:
@@ -25,14 +25,14 @@ def verifying(authorities: str | None = None) -> ssl.SSLContext:
 
 
 def verifying_in_time() -> ssl.SSLContext:
-    """Verify so as well, and let every wait of its lines end at a deadline."""
+    """Return a context that verifies in the same way, and whose connections let every wait end at a deadline."""
     context = verifying()
     context.sslsocket_class = TLSSocket
     return context
 
 
 def left(deadline: float) -> float:
-    """Return the seconds until a deadline (on ``time.monotonic``). Raises TimeoutError where it has passed."""
+    """Return the seconds until a deadline (on ``time.monotonic``). Raises TimeoutError if it has passed."""
     seconds = deadline - time.monotonic()
     if seconds <= 0:
         raise TimeoutError
@@ -40,7 +40,7 @@ def left(deadline: float) -> float:
 
 
 def _hurry(line: "Socket | TLSSocket") -> None:
-    """Let the next wait end at the deadline. Raises TimeoutError where that has passed."""
+    """Let the next wait end at the deadline. Raises TimeoutError if that has passed."""
     seconds, now = left(line.deadline), line.gettimeout()
     if now is None or not seconds <= now <= seconds + LATE:
         line.settimeout(seconds)

@@ -39,8 +39,8 @@ def run(chosen: Settings, processes: int, threads: int) -> int:
     disclosure.load()
     numbers.load()
     url = store.url_of(chosen)
-    apart(lambda: prepare(chosen, url))  # what is wrong is said once, not by each
-    cli.HANDLED_SIGNALS.discard(signal.SIGHUP)  # to dramatiq it says: start again, though the terminal is gone
+    apart(lambda: prepare(chosen, url))  # what is wrong is reported once, not by each process
+    cli.HANDLED_SIGNALS.discard(signal.SIGHUP)  # dramatiq would take it as: start again, though the terminal is gone
     end_with_terminal()
     counts = "--processes", str(processes), "--threads", str(threads), "--skip-logging"
     words = cli.make_argument_parser().parse_args([f"{__name__}:setup", *counts])  # type: ignore[no-untyped-call]
@@ -52,7 +52,7 @@ def setup() -> None:
     end_with_first()  # dramatiq's own processes would go on without it, and pile up with each restart
     end_once()
     confine()
-    logs.set_up()  # before the settings are read: what is wrong with them, or with us, is said as all else
+    logs.set_up()  # before the settings are read: what is wrong with them, or with us, is logged like all else
     told, sys.stdout, sys.stderr = sys.stderr, logs.Unheard(), logs.Unheard()  # before a plug-in is loaded
     try:
         _set_up(settings.read())
@@ -77,7 +77,7 @@ def _set_up(chosen: Settings) -> None:
         worker.take(queue.read(id, lead, version))
 
     actor = dramatiq.actor(actor_name=queue.ACTOR, queue_name=queue.QUEUE, broker=broker)(remind)
-    actor.logger.setLevel(logging.WARNING)  # named after our module, and as talkative as any other of dramatiq's
+    actor.logger.setLevel(logging.WARNING)  # named after our module, and as talkative as dramatiq's other loggers
     dramatiq.set_broker(broker)
 
 
@@ -94,6 +94,6 @@ def prepare(chosen: Settings, url: str) -> tuple[Worker, list[Finding]]:
         parts.watermark.check()
         parts.optouts.check()
     except StoreUnavailable:
-        if chosen.production:  # the store answers, as was looked at above, and does not say this
+        if chosen.production:  # the store answers, as was checked above, but does not tell this
             raise SettingsError(_UNTOLD) from None
     return Worker(schedule, parts), found

@@ -1,7 +1,7 @@
 """A copy of the opt-out list as text, to be kept apart: a backup of the store is older than the last STOP.
 
-A line is when, tag and on or off. A tag says nothing without the pepper, and nobody here holds one. Of each phone the
-last word counts, by when it was said.
+A line holds a time, a tag, and on or off. A tag says nothing without the pepper, which nothing here holds. Of each
+phone the last word counts, by when it was said.
 """
 
 import re
@@ -22,16 +22,16 @@ Words = dict[bytes, tuple[Position, bytes]]  # tag -> when the last word was sai
 
 
 def export(schedule: Schedule) -> Iterator[str]:
-    """Yield the lines of a copy, oldest first; also of who takes texts again. Raises StoreUnavailable."""
+    """Yield the lines of a copy, oldest first; also those of people who take texts again. Raises StoreUnavailable."""
     yield _FIRST
     for tag, ((ms, number), on) in sorted(_read(schedule).items(), key=lambda item: item[1]):
         yield f"{ms}-{number} {tag.hex()} {on.decode()}"
 
 
 def bring_back(schedule: Schedule, lines: Iterable[str]) -> int:
-    """Append what a copy has and the list has not; return how many that are. Raises SettingsError, StoreUnavailable.
+    """Append what a copy has and the list lacks; return how many words that is. Raises SettingsError, StoreUnavailable.
 
-    What is there and newer stays. All lines are looked at before anything is written.
+    Newer words in the list stay. All lines are checked before anything is written.
     """
     copy, known = _parse(lines), _read(schedule)
     lost = sorted((said, tag, on) for tag, (said, on) in copy.items() if tag not in known or known[tag][0] < said)
@@ -42,9 +42,9 @@ def bring_back(schedule: Schedule, lines: Iterable[str]) -> int:
 
 
 def _append(schedule: Schedule, said: Position, word: dict[bytes, bytes]) -> None:
-    """Append a word as of when it was said, so that a later copy's counts.
+    """Append a word as of when it was said, so that a later word from another copy still counts.
 
-    Where the list is further on, or has it already and the answer was lost, it stands behind that and says when.
+    If the list is further on, or has the word already because an answer was lost, it goes to the end and says when.
     """
     key, place = log_of(schedule), f"{said[0]}-{said[1]}"
     try:

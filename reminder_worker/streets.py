@@ -31,7 +31,7 @@ _ARTICLES = frozenset({
 
 
 def named(words: list[Word]) -> set[int]:
-    """Return the places of the words that are names of streets."""
+    """Return the positions of the words that are names of streets."""
     letters = [word.letters for word in words]
     found = {place for place, word in enumerate(letters) if word.endswith(_ENDINGS) and word not in _BEHIND}
     found |= {place - 1 for place, word in enumerate(letters) if place and word in _BEHIND}
