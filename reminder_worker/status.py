@@ -1,4 +1,4 @@
-"""What stands in the ledger now, in numbers only: the facts behind ``status``."""
+"""What is in the ledger now, in numbers only: the facts behind ``status``."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -13,16 +13,16 @@ from reminder_worker.store import answered
 from reminder_worker.topology import told
 
 _DAY_MS = 86_400_000
-_TEN_MS = 600_000  # of which outcomes are counted apart, for a day (lua/ledger.lua)
+_TEN_MS = 600_000  # outcomes are counted by spans of this length, for a day (lua/ledger.lua)
 _TENS = _DAY_MS // _TEN_MS
-_CELL_MS, _CELLS = 300_000, 12  # what falls due within an hour
+_CELL_MS, _CELLS = 300_000, 12  # for what falls due within an hour
 
 Counts = dict[str, dict[str, int]]  # provider -> state -> how many
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How many reminders ended how, within ten minutes."""
+    """How many reminders ended in which way, within ten minutes."""
 
     since: datetime
     by: Counts
@@ -35,7 +35,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """What the store says of itself."""
+    """What the store reports about itself."""
 
     memory_bytes: int
     memory_limit_bytes: int  # 0: none
@@ -55,7 +55,7 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What stands in the ledger now, in numbers only."""
+    """What is in the ledger now, in numbers only."""
 
     now: datetime
     scheduled: int
@@ -70,8 +70,8 @@ class Status:
     processes: dict[str, float]  # process -> seconds since its last heartbeat
     circuits: dict[str, str] = field(default_factory=dict)  # provider -> closed, open, half-open, throttled or slowed
     replies_waiting: int = 0  # for a worker to act on
-    replies_unread: int = 0  # set aside, for they do not open
-    unknown: int = 0  # nobody could find out, and nobody has decided
+    replies_unread: int = 0  # set aside, because they do not open
+    unknown: int = 0  # their outcome could not be found out, and nobody has decided
     ahead: list[int] = field(default_factory=list)  # what falls due in each five minutes of the coming hour
     recent: list[Ended] = field(default_factory=list)  # each ten minutes of the last day, the current one last
     store: Store | None = None
@@ -129,13 +129,13 @@ def read(schedule: Schedule, providers: Collection[str] = ()) -> Status:
 
 
 def store(schedule: Schedule) -> Store:
-    """Return what the store says of itself. Raises StoreUnavailable."""
+    """Return what the store reports about itself. Raises StoreUnavailable."""
     with answered():
         return Store.of(*told(schedule.client))
 
 
 def circuits(schedule: Schedule, providers: Collection[str]) -> dict[str, str]:
-    """Say in one word how each provider is being used. Raises StoreUnavailable."""
+    """Return in one word how each provider is being used. Raises StoreUnavailable."""
     with answered():
         now = _now(schedule)
         return {name: _circuit(schedule, name, now) for name in providers}
@@ -147,7 +147,7 @@ def _now(schedule: Schedule) -> int:
 
 
 def _circuit(schedule: Schedule, provider: str, now: int) -> str:
-    """Say in one word how a provider is being used (keys: ``lua/admit.lua``)."""
+    """Return in one word how a provider is being used (keys: ``lua/admit.lua``)."""
     names = "until", "paused", "pace"
     until, paused, pace = schedule.client.hmget(schedule.prefix(0) + b"c:" + provider.encode(), names)
     if until is not None:
@@ -177,7 +177,7 @@ def _count(schedule: Schedule, shard: int, now: int) -> _Part:
 
 
 def _waiting(schedule: Schedule, prefix: bytes, now: int) -> tuple[int, int, float | None, list[int]]:
-    """Return how many wait for their time or their turn, how many have it, when the first has, and what comes when."""
+    """Return how many wait for their time or turn, how many are overdue, when the first is due, and what comes when."""
     with schedule.client.pipeline(transaction=False) as pipe:
         for key in (prefix + b"due", prefix + b"turns"):
             pipe.zcard(key).zcount(key, "-inf", now).zrange(key, 0, 0, withscores=True)
@@ -202,7 +202,7 @@ def _join(parts: list[_Part]) -> _Part:
 
 
 def _tens(now: int) -> range:
-    """Return the ten minutes of the last day, by their numbers; the current one last."""
+    """Return the numbers of the last day's spans of ten minutes; the current one last."""
     return range(now // _TEN_MS - _TENS + 1, now // _TEN_MS + 1)
 
 

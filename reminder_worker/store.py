@@ -1,7 +1,7 @@
 """Connections to Redis or Valkey by URL.
 
-A password comes from a file of its own, so that no settings, no variable and no command line holds it; from here on
-it is in memory only, in a URL that nobody prints.
+A password comes from a file of its own, so that no settings, variable or command line holds it; from here on it is
+only in memory, in a URL that nothing prints.
 """
 
 from collections.abc import Iterator
@@ -32,9 +32,9 @@ EMBEDDED_FOLDER = Path(".reminder-worker")
 
 
 def connect(url: str, **options: Any) -> Client:
-    """Return a client whose calls are tried again after a lost connection: all our scripts bear that.
+    """Return a client whose calls are tried again after a lost connection: all our scripts tolerate that.
 
-    Raises SettingsError for what is no URL of a store, and StoreUnavailable where no server of a Cluster answers.
+    Raises SettingsError for what is no URL of a store, and StoreUnavailable if no server of a Cluster answers.
     """
     settings: dict[str, Any] = {
         "socket_timeout": SOCKET_TIMEOUT,
@@ -46,24 +46,24 @@ def connect(url: str, **options: Any) -> Client:
         if topology.several(url):
             return topology.connect(url, **settings | options)
         return topology.one(url, **settings | options)
-    except (ValueError, TypeError):  # the latter for an option that nobody knows
+    except (ValueError, TypeError):  # the latter for an unknown option
         raise SettingsError(NO_URL) from None
     except RedisError as error:
         raise unavailable(error) from None
 
 
 def retrying(times: int) -> Retry:
-    """Say how often a call is tried again after a lost connection."""
+    """Return the rule for how often a call is tried again after a lost connection."""
     return Retry(ExponentialWithJitterBackoff(base=0.02, cap=1.0), times)
 
 
 def impatient() -> dict[str, Any]:
-    """Return the options of a connection whose user is to be told soon that the store is away."""
+    """Return the options of a connection whose user must learn soon that the store is away."""
     return {"socket_timeout": 2.5, "retry": retrying(1)}
 
 
 def resolve_url(url: str | None) -> str:
-    """Return the store's URL; where none is set, that of the embedded server of this folder."""
+    """Return the store's URL; if none is set, that of the embedded server of this folder."""
     if url is not None:
         return url
     from reminder_worker import embedded  # noqa: PLC0415 - only development needs it
@@ -72,23 +72,23 @@ def resolve_url(url: str | None) -> str:
 
 
 def url_of(settings: Settings) -> str:
-    """Return the URL of the settings' store, with the password of its file. Raises SettingsError."""
+    """Return the URL of the settings' store, with the password from its file. Raises SettingsError."""
     if settings.store_url is None and settings.store_password_file is not None:
         raise SettingsError("store_password_file: needs a store_url")
     if settings.store_url is None and settings.production:
-        raise SettingsError("store_url: is needed in production; without it all would be in a server of this folder")
+        raise SettingsError("store_url: is needed in production; without it, all would be in a server of this folder")
     return _with_password(resolve_url(settings.store_url), "store", settings.store_password_file)
 
 
 def existing_url_of(settings: Settings) -> str:
-    """Return the URL of the settings' store; what only looks or decides makes no empty one. Raises SettingsError."""
+    """Return the URL of the settings' store for a command that must not create an empty one. Raises SettingsError."""
     if settings.store_url is None and not EMBEDDED_FOLDER.exists():
-        raise SettingsError("store_url: is not set, and there is no store in this folder; say --config FILE")
+        raise SettingsError("store_url: is not set, and there is no store in this folder; give --config FILE")
     return url_of(settings)
 
 
 def queue_url_of(settings: Settings, store: str) -> str:
-    """Return the URL of the settings' queue; without one of its own it is on the store's server, as the same user."""
+    """Return the URL of the settings' queue; without one it is on the store's server, with the same user."""
     if settings.queue_url is None and settings.queue_password_file is not None:
         raise SettingsError("queue_password_file: needs a queue_url")
     return _with_password(queue_url(settings.queue_url, store), "queue", settings.queue_password_file)
@@ -126,9 +126,9 @@ def _split(url: str) -> SplitResult:
 
 
 def queue_url(queue: str | None, store: str) -> str:
-    """Return the queue's URL: by default the store's server, in a database of its own where there are several.
+    """Return the queue's URL: by default the store's server, in a database of its own if there are several.
 
-    What follows a question mark, such as certificates, holds for both; only ``db`` would win over the path.
+    What follows a question mark, such as certificates, holds for both, except ``db``, which would win over the path.
     """
     if queue is not None:
         return queue
@@ -142,7 +142,7 @@ def queue_url(queue: str | None, store: str) -> str:
 
 @contextmanager
 def answered() -> Iterator[None]:
-    """Take an error of Redis's for a store that is away. Raises StoreUnavailable."""
+    """Treat an error from Redis as a store that is away. Raises StoreUnavailable."""
     try:
         yield
     except RedisError as error:

@@ -1,6 +1,6 @@
-"""The commands for support and for those who look after operators: ``find`` and ``acts``; and what commands share.
+"""The commands for support and for those who supervise operators, ``find`` and ``acts``; and what commands share.
 
-``find`` is for the worker's machine, where the pepper is. The number never is an argument, which others could read in
+``find`` is for the worker's machine, where the pepper is. The number is never an argument: other users could read it in
 the list of processes and in a shell's history.
 """
 
@@ -21,7 +21,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
 
 
 def find(config: Config = None) -> None:
-    """Ask for a number, hidden, and say what became of its reminders; on the worker's machine. It is noted who asked.
+    """Ask for a number, hidden, and show what became of its reminders; on the worker's machine. It records who asked.
 
     Example: reminder-worker find
 
@@ -37,7 +37,7 @@ def find(config: Config = None) -> None:
 
 
 def acts(json: Json = False, config: Config = None) -> None:
-    """List what operators did: decisions about dead letters and what is unknown, and questions about numbers.
+    """List what operators did: decisions about dead letters and unknown reminders, and questions about numbers.
 
     Example: reminder-worker acts
     """
@@ -49,7 +49,7 @@ def acts(json: Json = False, config: Config = None) -> None:
 
 
 def open_ledger(config: Path | None, *, soon: bool = False) -> Any:
-    """Connect to the ledger of the settings, and log as they say; who watches is told soon that the store is away."""
+    """Connect to the ledger of the settings, and log as they say; with ``soon``, report early that the store is away."""
     from reminder_worker import logs, settings, store  # noqa: PLC0415
     from reminder_worker.schedule import Schedule  # noqa: PLC0415
 
@@ -58,19 +58,19 @@ def open_ledger(config: Path | None, *, soon: bool = False) -> Any:
     if chosen.gateway is not None and chosen.store_url is None:
         raise SettingsError("store_url: this machine reaches a gateway only; run this where the worker is")
     schedule = Schedule.of(chosen, store.connect(store.existing_url_of(chosen), **(store.impatient() if soon else {})))
-    schedule.agreement.compare()  # which raises where it is away: it is not waited for twice
+    schedule.agreement.compare()  # which raises if the store is away: it is not waited for twice
     return schedule
 
 
 def agreed(question: str) -> bool:
-    """Ask once; where nobody can answer, that has to be said beforehand. Raises SettingsError."""
+    """Ask once; if nobody can answer, ``--yes`` must have been given. Raises SettingsError."""
     if not sys.stdin.isatty():
-        raise SettingsError("--yes: nobody can be asked here; say it where you mean it")
+        raise SettingsError("--yes: nobody can be asked here; give it if you agree")
     return answered(f"{question} [y/N] ", "n") in {"y", "yes"}
 
 
 def answered(question: str, otherwise: str) -> str:
-    """Ask, and return the answer in lower case; where nobody answers any more (Ctrl-D), it is ``otherwise``."""
+    """Ask, and return the answer in lower case; if there is none (Ctrl-D), return ``otherwise``."""
     try:
         return input(question).strip().lower()
     except EOFError:
@@ -91,5 +91,5 @@ def _number() -> str:
 def _line() -> str:
     try:
         return sys.stdin.readline()
-    except ValueError:  # no UTF-8: the words of the error would quote it
+    except ValueError:  # not UTF-8: the error's own words would quote it
         return ""

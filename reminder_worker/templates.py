@@ -19,7 +19,7 @@ _FIELDS = {
     "not_you.reply": (),
     "not_you.call": ("number",),
 }
-HELP = "help"  # the answer to somebody who asks what this number is
+HELP = "help"  # the answer to a person who asks what this number is
 _SECTIONS = {name + size: Counter(fields) for name, fields in _FIELDS.items() for size in ("", ".short")} | {
     HELP: Counter[str]()
 }
@@ -27,7 +27,7 @@ _NAMES_STOP = ("not_you.reply", "not_you.reply.short", HELP)
 _HEADING = re.compile(r"\[(.*)\]")
 _WORD = re.compile(r"[a-z_.]{1,30}")
 
-Parts = tuple[tuple[str, str | None], ...]  # literal text and the placeholder behind it
+Parts = tuple[tuple[str, str | None], ...]  # literal text and the placeholder after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def _read(path: Path) -> Language:
 
 
 def _split(where: str, lines: list[str]) -> dict[str, str]:
-    """Cut a file at its headings; empty lines and comments fall out, other lines stay lines."""
+    """Cut a file at its headings; empty lines and comments drop out, other lines stay lines."""
     sections: dict[str, list[str]] = {}
     for line in filter(None, map(str.strip, lines)):
         if line.startswith("#"):

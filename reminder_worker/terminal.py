@@ -1,4 +1,4 @@
-"""What a terminal shows: tables, or a line for each cell where a row is wider than it; nothing moves its cursor."""
+"""What a terminal shows: tables, or a line for each cell if a row is wider than it; nothing moves its cursor."""
 
 import os
 import re
@@ -9,12 +9,12 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Column, Table
 
-PROSE = 24  # columns that a sentence needs at least, to be broken between its words
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # controls, and what turns text around
+PROSE = 24  # the fewest columns in which a sentence can be broken between its words
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # controls, and what turns text's direction
 
 
 def _console() -> Console:
-    """Who searches a line that no terminal shows finds each word in one piece; labels are shown as they are."""
+    """Make a console that breaks no word in output that no terminal shows, and shows labels as they are."""
     width = None if os.isatty(1) or "COLUMNS" in os.environ else 1000
     return Console(width=width, highlight=False, markup=False, emoji=False)
 
@@ -23,12 +23,12 @@ console = _console()
 
 
 def visible(text: str) -> str:
-    """Return what may be written to a terminal: what stands in the store must not move anybody's cursor."""
+    """Return what may be written to a terminal: what is in the store must not move the cursor."""
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class Rows(Table):
-    """Rows whose cells stay in one piece, however narrow a terminal is, but for those of columns in ``prose``."""
+    """Rows whose cells stay in one piece, however narrow a terminal is, except in the columns in ``prose``."""
 
     def __init__(self, *columns: str, prose: tuple[str, ...] = ()) -> None:
         """Begin without rows."""
@@ -37,11 +37,11 @@ class Rows(Table):
             self.add_column(column, overflow="fold", no_wrap=column not in prose)
 
     def add_row(self, *cells: Any, **options: Any) -> None:
-        """Add what may be shown."""
+        """Add a row, as it may be shown."""
         super().add_row(*map(visible, cells), **options)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw the table, or each row as a list where it does not fit."""
+        """Draw the table, or each row as a list if the table does not fit."""
         if not self.row_count or self._narrowest() <= options.max_width:
             yield from super().__rich_console__(console, options)
         else:

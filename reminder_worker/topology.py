@@ -1,10 +1,10 @@
 """A store of several servers: a master that Sentinels look after, or a Cluster whose slots are spread over masters.
 
-Or one behind a name, where whoever runs it may put another. Behind any of them is the same client as of one server, so
-nobody else has to know. It sees keys and what stands under them as they are stored, and opens nothing.
+Or one server behind a name, where its operator may put another. For each of them the client is the same as for one
+server, so no other module has to know. This one sees keys and values as they are stored, and opens nothing.
 
     redis+sentinel://USER@HOST:PORT,HOST:PORT/NAME/0     the Sentinels; NAME is what they call the master
-    redis+cluster://USER@HOST:PORT,HOST:PORT             some of the Cluster's servers: they tell of the others
+    redis+cluster://USER@HOST:PORT,HOST:PORT             some of the Cluster's servers: they name the others
 
 ``rediss+…`` is the same over TLS, and what follows a question mark is as for one server.
 """
@@ -39,14 +39,14 @@ def several(url: str) -> bool:
 
 
 def queue_url(url: str) -> str:
-    """Return the URL of the queue on such a store: a master has a database to spare, a Cluster has but one."""
+    """Return the URL of the queue on such a store: a master has a database to spare, a Cluster has only one."""
     parts = urlsplit(url)
     name = parts.path.strip("/").partition("/")[0]
     return url if parts.scheme.endswith(CLUSTER) else urlunsplit(parts._replace(path=f"/{name}/1"))
 
 
 def connect(url: str, *, retry: Retry, **options: Any) -> Client:
-    """Return a client of the store at such a URL. Raises ValueError where it is none, or RedisError."""
+    """Return a client of the store at such a URL. Raises ValueError if it is none, or RedisError."""
     parts = urlsplit(url)
     scheme, _, kind = parts.scheme.partition("+")
     user, _, servers = parts.netloc.rpartition("@")
@@ -84,7 +84,7 @@ def _master(name: str, sentinels: list[tuple[str, int]], options: dict[str, Any]
 
 
 def _reached(call: Callable[P, R]) -> Callable[P, R]:
-    """Say in the words of one server that no server of a Cluster could be reached: redis-py has others for it."""
+    """Raise the error of one server if no server of a Cluster could be reached: redis-py has another for that."""
 
     @wraps(call)
     def reach(*arguments: P.args, **options: P.kwargs) -> R:
@@ -97,23 +97,23 @@ def _reached(call: Callable[P, R]) -> Callable[P, R]:
 
 
 class Cluster(RedisCluster):
-    """A Cluster whose errors are those of one server, and which leaves a slot alone while its keys are on the move."""
+    """A Cluster whose errors are those of one server, and which leaves a slot alone while its keys are being moved."""
 
     execute_command = _reached(RedisCluster.execute_command)
 
     def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> Any:
-        """Return a pipeline; all that ours hold is of one slot."""
+        """Return a pipeline; everything in ours is of one slot."""
         pipe = super().pipeline(transaction, shard_hint)
         pipe.execute = _reached(pipe.execute)
         return pipe
 
 
 class _Unmoved:
-    """What a Cluster's connections do beside the usual.
+    """What a Cluster's connections do besides the usual.
 
     While keys are moved one by one (MIGRATING), a script would find some of them here and some there, and write beside
     what is still to come: its own key, which never exists, is asked for at the new place from the first moment on. So
-    nobody follows there. The slot waits until all of it has arrived.
+    no connection follows there. The slot waits until all of it has arrived.
     """
 
     def read_response(self, *arguments: Any, **options: Any) -> Any:
@@ -134,9 +134,9 @@ class _Secure(_Unmoved, SSLConnection):
 
 
 class _Writable:
-    """A connection that is given up where its server has become a replica: the master has the same name by now.
+    """A connection that is given up if its server has become a replica: the master has the same name by now.
 
-    Such a server goes on answering, so whoever stayed with it would be refused until he is started again.
+    Such a server keeps answering, so a process that stayed with it would be refused until it is started again.
     """
 
     def read_response(self, *arguments: Any, **options: Any) -> Any:
@@ -156,7 +156,7 @@ class _NamedSecure(_Writable, SSLConnection):
 
 
 def one(url: str, **options: Any) -> Client:
-    """Return a client of one server, whichever its name leads to. Raises ValueError where the URL is none."""
+    """Return a client of one server, whichever its name leads to. Raises ValueError if the URL is none."""
     kinds = {"redis": _Named, "rediss": _NamedSecure}
     parts = urlsplit(url)
     kind = kinds.get(parts.scheme)  # a socket leads to the same server for ever
@@ -176,13 +176,13 @@ def _is_cluster(client: Client) -> bool:
 
 
 def is_one(client: Client) -> bool:
-    """Tell whether a connection that was lost and made anew leads to where it led before."""
+    """Tell whether a new connection leads to the same server as the lost one did."""
     return not _is_cluster(client) and not isinstance(client.connection_pool, SentinelConnectionPool)
 
 
 @contextmanager
 def server_of(client: Client, key: bytes) -> Iterator[Client]:
-    """Lend a client of the one server that has this key: who waits for the disk has to do so where they wrote."""
+    """Lend a client of the one server that has this key: waiting for the disk has to happen where the write did."""
     if not _is_cluster(client):
         yield client
         return
@@ -201,10 +201,10 @@ def servers(client: Client) -> list[Client]:
 
 
 def told(client: Client) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what INFO tells of memory and of disk; of a Cluster, by the fullest server and the least durable one."""
+    """Return what INFO reports on memory and disk; of a Cluster, by the fullest server and the least durable one."""
     memories, disks = zip(*((one.info("memory"), one.info("persistence")) for one in servers(client)), strict=True)
     policies = {memory.get("maxmemory_policy", "noeviction") for memory in memories}
-    evicts = min(policies, key="noeviction".__eq__)  # one that does, where there is one
+    evicts = min(policies, key="noeviction".__eq__)  # one that does, if there is one
     return max(memories, key=_fill) | {"maxmemory_policy": evicts}, min(disks, key=_durable)
 
 

@@ -33,7 +33,7 @@ _REFUSAL_STATUS = {Reason.MALFORMED: 400, Reason.MEDIA_TYPE: 415, Reason.TOO_LAR
 
 
 def refusal(refused: Refused) -> Response:
-    """Answer for what is not accepted, with the field that has to be mended."""
+    """Answer a request that is not accepted, with the field that has to be mended."""
     return problem(_REFUSAL_STATUS.get(refused.reason, 422), refused.reason, str(refused), refused.field)
 
 
@@ -47,41 +47,41 @@ def of_batch(said: Answer | Refused) -> dict[str, object]:
 
 
 def answer(said: Answer) -> Response:
-    """Answer what the ledger said."""
+    """Pass on the ledger's answer."""
     if said not in WHY:
         return document({"result": said}, STATUS[said])
     return problem(STATUS[said], said, WHY[said], "reference", **(AGAIN if said is Answer.IN_FLIGHT else {}))
 
 
 def unauthorised() -> Response:
-    """Tell that no valid key came with the call."""
+    """Report that no valid key came with the call."""
     detail = "send a valid key as Authorization: Bearer rwk_…"
     return problem(401, "unauthorised", detail, "Authorization", **{"WWW-Authenticate": "Bearer"})
 
 
 def forbidden(scope: str) -> Response:
-    """Tell that a key is good, and not for this."""
+    """Report that a key is valid, but not for this."""
     return problem(403, "forbidden", f"this key may not {scope}", "Authorization")
 
 
 def no_table() -> Response:
-    """Tell that a key is good, and its platform not in the settings; only who holds the key learns it."""
-    detail = "its platform is not in web's settings: who operates web adds a table [platforms.NAME] and starts it again"
+    """Report that a key is valid, but its platform not in the settings; only the key's holder learns this."""
+    detail = "its platform is not in web's settings: web's operator adds a table [platforms.NAME] and restarts web"
     return problem(403, "forbidden", detail, "Authorization")
 
 
 def busy() -> Response:
-    """Tell that too much is under way."""
+    """Report that too much is under way."""
     return problem(503, "busy", "too many calls at once", **LATER)
 
 
 def store_away() -> Response:
-    """Tell that nothing is known to be stored: it has to be handed in again."""
+    """Report that nothing is known to be stored: it has to be handed in again."""
     return problem(503, "store_away", "the store does not answer, or does not confirm", **LATER)
 
 
 def key(caller: Caller) -> Response:
-    """Tell what a key is."""
+    """Describe a key."""
     told = {"platform": caller.platform, "test": caller.mode is Mode.TEST, "scopes": sorted(caller.scopes)}
     return document(told | {"expires": in_utc(caller.expires)})
 
@@ -92,12 +92,12 @@ def too_fast(wait: float) -> Response:
 
 
 def store_full() -> Response:
-    """Tell that nothing more is taken for now."""
+    """Report that nothing more is taken for now."""
     return problem(503, "store_full", "the store is nearly full; what is there can still be taken back", **LATER)
 
 
 def even(response: Response, least: int) -> Response:
-    """Fill an answer up, so that neither its length nor that of its head tells which it is."""
+    """Fill an answer up, so that neither its length nor that of its head tells which one it is."""
     told = [pair for pair in response.raw_headers if pair[0] != b"content-length"]
     head = len(http.HTTPStatus(response.status_code).phrase) + sum(len(name) + len(value) + 4 for name, value in told)
     response.body = bytes(response.body).ljust(step(max(len(response.body) + head, least)) - head)
@@ -106,5 +106,5 @@ def even(response: Response, least: int) -> Response:
 
 
 def document(content: object, status: int = 200) -> Response:
-    """Answer with a document that nobody on the way may keep."""
+    """Answer with a document that no cache on the way may keep."""
     return Response(json.dumps(content), status, {"Cache-Control": "no-store"}, "application/json")

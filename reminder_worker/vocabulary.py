@@ -1,4 +1,4 @@
-"""Every event that the log may name; what each means and what to do then is in docs/operating.md.
+"""Every event that the log may name; docs/operating.md explains each and what to do.
 
 A message that is not one of these words is not written: it may hold anything.
 """

@@ -1,4 +1,4 @@
-"""Numbers that are refreshed on a terminal: as much as it has room for; what there is no room for is said."""
+"""Numbers that are refreshed on a terminal: as many lines as fit, and how many do not."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,12 +14,12 @@ from reminder_worker.errors import StoreUnavailable
 from reminder_worker.status import Status
 from reminder_worker.terminal import console
 
-_BLANK = " ─"  # what a line that says nothing is made of
+_BLANK = " ─"  # what a line that shows nothing is made of
 
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What was read last, and why that is old where it is."""
+    """What was read last and, if it is old, why."""
 
     now: Status
     away: str = ""
@@ -41,7 +41,7 @@ class _Shown:
 
 def watch(read: Callable[[], Status]) -> None:
     """Refresh the numbers until interrupted; a store that goes away is waited for. Raises StoreUnavailable at first."""
-    from rich.live import Live  # noqa: PLC0415 - who looks once does not load it
+    from rich.live import Live  # noqa: PLC0415 - a single look does not load it
 
     shown = _Shown(read())
     with Live(shown, console=console, auto_refresh=False) as live:

@@ -1,8 +1,9 @@
-"""The newest time of the store that a worker has seen, remembered beside its keys: an older store was put back.
+"""The newest store time that a worker has seen, remembered beside its keys: a store that is older was put back.
 
-A store that comes out of a backup takes for waiting what was sent since the backup was made. Who puts it back at night
-and forgets ``restore --quarantine`` would text everybody a second time. So workers leave in the store when they were
-last there, and remember it too: where the store has forgotten, none of them claims anything until that was run.
+A store that comes out of a backup takes for waiting what was sent since the backup was made. An operator who puts it
+back at night and forgets ``restore --quarantine`` would text everybody a second time. So workers record in the store
+when they were last there, and remember it too: if the store has forgotten, no worker claims anything until that
+command was run.
 """
 
 import logging
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Watermark:
-    """What one worker remembers; a file copied to another machine does no harm, for it is one store."""
+    """What one worker remembers; a file copied to another machine does no harm, for the store is the same."""
 
     def __init__(self, schedule: Schedule, folder: Path) -> None:
         self._schedule = schedule
@@ -36,7 +37,7 @@ class Watermark:
             raise SettingsError(PUT_BACK)
 
     def rise(self) -> bool:
-        """Leave word of now in the store; False where it was put back. Raises StoreUnavailable."""
+        """Record the present time in the store; False if it was put back. Raises StoreUnavailable."""
         known = self._reach()
         if not known:
             log.error("store_put_back")

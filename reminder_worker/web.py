@@ -34,7 +34,7 @@ def build(chosen: Settings, schedule: Schedule) -> Starlette:
     api = Api(process, desk, api_keys, Pressure(schedule))
     if chosen.ops is None:
         return api.app(_telling(dispatcher))
-    from reminder_worker.ops.site import Site  # noqa: PLC0415 - where there is a page
+    from reminder_worker.ops.site import Site  # noqa: PLC0415 - only if there is a page
 
     site = Site(chosen, chosen.ops, schedule)
     app = api.app(_telling(dispatcher), site.beside())

@@ -1,6 +1,6 @@
 """What a provider calls us with: the request as it came, and the ways to tell that it is genuine.
 
-Bodies hold numbers and people's words. Nothing of a request enters an error: those name a field and no more.
+Bodies hold numbers and people's words. Nothing of a request enters an error, which names a field and no more.
 """
 
 import base64
@@ -30,7 +30,7 @@ class WebhookRequest:
 
     @property
     def query(self) -> dict[str, str]:
-        """Return the parameters of the URL. Raises Refused (malformed) where one is there twice."""
+        """Return the parameters of the URL. Raises Refused (malformed) if one is there twice."""
         return _once(urlsplit(self.url).query)
 
     def form(self) -> dict[str, str]:
@@ -49,7 +49,7 @@ class WebhookRequest:
 
 
 def _once(query: str) -> dict[str, str]:
-    """Read a form whose names are there once: a second value could differ from the one that was verified."""
+    """Read a form in which each name is there once: a second value could differ from the one that was verified."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=200)
     except ValueError:
@@ -86,9 +86,9 @@ def check_token(request: WebhookRequest, token: str) -> None:
 
 
 def check_path(request: WebhookRequest, named: str | None = None) -> str:
-    """Return the attempt that the path names: its secret is what an unsigned receipt proves itself with.
+    """Return the attempt that the path names: by its secret an unsigned receipt proves itself.
 
-    ``named``, where the body names an attempt too, has to be the same. Raises Refused (signature_invalid).
+    ``named`` has to be the same, if the body names an attempt too. Raises Refused (signature_invalid).
     """
     if not request.reference or named not in {None, request.reference}:
         raise forged()

@@ -31,8 +31,8 @@ from reminder_worker.sealing import PublicKeys
 from reminder_worker.sharing import unshare
 from reminder_worker.timeliness import may_be_out, wrong_moment
 
-FURTHEST_APART = timedelta(days=1)  # of two clocks: the one that is behind has keys kept for longer
-FALLBACK_LANGUAGE = "en"  # better than no text, where a pointer asks for a language without a template
+FURTHEST_APART = timedelta(days=1)  # of two clocks: while one is behind, keys are kept for longer
+FALLBACK_LANGUAGE = "en"  # better than no text, if a pointer asks for a language without a template
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Worker:
         self.hanging = Hanging()
 
     def take(self, wake: Wake) -> None:
-        """Do what a wake-up asks for; all that the log says meanwhile names the reminder."""
+        """Do what a wake-up asks for; every log line meanwhile names the reminder."""
         name = name_of(wake.member)
         with logs.about(name), self.hanging.watched(name):
             try:
@@ -69,7 +69,7 @@ class Worker:
             self._tell(claim)
 
     def _tell(self, claim: Claim) -> None:
-        """Tell the story of one reminder, from its claim to a text."""
+        """Take one reminder from its claim to a text."""
         expires = None  # until it is open
         try:
             sealed, opened, slot = self._open(claim)
@@ -94,12 +94,12 @@ class Worker:
             delivery.deliver(claim, Order(sealed.platform, contact, draft, slot.expires, slot.due))
 
     def _reopen(self, attempt: OpenAttempt) -> Order | None:
-        """Give the text of an attempt in doubt again; None where it must not be sent any more. Raises NotSent."""
+        """Return the text of an attempt in doubt again; None if it must not be sent any more. Raises NotSent."""
         try:
             sealed, opened, slot = self._open(attempt)
             contact = self._resolve(sealed, catch_up=True)
             wrong = wrong_moment(opened, slot, self._quiet_hours(sealed), attempt.now, wall_time())
-            expires = attempt.now if wrong else slot.expires  # in quiet hours it is looked for, and not sent
+            expires = attempt.now if wrong else slot.expires  # in quiet hours it is looked for, but not sent
             return Order(sealed.platform, contact, self._draft(sealed, opened, contact), expires)
         except Unopenable as error:
             if error.lacks_key:
@@ -109,7 +109,7 @@ class Worker:
             return None
 
     def _open(self, claim: Claim | OpenAttempt) -> tuple[OpenedJob, Job, Slot]:
-        """Open the envelope; when the lead may go out is told by the signed job, not by Redis. Raises Unopenable."""
+        """Open the envelope; the signed job, not Redis, tells when the lead may go out. Raises Unopenable."""
         sealed = open_envelope(self._parts.keys, self._parts.signers, claim.envelope, entry_id=claim.wake.id)
         opened = Job(job.from_time(sealed.body.time), sealed.body.location, sealed.body.pointer)
         leads = [Lead.parse(text) for text in sealed.body.leads]
@@ -123,7 +123,7 @@ class Worker:
         return self._parts.platforms[sealed.platform].quiet_hours
 
     def _resolve(self, sealed: OpenedJob, *, catch_up: bool = False) -> Contact:
-        """Open the pointer and find the phone behind it, which wants texts. Raises Unopenable, Refused, NotSent."""
+        """Open the pointer and find the phone behind it, if that wants texts. Raises Unopenable, Refused, NotSent."""
         address = open_pointer(self._parts.keys, sealed.platform, sealed.body.pointer)
         number = address.uri.removeprefix("tel:")
         if sealed.test and number in magic.PARTS.values():
@@ -145,7 +145,7 @@ class Worker:
         )
 
     def _place(self, platform: str, level: Level, location: str) -> tuple[Level, str]:
-        """Say how much a text may tell, and the place as it may be shown."""
+        """Return how much a text may tell, and the place as it may be shown."""
         if level is Level.TIME:
             return level, ""
         try:
@@ -155,22 +155,22 @@ class Worker:
             return Level.TIME, ""
 
     def _settle(self, claim: Claim, outcome: Outcome) -> None:
-        """Write down how a claim ended before any provider was asked."""
+        """Record how a claim ended before any provider was asked."""
         if self._schedule.settle(claim.wake, outcome, token=claim.token):
             endings.tell(outcome)
 
     def beat(self, name: str) -> None:
-        """Show that this process lives, follow published keys, and forget those of weeks that are over.
+        """Show that this process lives, follow published keys, and forget the keys of weeks that are over.
 
-        What is forgotten never comes back, so the earlier of two clocks decides when a week is over. Where the store
-        was put back this process is given nothing, and nobody is to take it for one that works.
+        What is forgotten never comes back, so the earlier of two clocks decides when a week is over. If the store was
+        put back, this process is given nothing, and does not beat, so that nobody takes it for one that works.
         """
         if not self._parts.watermark.rise():
             return
         told, own = self._schedule.beat(name), datetime.now(UTC)
         if abs(own - told) > FURTHEST_APART:
             log.error("clocks_differ")
-        if self._inbox is not None:  # before what a disk that is full may end: people who say STOP have to be heard
+        if self._inbox is not None:  # before anything that a full disk may end: people who say STOP must be heard
             self._inbox.refresh()
         keys = self._parts.keys
         try:
@@ -184,7 +184,7 @@ class Worker:
         self._parts.watermark.keep()
 
     def listen(self, load: Callable[[], PublicKeys]) -> None:
-        """Hear providers whose receipts come over the line that sends; ``load`` reads the keys that answers go to."""
+        """Hear providers whose receipts come over the line that sends; ``load`` reads the keys to seal replies to."""
         self._inbox = Inbox(self._schedule, load)
         for provider in self._parts.carriers:
             if isinstance(provider, Line):
@@ -192,21 +192,21 @@ class Worker:
                 provider.listen(partial(self._inbox.take, provider))
 
     def close(self) -> None:
-        """Part from the providers, and remove the counters' files: their exporter may have ended too early to."""
+        """Close the providers, and remove the counters' files: their exporter may have ended too early to do so."""
         self._parts.carriers.close()
         unshare()
 
     def leave(self, name: str) -> None:
-        """Say that this process ends in order."""
+        """Record that this process ends in order."""
         with suppress(StoreUnavailable):
             self._schedule.leave(name)
 
     def answer(self) -> None:
-        """Do what people's answers ask for."""
+        """Do what people's replies ask for."""
         self._parts.answering.read_all(self._schedule.now())
 
     def help(self) -> None:
-        """Answer who asked what this is."""
+        """Answer people who asked what this is."""
         self._parts.answering.help()
 
     def forget(self) -> None:
@@ -215,7 +215,7 @@ class Worker:
 
 
 def ending(error: Refused) -> Outcome:
-    """Say how a reminder ends whose platform took it back, or whose phone may not be texted."""
+    """Return how a reminder ends whose platform took it back, or whose phone may not be texted."""
     if error.reason is Reason.CONTACT_GONE:
         return Outcome.final(State.CANCELLED, error.reason, FailureClass.PERMANENT)
     return refused(error.reason)
