@@ -4,7 +4,7 @@ Labels take their values from fixed lists, and any other value is counted as ``o
 becomes the name of a series. No label names a platform: a practice may send so few reminders in an hour that their
 count tells of a person, and no operator needs it.
 
-These counters belong to this process; the state of the ledger, which is the same for all, is in ``gauges.py``.
+These metrics belong to this process; the state of the ledger, which is the same for all, is in ``gauges.py``.
 """
 
 from collections.abc import Collection, Iterable
@@ -96,7 +96,7 @@ def expect_calls(names: Collection[str]) -> None:
 
 
 def expect_receipts(names: Collection[str]) -> None:
-    """Start series at zero for providers that report what becomes of a text: if none ever comes, that shows too."""
+    """Start series at zero for providers that report what becomes of a text: if no report comes, that shows too."""
     know_providers(names)
     _begin(RECEIPTS, provider=names, state=[State.SENT, State.DELIVERED, State.UNDELIVERED])
 

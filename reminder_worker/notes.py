@@ -64,7 +64,7 @@ class Notes:
         return bool(self._schedule.run("note", 0, note, 0, *changes))
 
     def set_aside(self, note: bytes) -> None:
-        """Move a note that cannot be read out of the way, and keep it where it blocks nothing."""
+        """Set a note aside that cannot be read, and keep it where it blocks nothing."""
         self._schedule.run("note", 0, note, 1)
 
     def _call(self, name: str, *arguments: Any) -> Any:

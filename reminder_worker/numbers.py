@@ -26,7 +26,7 @@ def load() -> None:
 
 
 def has_numbers(country: str) -> bool:
-    """Tell whether a country (ISO 3166) has numbers: GB has, and UK is not a country."""
+    """Tell whether a country code (ISO 3166) has numbers: GB has, and UK is no such code."""
     return country in phonenumbers.SUPPORTED_REGIONS
 
 

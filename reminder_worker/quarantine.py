@@ -75,7 +75,7 @@ def wait_for_silence(schedule: Schedule, sleep: Callable[[float], object] = time
 
 
 def newest_sign(schedule: Schedule) -> datetime | None:
-    """Return when a worker or a scheduler was last here, as far as this store knows: to seconds, the backup's time.
+    """Return when a worker or a scheduler was last here, as far as this store knows: the backup's time, to seconds.
 
     Other processes may go on running, and have beaten in the store that was put back as well.
     """

@@ -1,4 +1,4 @@
-"""The one-way ratchet behind the envelope keys: with this week's state nobody can open last month's envelopes.
+"""The one-way ratchet behind the envelope keys: this week's state cannot open last month's envelopes.
 
 state of week w + 1 = BLAKE2b-32(state of week w, person="rw-ratchet")
 private key of week w = BLAKE2b-32(state of week w, person="rw-envelope")

@@ -1,6 +1,6 @@
 """What a test key's reminders are played through: a provider that reaches nobody, behind gates that stand open.
 
-Everything else is as for real: sealed, scheduled, opened, drafted, settled and reported. Nothing can mistake one for
+Everything else is as for real: sealed, scheduled, opened, drafted, settled and reported. Nobody can mistake one for
 the other: jobs for a rehearsal are signed with a key of their own.
 """
 

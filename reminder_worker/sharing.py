@@ -1,7 +1,7 @@
 """The folder in which the processes of one worker count together: small files that hold names and numbers of series.
 
-prometheus_client looks for the folder as soon as it is imported, so this module comes before everything that counts,
-and does not import it.
+prometheus_client looks for the folder as soon as it is imported. So this module comes before everything that counts,
+and does not import prometheus_client.
 """
 
 import os

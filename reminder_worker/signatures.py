@@ -1,4 +1,4 @@
-"""Requests signed by Standard Webhooks 1.0.0: a platform can verify what we ask it, and what we tell it.
+"""Requests signed as in Standard Webhooks 1.0.0: a platform can verify what we ask it, and what we tell it.
 
 A secret is shared with one platform and lies in a file; nothing of it enters an error, a log or a ``repr``.
 """

@@ -88,7 +88,7 @@ def existing_url_of(settings: Settings) -> str:
 
 
 def queue_url_of(settings: Settings, store: str) -> str:
-    """Return the URL of the settings' queue; without one it is on the store's server, with the same user."""
+    """Return the URL of the settings' queue; by default it is on the store's server, as the same user."""
     if settings.queue_url is None and settings.queue_password_file is not None:
         raise SettingsError("queue_password_file: needs a queue_url")
     return _with_password(queue_url(settings.queue_url, store), "queue", settings.queue_password_file)

@@ -49,7 +49,7 @@ def acts(json: Json = False, config: Config = None) -> None:
 
 
 def open_ledger(config: Path | None, *, soon: bool = False) -> Any:
-    """Connect to the ledger of the settings, and log as they say; with ``soon``, report early that the store is away."""
+    """Connect to the ledger of the settings, and log as they say; with ``soon``, report a store that is away early."""
     from reminder_worker import logs, settings, store  # noqa: PLC0415
     from reminder_worker.schedule import Schedule  # noqa: PLC0415
 

@@ -84,7 +84,7 @@ def _master(name: str, sentinels: list[tuple[str, int]], options: dict[str, Any]
 
 
 def _reached(call: Callable[P, R]) -> Callable[P, R]:
-    """Raise the error of one server if no server of a Cluster could be reached: redis-py has another for that."""
+    """Raise the error that one server would if no server of a Cluster answers: redis-py has another for that."""
 
     @wraps(call)
     def reach(*arguments: P.args, **options: P.kwargs) -> R:
