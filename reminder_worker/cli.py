@@ -238,7 +238,7 @@ def status(
     from reminder_worker import screen, settings, watching  # noqa: PLC0415
     from reminder_worker import status as numbers  # noqa: PLC0415
 
-    schedule, providers = supportcommands.open_ledger(config, soon=watch), settings.read(config).providers
+    schedule, providers = supportcommands.open_ledger(config), settings.read(config).providers
     if watch:
         watching.watch(lambda: numbers.read(schedule, providers))
     now = numbers.read(schedule, providers)

@@ -48,8 +48,8 @@ def acts(json: Json = False, config: Config = None) -> None:
     screen.print_json([screen.plain(one) for one in done]) if json else screen.print_acts(done)
 
 
-def open_ledger(config: Path | None, *, soon: bool = False) -> Any:
-    """Connect to the ledger of the settings, and log as they say; with ``soon``, report a store that is away early."""
+def open_ledger(config: Path | None) -> Any:
+    """Connect to the ledger of the settings, and log as they say; a store that hangs is reported within seconds."""
     from reminder_worker import logs, settings, store  # noqa: PLC0415
     from reminder_worker.schedule import Schedule  # noqa: PLC0415
 
@@ -57,7 +57,7 @@ def open_ledger(config: Path | None, *, soon: bool = False) -> Any:
     logs.set_up(chosen.log_level, chosen.log_format)
     if chosen.gateway is not None and chosen.store_url is None:
         raise SettingsError("store_url: this machine reaches a gateway only; run this where the worker is")
-    schedule = Schedule.of(chosen, store.connect(store.existing_url_of(chosen), **(store.impatient() if soon else {})))
+    schedule = Schedule.of(chosen, store.connect(store.existing_url_of(chosen), **store.impatient()))
     schedule.agreement.compare()  # which raises if the store is away: it is not waited for twice
     return schedule
 

@@ -5,10 +5,13 @@ import json
 import os
 import pty
 import re
+import socket
 import subprocess
 import sys
 import termios
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -122,9 +125,20 @@ def test_what_was_found_is_a_row_each_and_what_cannot_be_known_is_said(
         assert part in PAGE
 
 
-def test_a_store_that_is_away_is_not_waited_for_twice(tmp_path):
-    """The first question tells: what a command would ask next waits as long again."""
-    settings = tmp_path / "away.toml"
-    settings.write_text('store_url = "unix:///nowhere/at/all"\n')
-    with pytest.raises(StoreUnavailable):
-        supportcommands.open_ledger(settings, soon=True)
+def test_a_store_that_hangs_is_given_up_after_two_calls(tmp_path):
+    """The first question tells, and what a command would ask next is not asked."""
+    settings = tmp_path / "hangs.toml"
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        settings.write_text(f'store_url = "redis://127.0.0.1:{mute.getsockname()[1]}/0"\n')
+        with pytest.raises(StoreUnavailable):
+            supportcommands.open_ledger(settings)
+        assert len(list(waiting(mute))) <= 2 * 2  # redis-py connects twice for each
+
+
+def waiting(mute: socket.socket) -> Iterator[socket.socket]:
+    """Yield the connections that nobody has answered."""
+    mute.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            with mute.accept()[0] as connection:
+                yield connection
