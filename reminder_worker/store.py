@@ -39,7 +39,6 @@ def connect(url: str, **options: Any) -> Client:
     settings: dict[str, Any] = {
         "socket_timeout": SOCKET_TIMEOUT,
         "retry": retrying(5),
-        "health_check_interval": 30,
         "max_connections": MOST_CONNECTIONS,
     }
     try:

@@ -54,6 +54,7 @@ def test_a_client_tries_again_after_a_lost_connection_and_does_not_wait_forever(
         settings = client.connection_pool.connection_kwargs
         assert settings["retry"].get_retries() == 5
         assert settings["socket_timeout"] == store.SOCKET_TIMEOUT
+        assert not settings.get("health_check_interval")  # a PING with tries of its own, within each of these
         assert settings["client_name"] == "a-test"
 
 
