@@ -22,11 +22,11 @@ from reminder_worker.job import State
 from reminder_worker.webhooks import WebhookRequest, malformed
 
 ENTRY_POINTS = "reminder_worker.providers"
-REHEARSAL = "rehearsal"  # whom a test key's reminders are given to; a table of that name would reach nobody
+REHEARSAL = "rehearsal"  # the provider of test keys' reminders; a table of that name would reach nobody
 
 
 class Role(StrEnum):
-    """What a process needs a provider for; each reads only the secrets of its role."""
+    """What a process needs a provider for; it reads only the secrets of its role."""
 
     SEND = "send"  # the worker
     HEAR = "hear"  # the hooks process: receipts and replies
@@ -40,7 +40,7 @@ class Text:
     body: str = field(repr=False)
     segments: int
     reference: str = field(repr=False)  # unguessable, one per attempt: 39 characters of A-Z a-z 0-9 - _
-    valid_for: timedelta = field(repr=False)  # useless after that: it tells the appointment's time
+    valid_for: timedelta = field(repr=False)  # the text is useless afterwards; this reveals the appointment's time
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a provider reports of one text; ``state`` is sent, delivered, undelivered, or None: it says nothing."""
+    """What a provider reports about a text; ``state`` is sent, delivered, undelivered, or None if it says nothing."""
 
-    reference: str  # ours; empty where the provider knows its own name for the text only
+    reference: str  # ours; empty if the provider reports only its own id for the text
     state: State | None
     provider_message_id: str = ""
     reason: Reason | None = None  # why it was not delivered
@@ -67,7 +67,7 @@ class Reply:
 
     sender: str = field(repr=False)  # E.164
     text: str = field(repr=False)
-    provider_message_id: str = field(default="", compare=False)  # the same if told again; empty where it has none
+    provider_message_id: str = field(default="", compare=False)  # the same if it is sent again; empty if it has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +76,13 @@ class Capabilities:
 
     ``deduplicates``: within ``deduplicates_within`` of an attempt, sending again with its reference is safe.
     ``finds_by_reference``: ``find`` is authoritative once ``settles_within`` has passed since the
-    attempt: what it does not find then was never accepted. A list that may lag for hours is not that.
-    ``searches``: ``search`` may find a text by number and words; what it does not find proves nothing.
-    ``receipt_carries_reference``: receipts name our reference, so they settle what is in doubt.
-    ``receipts_by_id``: receipts name the provider's message only, which a text in doubt has not.
-    ``fetches_to_verify``: reading a receipt may wait for what its signature is verified with.
-    ``validity``: takes ``valid_for``, never longer. ``reaches_phones``: else any number may be given to it.
-    ``redacts``: keeps neither text nor full number from the beginning. ``forgets``: ``forget`` removes them later.
+    attempt: what it does not find then was never accepted. A list that may lag for hours does not qualify.
+    ``searches``: ``search`` may find a text by number and words; finding nothing proves nothing.
+    ``receipt_carries_reference``: receipts name our reference, so they settle an attempt in doubt.
+    ``receipts_by_id``: receipts name only the provider's message id, which a text in doubt does not have.
+    ``fetches_to_verify``: reading a receipt may wait while it fetches what verifies the signature.
+    ``validity``: takes ``valid_for``, never longer. ``reaches_phones``: if not, it may be given any number.
+    ``redacts``: from the beginning keeps neither text nor full number. ``forgets``: ``forget`` removes them later.
     """
 
     deduplicates: bool = False
@@ -100,80 +100,80 @@ class Capabilities:
 
     @property
     def reports(self) -> bool:
-        """Tell whether receipts of it come."""
+        """Tell whether it sends receipts."""
         return self.receipt_carries_reference or self.receipts_by_id
 
     @property
     def settles(self) -> bool:
-        """Tell whether anything could say what became of an attempt in doubt; else there is nothing to wait for."""
+        """Tell whether anything could settle an attempt in doubt; if not, there is nothing to wait for."""
         return self.deduplicates or self.finds_by_reference or self.searches or self.receipt_carries_reference
 
 
 class Provider(Protocol):
     """One way to carry a text; built once per process and called from many threads.
 
-    Subclass it: what a provider cannot do stays as it is here, and is never called.
+    Subclass it: leave a method for what a provider cannot do as it is here; it is never called.
     """
 
     name: str
     capabilities: Capabilities
-    sender: str = ""  # whom the text comes from, as the settings say it; counts for ``sender_rate``
+    sender: str = ""  # the text's sender as the settings give it; counts for ``sender_rate``
 
     def prepare(self, role: Role) -> None:
         """Read the secrets that this role needs, and no others. Raises SettingsError."""
 
     def send(self, text: Text, *, deadline: float) -> Sent:
-        """Send within ``deadline`` (on ``time.monotonic``), one try.
+        """Send within ``deadline`` (on ``time.monotonic``), in one try.
 
         Raises Rejected, NotSent, Throttled, Ambiguous or Misconfigured; an unknown answer is Ambiguous.
-        The refusal of a reference that was used before means that the first text was accepted: return Sent.
+        If the provider refuses a reference because it was used before, the first text was accepted: return Sent.
         """
         ...
 
     def find(self, reference: str) -> Sent | None:
-        """Look up an attempt by our own reference; only called where ``finds_by_reference``."""
+        """Look up an attempt by our own reference; only called if ``finds_by_reference``."""
         raise NotImplementedError
 
     def search(self, text: Text, asked: datetime) -> Sent | None:
-        """Look for a text, sent from ``asked`` on, by number and words; only called where ``searches``."""
+        """Look for a text, sent from ``asked`` on, by number and words; only called if ``searches``."""
         raise NotImplementedError
 
     def forget(self, provider_message_id: str) -> None:
-        """Have number and text removed; only called where ``forgets``. Raises an error where it has to be tried again.
+        """Have number and text removed; only called if ``forgets``. Raises an error if it has to be tried again.
 
-        What is not there any more is forgotten.
+        A text that no longer exists counts as forgotten.
         """
         raise NotImplementedError
 
     def close(self) -> None:
-        """End connections; the process ends."""
+        """Close the connections; the process is ending."""
 
     def parse_receipt(self, request: WebhookRequest) -> Receipt:  # noqa: ARG002
         """Verify that a receipt is genuine, then read it. Raises Refused (signature_invalid, malformed).
 
-        Any other of our errors means that it cannot be verified now: the provider is told to call again.
+        Any other error of ours means that it cannot be verified now: the provider is told to call again.
         """
         raise malformed()
 
     def parse_reply(self, request: WebhookRequest) -> Reply:  # noqa: ARG002
-        """Verify that a reply is genuine, then read it; an empty one says nothing. Raises as ``parse_receipt``."""
+        """Verify that a reply is genuine, then read it; an empty one says nothing. Raises like ``parse_receipt``."""
         raise malformed()
 
 
 @runtime_checkable
 class Line(Provider, Protocol):
-    """A provider whose receipts and replies come over the connection that sends, so to the worker."""
+    """A provider whose receipts and replies come over the connection that sends, and so to the worker."""
 
     def listen(self, hear: Callable[[Receipt | Reply], object]) -> None:
-        """Open the line, and hand each receipt and each reply to ``hear``; what it raises: it was not taken."""
+        """Open the line, and hand each receipt and each reply to ``hear``; if that raises, it was not taken."""
 
 
 class Limits(BaseModel):
-    """How much a provider may carry, and cost; over all workers together."""
+    """How much a provider may carry and cost, over all workers together."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
-    # Fewer than one text in a quarter of an hour, or so: all others would wait until they are of no use.
+    # Below about one text in a quarter of an hour, all others would wait until they are of no use.
     rate: float | None = Field(default=None, ge=0.001, le=10_000, description="texts a second, over all workers")
     sender_rate: float | None = Field(
         default=None, ge=0.001, le=10_000, description="the same, for each sender of texts"
@@ -192,7 +192,7 @@ class Limits(BaseModel):
 
 
 class Table(Limits):
-    """What every provider can be told."""  # subclass it with what yours needs, and read it with read_table
+    """The settings that every provider takes."""  # subclass it with what yours needs, and read it with read_table
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -208,8 +208,8 @@ class Table(Limits):
 def load(name: str, table: Mapping[str, Any], role: Role = Role.SEND) -> Provider:
     """Build the provider ``name`` from its settings table, with the secrets that ``role`` needs.
 
-    Raises SettingsError where no plug-in has that name or two have, its package is missing or does not work, or its
-    table or a secret is wrong.
+    Raises SettingsError if no plug-in has that name or two have, if its package is missing or does not work, or if
+    its table or a secret is wrong.
     """
     if name == REHEARSAL:
         raise SettingsError(f"providers.{name}: choose another name, and say with type which provider it is")
@@ -218,7 +218,7 @@ def load(name: str, table: Mapping[str, Any], role: Role = Role.SEND) -> Provide
         provider: Provider = plug_in.load()(name, table)
         provider.prepare(role)
         if provider.name != name or not plugins.fits(provider.capabilities, Capabilities):
-            raise TypeError  # the package is told, as of any other error of its own
+            raise TypeError  # blamed on its package, like any other error of its own
     return provider
 
 

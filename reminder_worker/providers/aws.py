@@ -1,8 +1,9 @@
 """AWS: End User Messaging SMS, or SNS, and the tables from their codes and events to ours.
 
-Neither deduplicates nor finds a text again. End User Messaging echoes our reference in its events (``Context``), which
-come through an SNS topic to one address for all texts; SNS by itself reports nothing. Nothing that AWS says leaves this
-module: its words hold the number. How AWS is called is in ``amazon``, and why its calls are believed in ``topics``.
+Neither service deduplicates or finds a text again. End User Messaging echoes our reference in its events
+(``Context``), which come through an SNS topic to one address for all texts; SNS by itself reports nothing. AWS's own
+words never leave this module: they hold the number. ``amazon`` calls AWS; ``topics`` decides which of its calls to
+believe.
 """
 
 import logging
@@ -35,15 +36,15 @@ from reminder_worker.webhooks import WebhookRequest, forged, malformed
 from reminder_worker.wire.amazon import Amazon, Answered, host
 from reminder_worker.wire.topics import Arn, Topic
 
-LONGEST = 259_200  # seconds; TimeToLive is 5 to 259200, and a text of less use is not sent: the client refuses it
+LONGEST = 259_200  # seconds; TimeToLive is 5 to 259200; below that nothing is sent: the client refuses it
 
 # From AWS's codes to ours, for answers that refuse (4xx); the ``Reason`` inside an exception counts before its name.
-# What is not here is Ambiguous. A number that it does not take is NOT_SENT: others have reached such numbers.
+# What is not here is Ambiguous. A number that AWS does not accept is NOT_SENT: others have reached such numbers.
 _CODES: Mapping[Reason, str] = {
     Reason.OPTED_OUT: "DESTINATION_PHONE_NUMBER_OPTED_OUT OptedOut",
     Reason.NUMBER_REFUSED: "DESTINATION_PHONE_NUMBER_BLOCKED_BY_PROTECT_NUMBER_OVERRIDE",  # by the operator
     Reason.CONTENT_REFUSED: "MessageBody MAXIMUM_SIZE_EXCEEDED",
-    # This account or sender cannot reach this number, or the request was not valid: surely nothing was accepted.
+    # This account or sender cannot reach this number, or the request was not valid: certainly nothing was accepted.
     Reason.NOT_SENT: """
         ConflictException ValidationException InvalidParameter DestinationPhoneNumber
         COUNTRY_CODE_MISMATCH COUNTRY_NOT_ENABLED DESTINATION_COUNTRY_BLOCKED
@@ -65,7 +66,7 @@ _CODES: Mapping[Reason, str] = {
 }
 CODES: Mapping[str, Reason] = {code: reason for reason, codes in _CODES.items() for code in codes.split()}
 
-# What End User Messaging reports of a text. SUCCESSFUL means that the carrier took it; UNKNOWN, that nobody knows more.
+# What End User Messaging reports about a text. SUCCESSFUL: the carrier took it; UNKNOWN: nothing more is known.
 EVENTS: Mapping[str, tuple[State, Reason | None]] = {
     **dict.fromkeys(("TEXT_QUEUED", "TEXT_PENDING", "TEXT_SENT", "TEXT_SUCCESSFUL"), (State.SENT, None)),
     "TEXT_UNKNOWN": (State.SENT, None),
@@ -90,9 +91,9 @@ _LOG = logging.getLogger(__name__)
 
 
 class _Settings(Table):
-    service: Literal["sms-voice", "sns"] = Field(default="sms-voice", description="through which of two; see below")
+    service: Literal["sms-voice", "sns"] = Field(default="sms-voice", description="which of two services; see below")
     region: str = Field(
-        pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$", title="a region", description="where the sender is, `eu-west-1`"
+        pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$", title="a region", description="the sender's region, such as `eu-west-1`"
     )
     access_key_id: str | None = Field(
         default=None,
@@ -118,10 +119,10 @@ class _Settings(Table):
         description="the set whose event destination is the topic",
     )
     topic_arn: Arn | None = Field(default=None, description="the SNS topic that events come through")
-    replies_topic_arn: Arn | None = Field(default=None, description="another one, for incoming texts")
+    replies_topic_arn: Arn | None = Field(default=None, description="a second topic, for incoming texts")
     base_url: Annotated[str, AfterValidator(check_url)] | None = Field(
         default=None,
-        description="another address than the region's",
+        description="an address other than the region's",
         json_schema_extra={"default": "`https://sms-voice.<region>.amazonaws.com` or `https://sns.…`"},
     )
 
@@ -158,7 +159,7 @@ class Aws(Provider):
         self._replies: Topic | None = None
 
     def prepare(self, role: Role) -> None:
-        """Read the key that sends. What AWS calls us with is signed with a certificate of its own: no secret."""
+        """Read the key that sends. AWS signs its calls to us with its own certificate, which takes no secret."""
         settings = self._settings
         if role is Role.HEAR:
             topics = [arn and Topic(arn, settings.timeout) for arn in (settings.topic_arn, settings.replies_topic_arn)]
@@ -187,12 +188,12 @@ class Aws(Provider):
             raise forged()
         message_id = event.message_id if _MESSAGE_ID.fullmatch(event.message_id) else ""
         if not _REFERENCE.fullmatch(reference):
-            return Receipt("", None, message_id)  # of another program in this account
+            return Receipt("", None, message_id)  # from another program in this account
         state, reason = EVENTS.get(event.event_type, (None, None))
         return Receipt(reference, state, message_id, reason)
 
     def parse_reply(self, request: WebhookRequest) -> Reply:
-        """Read an incoming text, or confirm our subscription: that is a reply of nobody, which says nothing."""
+        """Read an incoming text, or confirm our subscription: that returns an empty reply from nobody."""
         incoming = _heard(self._replies, request, _Incoming)
         if incoming is None:
             return Reply("", "")
@@ -205,7 +206,7 @@ class Aws(Provider):
         self._amazon.close()
 
     def _judge(self, answer: Answered) -> ReminderError:
-        """Turn a refusal into one of our errors, and tell the operator what only an operator can mend."""
+        """Turn a refusal into one of our errors, and log what only an operator can fix."""
         code, known = _known(answer.content)
         reason = answers.judge(answer.status, known)
         if reason in {Reason.MISCONFIGURED, Reason.AMBIGUOUS}:
@@ -214,7 +215,7 @@ class Aws(Provider):
 
 
 def _send(settings: _Settings, text: Text) -> tuple[str, dict[str, Any]]:
-    """Say what End User Messaging does. GSM or Unicode: it sees that by the text alone."""
+    """Return the call to End User Messaging, which chooses GSM or Unicode by the text alone."""
     parameters: dict[str, Any] = {
         "DestinationPhoneNumber": text.to,
         "OriginationIdentity": settings.sender,
@@ -229,7 +230,7 @@ def _send(settings: _Settings, text: Text) -> tuple[str, dict[str, Any]]:
 
 
 def _publish(settings: _Settings, text: Text) -> tuple[str, dict[str, Any]]:
-    """Say what SNS does."""
+    """Return the call to SNS."""
     said = {"AWS.SNS.SMS.SMSType": "Transactional"}
     if settings.sender is not None:
         number = settings.sender.removeprefix("+").isdigit()
@@ -239,7 +240,7 @@ def _publish(settings: _Settings, text: Text) -> tuple[str, dict[str, Any]]:
 
 
 def _known(response: Mapping[str, Any]) -> tuple[str, Reason | None]:
-    """Return the most exact word for a refusal that the table has: its reason, the field at fault, or its name."""
+    """Return the most exact word for a refusal that is in the table: its reason, the field at fault, or its name."""
     name = response.get("Error", {}).get("Code", "")
     words = [response.get("Reason"), *(fault.get("Name") for fault in response.get("Fields", ())), name]
     shown = name if re.fullmatch(r"[A-Za-z]{1,64}", str(name), re.ASCII) else "unknown"
@@ -263,7 +264,7 @@ T = TypeVar("T")
 
 
 def _heard(topic: Topic | None, request: WebhookRequest, shape: type[T]) -> T | None:
-    """Return what a topic brought; None for a message about the subscription. Raises Refused."""
+    """Return the content of a topic's message; None if it is about the subscription. Raises Refused."""
     if topic is None:
         raise malformed()
     message = topic.read(request)

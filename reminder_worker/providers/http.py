@@ -1,8 +1,8 @@
 """Any gateway that takes a request per text, described in the settings: a new carrier needs no code.
 
-``gateway`` holds the description; here it is carried out. What is answered means what the tables say: a code that they
-do not hold is Ambiguous. The promises are those of the settings: docs/providers/http.md says how to find out what a
-gateway really does. Nothing of what it answers leaves this module but the codes of the tables.
+``gateway`` holds the description; this module carries it out. An answer means what the tables say: a code that they do
+not hold is Ambiguous. The promises are those of the settings: docs/providers/http.md says how to find out what a
+gateway really does. Of its answers, only the codes in the tables leave this module.
 """
 
 import logging
@@ -68,7 +68,7 @@ class Http(Provider):
         self._site = Site(site(settings.url))
 
     def prepare(self, role: Role) -> None:
-        """Read what the templates refer to, or what receipts and replies are verified with."""
+        """Read the secrets that the templates use, or those that verify receipts and replies."""
         settings, secrets = self._settings, self._secrets
         if role is Role.SEND:
             for name, path in settings.secrets.items():
@@ -81,7 +81,7 @@ class Http(Provider):
     def send(self, text: Text, *, deadline: float) -> Sent:
         """Make the one request for this text; see ``Provider.send``."""
         settings, seconds = self._settings, int(text.valid_for.total_seconds())
-        if seconds < self._least:  # the gateway could only be told to deliver too late
+        if seconds < self._least:  # the shortest validity that the gateway can be told is too long
             raise NotSent(Reason.NOT_SENT)
         values = self._values(text, min(seconds, settings.validity_limit))
         body = fill(settings.body, values)
@@ -101,7 +101,7 @@ class Http(Provider):
         raise answers.error(reason, answer.headers.get("Retry-After"))
 
     def find(self, reference: str) -> Sent | None:
-        """Ask for the text with this reference; an answer that does not repeat the reference is none."""
+        """Ask for the text with this reference; an answer that does not repeat the reference does not count."""
         find = self._settings.find
         assert find is not None, "finds_by_reference is off"
         values = {**self._secrets.words, "reference": reference}
@@ -120,7 +120,7 @@ class Http(Provider):
         raise Ambiguous
 
     def parse_receipt(self, request: WebhookRequest) -> Receipt:
-        """Read a receipt where the settings say its parts are."""
+        """Read a receipt, whose parts are where the settings say."""
         receipts = self._settings.receipts
         if receipts is None:
             raise webhooks.malformed()
@@ -134,7 +134,7 @@ class Http(Provider):
         return Receipt(reference, state, name, why if state is State.UNDELIVERED else None)
 
     def parse_reply(self, request: WebhookRequest) -> Reply:
-        """Read a reply where the settings say its parts are."""
+        """Read a reply, whose parts are where the settings say."""
         replies = self._settings.replies
         if replies is None:
             raise webhooks.malformed()
@@ -150,7 +150,7 @@ class Http(Provider):
         self._site.close()
 
     def _verified(self, request: WebhookRequest, *, by_path: bool = False) -> Any:
-        """Return what a call says, once it is the gateway's; where it is signed, only what the signature covers."""
+        """Return a call's content if it is the gateway's; of a signed call, only what the signature covers."""
         signature = self._settings.signature
         if signature is not None:
             shown = request.headers.get(signature.header.lower(), "")
@@ -171,7 +171,7 @@ class Http(Provider):
         return request.json(ANYTHING) if is_json else request.form()
 
     def _values(self, text: Text, seconds: int) -> dict[str, str | int | bool]:
-        """Say what each placeholder stands for; a number stays one where it is all of a value."""
+        """Return what each placeholder stands for; a number that is all of a value stays a number."""
         settings, encoding = self._settings, measure(text.body).encoding
         callback, until = settings.callback_url, datetime.now(UTC) + timedelta(seconds=seconds)
         return {
@@ -189,7 +189,7 @@ class Http(Provider):
         }
 
     def _call(self, method: str, url: str, values: Mapping[str, Any], body: Any, deadline: float) -> Answer:
-        """Fill in address and headers, write the body, and ask once."""
+        """Fill in address and headers, write the body, and call once."""
         settings = self._settings
         escaped = {name: quote(str(value), safe="") for name, value in values.items()}
         path = str(fill(url.removeprefix(site(url)), escaped))
@@ -207,7 +207,7 @@ class Http(Provider):
 
 @dataclass(slots=True)
 class _Secrets:
-    """What the files hold; in no repr."""
+    """What the secret files hold; kept out of every repr."""
 
     words: dict[str, str] = field(default_factory=dict, repr=False)
     key: str = field(default="", repr=False)

@@ -1,10 +1,10 @@
-"""Infobip: sends by JSON under a message id of ours, and reads its status and error codes through tables.
+"""Infobip: sends JSON under a message id of ours, and reads its status and error codes through tables.
 
-The message id is the attempt's reference. Infobip refuses one that it has seen, so what is Ambiguous here may be
-sent again with the same one; for how long is documented nowhere, so only for an hour. A 200 is no acceptance by
-itself: it may hold a refusal. Infobip's logs and reports are not asked: nothing says that a text is in them at
-once, and a report is handed out once. Receipts prove themselves by their URL, replies by a token in theirs.
-Nothing that Infobip says leaves this module: its words hold the number.
+The message id is the attempt's reference. Infobip refuses one that it has seen, so an Ambiguous text may be sent
+again with the same one; how long Infobip remembers it is not documented, so only for an hour. A 200 is no acceptance
+by itself: it may hold a refusal. Infobip's logs and reports are not asked: nothing says that a text is in them at
+once, and a report is handed out only once. Receipts prove themselves by their URL, replies by a token in theirs.
+Infobip's own words never leave this module: they hold the number.
 """
 
 import json
@@ -38,8 +38,8 @@ from reminder_worker.providers import (
 )
 from reminder_worker.webhooks import WebhookRequest, check_path, check_token, forged, malformed
 
-VALIDITY_LIMIT = 48 * 3600  # seconds; Infobip cuts what is longer, and waits that long where nothing is said
-REMEMBERS = timedelta(hours=1)  # a message id; documented nowhere, so much less than the 48 hours of its logs
+VALIDITY_LIMIT = 48 * 3600  # seconds; Infobip shortens what is longer, and waits that long by default
+REMEMBERS = timedelta(hours=1)  # a message id; not documented, so much less than the 48 hours of its logs
 
 # How far a text has come, by the group of its status.
 GROUPS: Mapping[str, State] = {
@@ -47,8 +47,8 @@ GROUPS: Mapping[str, State] = {
     "DELIVERED": State.DELIVERED,
     **dict.fromkeys(("UNDELIVERABLE", "EXPIRED", "REJECTED"), State.UNDELIVERED),
 }
-DUPLICATE = 23  # of a second request with one message id; it says nothing of the first, but that there was one
-# Statuses that mean less than their group: only at the operator; nothing of the first; the operator never said.
+DUPLICATE = 23  # of a second request with the same message id; about the first it says only that there was one
+# Statuses that mean less than their group: only at the operator; nothing about the first; the operator never said.
 STATES: Mapping[int, State | None] = {2: State.SENT, DUPLICATE: None, 29: None}
 
 # Why a text was refused, by status. What is not here is Ambiguous in an answer.
@@ -61,10 +61,10 @@ STATUSES: Mapping[int, Reason] = {
     20: Reason.THROTTLED,  # too many to this number within an hour
     **dict.fromkeys((11, 12, 13, 17), Reason.MISCONFIGURED),  # sender unknown; credit; sender blocked; credit expired
 }
-# Codes of refused requests (4xx), where the HTTP status does not say it: "cannot be processed".
+# Codes of refused requests (4xx) whose HTTP status does not say it: "cannot be processed".
 CODES: Mapping[str, Reason] = {"E400": Reason.NOT_SENT}
 
-# Why a text did not arrive, by the error of its receipt; what is nowhere is "carrier_failed".
+# Why a text did not arrive, by the error of its receipt; what is in no table is "carrier_failed".
 FAILURES: Mapping[int, Reason] = {
     # Unknown, illegal, or deactivated subscriber; a contract, or a destination, without texts
     **dict.fromkeys((1, 9, 11, 568, 629, 3041), Reason.NUMBER_REFUSED),
@@ -74,9 +74,9 @@ FAILURES: Mapping[int, Reason] = {
     **dict.fromkeys((811, 4098, 4100, 4101), Reason.VALIDITY_OVER),
     4099: Reason.MISCONFIGURED,  # the account's monthly limit
 }
-_EXPIRED = 15  # status; its reason where no error says another
-_PERSONAL = frozenset({Reason.NUMBER_REFUSED, Reason.OPTED_OUT})  # believed only of an error that is permanent
-_FINALITY = (None, State.SENT, State.UNDELIVERED, State.DELIVERED)  # of several reports, the last of these counts
+_EXPIRED = 15  # status; it means validity_over if no error says otherwise
+_PERSONAL = frozenset({Reason.NUMBER_REFUSED, Reason.OPTED_OUT})  # believed only if the error is permanent
+_FINALITY = (None, State.SENT, State.UNDELIVERED, State.DELIVERED)  # the last of these in several reports counts
 
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -130,7 +130,7 @@ class _Settings(Table):
     )
     webhook_token_file: Path | None = Field(
         default=None,
-        description="a word that you choose; it proves replies. Only `hooks` reads it. Without it no reply is taken",
+        description="a word that you choose; it proves replies. Only `hooks` reads it. Without it no reply is accepted",
     )
 
 
@@ -174,7 +174,7 @@ class Infobip(Provider):
         raise answers.error(self._judge(answer, message), answer.headers.get("Retry-After"))
 
     def parse_receipt(self, request: WebhookRequest) -> Receipt:
-        """Read a delivery report. Its URL is of one text; of several reports at once, the most final counts."""
+        """Read a delivery report. Its URL is for one text; of several reports at once, the most final counts."""
         reference = check_path(request)
         reports = request.json(_Push[_Message]).results
         if not reports:
@@ -186,7 +186,7 @@ class Infobip(Provider):
         return Receipt(reference, state, report.name, _reason(report) if state is State.UNDELIVERED else None)
 
     def parse_reply(self, request: WebhookRequest) -> Reply:
-        """Read an incoming message: its whole text, of which ``cleanText`` lacks the keyword, and so a STOP.
+        """Read an incoming message: its whole text, since ``cleanText`` lacks the keyword, and so a STOP.
 
         Several in one call are refused, so that none is lost unseen: have Infobip send them one by one.
         """
@@ -203,7 +203,7 @@ class Infobip(Provider):
         self._site.close()
 
     def _request(self, text: Text) -> dict[str, Any]:
-        """Say what is sent. Language and transliteration stay unset: they would change the text."""
+        """Return what is sent. Language and transliteration stay unset: they would change the text."""
         seconds = max(1, min(int(text.valid_for.total_seconds()), VALIDITY_LIMIT))
         message: dict[str, Any] = {
             "sender": self.sender.removeprefix("+"),
@@ -217,7 +217,7 @@ class Infobip(Provider):
         return {"messages": [message], "options": {"includeSmsCountInResponse": True}}
 
     def _judge(self, answer: Answer, message: _Message | None) -> Reason:
-        """Read a refusal, whichever way it came, and tell the operator what only an operator can mend."""
+        """Read a refusal, whichever way it came, and log what only an operator can fix."""
         if message is not None:
             code, reason = str(message.status.id), STATUSES.get(_refused(message), Reason.AMBIGUOUS)
         else:
@@ -230,13 +230,13 @@ class Infobip(Provider):
 
 
 def _only_message(answer: Answer) -> _Message | None:
-    """Read the one message of an answer that is no error; None where there is no such thing."""
+    """Read the one message of an answer that is no error; None if there is no such thing."""
     accepted = answers.read(answer.body, _Answer) if 200 <= answer.status < 300 else None  # noqa: PLR2004
     return accepted.messages[0] if accepted is not None and len(accepted.messages) == 1 else None
 
 
 def _refused(message: _Message) -> int:
-    """Return the status of a text that was refused in the answer; 0 where it is in no group of refusals."""
+    """Return the status of a text that was refused in the answer; 0 if its group is no refusal."""
     return message.status.id if GROUPS.get(message.status.group) is State.UNDELIVERED else 0
 
 
@@ -245,7 +245,7 @@ def _state(report: _Message) -> State | None:
 
 
 def _reason(report: _Message) -> Reason:
-    """Say why it did not arrive: by the error, or else by the status."""
+    """Return why a text did not arrive: by the error, or else by the status."""
     error = report.error or _Error()
     known = FAILURES.get(error.id)
     if known in _PERSONAL and not error.permanent:

@@ -1,10 +1,10 @@
-"""Kannel, the open-source gateway: one's own smsbox, asked over its HTTP interface with headers and a body.
+"""Kannel, the open-source gateway: your own smsbox, called over its HTTP interface with headers and a body.
 
-Headers and a body, because whatever stands in a URL ends up in logs: the usual ``GET /cgi-bin/sendsms?to=…&text=…`` is
-never used, and replies are taken as ``post-url`` only. Kannel names nothing in its answer, deduplicates nothing and
-cannot be asked: what is Ambiguous is resolved by a receipt, whose URL carries our reference. Nothing of Kannel's words
-leaves this module, and of a receipt only its type and its first word are asked for: the rest may quote the text.
-What Kannel itself keeps and logs is up to its configuration: docs/providers/kannel.md.
+Headers and a body, because whatever a URL holds ends up in logs: the usual ``GET /cgi-bin/sendsms?to=…&text=…`` is
+never used, and replies are taken from a ``post-url`` only. Kannel's answer names no message, it deduplicates nothing
+and cannot be asked: an Ambiguous attempt is resolved by a receipt, whose URL carries our reference. Kannel's own words
+never leave this module, and a receipt is asked only for its type and the first word of its reason: the rest may quote
+the text. What Kannel itself keeps and logs depends on its configuration: docs/providers/kannel.md.
 """
 
 import logging
@@ -41,24 +41,24 @@ PATH = "/cgi-bin/sendsms"
 CODINGS = {Encoding.GSM7: "0", Encoding.UCS2: "2"}
 ALL_REPORTS = "31"  # 1 delivered, 2 not, 4 buffered by the SMSC, 8 accepted by it, 16 refused
 
-# How bearerbox says yes, with status 202. smsbox's own "Sent." (immediate-sendsms-reply) is none: it has yet to ask.
+# How bearerbox accepts, with status 202. smsbox's own "Sent." (immediate-sendsms-reply) comes before it has asked.
 YES = frozenset({b"0: Accepted for delivery", b"3: Queued for later delivery"})
 
-# How it says no, with 4xx: it has no codes, its words are all there is. What is not here is Ambiguous; so is 503, whose
-# words ("Temporal failure, try again later.") also stand for an answer of bearerbox that smsbox did not understand.
+# How it refuses, with 4xx: it has no codes, only words. What is not here is Ambiguous; so is 503, whose words
+# ("Temporal failure, try again later.") also stand for an answer of bearerbox that smsbox did not understand.
 WORDS: Mapping[bytes, Reason] = {
     b"Authorization failed for sendsms": Reason.MISCONFIGURED,  # user, password, or our address
     b"Unknown request.": Reason.MISCONFIGURED,  # sendsms-url is not the usual one
     b"Sender missing and no global set, rejected": Reason.MISCONFIGURED,
     b"DLR-URL field misformed, rejected": Reason.MISCONFIGURED,
     b"Charset or body misformed, rejected": Reason.CONTENT_REFUSED,  # the text cannot be converted
-    # This gateway has no way to this number; another provider may
+    # This gateway has no route to this number; another provider may
     b"Not routable. Do not try again.": Reason.NOT_SENT,
-    # The same words for a list of the operator's and for sendsms-chars without "+": it may be any number, so not final
+    # Said both for a number on a list and, if sendsms-chars lacks "+", for any number: so it is not final
     b"Number(s) has/have been denied by white- and/or black-lists.": Reason.NOT_SENT,
 }
 
-# What it reports of a text: the type of a receipt, one bit of the mask.
+# What it reports about a text: the type of a receipt, one bit of the mask.
 STATUSES: Mapping[str, State] = {
     "1": State.DELIVERED,
     "2": State.UNDELIVERED,
@@ -66,13 +66,13 @@ STATUSES: Mapping[str, State] = {
     "8": State.SENT,
     "16": State.UNDELIVERED,
 }
-# Why not: how the first word of its reason begins. What is not here is "carrier_failed".
+# Why it did not arrive: how the first word of the reason begins. What is not here is "carrier_failed".
 FAILURES: Mapping[str, Reason] = {
     "NACK/validity": Reason.VALIDITY_OVER,
     "NACK/0x0000000a/": Reason.MISCONFIGURED,  # SMPP: the sender is invalid
     "NACK/0x0000000b/": Reason.NUMBER_REFUSED,  # SMPP: the number is invalid
 }
-# "No SMSC" comes with (even before) the answer "Not routable": the text was never accepted, it is no receipt of it.
+# "No SMSC" comes with (even before) the answer "Not routable": the text was never accepted, so this is no receipt.
 NEVER_ACCEPTED = "NACK/no"
 
 CHARSETS = frozenset(
@@ -105,7 +105,7 @@ class _Settings(Table):
     )
     webhook_token_file: Path | None = Field(
         default=None,
-        description="one word of letters and digits that replies have to show; without it none is believed",
+        description="one word of letters and digits that replies have to show; without it no reply is accepted",
     )
 
 
@@ -137,7 +137,7 @@ class Kannel(Provider):
     def send(self, text: Text, *, deadline: float) -> Sent:
         """Hand one text to smsbox, which answers when bearerbox has it; see ``Provider.send``.
 
-        Kannel names nothing, so a text is called by our own reference: both sides know it, from the receipt's URL.
+        Kannel gives no id, so a text goes by our own reference: both sides know it, from the receipt's URL.
         """
         minutes = text.valid_for // timedelta(minutes=1)
         if minutes < 1:  # Kannel counts in minutes, and one would be too long
@@ -154,7 +154,7 @@ class Kannel(Provider):
         raise self._judge(answer)
 
     def parse_receipt(self, request: WebhookRequest) -> Receipt:
-        """Read a call of a text's ``dlr-url``; the secret in its path is its proof."""
+        """Read a call to a text's ``dlr-url``; the secret in its path is its proof."""
         reference, query = check_path(request), request.query
         if "type" not in query:
             raise malformed()
@@ -167,7 +167,7 @@ class Kannel(Provider):
         return Receipt(reference, state, reason=next(reasons, Reason.CARRIER_FAILED))
 
     def parse_reply(self, request: WebhookRequest) -> Reply:
-        """Read a call of an sms-service's ``post-url``; the token in that URL is its proof."""
+        """Read a call to an sms-service's ``post-url``; the token in that URL is its proof."""
         if not self._token:
             raise forged()
         check_token(request, self._token)
@@ -200,7 +200,7 @@ class Kannel(Provider):
         return headers
 
     def _judge(self, answer: Answer) -> ReminderError:
-        """Turn a refusal into one of our errors, and tell the operator what only an operator can mend."""
+        """Turn a refusal into one of our errors, and log what only an operator can fix."""
         reason = answers.judge(answer.status, WORDS.get(answer.body))
         if reason in {Reason.MISCONFIGURED, Reason.AMBIGUOUS}:
             _LOG.warning("provider_answer", extra={"provider": self.name, "status": answer.status})
@@ -208,7 +208,7 @@ class Kannel(Provider):
 
 
 def _decoded(body: bytes, content_type: str) -> str:
-    """Read a reply's text. Raises Refused (malformed), also for one that is data."""
+    """Read a reply's text. Raises Refused (malformed), also for binary data."""
     kind, _, parameter = content_type.partition(";")
     charset = parameter.strip().lower().removeprefix("charset=").strip('"') or "utf-8"
     if kind.strip().lower() != "text/plain" or charset not in CHARSETS:

@@ -1,10 +1,10 @@
 """MessageBird (now Bird), the SMS API at rest.messagebird.com: JSON out, a table for the codes that come back.
 
 MessageBird cannot deduplicate. An attempt in doubt is resolved by the receipt, whose URL and body carry the
-reference, or by its list of texts to the number, which shows our reference but counts only when it finds.
-Its words hold the number: none of them leaves this module.
+reference, or by its list of texts to the number, which shows our reference but counts only if it finds the text.
+MessageBird's own words never leave this module: they hold the number.
 
-Its calls carry a JWT, signed with a key that cannot send, over the exact address and body, for about a minute.
+Its calls carry a JWT over the exact address and body, signed with a key that cannot send and good for about a minute.
 """
 
 import hashlib
@@ -54,16 +54,16 @@ CODES: Mapping[int, Reason] = {
     20: Reason.MISCONFIGURED,  # nothing there: base_url
     25: Reason.MISCONFIGURED,  # credit
 }
-# 9 and 10: a parameter is missing or invalid; which one is the meaning. Any other one is Misconfigured: we wrote it.
+# 9 and 10: a parameter is missing or invalid; its name decides. One that is not here is Misconfigured: we wrote it.
 PARAMETER_CODES = frozenset({9, 10})
 PARAMETERS: Mapping[str | None, Reason] = {
     **dict.fromkeys(("recipient", "recipients"), Reason.NUMBER_REFUSED),
     "body": Reason.CONTENT_REFUSED,
     None: Reason.NOT_SENT,  # it does not say
 }
-_TRIAL = re.compile(r"\btest period\b", re.IGNORECASE)  # only the account's own number: another provider may
+_TRIAL = re.compile(r"\btest period\b", re.IGNORECASE)  # it reaches only the account's own number: another provider may
 
-# What MessageBird reports of a text.
+# What MessageBird reports about a text.
 STATUSES: Mapping[str, State] = {
     **dict.fromkeys(("scheduled", "sent", "buffered"), State.SENT),
     "delivered": State.DELIVERED,
@@ -223,7 +223,7 @@ class MessageBird(Provider):
         return self._site.call(method, path, headers=headers, body=body, deadline=ends)
 
     def _parameters(self, text: Text) -> dict[str, Any]:
-        """Say what is sent; with the wrong ``datacoding`` characters would be lost."""
+        """Return what is sent; the wrong ``datacoding`` would lose characters."""
         gsm = measure(text.body).encoding is Encoding.GSM7
         parameters = {
             "originator": self._settings.sender,
@@ -239,7 +239,7 @@ class MessageBird(Provider):
         return parameters
 
     def _verify(self, request: WebhookRequest) -> None:
-        """Check that the call is MessageBird's, for this address, with this body, and of now."""
+        """Check that the call is MessageBird's, for this address, with this body, and recent."""
         token = request.headers.get("messagebird-signature-jwt", "")
         try:
             claims = jwt.decode(token, self._key, ["HS256"], {"require": CLAIMS}, issuer="MessageBird", leeway=LEEWAY)
@@ -252,7 +252,7 @@ class MessageBird(Provider):
 
 
 def _meaning(fault: _Fault) -> Reason | None:
-    """Say what a code means; for a parameter, by its name."""
+    """Return what a code means; for a parameter, by the parameter's name."""
     if fault.code not in PARAMETER_CODES:
         return CODES.get(fault.code)
     if _TRIAL.search(fault.description or ""):

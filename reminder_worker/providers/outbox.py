@@ -21,7 +21,7 @@ from reminder_worker.providers import Capabilities, Provider, Sent, Table, Text,
 
 
 class _Settings(Table):
-    path: Path = Field(description="what the texts are written to; made where there is none (0600)")
+    path: Path = Field(description="the file that texts are written to; created if missing (0600)")
 
 
 class _Line(msgspec.Struct):
@@ -49,7 +49,7 @@ class Outbox(Provider):
             raise SettingsError(f"providers.{name}.path: this file cannot be written") from None
 
     def send(self, text: Text, *, deadline: float) -> Sent:
-        """Append the text with one write; what is not there in full was not sent."""
+        """Append the text with one write; a text that is not there in full was not sent."""
         if time.monotonic() >= deadline or not self._append(_line(text)):
             raise NotSent(Reason.NOT_SENT)
         return _sent(text.reference, text.segments)
@@ -89,7 +89,7 @@ class _Index:
             return self._segments.get(reference)
 
     def _catch_up(self) -> None:
-        with os.fdopen(_open(self._path), "rb") as file:  # a file that somebody removed is an empty one
+        with os.fdopen(_open(self._path), "rb") as file:  # a file that was removed counts as empty
             status = os.fstat(file.fileno())
             if self._file != (status.st_dev, status.st_ino) or status.st_size < self._offset:
                 self._file, self._offset, self._segments = (status.st_dev, status.st_ino), 0, {}

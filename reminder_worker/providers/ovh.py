@@ -1,12 +1,12 @@
-"""OVHcloud SMS: signed JSON to ``POST /sms/{service}/jobs``; receipts that know OVH's own name of a text only.
+"""OVHcloud SMS: signed JSON to ``POST /sms/{service}/jobs``; receipts name only OVH's own id for a text.
 
-OVH cannot deduplicate. What is Ambiguous here can be found by its tag, a hash of the reference, in OVH's list of sent
-texts; a text that waits there is in another list, and nobody promises when it appears, so absence proves nothing.
-OVH signs none of its calls: receipts and replies prove themselves by the token in the URL that it was given.
+OVH cannot deduplicate. An Ambiguous text can be found by its tag, a hash of the reference, in OVH's list of sent
+texts; a text that still waits is in another list, and nothing says when it appears here, so absence proves nothing.
+OVH signs none of its calls: receipts and replies prove themselves by the token in the URL that OVH was given.
 The whole text and number stay in OVH's history for 6 months (12 in its export) unless ``forget`` deletes them.
 
-Our own clock dates a signature: /auth/time would be a second call that can fail or hang, production does not start
-with a clock that is wrong, and what a frozen process sends late should be refused for its age.
+Signatures carry the time of our own clock: /auth/time would be a second call that can fail or hang, production does
+not start with a wrong clock, and a request that a frozen process sends late should be refused for its age.
 """
 
 import hashlib
@@ -40,22 +40,22 @@ from reminder_worker.providers import (
 )
 from reminder_worker.webhooks import WebhookRequest, check_token, forged, malformed
 
-VALIDITY_LIMIT = 2880  # minutes; what OVH takes where nothing is said
+VALIDITY_LIMIT = 2880  # minutes; OVH's own default
 
 # From OVH's codes to ours, for answers that refuse (4xx): "errorCode" of the API itself, "class" of a service behind
-# it, and the one sentence that tells a sender's limit. What is not here is Ambiguous.
+# it, and the one sentence that states a sender's limit. What is not here is Ambiguous.
 CODES: Mapping[str, Reason] = {
     "INVALID_SIGNATURE": Reason.MISCONFIGURED,  # comes with status 400
     "INVALID_KEY": Reason.MISCONFIGURED,
-    "INVALID_CREDENTIAL": Reason.MISCONFIGURED,  # the consumer key is not valid, or not any more
+    "INVALID_CREDENTIAL": Reason.MISCONFIGURED,  # the consumer key is not valid, or no longer
     "NOT_CREDENTIAL": Reason.MISCONFIGURED,
     "NOT_GRANTED_CALL": Reason.MISCONFIGURED,  # the key may not do this
     "Client::NotFound": Reason.MISCONFIGURED,  # no such service
     "cannot send contact information with shortcode": Reason.NOT_SENT,  # another sender or provider can
 }
-EXPIRED = 460  # the status of an SMS account that has run out
+EXPIRED = 460  # the status for an SMS account that has expired
 
-# What OVH's "ptt" says of a text; the published list is not complete.
+# What OVH's "ptt" says about a text; the published list is not complete.
 UNDELIVERED: Mapping[str, Reason] = {
     **dict.fromkeys(("5", "20", "21", "25", "27", "39", "73", "76", "202"), Reason.CARRIER_FAILED),  # or the handset
     "8": Reason.VALIDITY_OVER,
@@ -69,7 +69,7 @@ STATES: Mapping[str, State | None] = {
     "6": None,  # the operator does not say
     **dict.fromkeys(UNDELIVERED, State.UNDELIVERED),
 }
-# The coarse state beside it, in the parameter "description": all there is where the ptt is not in the list.
+# The coarse state beside it, in the parameter "description": used if the ptt is not in the list.
 COARSE: Mapping[str, State] = {
     **dict.fromkeys(("0", "4", "8"), State.SENT),  # pending, waiting, buffered
     "1": State.DELIVERED,
@@ -117,7 +117,7 @@ class _Settings(Table):
         description="`true`: a short number that changes, for France only, which people can answer for 48 hours",
     )
     webhook_token_file: Path | None = Field(
-        default=None, description="one word that you make up; without it neither receipts nor replies are taken"
+        default=None, description="one word that you make up; without it neither receipts nor replies are accepted"
     )
     base_url: Annotated[str, AfterValidator(check_url)] = Field(
         default="https://eu.api.ovh.com/1.0", description="where its API is; `https://ca.api.ovh.com/1.0` for Canada"
@@ -156,7 +156,7 @@ class Ovh(Provider):
     def send(self, text: Text, *, deadline: float) -> Sent:
         """Create one job for one receiver, once; see ``Provider.send``."""
         minutes = min(text.valid_for // timedelta(minutes=1), VALIDITY_LIMIT)
-        if minutes < 1:  # OVH counts whole minutes: it could only be told to deliver too late
+        if minutes < 1:  # OVH counts whole minutes, and even one would be too long
             raise NotSent(Reason.NOT_SENT)
         answer = self._call("POST", "/jobs", self._job(text, minutes), min(deadline, self._deadline()))
         report = answers.read(answer.body, _Report) if answer.status // 100 == 2 else None  # noqa: PLR2004
@@ -167,7 +167,7 @@ class Ovh(Provider):
         raise self._judge(answer)
 
     def search(self, text: Text, asked: object) -> Sent | None:  # noqa: ARG002 - the tag names the attempt
-        """Look for the tag of an attempt in OVH's list of sent texts; neither number nor words are asked for."""
+        """Look for the tag of an attempt in OVH's list of sent texts; the query holds neither number nor words."""
         try:
             answer = self._call("GET", f"/outgoing?tag={_tag(text.reference)}", None, self._deadline())
         except ReminderError:
@@ -207,22 +207,22 @@ class Ovh(Provider):
 
     def _verified(self, request: WebhookRequest) -> dict[str, str]:
         """Return the parameters of a call whose URL carries our token."""
-        if not self._webhook_token:  # an empty one would equal one that is missing
+        if not self._webhook_token:  # an empty token would match a missing one
             raise forged()
         check_token(request, self._webhook_token)
         return {**request.query, **(request.form() if request.method == "POST" else {})}
 
     def _job(self, text: Text, minutes: int) -> bytes:
-        """Say what is sent; in ASCII, as OVH's own client writes and signs it.
+        """Return what is sent; in ASCII, as OVH's own client writes and signs it.
 
-        ``coding`` stays unset: OVH deprecates it and takes the alphabet from the message, so nothing is spelt anew.
+        ``coding`` stays unset: OVH deprecates it and takes the alphabet from the message, so nothing is respelt.
         """
         sender = self._settings.sender
         job = {
             "receivers": [text.to],
             "message": text.body,
             "charset": "UTF-8",
-            "noStopClause": True,  # not an advertisement: no STOP line that was not counted, no waiting for Monday
+            "noStopClause": True,  # not an advertisement: no uncounted STOP line, no waiting for Monday
             "priority": "high",
             "validityPeriod": minutes,
             "tag": _tag(text.reference),
@@ -249,7 +249,7 @@ class Ovh(Provider):
         return time.monotonic() + self._settings.timeout
 
     def _judge(self, answer: Answer) -> ReminderError:
-        """Turn a refusal into one of our errors, and tell the operator what only an operator can mend."""
+        """Turn a refusal into one of our errors, and log what only an operator can fix."""
         said = answers.read(answer.body, _Refusal) or _Refusal()
         code = next((word for word in (said.error_code, said.kind, said.message) if word in CODES), None)
         known = Reason.MISCONFIGURED if answer.status == EXPIRED else None if code is None else CODES[code]

@@ -1,9 +1,9 @@
-"""Plivo: sends by JSON, reads its answers by status and a few known words, its receipts by error code.
+"""Plivo: sends JSON, reads answers by status and a few known words, and receipts by error code.
 
-Plivo cannot deduplicate and takes no reference of ours: what is Ambiguous here is resolved by the receipt, whose URL
+Plivo cannot deduplicate and takes no reference of ours: an Ambiguous attempt is resolved by the receipt, whose URL
 carries the reference, or stays unknown. It keeps neither text nor full number unless ``redact`` is off. It signs
-its calls with the token that also sends, over URL, nonce and fields (V3). Its older V2 leaves the fields out, and
-is not accepted. Nothing that Plivo says leaves this module: its words hold the number.
+its calls with the token that also sends, over URL, nonce and fields (V3). The older V2 leaves the fields out, and
+is not accepted. Plivo's own words never leave this module: they hold the number.
 """
 
 import base64
@@ -38,9 +38,9 @@ from reminder_worker.providers import (
 )
 from reminder_worker.webhooks import WebhookRequest, check_hmac, check_path, forged, from_base64, malformed
 
-EXPIRY_LEAST, EXPIRY_MOST = 5, 10_799  # seconds; Plivo waits three hours where nothing is said
+EXPIRY_LEAST, EXPIRY_MOST = 5, 10_799  # seconds; Plivo waits three hours by default
 
-# What a refusal (4xx) says, for it has no codes: by its HTTP status ...
+# What a refusal (4xx) means. It has no codes, so it is read by its HTTP status ...
 REFUSALS: Mapping[int, Reason] = {
     401: Reason.MISCONFIGURED,  # credentials
     403: Reason.NOT_SENT,  # the country is not enabled for this account; another provider may
@@ -51,9 +51,9 @@ WORDS: Mapping[str, Reason] = {
     "insufficient credit": Reason.MISCONFIGURED,
     "this caller id is not allowed for outbound message": Reason.MISCONFIGURED,  # the sender
 }
-INVALID_NUMBER = "'{}' is not a valid phone number"  # of the sender too, so it has to name the phone's
+INVALID_NUMBER = "'{}' is not a valid phone number"  # also said about the sender, so it has to name the phone's
 
-# What Plivo reports of a text.
+# What Plivo reports about a text.
 STATUSES: Mapping[str, State] = {
     "queued": State.SENT,
     "sent": State.SENT,
@@ -178,9 +178,9 @@ class Plivo(Provider):
         self._site.close()
 
     def _verified(self, request: WebhookRequest) -> dict[str, str]:
-        """Return the fields of a call, once one of its V3 signatures is the account's.
+        """Return the fields of a call if one of its V3 signatures is the account's.
 
-        There are two, and with several tokens several in each: by the account or subaccount, and by the main account.
+        One header is signed by the account or subaccount, one by the main account; each may list several signatures.
         """
         fields = request.query if request.method == "GET" else request.form()
         content = _signed(request, {} if request.method == "GET" else fields)
@@ -191,7 +191,7 @@ class Plivo(Provider):
         return fields
 
     def _parameters(self, text: Text) -> dict[str, Any]:
-        """Say what is sent. Plivo itself chooses between GSM and Unicode, by the characters."""
+        """Return what is sent. Plivo itself chooses between GSM and Unicode, by the characters."""
         settings = self._settings
         parameters: dict[str, Any] = {
             "dst": text.to.removeprefix("+"),
@@ -209,7 +209,7 @@ class Plivo(Provider):
         return parameters
 
     def _judge(self, answer: Answer, number: str) -> Reason:
-        """Read a refusal, and tell the operator what only an operator can mend."""
+        """Read a refusal, and log what only an operator can fix."""
         said = (answers.read(answer.body, _Refusal) or _Refusal()).error.strip().rstrip(".").lower()
         known = WORDS.get(said, REFUSALS.get(answer.status))
         if said == INVALID_NUMBER.format(number.removeprefix("+")) and answer.status == 400:  # noqa: PLR2004

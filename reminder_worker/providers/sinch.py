@@ -1,10 +1,10 @@
 """Sinch: one batch of one text for each attempt, over its SMS REST API.
 
-Our reference goes along twice: in the URL for receipts, and as the client reference that Sinch repeats in them and
-lists batches by. It does not deduplicate, and no source says how soon a batch stands in that list: so a batch found
-there is one that was accepted, and one not found proves nothing. Sinch signs what it calls us with only where its
-people have set that up; without it a receipt proves itself by the secret in its path, a reply by a token.
-Nothing that Sinch says leaves this module: its words hold the number.
+Our reference travels twice: in the URL for receipts, and as the client reference, which Sinch repeats in receipts and
+lists batches by. Sinch does not deduplicate, and no source says how soon a batch appears in that list: a batch found
+there was accepted, and one not found proves nothing. Sinch signs its calls to us only if its staff have set that up;
+otherwise a receipt proves itself by the secret in its path, a reply by a token.
+Sinch's own words never leave this module: they hold the number.
 """
 
 import logging
@@ -38,9 +38,9 @@ from reminder_worker.providers import (
 )
 from reminder_worker.webhooks import WebhookRequest, check_hmac, check_path, check_token, forged, from_base64, malformed
 
-VALIDITY_LIMIT = timedelta(days=3)  # what Sinch takes at the most, and where nothing is said
+VALIDITY_LIMIT = timedelta(days=3)  # Sinch's maximum, and its default
 SEARCH_MARGIN = timedelta(minutes=2)  # before an attempt: the clocks may differ
-STALE = timedelta(hours=24)  # a call that fails is repeated for 22 h 45 min, perhaps as it was signed at first
+STALE = timedelta(hours=24)  # a call that fails is repeated for 22 h 45 min, perhaps with its first signature
 
 # From Sinch's codes to ours, for answers that refuse (4xx). What is not here is judged by its status.
 CODES: Mapping[str, Reason] = {
@@ -57,9 +57,9 @@ PARAMETERS: Mapping[str, Reason] = {
     "callback_url": Reason.MISCONFIGURED,
 }
 
-# What Sinch reports of a text.
+# What Sinch reports about a text.
 STATUSES: Mapping[str, State] = {
-    # Unknown: handed on, and no delivery receipt came that could be read
+    # Unknown: handed on, but no readable delivery receipt came
     **dict.fromkeys(("Queued", "Dispatched", "Unknown"), State.SENT),
     "Delivered": State.DELIVERED,
     **dict.fromkeys(("Aborted", "Cancelled", "Rejected", "Deleted", "Failed", "Expired"), State.UNDELIVERED),
@@ -121,11 +121,11 @@ class _Settings(Table):
     )
     base_url: Annotated[str, AfterValidator(check_url)] = Field(
         default="https://eu.sms.api.sinch.com",
-        description="where the service plan lives. A plan of another region is refused there",
+        description="the region of the service plan. A plan of another region is refused there",
     )
     webhook_secret_file: Path | None = Field(
         default=None,
-        description="the secret of HMAC authentication, where Sinch has set that up; only `hooks` reads it",
+        description="the secret of HMAC authentication, if Sinch has set that up; only `hooks` reads it",
     )
     webhook_token_file: Path | None = Field(
         default=None, description="a word of your own that proves a reply; only `hooks` reads it"
@@ -186,7 +186,7 @@ class Sinch(Provider):
         return None
 
     def parse_receipt(self, request: WebhookRequest) -> Receipt:
-        """Read a recipient's delivery report; the reference that it repeats has to be the path's."""
+        """Read a recipient's delivery report; the reference that it repeats has to match the path's."""
         if self._webhook_secret:
             self._check_signature(request)
         report = request.json(_Report)
@@ -221,7 +221,7 @@ class Sinch(Provider):
         return self._site.call(method, path, headers=headers, body=body, deadline=limit)
 
     def _written(self, text: Text) -> bytes | None:
-        """Write the request; None for a text that no request can hold."""
+        """Encode the request; None for a text that cannot be encoded."""
         span = max(timedelta(seconds=1), min(text.valid_for, VALIDITY_LIMIT))
         batch: dict[str, object] = {
             "type": "mt_text",
@@ -241,7 +241,7 @@ class Sinch(Provider):
             return None
 
     def _judge(self, answer: Answer) -> ReminderError:
-        """Turn a refusal into one of our errors, and tell the operator what only an operator can mend."""
+        """Turn a refusal into one of our errors, and log what only an operator can fix."""
         refusal = answers.read(answer.body, _Refusal) or _Refusal()
         known, named = CODES.get(refusal.code), _NAMED.search(refusal.text)
         if refusal.code == "syntax_invalid_parameter_format" and named is not None:
@@ -253,7 +253,7 @@ class Sinch(Provider):
         return answers.error(reason, answer.headers.get("Retry-After"))
 
     def _check_signature(self, request: WebhookRequest) -> None:
-        """Compare what Sinch makes of body, nonce and time. Raises Refused (signature_invalid)."""
+        """Check Sinch's signature over body, nonce and time. Raises Refused (signature_invalid)."""
         nonce, stamp, algorithm, signature = (
             request.headers.get(f"x-sinch-webhook-signature{part}", "")
             for part in ("-nonce", "-timestamp", "-algorithm", "")
@@ -267,5 +267,5 @@ class Sinch(Provider):
 
 
 def _moment(when: datetime) -> str:
-    """Write a time as Sinch wants it: UTC, to the millisecond, and never later than it is."""
+    """Write a time as Sinch expects it: UTC, to the millisecond, and never rounded up."""
     return when.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

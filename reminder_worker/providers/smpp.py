@@ -1,9 +1,9 @@
-"""SMPP 3.4: a line of one's own to a carrier or aggregator; texts, receipts and replies all travel over it.
+"""SMPP 3.4: a line of your own to a carrier or aggregator; it carries texts, receipts and replies.
 
-It can promise little: an SMSC neither deduplicates nor finds a text by our reference, and its receipts name its own id
-only. So a text that was handed over and not answered stays in doubt. A long text goes out as linked segments, one
-after the other: refused at the first, nothing was sent; from then on it is all or in doubt, and no segment is ever
-sent again. The receipt of the last one stands for the text. Nothing of a number or text is logged or kept here.
+It can promise little: an SMSC neither deduplicates nor finds a text by our reference, and its receipts name only its
+own id. So a text that was handed over and not answered stays in doubt. A long text goes out as linked segments, one
+after the other: if the first is refused, nothing was sent; after that, all are accepted or the text is in doubt, and
+no segment is ever sent again. The receipt of the last one stands for the text. No number or text is logged or kept.
 """
 
 import logging
@@ -37,10 +37,10 @@ from reminder_worker.wire.link import Answer
 from reminder_worker.wire.shortmessages import HAS_HEADER, UCS2, Delivery, encode
 from reminder_worker.wire.smsc import BIND_REFUSED, Account, Bind
 
-VALIDITY_LIMIT = timedelta(days=7)  # the relative form tells longer times in months
+VALIDITY_LIMIT = timedelta(days=7)  # the relative form gives longer times in months
 PASSWORD_LIMIT = 8  # characters
 
-# From command_status to ours (SMPP 3.4, 5.1.3). What is not here, also what a vendor added, is Ambiguous.
+# From command_status to ours (SMPP 3.4, 5.1.3). What is not here, vendors' own codes included, is Ambiguous.
 CODES: Mapping[int, Reason] = {
     0x0B: Reason.NUMBER_REFUSED,  # ESME_RINVDSTADR
     0x01: Reason.CONTENT_REFUSED,  # ESME_RINVMSGLEN
@@ -48,12 +48,12 @@ CODES: Mapping[int, Reason] = {
     0x14: Reason.THROTTLED,  # ESME_RMSGQFUL
     0x58: Reason.THROTTLED,  # ESME_RTHROTTLED
     # Documented as not done; another provider may
-    0x04: Reason.NOT_SENT,  # ESME_RINVBNDSTS: not bound any more
+    0x04: Reason.NOT_SENT,  # ESME_RINVBNDSTS: no longer bound
     0x45: Reason.NOT_SENT,  # ESME_RSUBMITFAIL
-    0x62: Reason.NOT_SENT,  # ESME_RINVEXPIRY: it takes no such validity period
+    0x62: Reason.NOT_SENT,  # ESME_RINVEXPIRY: it does not accept this validity period
     # The account and its settings
     **dict.fromkeys(BIND_REFUSED, Reason.MISCONFIGURED),
-    **dict.fromkeys((0x02, 0x03, 0x06, 0x07, 0x15, 0x43), Reason.MISCONFIGURED),  # a field that it does not take
+    **dict.fromkeys((0x02, 0x03, 0x06, 0x07, 0x15, 0x43), Reason.MISCONFIGURED),  # a field that it does not accept
     **dict.fromkeys((0x0A, 0x48, 0x49), Reason.MISCONFIGURED),  # the sender, its TON, its NPI
     **dict.fromkeys((0x50, 0x51), Reason.MISCONFIGURED),  # the TON and NPI of numbers
     # It may have been done
@@ -83,12 +83,12 @@ class _Settings(Table):
     tls: bool = Field(
         default=True,
         description="name and certificate are verified against the system's authorities. `false` for a tunnel that "
-        "ends on this machine, or a network that nobody else hears",
+        "ends on this machine, or a network that nobody else can listen to",
     )
     system_id: str = Field(pattern=r"^[!-~]{1,15}$", title="one word, up to 15", description="the account")
     password_file: Path = Field(description="its password, at most 8 characters (the protocol's own limit)")
-    system_type: str = Field(default="", pattern=r"^[ -~]{0,12}$", description="where the account has one")
-    service_type: str = Field(default="", pattern=r"^[ -~]{0,5}$", description="where the SMSC wants one with a text")
+    system_type: str = Field(default="", pattern=r"^[ -~]{0,12}$", description="if the account has one")
+    service_type: str = Field(default="", pattern=r"^[ -~]{0,5}$", description="if the SMSC wants one with a text")
     sender: str = Field(
         alias="from",
         pattern=r"^(\+?[0-9]{3,15}|[A-Za-z0-9 .&-]{1,11})$",
@@ -98,33 +98,33 @@ class _Settings(Table):
     source_ton: TON | None = Field(
         default=None,
         title="whole number, 0 to 6",
-        description="what kind of sender it is",
+        description="the sender's type of number",
         json_schema_extra={"default": "1 for a number with `+`, 0 for other digits, 5 for a name"},
     )
     source_npi: NPI | None = Field(
         default=None,
         title="whole number",
-        description="in which plan it is numbered",
+        description="the sender's numbering plan",
         json_schema_extra={"default": "1 for a number with `+`, else 0"},
     )
     destination_ton: TON = Field(
-        default=TON.INTERNATIONAL, title="whole number, 0 to 6", description="the same of those who are texted"
+        default=TON.INTERNATIONAL, title="whole number, 0 to 6", description="the recipients' type of number"
     )
-    destination_npi: NPI = Field(default=NPI.ISDN, title="whole number", description="the same of those who are texted")
+    destination_npi: NPI = Field(default=NPI.ISDN, title="whole number", description="the recipients' numbering plan")
     default_alphabet: Literal["gsm", "latin1"] = Field(
-        default="gsm", description="what data_coding 0 means to this SMSC; `gsm`: one character an octet"
+        default="gsm", description="what data_coding 0 means to this SMSC; `gsm`: one character per octet"
     )
     message_id: Literal["as-is", "hex", "decimal"] = Field(
         default="as-is",
-        description="`hex`: its acceptances name a text in hexadecimal, its receipts in decimal; `decimal`: the other "
-        "way round",
+        description="`hex`: its acceptances give a text's id in hexadecimal, its receipts in decimal; `decimal`: "
+        "the other way round",
     )
     try_again: Literal["ESME_RX_T_APPN", "ESME_RSYSERR"] = Field(
-        default="ESME_RX_T_APPN", description="the answer that makes it deliver once more"
+        default="ESME_RX_T_APPN", description="the answer that makes the SMSC deliver again"
     )
     window: int = Field(default=10, ge=1, le=1000, description="requests that may wait for an answer at once")
     enquire_link: float = Field(
-        default=30.0, gt=0, le=600, description="seconds of silence after which the SMSC is asked whether it is there"
+        default=30.0, gt=0, le=600, description="seconds of silence after which the SMSC is asked for a sign of life"
     )
 
 
@@ -142,7 +142,7 @@ class Smpp(Provider):
         self._hear: Callable[[Receipt | Reply], None] | None = None
 
     def prepare(self, role: Role) -> None:
-        """Read the password where texts are sent; connects to nothing."""
+        """Read the password in a process that sends; connect to nothing."""
         if role is not Role.SEND:
             return
         settings = self._settings
@@ -173,7 +173,7 @@ class Smpp(Provider):
         raise answers.error(outcome)
 
     def listen(self, hear: Callable[[Receipt | Reply], None]) -> None:
-        """Bind, and hand over what arrives; an answer goes back to the SMSC when ``hear`` has returned."""
+        """Bind, and hand over what arrives; the SMSC gets its answer when ``hear`` has returned."""
         self._hear = hear
         if self._bind is not None:
             self._bind.start()
@@ -188,7 +188,7 @@ class Smpp(Provider):
             data_coding, segments = encode(text.body, self._settings.default_alphabet)
             messages = [self._message(text, data_coding, segments, index) for index in range(len(segments))]
         except ValueError:
-            return Reason.NOT_SENT  # half a character, or a number that is none: nothing that can be sent
+            return Reason.NOT_SENT  # half a character, or not a number: nothing that can be sent
         outcome: str | Reason = Reason.MISCONFIGURED
         for index, message in enumerate(messages):
             outcome = self._submit(message, deadline)
@@ -215,7 +215,7 @@ class Smpp(Provider):
     def _message(self, text: Text, data_coding: int, segments: list[bytes], index: int) -> SubmitSm:
         last = index == len(segments) - 1
         message = SubmitSm(
-            short_message="-",  # what is sent is set below: aiosmpplib would encode it anew
+            short_message="-",  # replaced below by what is sent: aiosmpplib would encode it again
             source=self._source,
             destination=PhoneNumber(
                 text.to.removeprefix("+"), self._settings.destination_ton, self._settings.destination_npi
@@ -230,7 +230,7 @@ class Smpp(Provider):
         return message
 
     def _deliver(self, delivery: Delivery) -> None:
-        """Hand on what the SMSC brings. Raises where nobody took it."""
+        """Hand on what the SMSC brings. Raises if nobody took it."""
         found = self._receipt(delivery) if delivery.is_receipt else self._reply(delivery)
         if found is None:
             shown = {"provider": self.name}
@@ -247,14 +247,14 @@ class Smpp(Provider):
         return Receipt("", state, name, reason) if _MESSAGE_ID.fullmatch(name) else None
 
     def _reply(self, delivery: Delivery) -> Reply | None:
-        """Read what a person wrote; from a sender that is no whole number nobody's reply can be told."""
+        """Read what a person wrote; None if the sender is not a whole number, which identifies nobody."""
         number = _NUMBER.fullmatch(delivery.sender)
         if number is None or delivery.sender_type not in {TON.UNKNOWN, TON.INTERNATIONAL}:
             return None
         return Reply(f"+{number[1]}", delivery.text(self._settings.default_alphabet))
 
     def _id(self, name: str, *, ours: bool) -> str:
-        """Bring the SMSC's name for a text into one form; ``ours``: it is as the answer to us had it."""
+        """Bring the SMSC's id for a text into one form; ``ours``: it has the form of the answer to our request."""
         if self._settings.message_id == "as-is":
             return name
         try:
@@ -264,7 +264,7 @@ class Smpp(Provider):
 
 
 def _source(settings: _Settings) -> PhoneNumber:
-    """Return the sender as the SMSC wants it told: a number, a short code, or a name."""
+    """Return the sender in the form that the SMSC expects: a number, a short code, or a name."""
     sender = settings.sender
     if sender.startswith("+"):
         kind, plan = TON.INTERNATIONAL, NPI.ISDN

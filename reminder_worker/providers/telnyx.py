@@ -1,9 +1,9 @@
-"""Telnyx: one JSON call for each text, and webhooks that are signed with a key which cannot send.
+"""Telnyx: one JSON call for each text, and webhooks signed with a key that cannot send.
 
-Telnyx does not deduplicate, and finds a message by its own name only: what is Ambiguous here is resolved by
-the receipt, whose URL carries the reference. The signature covers time and body, not the address; the body names
-the address that the receipt was meant for, and that decides whose receipt it is. Nothing that Telnyx says leaves
-this module: its words hold the number.
+Telnyx does not deduplicate, and finds a message only by its own id: an Ambiguous attempt is resolved by the
+receipt, whose URL carries the reference. The signature covers time and body, not the address; the body names the
+address that the receipt was meant for, and that decides which attempt it is for. Telnyx's own words never leave this
+module: they hold the number.
 """
 
 import base64
@@ -41,21 +41,21 @@ from reminder_worker.webhooks import WebhookRequest, check_path, forged, from_ba
 
 STALE = 300  # seconds between signing and arriving, either way; what Telnyx's own libraries allow
 
-# What an operator has to mend: settings (URL, parameter, resource, profile), credentials and rights, the key, the
+# What an operator has to fix: settings (URL, parameter, resource, profile), credentials and rights, the key, the
 # account (blocked, unverified, without funds), the sender, the profile (disabled, without destinations, spent).
 _OPERATOR = (
     *(10003, 10004, 10005, 10006, 10009, 10010, 10038, 10039, 20001, 20002, 20003, 20006, 20008),
     *(20012, 20013, 20014, 20015, 20016, 20017, 20100, 40314, 40100, 40150, 40151, 40155, 40329, 40330),
     *(40305, 40306, 40307, 40315, 40320, 40321, 40323, 40325, 40311, 40312, 40313, 40331, 40333),
 )
-# From Telnyx's codes to ours, for answers that refuse (4xx). What is not here is Ambiguous: it failed, it timed out.
+# From Telnyx's codes to ours, for answers that refuse (4xx). What is not here is Ambiguous: "failed", "timed out".
 CODES: Mapping[int, Reason] = {
     # The number or the text, whoever carries it
     40300: Reason.OPTED_OUT,
     40310: Reason.NUMBER_REFUSED,
     # Too many segments, empty, prohibited, longer than recommended
     **dict.fromkeys((40302, 40316, 40322, 40328), Reason.CONTENT_REFUSED),
-    # Sender and number do not go together, region not enabled: another provider may. Not well-formed, not carried out
+    # Sender and number do not match, region not enabled: another provider may. Not well-formed, so not carried out
     **dict.fromkeys((40301, 40309, 40319, 10015, 10027), Reason.NOT_SENT),
     # Too many requests, the queue is full
     **dict.fromkeys((10011, 40318), Reason.THROTTLED),
@@ -65,14 +65,14 @@ CODES: Mapping[int, Reason] = {
 ADDRESS_CODES = frozenset({10001, 10002, 10016})
 ADDRESSES: Mapping[str | None, Reason] = {"/to": Reason.NUMBER_REFUSED, "/from": Reason.MISCONFIGURED}
 
-# What Telnyx reports of a text.
+# What Telnyx reports about a text.
 STATUSES: Mapping[str | None, State] = {
     # Unconfirmed: handed on, and the carrier never said more
     **dict.fromkeys(("queued", "sending", "sent", "delivery_unconfirmed"), State.SENT),
     "delivered": State.DELIVERED,
     **dict.fromkeys(("sending_failed", "delivery_failed", "expired"), State.UNDELIVERED),
 }
-# Why it did not arrive; what is not here is "carrier_failed". 40300 is not: in receipts it also means "unreachable".
+# Why it did not arrive; what is not here is "carrier_failed". 40300 is not here: in receipts it may mean "unreachable".
 FAILURES: Mapping[int, Reason] = {
     40001: Reason.LANDLINE,  # or not routable
     **dict.fromkeys((40012, 40310), Reason.NUMBER_REFUSED),
@@ -177,7 +177,7 @@ class Telnyx(Provider):
         self._site = Site(settings.base_url)
 
     def prepare(self, role: Role) -> None:
-        """Read the key that sends; to hear takes none."""
+        """Read the key that sends; hearing needs none."""
         if role is Role.SEND:
             self._key = read_secret(self.name, "api_key_file", self._settings.api_key_file)
 
@@ -217,7 +217,7 @@ class Telnyx(Provider):
         self._site.close()
 
     def _written(self, text: Text) -> bytes | None:
-        """Write the request; None for a text that no request can hold."""
+        """Encode the request; None for a text that cannot be encoded."""
         settings = self._settings
         message = {
             "to": text.to,
@@ -236,7 +236,7 @@ class Telnyx(Provider):
             return None
 
     def _judge(self, answer: Answer, faults: list[_Fault]) -> ReminderError:
-        """Turn a refusal into one of our errors, and tell the operator what only an operator can mend."""
+        """Turn a refusal into one of our errors, and log what only an operator can fix."""
         code, fault = _first(faults)
         known = ADDRESSES.get((fault.source or {}).get("pointer")) if code in ADDRESS_CODES else CODES.get(code)
         reason = answers.judge(answer.status, known)
@@ -246,7 +246,7 @@ class Telnyx(Provider):
         return answers.error(reason, answer.headers.get("Retry-After"))
 
     def _verified(self, request: WebhookRequest) -> _Data:
-        """Return the event, once time and body are signed with the account's key, and lately."""
+        """Return the event if time and body are signed with the account's key, and recently."""
         stamp = request.headers.get("telnyx-timestamp", "")
         signature = from_base64(request.headers.get("telnyx-signature-ed25519", ""))
         if not re.fullmatch(r"[0-9]{1,12}", stamp, re.ASCII) or abs(time.time() - int(stamp)) > STALE:
@@ -259,13 +259,13 @@ class Telnyx(Provider):
 
 
 def _first(faults: list[_Fault] | None) -> tuple[int, _Fault]:
-    """Return the first fault, and its code; 0 where that does not look like one."""
+    """Return the first fault's code, 0 if it does not look like one, and the fault."""
     fault = faults[0] if faults else _Fault()
     return int(fault.code) if re.fullmatch(r"[0-9]{5}", str(fault.code), re.ASCII) else 0, fault
 
 
 def _why(payload: _Payload) -> Reason:
-    """Say why a text did not arrive."""
+    """Return why a text did not arrive."""
     code, fault = _first(payload.errors)
     if code == 40300 and "STOP" in (fault.title or ""):  # noqa: PLR2004
         return Reason.OPTED_OUT

@@ -1,9 +1,9 @@
 """Twilio: sends through its SDK, over our own connections, and reads its codes through two tables.
 
-Twilio cannot deduplicate, and finds no message by our reference: what is Ambiguous here is resolved by the
-receipt, whose URL carries the reference, or by a search that only counts when it finds. Nothing that Twilio says
-leaves this module: its words hold the number. The SDK's own HTTP client is not used: it waits without end and
-keeps the last number and text.
+Twilio cannot deduplicate, and finds no message by our reference: an Ambiguous attempt is resolved by the receipt,
+whose URL carries the reference, or by a search, which counts only if it finds the text. Twilio's own words never
+leave this module: they hold the number. The SDK's own HTTP client is not used: it waits without limit and keeps the
+last number and text.
 """
 
 import base64
@@ -43,10 +43,10 @@ from reminder_worker.providers import (
 )
 from reminder_worker.webhooks import WebhookRequest, check_path, forged, malformed
 
-VALIDITY_LIMIT = 36_000  # seconds; Twilio takes 1 to 36000 and waits the longest where nothing is said
-SEARCH_WINDOW = timedelta(minutes=2)  # around an attempt, for a text to be taken for it
+VALIDITY_LIMIT = 36_000  # seconds; Twilio takes 1 to 36000, and the longest is its default
+SEARCH_WINDOW = timedelta(minutes=2)  # around an attempt; a text from then may be taken for it
 
-# Reasons that say something of the number or the text, and not of this attempt.
+# Reasons that are about the number or the text, and not about this attempt.
 FINAL = frozenset(
     {Reason.NUMBER_REFUSED, Reason.LANDLINE, Reason.OPTED_OUT, Reason.CONTENT_REFUSED, Reason.MISCONFIGURED}
 )
@@ -95,13 +95,13 @@ CODES: Mapping[int, Reason] = {
     21705: Reason.MISCONFIGURED,  # no such messaging service
     30032: Reason.MISCONFIGURED,  # toll-free, not verified
     30034: Reason.MISCONFIGURED,  # not registered (US)
-    21609: Reason.MISCONFIGURED,  # StatusCallback is no URL that Twilio takes
+    21609: Reason.MISCONFIGURED,  # Twilio does not accept this StatusCallback URL
     # The request may have been carried out
     20500: Reason.AMBIGUOUS,
     20503: Reason.AMBIGUOUS,
 }
 
-# What Twilio reports of a text.
+# What Twilio reports about a text.
 STATUSES: Mapping[str, State | None] = {
     "accepted": State.SENT,
     "scheduled": State.SENT,
@@ -177,7 +177,7 @@ class Twilio(Provider):
         self.sender = settings.sender or settings.messaging_service_sid or ""
         receipts = settings.callback_url is not None
         self.capabilities = Capabilities(
-            searches=settings.redact == "off",  # Twilio must still hold number and text to be asked for them
+            searches=settings.redact == "off",  # Twilio must still hold the number and text to search for
             receipt_carries_reference=receipts,
             validity=True,
             redacts=settings.redact == "on-create",
@@ -198,7 +198,7 @@ class Twilio(Provider):
         outcome = self._attempt(text, min(deadline, self._deadline()))
         if isinstance(outcome, Sent):
             return outcome
-        raise outcome.with_traceback(None)  # here, so that no exception of the SDK hangs on to it
+        raise outcome.with_traceback(None)  # here, so that no exception of the SDK is attached to it
 
     def search(self, text: Text, asked: datetime) -> Sent | None:
         """Look through the texts to this number since ``asked`` for one with these words."""
@@ -247,12 +247,12 @@ class Twilio(Provider):
         self._site.close()
 
     def _verified(self, request: WebhookRequest) -> dict[str, str]:
-        """Return the form, once its signature over the public URL is Twilio's."""
+        """Return the form if its signature over the public URL is Twilio's."""
         form, shown = request.form(), request.headers.get("x-twilio-signature", "")
         algorithm = get_signature_algorithm(request.headers.get(SIGNATURE_SETTINGS_HEADER.lower()))
         try:
             genuine = RequestValidator(self._token).validate(request.url, form, shown, algorithm)
-        except Exception:  # noqa: BLE001 - it raises where something is missing
+        except Exception:  # noqa: BLE001 - it raises if something is missing
             genuine = False
         if not genuine or not shown:
             raise forged()
@@ -276,7 +276,7 @@ class Twilio(Provider):
         return Sent(message.sid, _segments(message.num_segments) or text.segments)
 
     def _parameters(self, text: Text) -> dict[str, Any]:
-        """Say what is sent. SmartEncoded stays unset: it would change the text after its segments were counted."""
+        """Return what is sent. SmartEncoded stays unset: it would change the text after its segments were counted."""
         settings = self._settings
         parameters: dict[str, Any] = {
             "to": text.to,
@@ -294,7 +294,7 @@ class Twilio(Provider):
         return parameters
 
     def _judge(self, code: int | None) -> ReminderError:
-        """Turn a refusal into one of our errors, and tell the operator what only an operator can mend."""
+        """Turn a refusal into one of our errors, and log what only an operator can fix."""
         reason = answers.judge(self._call.status, None if code is None else CODES.get(code))
         if reason in {Reason.MISCONFIGURED, Reason.AMBIGUOUS}:
             shown = {"provider": self.name, "status": self._call.status, "code": _shown(code)}
@@ -303,7 +303,7 @@ class Twilio(Provider):
 
 
 class _Call(HttpClient, threading.local):  # type: ignore[misc]  # the SDK has no types
-    """The SDK's way to the network: of each thread's last request it keeps status and Retry-After, and nothing sent."""
+    """The SDK's HTTP client: keeps status and Retry-After of each thread's last request, and nothing that was sent."""
 
     def __init__(self, site: Site) -> None:
         super().__init__(_LOG, is_async=False)
@@ -311,14 +311,14 @@ class _Call(HttpClient, threading.local):  # type: ignore[misc]  # the SDK has n
         self.begin(0)
 
     def begin(self, deadline: float) -> None:
-        """Forget the request before; the next one ends at ``deadline``."""
+        """Forget the previous request; the next one ends at ``deadline``."""
         self._deadline = deadline
         self.begun = False
         self.status = 0
         self.retry_after: str | None = None
 
     def request(self, method: str, uri: str, **details: Any) -> Response:
-        """Make the request; the host is that of ``base_url``, whatever the SDK's environment says."""
+        """Make the request, to the host of ``base_url`` whatever the SDK's environment says."""
         user, token = details["auth"]
         credentials = base64.b64encode(f"{user}:{token}".encode()).decode()
         headers = {**details["headers"], "Authorization": f"Basic {credentials}"}
@@ -336,10 +336,10 @@ def _is_message(sid: object) -> bool:
 
 
 def _segments(text: object) -> int:
-    """Read Twilio's count; 0 where it has not counted yet (a messaging service chooses its sender later)."""
+    """Read Twilio's count; 0 if it has not counted yet (a messaging service chooses its sender later)."""
     return int(text) if isinstance(text, str) and re.fullmatch(r"[0-9]{1,2}", text) else 0
 
 
 def _shown(code: int | None) -> str:
-    """Show a code only where it looks like one: a longer number could be anything."""
+    """Show a code only if it looks like one: a longer number could be anything."""
     return str(code) if code is not None and 10_000 <= code <= 99_999 else "unknown"  # noqa: PLR2004

@@ -1,11 +1,11 @@
 """Vonage (once Nexmo), the SMS API: one form to send, one table for the statuses in its answers.
 
 Vonage answers with HTTP 200 whatever happened: what counts is the status of each part of the text. It cannot
-deduplicate, and what it can be asked later is no proof: an attempt in doubt is resolved by the receipt, whose URL and
-signed ``client-ref`` carry the reference. Vonage's words may hold the number: none of them leaves this module.
+deduplicate, and looking a text up later proves nothing: an attempt in doubt is resolved by the receipt, whose URL and
+signed ``client-ref`` carry the reference. Vonage's own words never leave this module: they may hold the number.
 
-Its webhooks carry ``sig``: a keyed hash of all parameters, and a signed time. The address is no part of it, so a
-receipt counts only where its path and its signed ``client-ref`` name the same attempt.
+Its webhooks carry ``sig``, a keyed hash of all parameters, and a signed time. The hash does not cover the address, so
+a receipt counts only if its path and its signed ``client-ref`` name the same attempt.
 """
 
 import base64
@@ -41,14 +41,14 @@ from reminder_worker.providers import (
 from reminder_worker.segments import Encoding, measure
 from reminder_worker.webhooks import WebhookRequest, check_hmac, check_path, forged, from_hex, malformed
 
-TTL_LIMITS = timedelta(seconds=20), timedelta(days=7)  # how long Vonage takes on to try
+TTL_LIMITS = timedelta(seconds=20), timedelta(days=7)  # the shortest and the longest that Vonage agrees to try
 CALLBACK_LIMIT = 100  # characters
-STALE = 24 * 3600 + 300  # seconds; Vonage repeats a call for 24 hours, perhaps with its first time
+STALE = 24 * 3600 + 300  # seconds; Vonage repeats a call for 24 hours, perhaps with the first call's time
 EARLY = 300  # seconds by which its clock may be ahead of ours
 
 # From Vonage's statuses to ours, for answers that refuse. What is not here is Ambiguous.
 CODES: Mapping[str, Reason] = {
-    **dict.fromkeys(("7", "33"), Reason.NUMBER_REFUSED),  # barred; not in use any more
+    **dict.fromkeys(("7", "33"), Reason.NUMBER_REFUSED),  # barred; no longer in use
     "12": Reason.CONTENT_REFUSED,  # too long
     "3": Reason.NOT_SENT,  # a parameter is invalid; it does not say which
     "6": Reason.NOT_SENT,  # cannot be processed, "for example" for its prefix: another provider may
@@ -60,13 +60,13 @@ CODES: Mapping[str, Reason] = {
     "5": Reason.AMBIGUOUS,  # an error inside Vonage: the text may have been accepted
 }
 
-# What Vonage reports of a text; "unknown" says nothing.
+# What Vonage reports about a text; "unknown" says nothing.
 STATUSES: Mapping[str, State] = {
     **dict.fromkeys(("accepted", "buffered"), State.SENT),
     "delivered": State.DELIVERED,
     **dict.fromkeys(("expired", "failed", "rejected"), State.UNDELIVERED),
 }
-# Why it did not arrive (err-code); what is not here is "validity_over" where it expired, and else "carrier_failed".
+# Why it did not arrive (err-code); what is not here is "validity_over" if it expired, and else "carrier_failed".
 FAILURES: Mapping[str, Reason] = {
     **dict.fromkeys(("2", "7"), Reason.UNREACHABLE),  # handset off; handset busy
     **dict.fromkeys(("3", "4", "13", "14"), Reason.NUMBER_REFUSED),  # gone; barred by its user; age; barred by carrier
@@ -93,7 +93,7 @@ class _Settings(Table):
     signature_secret_file: Path = Field(description="what Vonage signs its calls with; only `hooks` reads it")
     signature_method: Literal["sha256", "sha512"] = Field(
         default="sha256",
-        description="HMAC, as chosen in the dashboard. Its default there, MD5, is not taken",
+        description="HMAC, as chosen in the dashboard. The default there, MD5, is not accepted",
     )
     sender: str = Field(
         alias="from",
@@ -102,15 +102,15 @@ class _Settings(Table):
         description="the sender: a number, or a name of up to 11 letters where the country allows names",
     )
     base_url: Annotated[str, AfterValidator(check_url)] = Field(
-        default="https://rest.nexmo.com", description="where texts are handed in"
+        default="https://rest.nexmo.com", description="the API that takes texts"
     )
     redact_url: Annotated[str, AfterValidator(check_url)] = Field(
-        default="https://api.nexmo.com", description="where they are redacted"
+        default="https://api.nexmo.com", description="the API that redacts them"
     )
     redact: Literal["after", "account", "off"] = Field(
         default="after",
         description="`after`: each text is redacted after its final receipt. `account`: you have Advanced Auto-redact, "
-        "nothing is to be done",
+        "so nothing needs to be done",
     )
 
 
@@ -180,10 +180,10 @@ class Vonage(Provider):
         return Receipt(reference, state, message_id, why if state is State.UNDELIVERED else None)
 
     def parse_reply(self, request: WebhookRequest) -> Reply:
-        """Read an incoming message; of a long one, which comes in parts, only the first part has words for us.
+        """Read an incoming message; a long one comes in parts, of which only the first part's words are read.
 
-        Nothing is kept, so parts are not joined. Who wants no more texts says so at the beginning; where a later part
-        begins is chance, and its words could mean the opposite of what was written.
+        Nothing is kept, so parts are not joined. People who want no more texts say so at the beginning; a later part
+        begins at a random place, and its words could mean the opposite of what was written.
         """
         form = self._verified(request)
         sender, text = form.get("msisdn", ""), "" if form.get("type") == "binary" else form.get("text")
@@ -197,7 +197,7 @@ class Vonage(Provider):
         self._redacting.close()
 
     def _post(self, text: Text, deadline: float) -> Answer:
-        """Ask Vonage to send. Raises NotSent for a text that cannot be written, or is of use for too short a time."""
+        """Ask Vonage to send. Raises NotSent for a text that cannot be encoded, or is of use for too short a time."""
         try:
             body = urlencode(self._parameters(text)).encode()
         except UnicodeEncodeError:  # a lone surrogate
@@ -209,7 +209,7 @@ class Vonage(Provider):
         return self._site.call("POST", "/sms/json", headers=headers, body=body, deadline=ends)
 
     def _parameters(self, text: Text) -> dict[str, str]:
-        """Say what is sent; with the wrong ``type`` characters would be lost."""
+        """Return what is sent; the wrong ``type`` would lose characters."""
         settings = self._settings
         parameters = {
             "from": settings.sender.removeprefix("+"),
@@ -234,7 +234,7 @@ class Vonage(Provider):
         return {"Content-Type": kind, "Authorization": f"Basic {credentials}"}
 
     def _verified(self, request: WebhookRequest) -> dict[str, str]:
-        """Return the parameters, once their signature is Vonage's and not of long ago."""
+        """Return the parameters if their signature is Vonage's and recent."""
         form = _parameters_of(request)
         shown = from_hex(form.pop("sig", "")) if self._key else b""  # without a key anybody could sign
         signed = "".join(f"&{name}={re.sub('[&=]', '_', form[name])}" for name in sorted(form))
@@ -247,7 +247,7 @@ class Vonage(Provider):
 
 
 def _judge(status: int, statuses: set[str]) -> Reason:
-    """Say what an answer that does not accept means; parts that fared differently may have been accepted in part."""
+    """Return what an answer that does not accept means; if parts fared differently, some may have been accepted."""
     reasons = {CODES.get(one) for one in statuses}
     known = reasons.pop() if len(reasons) == 1 else None
     if 200 <= status < 300:  # noqa: PLR2004 - Vonage refuses with 200

@@ -1,8 +1,8 @@
-"""A gateway for texts as settings describe it: templates for what is sent, paths to what it answers, tables of words.
+"""A gateway for texts as settings describe it: templates for requests, paths into answers, tables of words.
 
 Templates are filled value by value before anything is written as JSON, form or query: no number or text can break out
-of its place. All of a description is checked when it is read; messages name the setting and show none of its words.
-The provider ``http`` does with it what it says.
+of its place. A description is checked in full when it is read; messages name the setting and show none of its words.
+The provider ``http`` carries it out.
 """
 
 import re
@@ -17,8 +17,8 @@ from reminder_worker.https import check_url, split_url
 from reminder_worker.mistakes import like
 from reminder_worker.providers import Table
 
-VALIDITY = {"valid_seconds": 1, "valid_minutes": 60, "valid_until": 1}  # and the seconds below which they say nothing
-FIELDS = {"to", "to_digits", "text", "sender", "receipt_url", "encoding", *VALIDITY}  # for the body alone
+VALIDITY = {"valid_seconds": 1, "valid_minutes": 60, "valid_until": 1}  # each with the fewest seconds it can express
+FIELDS = {"to", "to_digits", "text", "sender", "receipt_url", "encoding", *VALIDITY}  # for the body only
 
 Final = Literal["number_refused", "landline", "opted_out", "content_refused"]
 Meaning = Literal[Final, "not_sent", "throttled", "misconfigured", "duplicate", "accepted"]
@@ -39,7 +39,7 @@ def placeholders(shape: Any) -> Iterator[str]:
 
 
 def fill(shape: Any, values: Mapping[str, Any]) -> Any:
-    """Put values into a template, or into each one of a table; a number stays one where it is all of a template."""
+    """Put values into a template, or each one of a table; a number that is all of a template stays a number."""
     if isinstance(shape, dict):
         return {name: fill(part, values) for name, part in shape.items()}
     if isinstance(shape, list):
@@ -53,7 +53,7 @@ def fill(shape: Any, values: Mapping[str, Any]) -> Any:
 
 
 def at(document: Any, path: str | None) -> Any:
-    """Follow a path of names and positions, ``messages.0.id``; None where it leads nowhere."""
+    """Follow a path of names and positions, such as ``messages.0.id``; None if it leads nowhere."""
     if path is None or (isinstance(document, dict) and path in document):  # a form's names may hold dots
         return None if path is None else document[path]
     for step in path.split("."):
@@ -72,7 +72,7 @@ def word(value: Any) -> str:
 
 
 def site(url: str) -> str:
-    """Return scheme and host of a URL that was checked."""
+    """Return scheme and host of a checked URL."""
     return url[: url.index("/", url.index("//") + 2)]
 
 
@@ -100,23 +100,23 @@ class _Part(BaseModel):
 class Find(_Part):
     """How to ask for a text by our reference, such that "not there" proves that it was never accepted."""
 
-    url: Url = Field(description="at the host of `url`, with `{reference}`")
+    url: Url = Field(description="a URL at the host of `url`, with `{reference}`")
     items: JsonPath | None = Field(
         default=None,
         description="the list of texts; without it the answer is the text, and 404 says there is none",
     )
-    reference: JsonPath = Field(description="where a text repeats it: one that does not is none of ours")
+    reference: JsonPath = Field(description="where a text repeats it; a text that does not is not ours")
     id: JsonPath = Field(description="the gateway's own name for it")
     after_minutes: float = Field(default=10, ge=0, le=1440, description="by then an accepted text is found")
 
 
 class Receipts(_Part):
-    """Where a receipt says what."""
+    """Where the parts of a receipt are."""
 
     status: JsonPath = Field(description="what became of the text")
     states: dict[str, Literal["sent", "delivered", "undelivered"]] = Field(
         title="table",
-        description="the gateway's words for `sent`, `delivered`, `undelivered`; others change nothing",
+        description="the gateway's words for `sent`, `delivered`, `undelivered`; other words change nothing",
     )
     id: JsonPath | None = Field(default=None, description="the gateway's own name for the text")
     reference: JsonPath | None = Field(
@@ -127,7 +127,7 @@ class Receipts(_Part):
 
 
 class Replies(_Part):
-    """Where a reply says what."""
+    """Where the parts of a reply are."""
 
     sender: JsonPath = Field(description="the number of whoever answers, full and international")
     text: JsonPath = Field(description="what they wrote")
@@ -138,21 +138,21 @@ class Signature(_Part):
 
     header: HeaderName = Field(description="which header holds it")
     key_file: Path = Field(description="the key; only `hooks` reads it")
-    algorithm: Literal["sha256", "sha512", "sha1"] = Field(default="sha256", description="HMAC with which hash")
-    encoding: Literal["hex", "base64"] = Field(default="hex", description="how it is written")
-    prefix: str = Field(default="", description='what stands before it, `"sha256="`')
+    algorithm: Literal["sha256", "sha512", "sha1"] = Field(default="sha256", description="the hash of the HMAC")
+    encoding: Literal["hex", "base64"] = Field(default="hex", description="how the signature is written")
+    prefix: str = Field(default="", description='what stands before it, such as `"sha256="`')
 
 
 class Gateway(Table):
     """The settings table of one gateway."""
 
-    url: Url = Field(description="where texts are handed in")
-    method: Literal["POST", "PUT", "GET"] = Field(default="POST", description="how")
+    url: Url = Field(description="where the gateway takes texts")
+    method: Literal["POST", "PUT", "GET"] = Field(default="POST", description="the HTTP method")
     headers: dict[HeaderName, HeaderText] = Field(
-        default_factory=dict, title="table of templates", description="what stands above it"
+        default_factory=dict, title="table of templates", description="the request's headers"
     )
-    body: dict[str, Any] = Field(title="table of templates", description="what is sent")
-    body_as: Literal["json", "form", "query"] = Field(default="json", description="how it is written")
+    body: dict[str, Any] = Field(title="table of templates", description="the request's body")
+    body_as: Literal["json", "form", "query"] = Field(default="json", description="how the body is written")
     secrets: dict[str, Path] = Field(
         default_factory=dict, title="table of files", description="one word in each; only the worker reads them"
     )
@@ -160,33 +160,33 @@ class Gateway(Table):
     encodings: dict[Literal["gsm7", "ucs2"], str | int | bool] = Field(
         default_factory=dict, title="table", description="the gateway's words for `{encoding}`"
     )
-    validity_limit: int = Field(default=86_400, ge=60, description="seconds that it may keep a text, at the most")
+    validity_limit: int = Field(default=86_400, ge=60, description="seconds that the gateway may keep a text, at most")
     accepted: frozenset[Annotated[int, Field(ge=200, le=299)]] = Field(
         default=frozenset({200, 201, 202}),
         title="list, 200 to 299",
-        description="which statuses say that it took the text",
+        description="the HTTP statuses that say it accepted the text",
         json_schema_extra={"default": "`[200, 201, 202]`"},
     )
     id: JsonPath = Field(description="the gateway's own name for the text")
-    error: JsonPath | None = Field(default=None, description="its code for why it did not")
+    error: JsonPath | None = Field(default=None, description="its code for why it did not accept")
     errors: dict[str, Meaning] = Field(default_factory=dict, title="table", description="what those codes mean")
     deduplicates_hours: float = Field(
         default=0, ge=0, le=720, description="how long it sends no second text for one `{reference}`"
     )
     find: Find | None = Field(default=None, title="table", description="how to ask for an attempt")
-    receipts: Receipts | None = Field(default=None, title="table", description="where a receipt says what")
-    replies: Replies | None = Field(default=None, title="table", description="where a reply says what")
-    signature: Signature | None = Field(default=None, title="table", description="how both are signed")
+    receipts: Receipts | None = Field(default=None, title="table", description="where the parts of a receipt are")
+    replies: Replies | None = Field(default=None, title="table", description="where the parts of a reply are")
+    signature: Signature | None = Field(default=None, title="table", description="how receipts and replies are signed")
     webhook_token_file: Path | None = Field(default=None, description="a word that both have to show instead")
 
     @property
     def uses(self) -> set[str]:
-        """Return the placeholders of all that is sent with a text."""
+        """Return the placeholders of everything that is sent with a text."""
         return {*placeholders(self.body), *placeholders(self.headers), *placeholders(self.url)}
 
     @model_validator(mode="after")
     def _templates(self) -> Self:
-        """Refuse unknown placeholders; URL and headers, often logged on the way, hold neither number nor text."""
+        """Refuse unknown placeholders; URL and headers, often logged on the way, may hold neither number nor text."""
         if not (FIELDS | {"reference"}).isdisjoint(self.secrets):
             raise ValueError("secrets: a secret may not be called like a placeholder")
         hidden = {"reference", *self.secrets}
@@ -203,7 +203,7 @@ class Gateway(Table):
 
     @model_validator(mode="after")
     def _promises(self) -> Self:
-        """Refuse what could not be kept, and calls from outside that would prove nothing."""
+        """Refuse promises that could not be kept, and calls from outside that would prove nothing."""
         uses, proof = self.uses, self.signature or self.webhook_token_file
         if (self.deduplicates_hours or self.find or (self.receipts and self.receipts.reference)) and (
             "reference" not in uses
