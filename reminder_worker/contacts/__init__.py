@@ -21,12 +21,12 @@ class Contact:
 
     phone: str = field(repr=False)  # E.164
     language: str = field(repr=False)  # BCP 47
-    # The platform was asked whose it is, and may name another phone the next time.
+    # The platform was asked for the phone, and may name another one next time.
     may_change: bool = field(default=False, repr=False)
 
 
 class Contacts:
-    """Whom pointers lead to, and whether they want texts; safe to use from many threads."""
+    """Finds the person behind a pointer, and whether they want texts; safe to use from many threads."""
 
     def __init__(self, platforms: Mapping[str, Platform], resolvers: Mapping[str, Resolver], optouts: OptOuts) -> None:
         self._platforms = platforms
@@ -35,13 +35,13 @@ class Contacts:
 
     @classmethod
     def load(cls, schedule: Schedule, tags: Tags, platforms: Mapping[str, Platform], optouts: OptOuts) -> Self:
-        """Make ready to ask platforms. Raises SettingsError."""
+        """Prepare to ask platforms. Raises SettingsError."""
         return cls(platforms, http.load(schedule, tags, platforms), optouts)
 
     def find(self, platform: str, uri: str, language: str, *, catch_up: bool = False) -> Contact:
-        """Find the phone behind a pointer, which wants texts; ``catch_up`` where nobody asks for the newest STOP again.
+        """Find the phone behind a pointer, if it wants texts; ``catch_up`` if no later step looks for the newest STOP.
 
-        Raises Refused where nobody may be texted, NotSent where that cannot be told now; StoreUnavailable.
+        Raises Refused if nobody may be texted, NotSent if that is unknown for now; StoreUnavailable.
         """
         contact = resolve(uri, language, self._platforms[platform].countries, self._resolvers.get(platform))
         if catch_up:
@@ -54,14 +54,14 @@ class Contacts:
 def resolve(uri: str, language: str, countries: Collection[str], resolver: Resolver | None = None) -> Contact:
     """Turn a pointer's URI into a contact, with the help of the platform's resolver for a token.
 
-    Raises Refused where it leads to no phone that may be texted, NotSent where that cannot be told now.
+    Raises Refused if it leads to no phone that may be texted, NotSent if that is unknown for now.
     """
     scheme, _, rest = uri.partition(":")
     if scheme == "tel":
         return Contact(tel.phone(rest, countries), language)
     if scheme != "contact":
         raise Refused(Reason.POINTER_INVALID, "pointer", "only tel: and contact: can be resolved")
-    if resolver is None:  # an operator can still mend the settings
+    if resolver is None:  # an operator can still fix the settings
         log.error("resolver_missing")
         raise NotSent(Reason.RESOLVER_MISSING)
     found = resolver.find(rest)

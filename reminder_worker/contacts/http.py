@@ -1,7 +1,7 @@
-"""``contact:`` pointers: the platform says at the last moment whom a token stands for, at the one URL of its settings.
+"""``contact:`` pointers: asks the platform at the last moment whom a token stands for, at the one URL in its settings.
 
-docs/contacts.md is the contract. Token, number and language live in memory for one call: nothing is cached, and nothing
-of an answer enters a log or an error, which name the platform's setting.
+docs/contacts.md is the contract. Token, number and language live in memory for one call: nothing is cached, and no part
+of an answer enters a log or an error; those name the platform's setting.
 """
 
 import logging
@@ -26,15 +26,15 @@ from reminder_worker.signatures import Secret
 from reminder_worker.tables import Platform
 
 DEADLINE = 3.0  # seconds for the whole call
-LENGTH = 128  # bytes of every question: the longest token's, and blanks, for TLS does not hide a length
+LENGTH = 128  # bytes of every question, padded with blanks to the longest token's: TLS does not hide lengths
 ANSWER_LIMIT = 1024  # bytes
 OK, TOO_MANY, FAULT = 200, 429, 500
 GONE = frozenset({404, 410})
-AT_ONCE = 4  # calls of one process to one resolver: a slow one must not take all threads from other platforms
-BUSY = 1.0  # seconds until there may be room
+AT_ONCE = 4  # calls from one process to one resolver: a slow one must not take all threads from other platforms
+BUSY = 1.0  # seconds until a call may be free
 
 _MEND = frozenset({Reason.ADDRESS_PRIVATE, Reason.RESOLVER_REFUSED, Reason.RESOLVER_UNREADABLE})
-_RESULTS = {  # what an answer means for the next calls; any other is a sign of life
+_RESULTS = {  # what a failure means for the next calls; any other is a sign of life
     Reason.RESOLVER_AWAY: Result.FAILED,
     Reason.RESOLVER_REFUSED: Result.MISCONFIGURED,
     Reason.ADDRESS_PRIVATE: Result.MISCONFIGURED,
@@ -67,7 +67,7 @@ class ResolverSite:
         body = msgspec.json.encode({"contact": token}).ljust(LENGTH)
         try:
             return self._site.post(secrets.token_urlsafe(16), body, within=DEADLINE)
-        except (NotSent, Ambiguous) as error:  # to ask twice does no harm
+        except (NotSent, Ambiguous) as error:  # asking twice does no harm
             private = error.reason is Reason.ADDRESS_PRIVATE
             raise NotSent(error.reason if private else Reason.RESOLVER_AWAY) from None
 
@@ -83,7 +83,7 @@ class Resolver:
     def find(self, token: str) -> Found:
         """Ask whom a token stands for.
 
-        Raises Refused (contact_gone), and NotSent where it cannot be told now; StoreUnavailable.
+        Raises Refused (contact_gone), and NotSent if that is unknown for now; StoreUnavailable.
         """
         if not self._room.acquire(blocking=False):
             raise Throttled(BUSY, Reason.RESOLVER_BUSY)
@@ -110,7 +110,7 @@ class Resolver:
 
 
 def load(schedule: Schedule, tags: Tags, platforms: Mapping[str, Platform]) -> dict[str, Resolver]:
-    """Make ready to ask the platforms that have a resolver. Raises SettingsError."""
+    """Prepare to ask the platforms that have a resolver. Raises SettingsError."""
     found = {}
     for name, platform in platforms.items():
         if platform.resolver_url is not None and platform.resolver_secret_file is not None:
@@ -122,7 +122,7 @@ def load(schedule: Schedule, tags: Tags, platforms: Mapping[str, Platform]) -> d
 
 
 def understand(answer: Answer) -> Found:
-    """Say whom an answer names. Raises Refused (contact_gone), and NotSent whose reason says what is amiss."""
+    """Return whom an answer names. Raises Refused (contact_gone), and NotSent whose reason says what is wrong."""
     if answer.status == OK:
         return _read(answer.body)
     if answer.status in GONE:
@@ -139,6 +139,6 @@ def _read(body: bytes) -> Found:
     """Read the one object; a language that no pointer could hold counts as none."""
     try:
         found = msgspec.convert(read_object(body), Found)
-    except (Refused, msgspec.ValidationError, UnicodeEncodeError):  # the last for a name that is half a character
+    except (Refused, msgspec.ValidationError, UnicodeEncodeError):  # the last for a name with half a character
         raise NotSent(Reason.RESOLVER_UNREADABLE) from None
     return found if is_address("contact:x", found.language or "") else Found(found.phone)

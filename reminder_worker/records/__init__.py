@@ -1,7 +1,7 @@
-"""Records that platforms already have: the protocol of what reads them, its value types, and the loader.
+"""Records that platforms already have: the protocol of their readers, its value types, and the loader.
 
-A reader takes what a reminder needs and leaves the rest behind: counted by name, never decoded further than its
-parser has to, never kept, never in an error.
+A reader takes what a reminder needs and leaves the rest behind: counted by name, decoded no further than the parser
+has to, never kept, never in an error.
 """
 
 from collections import Counter
@@ -17,13 +17,13 @@ from zoneinfo import ZoneInfo
 from reminder_worker import job, numbers
 from reminder_worker.errors import Reason, Refused
 
-MOST_NAMES = 200  # more are not told apart: a file of names would fill the memory
+MOST_NAMES = 200  # further names count as others: a file full of names would fill the memory
 OTHERS = "others"
 LONGEST_TAG = 8  # docs/format.md
 
 
 class Format(StrEnum):
-    """What records are written in; each is a module of this folder with a class ``Reader``."""
+    """The formats of records; each is a module in this folder with a class ``Reader``."""
 
     JSONL = "jsonl"
     CSV = "csv"
@@ -31,7 +31,7 @@ class Format(StrEnum):
     ICS = "ics"
 
 
-# An export holds what is over and what is far ahead as well: that is counted, not refused.
+# An export also holds appointments that are over or far ahead: they are counted, not refused.
 EXPORT: Mapping[Reason, str] = MappingProxyType(
     {Reason.TIME_PAST: "past", Reason.NO_SLOT: "past", Reason.TIME_TOO_FAR: "later"}
 )
@@ -40,23 +40,23 @@ ALL_MATTER: Mapping[Reason, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """An appointment that will not take place: its reminders are taken back."""
+    """An appointment that will not take place: its reminders are cancelled."""
 
     reference: str = field(repr=False)
-    perhaps: bool = False  # it may never have been handed in under this name, and that is as well
+    perhaps: bool = False  # it may never have been handed in under this name, which is no fault
 
 
 Record = dict[str, Any] | Refused | Cancelled
 
 
 class Left:
-    """What was left behind: how many fields of which name."""
+    """What was left behind: how many fields of each name."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
     def count(self, name: object, *, inside: str = "", times: int = 1) -> None:
-        """Count a field; a name that is no plain word may be data itself and goes to the others."""
+        """Count a field; a name that is no plain word may itself be data and counts as others."""
         plain = name if isinstance(name, str) and job.shown_name(name) == name else None
         shown = f"{inside}.{plain}" if plain and inside else plain or OTHERS
         if shown not in self._counts and len(self._counts) >= MOST_NAMES:
@@ -71,15 +71,15 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What is said once for records that do not say it themselves."""
+    """What is given once, for records that do not say it themselves."""
 
     location: str | None = field(default=None, repr=False)
     language: str | None = None
-    country: str | None = None  # of numbers that are written without one
-    zone: ZoneInfo | None = None  # of times that name none: the clock that people read
+    country: str | None = None  # of numbers written without one
+    zone: ZoneInfo | None = None  # of times that name no zone: the clock that people read
 
     def fill(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Return the fields with what is missing. Raises Refused."""
+        """Return the fields, with the missing ones filled in. Raises Refused."""
         filled = dict(fields)
         if self.location is not None:
             filled.setdefault("location", self.location)
@@ -111,14 +111,14 @@ class Reader(Protocol):
     """Reads one file, stream or folder, once."""
 
     left: Left
-    done: int  # how many bytes are dealt with
-    passes_over: Mapping[Reason, str]  # what is no fault in this format, and what it is counted as
+    done: int  # how many bytes have been dealt with
+    passes_over: Mapping[Reason, str]  # reasons that are no fault in this format, and what each is counted as
 
     def __iter__(self) -> Iterator[tuple[str, Record]]:
-        """Yield where each record stands, with its fields, or why they cannot be had."""
+        """Yield each record's position with its fields, or with why they cannot be had."""
 
 
 def read(name: str, source: BinaryIO | Path, defaults: Defaults | None = None) -> Reader:
-    """Return a reader of this format; only FHIR comes in folders. Raises SettingsError for an unusable folder."""
+    """Return a reader of this format; only FHIR comes as a folder. Raises SettingsError for an unusable folder."""
     module = import_module(f"{__name__}.{Format(name)}")
     return cast("Reader", module.Reader(source, defaults or Defaults()))

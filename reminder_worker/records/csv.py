@@ -1,7 +1,7 @@
 """CSV exports: columns with our names are taken, all others are left behind and counted.
 
-Whoever exports cannot always choose the columns. What stands in those that are not ours is split off by the
-parser and looked at by nobody.
+The people who export cannot always choose the columns. The parser splits off the cells of columns that are not ours,
+and nothing looks at them.
 """
 
 import csv
@@ -15,7 +15,7 @@ from reminder_worker.records.lines import Lines
 
 DELIMITERS = ",;\t"
 COLUMNS = frozenset({"reference", "time", "location", "phone", "language", "leads", "pointer"})
-_NEEDED = "reference", "time"  # the rest may be said once for all, or be in either of two ways
+_NEEDED = "reference", "time"  # the rest may be given once for all, or in one of two ways
 _DAMAGE = re.compile("[\udc80-\udcff]")  # what bytes that are not UTF-8 become; no text of UTF-8 holds it
 _DAMAGED_LINE = "\udcff\n"
 
@@ -32,7 +32,7 @@ class Reader:
 
     @property
     def done(self) -> int:
-        """How many bytes are read."""
+        """How many bytes have been read."""
         return self._lines.done
 
     def __iter__(self) -> Iterator[tuple[str, Record]]:
@@ -58,7 +58,7 @@ class Reader:
                 yield f"line {start}", self._record(columns, row)
 
     def _texts(self) -> Iterator[str]:
-        """Decode line by line, so that a damaged one spoils itself only."""
+        """Decode line by line, so that a damaged line spoils only itself."""
         for number, line in self._lines:
             self._number = number
             text = line.decode("utf-8-sig" if number == 1 else "utf-8", "surrogateescape")
@@ -79,7 +79,7 @@ class Reader:
 
 
 def _columns(header: str) -> tuple[str, list[str]]:
-    """Find the delimiter that brings out most of our columns, and the columns' names, ours in lower case."""
+    """Find the delimiter that yields most of our columns, and the columns' names, ours in lower case."""
     best = max(DELIMITERS, key=lambda sign: len(COLUMNS & set(_names(header, sign))))
     return best, _names(header, best)
 

@@ -1,7 +1,7 @@
 """FHIR R4: a Bundle, NDJSON of mixed resources, or the folder of a bulk export.
 
-Appointments are read one by one; of patients and places no more is kept than a phone, a language and an address.
-What is taken of a resource, and what is not, stands in ``resources.py``.
+Appointments are read one by one; of patients and places only a phone, a language and an address are kept.
+``resources.py`` says what is taken from a resource, and what is not.
 """
 
 import codecs
@@ -25,12 +25,12 @@ _PARTS = re.compile(r"(?:\d+\.)?(Location|Patient|Appointment)(?:[.-]\d+)?\.ndjs
 _ORDER = "Location", "Patient", "Appointment"
 _UTC = "Z", "z", "+00:00", "-00:00"
 
-Found = tuple[str, str, Elements | Refused]  # where it stands, its full URL where there is one, and the resource
+Found = tuple[str, str, Elements | Refused]  # its position, its full URL if it has one, and the resource
 Taken = tuple[str, Visit | Refused]
 
 
 class Reader:
-    """Reads a stream or a folder; what cannot be read twice is read to its end before an appointment is resolved."""
+    """Reads a stream or a folder; a stream that cannot be read twice is read whole before any visit is resolved."""
 
     passes_over = EXPORT
 
@@ -40,8 +40,8 @@ class Reader:
         self._source = source
         self._zoned = defaults.zone is not None
         self._now = datetime.now(UTC)
-        self._known: dict[str, Person | str | None] = {}  # None: two of them have this name
-        self._absolute = False  # whether resources say at which server they live
+        self._known: dict[str, Person | str | None] = {}  # None: two resources share this name
+        self._absolute = False  # whether resources say which server they are on
 
     def __iter__(self) -> Iterator[tuple[str, Record]]:
         if isinstance(self._source, Path):
@@ -56,7 +56,7 @@ class Reader:
             yield from self._document(head + self._source.read(max(0, LONGEST_BUNDLE + 1 - len(head))))
 
     def _folder(self, folder: Path) -> Iterator[tuple[str, Record]]:
-        """Read places, then patients, then appointments, in however many files they are."""
+        """Read places, then patients, then appointments, from however many files there are."""
         parts = [(match[1], path) for path in sorted(folder.iterdir()) if (match := _PARTS.fullmatch(path.name))]
         if not any(kind == "Appointment" for kind, _ in parts):
             raise SettingsError("--format fhir: the folder has no Appointment.ndjson")
@@ -65,7 +65,7 @@ class Reader:
                 yield from self._resolve(self._take(self._lines(stream, f"{path.name} line")))
 
     def _ndjson(self, stream: BinaryIO, start: int, head: bytes) -> Iterator[tuple[str, Record]]:
-        """Read people and places first; where that takes a second reading that cannot be had, appointments wait."""
+        """Read people and places first; if the stream cannot be read a second time, appointments wait in memory."""
         if stream.seekable():
             stream.seek(0)
             yield from self._resolve(self._take(self._lines(stream, "line"), visits=False))
@@ -106,11 +106,11 @@ class Reader:
         for number, raw in enumerate(entries, 1):
             entry = resources.decode(raw, Elements) or {}
             resources.count_left(entry, {"fullUrl", "resource"}, "Bundle.entry", self.left)
-            if "resource" in entry:  # others ask a server to delete one, or answer such a request
+            if "resource" in entry:  # other entries ask a server to delete a resource, or answer such a request
                 yield f"entry {number}", resources.text(entry.get("fullUrl")), _elements(entry["resource"])
 
     def _take(self, found: Iterable[Found], *, visits: bool = True, others: bool = True) -> Iterator[Taken]:
-        """Learn of people and places (``others``), and take what a reminder needs from appointments (``visits``)."""
+        """Learn people and places (``others``), and take what a reminder needs from appointments (``visits``)."""
         for where, url, elements in found:
             kind = "" if isinstance(elements, Refused) else resources.kind_of(elements)
             try:
@@ -130,7 +130,7 @@ class Reader:
                 yield where, refusal
 
     def _learn(self, kind: str, url: str, elements: Elements) -> None:
-        """Keep what a patient's appointments need, or an address, under every name that leads to it."""
+        """Keep what appointments need of a patient, or an address, under every name that leads to it."""
         known: Person | str
         if kind == "Patient":
             known = resources.person(elements, self.left, self._now.date())
@@ -150,7 +150,7 @@ class Reader:
                 yield where, refusal
 
     def _record(self, visit: Visit) -> Record:
-        """Return what to hand in, or that it is to be taken back. Raises Refused."""
+        """Return what to hand in, or a cancellation. Raises Refused."""
         if visit.status not in resources.REMINDED:
             return Refused(Reason.TIME_PAST, "start") if self._is_over(visit.start) else Cancelled(visit.reference)
         self._check_start(visit.start)
@@ -172,14 +172,14 @@ class Reader:
         return {name: value for name, value in fields.items() if value}
 
     def _is_over(self, start: str) -> bool:
-        """Tell whether nothing can be left to send; of a start that cannot be read, nobody knows."""
+        """Tell whether nothing can be left to send; False for a start that cannot be read."""
         try:
             return job.parse_time(start) <= self._now
         except Refused:
             return False
 
     def _check_start(self, start: str) -> None:
-        """Refuse what is over, before its patient is looked for, and a time without the clock that people read."""
+        """Refuse what is over, before looking for its patient, and a time without the clock that people read."""
         job.parse_time(start)
         if self._is_over(start):
             raise Refused(Reason.TIME_PAST, "start", "is over")
@@ -187,7 +187,7 @@ class Reader:
             raise Refused(Reason.TIME_INVALID, "start", "is in UTC; say with --zone which clock people read")
 
     def _find(self, visit: Visit, reference: str) -> Person | str | None:
-        """Follow a reference; one to a server leads to what lives there, or to files that do not say where they do."""
+        """Follow a reference; one to a server leads to a resource there, or to one in files that name no server."""
         if reference.startswith("#"):
             return visit.contained.get(reference)
         name = reference.partition("/_history/")[0]

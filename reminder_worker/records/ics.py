@@ -1,7 +1,7 @@
 """iCalendar (RFC 5545): content lines are sorted by the name of their property, before anything is parsed.
 
-Only properties on the list below go on to the parser of events (``series.py``); of the others not even the
-continuation lines are kept. Events of one calendar wait for its end: what changes one of a series may stand anywhere.
+Only properties on the lists below go on to the parser of events (``series.py``); of the others not even the
+continuation lines are kept. A calendar's events wait for its end: a change to one of a series may stand anywhere.
 """
 
 import codecs
@@ -14,8 +14,8 @@ from reminder_worker.errors import Reason, Refused
 from reminder_worker.records import EXPORT, OTHERS, Defaults, Left, Record, series
 from reminder_worker.records.lines import Lines
 
-LONGEST = 16_384  # bytes of what is taken of one property
-LARGEST = 65_536  # bytes of what is taken of one event, or of one definition of a zone
+LONGEST = 16_384  # bytes taken of one property
+LARGEST = 65_536  # bytes taken of one event, or of one definition of a zone
 _EVENT = frozenset(
     {b"UID", b"DTSTART", b"RRULE", b"RDATE", b"EXDATE", b"RECURRENCE-ID", b"SEQUENCE", b"STATUS"}
     | {b"LOCATION", b"ATTENDEE"}
@@ -28,7 +28,7 @@ _NOT_COUNTED = frozenset({b"BEGIN", b"END", b"TZNAME"})
 
 @dataclass
 class _Block:
-    """What is taken of one event or zone so far."""
+    """What has been taken of one event or zone so far."""
 
     number: int
     end: int = 0  # where it ends in the file
@@ -37,7 +37,7 @@ class _Block:
     too_long: bool = False
 
     def add(self, line: bytes, *, goes_on: bool = False) -> None:
-        """Keep a line, or what continues the last one."""
+        """Keep a line, or the continuation of the last one."""
         self.size += len(line)
         if self.size > LARGEST or (goes_on and len(self.lines[-1]) + len(line) > LONGEST):
             self.too_long = True
@@ -49,7 +49,7 @@ class _Block:
 
 @dataclass
 class _Calendar:
-    """One VCALENDAR: what it says of itself, its zones and its events."""
+    """One VCALENDAR: what it says about itself, its zones and its events."""
 
     method: str = ""
     zone: str = ""
@@ -70,7 +70,7 @@ class Reader:
         self._calendar = _Calendar()
         self._block: _Block | None = None  # the event or zone that lines belong to
         self._inside: list[bytes] = []  # components that began and have not ended
-        self._taking = False  # whether lines that go on belong to something that is taken
+        self._taking = False  # whether continuation lines belong to a property that is taken
         self._calendars = 0
         self._events = 0
 
@@ -83,7 +83,7 @@ class Reader:
                 self._property(bare, cut=self._lines.is_cut(line))
                 if not self._inside:
                     yield from self._expand()
-        yield from self._expand()  # of a file that was cut off, what is there
+        yield from self._expand()  # of a file that was cut off, what there is
         if self._lines.done and not self._calendars:
             yield "line 1", Refused(Reason.MALFORMED, "file", "holds no calendar")
 
@@ -106,18 +106,18 @@ class Reader:
             self.left.count(name.decode("ascii") or OTHERS)
 
     def _taken(self) -> frozenset[bytes]:
-        """Return the properties that are taken here; of an alarm within an event, say, none."""
+        """Return the properties that are taken here; inside an alarm, for example, none."""
         if self._inside == [b"VCALENDAR", b"VEVENT"]:
             return _EVENT
         return _ZONE if self._inside[:2] == [b"VCALENDAR", b"VTIMEZONE"] else frozenset()
 
     def _counts(self) -> bool:
-        """Tell whether properties are counted here: those inside what is left behind as a whole are not."""
+        """Tell whether properties are counted here: inside a component that is left behind as a whole they are not."""
         return self._inside in ([b"VCALENDAR"], [b"VCALENDAR", b"VEVENT"])
 
     def _go_on(self, rest: bytes) -> None:
         if self._taking and self._block is not None:
-            self._block.add(rest, goes_on=True)  # of one that was cut there is enough left to be too long
+            self._block.add(rest, goes_on=True)  # a line that was cut is still long enough to count as too long
 
     def _describe(self, name: bytes, value: bytes) -> None:
         text = value.decode("utf-8", "replace").strip()
@@ -154,7 +154,7 @@ class Reader:
             self._block = None
 
     def _expand(self) -> Iterator[tuple[str, Record]]:
-        """Hand on what a calendar holds, series by series."""
+        """Yield the records of a calendar, series by series."""
         calendar, self._calendar = self._calendar, _Calendar()
         zones = [zone.lines for zone in calendar.zones if not zone.too_long]
         expand = series.Expansion(zones, calendar.zone, self._zone, self.left, cancels=calendar.method == "CANCEL")

@@ -1,4 +1,4 @@
-"""JSON Lines, made for this program: nothing is left behind here, an unknown field is refused by name."""
+"""JSON Lines, made for this program: nothing is left behind here, and an unknown field is refused by name."""
 
 import codecs
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class Reader:
 
     @property
     def done(self) -> int:
-        """How many bytes are read."""
+        """How many bytes have been read."""
         return self._lines.done
 
     def __iter__(self) -> Iterator[tuple[str, Record]]:

@@ -1,4 +1,4 @@
-"""Lines of a stream, one by one; of one that is too long the rest is thrown away, so memory has a limit."""
+"""Lines of a stream, one by one; the rest of a line that is too long is thrown away, so memory has a limit."""
 
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -9,7 +9,7 @@ LONGEST = 16_384  # bytes of one line
 
 
 class Lines:
-    """Yields each line's number and bytes; a line that was cut has no end of line and more than ``longest`` bytes."""
+    """Yields each line's number and bytes; one that was cut has more than ``longest`` bytes and no line end."""
 
     def __init__(self, stream: BinaryIO, longest: int = LONGEST) -> None:
         self.done = 0  # bytes
@@ -26,7 +26,7 @@ class Lines:
             yield number, line
 
     def is_cut(self, line: bytes) -> bool:
-        """Tell whether a line was longer than it may be."""
+        """Tell whether a line was longer than allowed."""
         return len(line) > self.longest and not line.endswith(b"\n")
 
     def too_long(self) -> Refused:

@@ -1,7 +1,7 @@
 """What is taken from one FHIR R4 resource, and what is left behind.
 
 A resource is split into its elements as bytes; only those that are taken are decoded, the others are counted by
-their names. So a reason, a service type or a comment is passed over by the JSON parser and by nobody else.
+their names. So only the JSON parser passes over a reason, a service type or a comment; nothing else touches it.
 """
 
 import re
@@ -26,7 +26,7 @@ _APPOINTMENT = {"resourceType", "id", "identifier", "status", "start", "particip
 _PATIENT = {"resourceType", "id", "telecom", "communication", "deceasedBoolean", "deceasedDateTime"}
 _LOCATION = {"resourceType", "id", "name", "address"}
 _TELECOM = {"system", "value", "use", "rank", "period"}
-_NEVER = frozenset({"old", "work"})  # another person may be at a desk's phone
+_NEVER = frozenset({"old", "work"})  # somebody else may answer a phone at work
 _LAST = 2**31  # a rank behind all others
 _DAY = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
 _SCHEME = re.compile("(?:tel|sms):", re.IGNORECASE)
@@ -35,7 +35,7 @@ _LONGEST = 200  # characters of anything that is kept
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """How a patient is reached, and that they live."""
+    """How to reach a patient, and whether they have died."""
 
     phone: str = field(repr=False)
     language: str = field(repr=False)
@@ -44,7 +44,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What is taken from an Appointment; ``contained`` are resources inside it, by reference."""
+    """What is taken from an Appointment; ``contained`` holds the resources inside it, by reference."""
 
     reference: str = field(repr=False)
     status: str = field(repr=False)
@@ -95,7 +95,7 @@ def count_left(names: Iterable[str], taken: set[str], inside: str, left: Left) -
 
 
 def _check(elements: Elements) -> None:
-    """Refuse what may turn the meaning of the rest around, as the standard asks."""
+    """Refuse what may reverse the meaning of the rest, as the standard requires."""
     for name in ("modifierExtension", "implicitRules"):
         if name in elements:
             raise Refused(Reason.MALFORMED, name, "may change what the resource says, and is not understood here")
@@ -122,12 +122,12 @@ def visit(elements: Elements, left: Left, today: date) -> Visit:
 
 
 def _may_be(reference: str, kind: str) -> bool:
-    """Tell whether a reference may lead to this kind; those by UUID or into the resource do not say."""
+    """Tell whether a reference may lead to this kind; one by UUID, or into the resource, does not say."""
     return reference.startswith(("#", "urn:")) or f"/{kind}/" in f"/{reference}"
 
 
 def _reference(elements: Elements, left: Left) -> str:
-    """Return what the platform calls the appointment: its id, else its first identifier."""
+    """Return the platform's name for the appointment: its id, or else its first identifier."""
     if name := text(elements.get("id")):
         count_left(("identifier",) if "identifier" in elements else (), set(), "Appointment", left)
         return name
@@ -174,7 +174,7 @@ def _holds(raw: msgspec.Raw | None, today: date) -> bool:
 
 
 def _language(raw: msgspec.Raw | None, left: Left) -> str:
-    """Return the preferred language, else the first one."""
+    """Return the preferred language, or else the first one."""
     first = ""
     for one in _each(raw, {"language", "preferred"}, "Patient.communication", left):
         concept = decode(one.get("language"), Elements) or {}
@@ -187,7 +187,7 @@ def _language(raw: msgspec.Raw | None, left: Left) -> str:
 
 
 def place(elements: Elements, left: Left) -> str:
-    """Take a Location's address, and its name only where it has none: that may be a ward's."""
+    """Take a Location's address, or its name only if it has no address: the name may be a ward's."""
     count_left(elements, _LOCATION, "Location", left)
     _check(elements)
     address = _split(elements.get("address"), {"line", "city", "text"}, "Location.address", left)

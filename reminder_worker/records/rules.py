@@ -1,7 +1,7 @@
-"""Which recurrence rules are expanded: appointments repeat once a day at the most, and not for ever.
+"""Which recurrence rules are expanded: appointments repeat at most once a day, and not for ever.
 
-A rule of a few characters can keep a machine busy for years, or fill its memory; whether one does is tried with a
-limited number of steps before a library expands it.
+A rule of a few characters can keep a machine busy for years, or fill its memory; so each rule is first tried with a
+limited number of steps, before a library expands it.
 """
 
 import re
@@ -14,7 +14,7 @@ from dateutil.rrule import rrulestr
 from reminder_worker.errors import Reason, Refused
 
 MOST_STEPS = 40_000  # a century of days
-_AHEAD = 12  # the library looks a few occurrences further than it is asked
+_AHEAD = 12  # the library looks a few occurrences further than asked
 _FREQUENCIES = frozenset({"DAILY", "WEEKLY", "MONTHLY", "YEARLY"})
 _PARTS = frozenset(
     {"FREQ", "UNTIL", "COUNT", "INTERVAL", "BYDAY", "BYMONTHDAY", "BYMONTH", "BYYEARDAY", "BYWEEKNO", "BYSETPOS"}
@@ -29,11 +29,11 @@ _ZONE_RULE = re.compile(
 
 
 class _TooMany(Exception):
-    """The rule takes more steps than an appointment's does."""
+    """The rule takes more steps than any appointment's would."""
 
 
 class _Interval(int):
-    """An interval that counts how often a rule steps on by it, and gives up."""
+    """An interval that counts how often a rule steps by it, and gives up after too many."""
 
     steps = 0
 
@@ -51,12 +51,12 @@ class _Interval(int):
 
 
 def check(rule: Any, start: datetime, end: datetime) -> None:
-    """Refuse a rule that repeats too often, or that takes too long to tell where it repeats up to ``end``."""
+    """Refuse a rule that repeats too often, or that takes too long to expand up to ``end``."""
     if rule is None:
         return
     if isinstance(rule, list):
         raise Refused(Reason.MALFORMED, "RRULE", "is there twice")
-    if not isinstance(rule, dict):  # its VALUE says that it is a day, or anything else
+    if not isinstance(rule, dict):  # its VALUE says that it is a day, or something else
         raise Refused(Reason.MALFORMED, "RRULE", "is no rule")
     parts = {name.upper(): value if isinstance(value, list) else [value] for name, value in rule.items()}
     if not set(parts) <= _PARTS or str(parts.get("FREQ", [""])[0]).upper() not in _FREQUENCIES:

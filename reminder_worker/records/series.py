@@ -1,7 +1,7 @@
-"""Events of one calendar: read, repeated up to where keys are published, and turned into records.
+"""Events of one calendar: read, repeated as far ahead as keys are published, and turned into records.
 
-Of an event no more comes here than ``ics.py`` lets through. What the libraries say of a damaged one may quote it,
-so nothing of that goes on.
+Only the parts of an event that ``ics.py`` lets through reach this module. What the libraries say about a damaged
+event may quote it, so none of that is passed on.
 """
 
 import warnings
@@ -19,15 +19,15 @@ from reminder_worker.encoding import WEEKS_AHEAD
 from reminder_worker.errors import Reason, Refused
 from reminder_worker.records import Cancelled, Left, Record, language_tag, rules
 
-HORIZON = timedelta(weeks=WEEKS_AHEAD)  # public keys are published for no more
+HORIZON = timedelta(weeks=WEEKS_AHEAD)  # public keys are published no further ahead
 _DAY = timedelta(days=1)
 _UTC = "UTC", "Etc/UTC"
 
-Part = tuple[str, list[bytes]]  # where an event stands, and its lines
+Part = tuple[str, list[bytes]]  # an event's position, and its lines
 
 
 class Expansion:
-    """Turns the events of one calendar into records; ``cancels`` where all of it is taken back."""
+    """Turns the events of one calendar into records; ``cancels`` if all of them are cancelled."""
 
     def __init__(
         self, zones: Sequence[list[bytes]], named: str, default: ZoneInfo | None, left: Left, *, cancels: bool
@@ -36,19 +36,19 @@ class Expansion:
         self._left = left
         self._cancels = cancels
         self._now = datetime.now(UTC)
-        tzp.use_default()  # another calendar's zone of the same name is forgotten
+        tzp.use_default()  # forget another calendar's zone of the same name
         for zone in filter(rules.is_harmless_zone, zones):
             _define(zone)
 
     def expand(self, parts: Sequence[Part]) -> Iterator[tuple[str, Record]]:
-        """Yield what becomes of all events with one UID."""
+        """Yield the records of all events with one UID."""
         events: list[tuple[str, Any]] = []
         for where, lines in parts:
             try:
                 events.append((where, self._checked(_parse(lines))))
             except Refused as refusal:
                 yield where, refusal
-        if len(events) < len(parts):  # what was refused may cancel or move one of the others
+        if len(events) < len(parts):  # a refused event may cancel or move one of the others
             for where, _ in events:
                 yield where, Refused(Reason.MALFORMED, "UID", "another event of this one's series was refused")
             return
@@ -65,9 +65,9 @@ class Expansion:
             yield from ((where, record) for record in self._series([*current[:1], *changes], whole=bool(current)))
 
     def _checked(self, event: Any) -> Any:
-        """Refuse what cannot be reminded of, or would never end."""
+        """Refuse an event that nobody can be reminded of, or that would never end."""
         start = event["DTSTART"]
-        if not isinstance(_moment(start), date):  # nor a datetime, which is one: a span, a time of day, a text
+        if not isinstance(_moment(start), date):  # nor a datetime, which is also a date: a span, a time of day, a text
             raise Refused(Reason.TIME_INVALID, "DTSTART", "is no date")
         if not _repeats(event) and not self._is_ahead(start.dt):
             self._pass_over(start.dt)
@@ -84,9 +84,9 @@ class Expansion:
         return event
 
     def _series(self, events: Sequence[tuple[str, Any]], *, whole: bool) -> list[Record]:
-        """Return the occurrences ahead; those that were taken out of the series are taken back."""
+        """Return the occurrences ahead; those that were taken out of the series are cancelled."""
         uid = str(events[0][1]["UID"])
-        found: list[Record] = [Cancelled(uid, perhaps=True)] if whole else []  # from before it was repeated
+        found: list[Record] = [Cancelled(uid, perhaps=True)] if whole else []  # handed in before it repeated
         calendar = Calendar()
         for _, event in events:
             calendar.add_component(event)
@@ -95,7 +95,7 @@ class Expansion:
                 warnings.simplefilter("ignore")
                 query = recurring_ical_events.of(calendar)
                 occurrences = query.between(self._now - _DAY, self._now + HORIZON + _DAY)
-        except Exception:  # noqa: BLE001 - whatever a library makes of a damaged series
+        except Exception:  # noqa: BLE001 - whatever a library raises for a damaged series
             return [Refused(Reason.MALFORMED, "RRULE", "cannot be expanded")]
         for one in occurrences:
             moment = one["DTSTART"].dt
@@ -109,13 +109,13 @@ class Expansion:
         return self._now < self._aware(moment) <= self._now + HORIZON
 
     def _aware(self, moment: date) -> datetime:
-        """Return the instant; of a day its last."""
+        """Return the instant; for a day, its last one."""
         if not isinstance(moment, datetime):
             moment = datetime.combine(moment, time.max)
         return moment if moment.tzinfo else moment.replace(tzinfo=self._zone or UTC)
 
     def _pass_over(self, moment: date) -> None:
-        """Refuse what need not be looked at any further. Raises Refused."""
+        """Refuse an event that needs no further look. Raises Refused."""
         if self._aware(moment) <= self._now:
             raise Refused(Reason.TIME_PAST, "DTSTART", "is over")
         message = "is further ahead than keys are published; a later export brings it"
@@ -138,7 +138,7 @@ class Expansion:
         return {name: value for name, value in fields.items() if value}
 
     def _time(self, start: datetime) -> str:
-        """Write the time with the clock that people read. Raises Refused where no zone says which."""
+        """Write the time in the clock that people read. Raises Refused if no zone says which one."""
         if start.tzinfo is None or start.tzinfo is UTC or getattr(start.tzinfo, "key", "") in _UTC:
             if self._zone is None:
                 kind = "floats" if start.tzinfo is None else "is in UTC"
@@ -167,7 +167,7 @@ def _parse(lines: Sequence[bytes]) -> Any:
 
 
 def _define(lines: Sequence[bytes]) -> None:
-    """Make a zone of the file known; one that cannot be read stays unknown."""
+    """Register a zone that the file defines; one that cannot be read stays unknown."""
     text = b"\r\n".join([b"BEGIN:VTIMEZONE", *lines, b"END:VTIMEZONE", b""])
     try:
         with warnings.catch_warnings():
@@ -207,7 +207,7 @@ def _location(event: Any) -> str:
 
 
 def _moment(value: Any) -> object:
-    """Return what a property says when; its VALUE may tell that it is something else."""
+    """Return the moment that a property holds; its VALUE may declare something else."""
     return getattr(value, "dt", None)
 
 
@@ -217,7 +217,7 @@ def _sequence(event: Any) -> int:
 
 
 def _name(moment: date) -> str:
-    """Write what an occurrence is known by within its series."""
+    """Return the name of an occurrence within its series."""
     if isinstance(moment, datetime) and moment.tzinfo:
         return f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     return f"{moment:%Y%m%dT%H%M%S}"
