@@ -1,7 +1,7 @@
 """Calls to AWS: botocore builds, signs and reads them, over our own connections, each once and within one deadline.
 
 No file, profile or variable of the AWS tools counts here, and botocore logs nothing: at DEBUG it writes what it sends.
-What AWS says of a refusal holds the number: it stays in the answer, for its caller to read one word of.
+AWS's words about a refusal hold the number: they stay in the answer, of which the caller reads one word.
 """
 
 import io
@@ -26,7 +26,7 @@ class Answered:
 
     status: int
     retry_after: str | None  # the header as it came
-    content: Mapping[str, Any] = field(repr=False)  # empty where it cannot be read
+    content: Mapping[str, Any] = field(repr=False)  # empty if it cannot be read
 
 
 class Amazon:
@@ -39,12 +39,12 @@ class Amazon:
         self._site = Site(url)
         self._client: Any = None
         self._lock = threading.Lock()
-        self._thread = threading.local()  # its call's deadline, status and Retry-After: botocore hands nothing through
+        self._thread = threading.local()  # its call's deadline, status and Retry-After: botocore passes nothing through
 
     def connect(self, keys: tuple[str, str] | None) -> Any:
         """Build botocore's client, once, in a quarter of a second; without keys, with this machine's role.
 
-        Raises Misconfigured where the machine has none: it is looked for again the next time.
+        Raises Misconfigured if the machine has none; the next call looks for it again.
         """
         with self._lock:
             if self._client is None:
@@ -54,10 +54,10 @@ class Amazon:
             return self._client
 
     def call(self, operation: str, parameters: Mapping[str, Any], deadline: float) -> Answered:
-        """Make one call. Raises NotSent, Ambiguous, or Misconfigured where there are no credentials."""
+        """Make one call. Raises NotSent, Ambiguous, or Misconfigured if there are no credentials."""
         outcome = self._attempt(operation, parameters, deadline)
         if isinstance(outcome, ReminderError):
-            raise outcome.with_traceback(None)  # here, so that no exception of botocore hangs on to it
+            raise outcome.with_traceback(None)  # here, so that no exception of botocore is attached to it
         return outcome
 
     def close(self) -> None:
@@ -85,7 +85,7 @@ class Amazon:
         return Answered(*answered, content)
 
     def _carry(self, request: Any, **_: Any) -> Any:
-        """Take a signed request to AWS in place of botocore's own HTTP."""
+        """Carry a signed request to AWS, in place of botocore's own HTTP."""
         from botocore.awsrequest import AWSResponse  # noqa: PLC0415 - loaded by now
 
         body = request.body.encode() if isinstance(request.body, str) else request.body
@@ -102,13 +102,13 @@ def _text(value: str | bytes) -> str:
 
 
 def host(service: str, region: str) -> str:
-    """Return where a service is in a region."""
+    """Return the host of a service in a region."""
     return f"{service}.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
 
 
 def _client(service: str, region: str, url: str, keys: tuple[str, str] | None) -> Any:
     """Build a client that tries once; without keys, with the role of this machine or container."""
-    from botocore.config import Config  # noqa: PLC0415 - heavy, and not needed to hear
+    from botocore.config import Config  # noqa: PLC0415 - heavy, and not needed for hearing
 
     session = _session()
     if keys is None and session.get_credentials() is None:
@@ -125,7 +125,7 @@ def _client(service: str, region: str, url: str, keys: tuple[str, str] | None) -
 
 
 def _session() -> Any:
-    """Return a session to which no file, profile or variable of the AWS tools says anything."""
+    """Return a session that reads no file, profile or variable of the AWS tools."""
     from botocore import configprovider, credentials, loaders, session, utils  # noqa: PLC0415 - heavy
 
     made = session.Session()
@@ -142,7 +142,7 @@ def _session() -> Any:
 
 
 def _hush() -> None:
-    """Switch botocore's loggers off, now that all are there: at DEBUG they write number and text, and it can be set."""
+    """Switch botocore's loggers off, now that all exist: at DEBUG, which can be set, they write number and text."""
     logging.getLogger("botocore").setLevel(logging.CRITICAL)
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] == "botocore":

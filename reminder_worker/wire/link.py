@@ -1,7 +1,7 @@
-"""One connection to an SMSC over SMPP 3.4: bind, ask, and read until the other side goes.
+"""One connection to an SMSC over SMPP 3.4: bind, ask, and read until the other side closes it.
 
-What leaves is packed by aiosmpplib; what comes is read here, because aiosmpplib gives up a connection at a status or
-a coding that is not in its lists, and cannot read a receipt without a text. All of it runs in one event loop. Nothing
+aiosmpplib packs what is sent; what arrives is read here, because aiosmpplib gives up a connection at a status or a
+coding that is not in its lists, and cannot read a receipt without a text. All of it runs in one event loop. Nothing
 that passes here is logged, or kept after it was answered.
 """
 
@@ -29,7 +29,7 @@ _RESPONSE = 0x80000000
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an SMSC said to one request."""
+    """An SMSC's answer to one request."""
 
     status: int
     message_id: str
@@ -44,7 +44,7 @@ class Link:
         self._waiting: dict[int, asyncio.Future[Answer | None]] = {}
 
     def is_ready(self) -> bool:
-        """Say whether a PDU would leave at once; one that waits in a buffer could leave too late."""
+        """Tell whether a PDU would leave at once; one that waits in a buffer could leave too late."""
         transport = self._writer.transport
         return not transport.is_closing() and transport.get_write_buffer_size() == 0
 
@@ -54,7 +54,7 @@ class Link:
         self._writer.write(message.pdu())
 
     async def ask(self, message: SmppMessage) -> Answer | None:
-        """Send a request and wait for its answer; None where the connection ended first."""
+        """Send a request and wait for its answer; None if the connection ended first."""
         number = message.sequence_num = self._number()
         answer: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
@@ -62,7 +62,7 @@ class Link:
             self.send(message)
             return await answer
         finally:
-            del self._waiting[number]  # an answer that comes later finds nobody
+            del self._waiting[number]  # an answer that comes later is dropped
 
     async def bind(self, message: BindTransceiver) -> int:
         """Bind, and return the status. Raises OSError or EOFError."""
@@ -73,9 +73,9 @@ class Link:
         return status
 
     async def read(self, idle: float, take: Callable[[int, bytes], None]) -> None:
-        """Read until the other side goes; after ``idle`` seconds of silence it is asked whether it is there.
+        """Read until the other side closes; after ``idle`` seconds of silence it is asked whether it is still there.
 
-        ``take`` gets the number and the body of what is delivered. Raises OSError or EOFError.
+        ``take`` gets the number and the body of each delivery. Raises OSError or EOFError.
         """
         asked = False
         while True:
@@ -96,7 +96,7 @@ class Link:
                 self._oblige(command, number)
 
     def close(self) -> None:
-        """Hang up; whoever waits for an answer learns that none will come."""
+        """Hang up; callers that wait for an answer learn that none will come."""
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_result(None)
@@ -111,7 +111,7 @@ class Link:
             waiting.set_result(answer)
 
     def _oblige(self, command: int, number: int) -> None:
-        """Answer what is about the connection itself. Raises ConnectionError where it is to end."""
+        """Answer a request about the connection itself. Raises ConnectionError if the connection is to end."""
         if command == SmppCommand.ENQUIRE_LINK:
             self.send(EnquireLinkResp(sequence_num=number))
         elif command == SmppCommand.UNBIND:
@@ -123,7 +123,7 @@ class Link:
     async def _next(self, patience: float) -> tuple[int, int, int, bytes]:
         """Read one PDU: command, status, number, body. Raises OSError (so also TimeoutError) or EOFError."""
         async with asyncio.timeout(patience):
-            header = await self._reader.readexactly(_HEADER.size)  # a time-out loses nothing of it
+            header = await self._reader.readexactly(_HEADER.size)  # a time-out loses none of it
         length, command, status, number = _HEADER.unpack(header)
         if not _HEADER.size <= length <= _LONGEST_PDU:
             raise ConnectionError
@@ -131,4 +131,4 @@ class Link:
             async with asyncio.timeout(PATIENCE):
                 return command, status, number, await self._reader.readexactly(length - _HEADER.size)
         except TimeoutError:
-            raise ConnectionError from None  # in the middle of a PDU: where the next one begins is lost
+            raise ConnectionError from None  # in the middle of a PDU: nothing shows where the next one begins

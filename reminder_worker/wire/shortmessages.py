@@ -1,7 +1,7 @@
-"""What stands in a short message of SMPP 3.4: a text as linked segments, and what an SMSC delivers as text.
+"""The contents of SMPP 3.4 short messages: a text as linked segments, and the text of what an SMSC delivers.
 
 Segments are cut as ``segments`` counts them: aiosmpplib cuts by characters, not by septets, and so sends segments that
-no phone can take. Its GSM codec is right. Pure functions; nothing is kept.
+no phone can accept. Its GSM codec is right. Pure functions; nothing is kept.
 
 Sources: SMPP 3.4, 4.6 (deliver_sm), 5.2.12 (esm_class), 5.2.19 (data_coding), 5.2.28 (message_state), appendix B
 (receipts); 3GPP TS 23.040, 9.2.3.24.1 (joined segments).
@@ -24,21 +24,21 @@ _CODINGS = {1: "ascii", 3: "latin-1", 6: "iso8859-5", 7: "iso8859-8", UCS2: "utf
 _ALONE = {Encoding.GSM7: 160, Encoding.UCS2: 70}  # units in a single segment
 _JOINED = {Encoding.GSM7: 153, Encoding.UCS2: 67}  # ... and in each of several
 _PLANE = 0xFFFF  # characters above it are two UTF-16 units
-# Optional parameters; the payload is the message where that does not stand in its own field.
+# Optional parameters; the payload holds the message if the message's own field is empty.
 _MESSAGE_PAYLOAD, _RECEIPTED_MESSAGE_ID, _MESSAGE_STATE = 0x0424, 0x001E, 0x0427
 _STATES = ("", "ENROUTE", "DELIVRD", "EXPIRED", "DELETED", "UNDELIV", "ACCEPTD", "UNKNOWN", "REJECTD")  # by number
 _FIELD = re.compile(r"\b(id|stat):\s*([!-~]+)", re.IGNORECASE)
-_SENT = re.compile(r"\btext:", re.IGNORECASE)  # from there on a receipt repeats what was sent
+_SENT = re.compile(r"\btext:", re.IGNORECASE)  # from here on a receipt repeats what was sent
 _PARAMETER = struct.Struct(">HH")  # tag, length
 _GSM = GSM7BitCodec()
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a receipt says; empty where it does not."""
+    """What a receipt says; a part that it leaves out is empty."""
 
-    named: str  # the text, as the answer to its submit_sm named it
-    named_in_text: str  # ... as the receipt's own words do, which some SMSCs write in another base
+    named: str  # the text's id, as in the answer to its submit_sm
+    named_in_text: str  # ... as in the receipt's words, where some SMSCs write it in another base
     state: str
 
 
@@ -55,11 +55,11 @@ class Delivery:
 
     @property
     def is_receipt(self) -> bool:
-        """Say whether the SMSC itself speaks."""
+        """Tell whether it is from the SMSC itself."""
         return bool(self.esm_class & RECEIPT)
 
     def text(self, alphabet: str) -> str:
-        """Return what was written; of a long text, which arrives as several deliveries, this part."""
+        """Return what was written; a long text arrives as several deliveries, and this is one part."""
         head = 1 + self.message[0] if self.esm_class & HAS_HEADER and self.message else 0
         coding = _CODINGS.get(self.data_coding)
         if coding is None and alphabet == "gsm":
@@ -67,7 +67,7 @@ class Delivery:
         return self.message[head:].decode(coding or "latin-1", "replace")
 
     def report(self, alphabet: str) -> Report:
-        """Read a receipt: optional parameters go before its words, whose form each vendor chooses."""
+        """Read a receipt: optional parameters take precedence over its words, whose form each vendor chooses."""
         said = _SENT.split(self.text(alphabet))[0]
         fields = {name.lower(): value for name, value in reversed(_FIELD.findall(said))}  # the first of each counts
         named = self.parameters.get(_RECEIPTED_MESSAGE_ID, b"").rstrip(b"\0").decode("latin-1")
@@ -94,27 +94,27 @@ def read_delivery(body: bytes) -> Delivery:
 
 
 def _word(rest: bytes) -> tuple[str, bytes]:
-    """Take a C string off."""
+    """Split off a C string."""
     end = rest.index(0)
     return rest[:end].decode("latin-1"), rest[end + 1 :]
 
 
 def encode(text: str, alphabet: str) -> tuple[int, list[bytes]]:
-    """Return data_coding and the segments; of several, each with the header that joins them. Raises ValueError."""
+    """Return data_coding and the segments; if several, each with the header that joins them. Raises ValueError."""
     if not text:
         raise ValueError("nothing to send")
     encoding = measure(text).encoding
     if encoding is Encoding.GSM7:
         try:
             pieces = [_default(piece, alphabet) for piece in _cut(text, encoding)]
-        except UnicodeEncodeError:  # an SMSC that speaks Latin-1 knows neither the euro nor Greek capitals
+        except UnicodeEncodeError:  # Latin-1 has neither the euro nor Greek capitals
             encoding = Encoding.UCS2
     if encoding is Encoding.UCS2:
         pieces = [piece.encode("utf-16-be") for piece in _cut(text, encoding)]
     coding = UCS2 if encoding is Encoding.UCS2 else DEFAULT
     if len(pieces) == 1:
         return coding, pieces
-    name = random.randrange(256)  # noqa: S311 - tells the parts of one text from those of another, and is no secret
+    name = random.randrange(256)  # noqa: S311 - tells one text's parts from another's, and is no secret
     return coding, [bytes((5, 0, 3, name, len(pieces), place)) + piece for place, piece in enumerate(pieces, 1)]
 
 
@@ -123,7 +123,7 @@ def _default(piece: str, alphabet: str) -> bytes:
 
 
 def _cut(text: str, encoding: Encoding) -> Iterator[str]:
-    """Fill one segment after another; what takes two units is never split over two segments."""
+    """Fill one segment after another; a character of two units is never split over two segments."""
     widths = [2 if (c in EXTENSION if encoding is Encoding.GSM7 else ord(c) > _PLANE) else 1 for c in text]
     joined = _JOINED[encoding]
     if sum(widths) <= _ALONE[encoding]:

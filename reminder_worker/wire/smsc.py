@@ -1,7 +1,7 @@
-"""The line to an SMSC: connects, binds, comes back when it breaks, and brings outcomes to the threads that ask.
+"""The line to an SMSC: connects, binds, reconnects when it breaks, and returns outcomes to the threads that ask.
 
-It has an event loop in a thread of its own, started by the first use and again after a fork. Why not aiosmpplib's
-session: it knows no TLS, can only say yes to a delivery, keeps numbers and texts until they are receipted, and logs
+It has an event loop in a thread of its own, started by the first use and again after a fork. aiosmpplib's session is
+not used: it knows no TLS, can only accept a delivery, keeps numbers and texts until they are receipted, and logs
 PDUs that it cannot read. Outcomes are values here, not exceptions: those would hold texts in their frames.
 """
 
@@ -25,7 +25,7 @@ from reminder_worker.wire.link import PATIENCE, Answer, Link
 from reminder_worker.wire.shortmessages import Delivery, read_delivery
 
 BIND_REFUSED = frozenset({0x0D, 0x0E, 0x0F, 0x53})  # bind failed, wrong password, wrong system_id, wrong system_type
-_GRACE = 1.0  # seconds after its deadline in which the loop has to say what became of a text
+_GRACE = 1.0  # seconds after a text's deadline in which the loop has to report what became of it
 _PARTING = 1.0  # seconds for the answer to an unbind
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0  # seconds between two tries to connect
 _STEADY = 10.0  # seconds: a connection that lived longer is tried again after the shortest pause
@@ -45,8 +45,8 @@ class Account:
     password: str = field(repr=False)
     system_type: str
     window: int  # requests that may wait for an answer
-    idle: float  # seconds of silence before the SMSC is asked whether it is there
-    try_again: SmppCommandStatus  # what makes this SMSC deliver once more
+    idle: float  # seconds of silence before the SMSC is asked whether it is still there
+    try_again: SmppCommandStatus  # the answer that makes this SMSC deliver again
 
 
 class Bind:
@@ -61,7 +61,7 @@ class Bind:
         self._closed = False
 
     def start(self) -> "_Session | None":
-        """Connect in the background, unless that is so already; None once closed."""
+        """Connect in the background, unless already connecting or connected; None once closed."""
         with self._lock:
             if self._session is not None and self._session.pid != os.getpid():
                 self._session, self._inherited = None, self._session
@@ -70,12 +70,12 @@ class Bind:
             return self._session
 
     def submit(self, message: SubmitSm, deadline: float) -> Answer | Reason:
-        """Hand one message over and wait for its answer; NOT_SENT, MISCONFIGURED or AMBIGUOUS where none came."""
+        """Hand one message over and wait for its answer; NOT_SENT, MISCONFIGURED or AMBIGUOUS if none came."""
         session = self.start()
         return Reason.NOT_SENT if session is None else session.submit(message, deadline)
 
     def close(self) -> None:
-        """Unbind and stay away."""
+        """Unbind, and do not connect again."""
         with self._lock:
             session, self._session, self._closed = self._session, None, True
         if session is not None and session.pid == os.getpid():
@@ -90,7 +90,7 @@ class _Session:
         self._account = account
         self._hear = hear
         self._loop = asyncio.new_event_loop()
-        self._loop.set_exception_handler(lambda *_: None)  # what it would log may hold a text
+        self._loop.set_exception_handler(lambda *_: None)  # it would log what may hold a text
         self._opening: asyncio.Future[Link | Reason] = self._loop.create_future()  # the outcome of the latest try
         self._window = asyncio.Semaphore(account.window)
         self._answering: set[asyncio.Task[None]] = set()
@@ -133,7 +133,7 @@ class _Session:
                 if link.is_ready() and time.monotonic() < deadline:
                     handed = True
                     return await link.ask(message) or Reason.AMBIGUOUS
-        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever it was: did the message leave?
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever it was, only this counts: did it leave?
             return Reason.AMBIGUOUS if handed else Reason.NOT_SENT
         return Reason.NOT_SENT
 
@@ -146,12 +146,12 @@ class _Session:
             self._opening.set_result(link)
             if isinstance(link, Link):
                 await self._follow(link)
-                self._opening = self._loop.create_future()  # who comes now waits for the next try
+                self._opening = self._loop.create_future()  # from now on callers wait for the next try
             pause = 0.0 if time.monotonic() - began > PATIENCE + _STEADY else pause * 2
             pause = min(max(pause, _SHORTEST_PAUSE), _LONGEST_PAUSE)
             if pause > _SHORTEST_PAUSE and not self._opening.done():
                 self._opening.set_result(Reason.NOT_SENT)  # nobody has to wait that long
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - workers should not come in step
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - so that workers do not come in step
             if self._opening.done():
                 self._opening = self._loop.create_future()
 
@@ -178,7 +178,7 @@ class _Session:
         _LOG.info("line_up", extra={"provider": self._account.name})
         try:
             await link.read(self._account.idle, lambda number, body: self._take(link, number, body))
-        except Exception:  # noqa: BLE001 - whatever it was, the line has to come back
+        except Exception:  # noqa: BLE001 - whatever it was, the line has to be made again
             _LOG.warning("line_down", extra={"provider": self._account.name})
         finally:
             link.close()
@@ -189,7 +189,7 @@ class _Session:
         task.add_done_callback(self._answering.discard)
 
     async def _answer(self, link: Link, number: int, body: bytes) -> None:
-        """Answer a delivery when it was heard: what we did not take, the SMSC has to keep."""
+        """Answer a delivery after it was heard: the SMSC has to keep what we did not take."""
         status = await self._loop.run_in_executor(self._hearing, self._heard, body)
         link.send(DeliverSmResp(sequence_num=number, command_status=status))
 
@@ -198,7 +198,7 @@ class _Session:
             delivery = read_delivery(body)
         except (ValueError, IndexError):
             _LOG.warning("delivery_unreadable", extra={"provider": self._account.name})
-            return SmppCommandStatus.ESME_RX_P_APPN  # it would not be readable the next time either
+            return SmppCommandStatus.ESME_RX_P_APPN  # it would be no more readable the next time
         try:
             self._hear(delivery)
         except Exception as error:  # noqa: BLE001 - whatever it was, the delivery was not taken

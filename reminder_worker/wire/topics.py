@@ -1,8 +1,8 @@
-"""What an SNS topic brings to us: believed because AWS has signed it for that very topic, and for nothing else.
+"""Messages from an SNS topic: believed only because AWS has signed them for exactly that topic.
 
 AWS signs what any of its customers publishes, so the topic's name is half of the proof. Certificates and confirmations
-are fetched from the SNS of the topic's region only, whatever a message says. Messages hold numbers and people's words:
-nothing of them is kept, logged or part of an error.
+are fetched only from the SNS of the topic's region, whatever a message says. Messages hold numbers and people's words:
+no part of them is kept, logged or put into an error.
 """
 
 import re
@@ -23,7 +23,7 @@ from reminder_worker.https import Site
 from reminder_worker.webhooks import WebhookRequest, forged, from_base64, malformed
 from reminder_worker.wire.amazon import host
 
-STALE = timedelta(hours=2)  # SNS tries for an hour at the most
+STALE = timedelta(hours=2)  # SNS tries for an hour at most
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:([a-z0-9-]+):[0-9]{12}:[A-Za-z0-9_.-]{1,256}", re.ASCII)
 _CERTIFICATE = re.compile(r"/SimpleNotificationService-[0-9a-f]{8,64}\.pem", re.ASCII)
 
@@ -38,7 +38,7 @@ Arn = Annotated[str, AfterValidator(_topic)]
 
 
 class Topic:
-    """One SNS topic: believes what AWS has signed for it. For other topics AWS signs what anybody says."""
+    """One SNS topic: believes what AWS has signed for it. For other topics, AWS signs what anybody publishes."""
 
     def __init__(self, arn: str, timeout: float) -> None:
         self._arn = arn
@@ -50,7 +50,7 @@ class Topic:
     def read(self, request: WebhookRequest) -> str | None:
         """Return the message; None for one about the subscription, which is confirmed.
 
-        Raises Refused; NotSent or Ambiguous where SNS itself was out of reach: it should come again.
+        Raises Refused; NotSent or Ambiguous if SNS itself was out of reach: the message should come again.
         """
         envelope = request.json(_Envelope)
         if envelope.topic_arn != self._arn:
@@ -64,7 +64,7 @@ class Topic:
         """Verify signature and age. Raises Refused (signature_invalid)."""
         signature, age = from_base64(envelope.signature), datetime.now(UTC) - envelope.published()
         key = self._certificate(envelope.certificate_url).public_key()
-        algorithm = SHA256() if envelope.version == "2" else SHA1()  # noqa: S303 - what SNS signs with unless told
+        algorithm = SHA256() if envelope.version == "2" else SHA1()  # noqa: S303 - what SNS signs with by default
         if not isinstance(key, RSAPublicKey) or abs(age) > STALE:
             raise forged()
         try:
@@ -87,7 +87,7 @@ class Topic:
         return certificate
 
     def _get(self, url: str, start: str) -> bytes:
-        """Ask the SNS of the topic's region, and nobody else."""
+        """Fetch from the SNS of the topic's region, and from nowhere else."""
         if not url.startswith(self._home + start):
             raise forged()
         status, body = self.fetch(url.removeprefix(self._home))
@@ -98,7 +98,7 @@ class Topic:
         return body
 
     def fetch(self, path: str) -> tuple[int, bytes]:
-        """Return status and body of what that SNS has at ``path``."""
+        """Return status and body of SNS's answer at ``path``."""
         answer = self._site.call("GET", path, headers={}, deadline=time.monotonic() + self._timeout)
         return answer.status, answer.body
 
@@ -119,7 +119,7 @@ class _Envelope(msgspec.Struct, rename="pascal", frozen=True):
     token: str | None = None
 
     def signed(self) -> bytes:
-        """Return what the signature is over: these fields in this order, each name and value on a line."""
+        """Return what the signature covers: these fields in this order, each name and value on a line."""
         notified = self.type == "Notification"
         parts = {
             "Message": self.message,
@@ -134,7 +134,7 @@ class _Envelope(msgspec.Struct, rename="pascal", frozen=True):
         return "".join(f"{name}\n{value}\n" for name, value in parts.items() if value is not None).encode()
 
     def published(self) -> datetime:
-        """Return when. Raises Refused (malformed)."""
+        """Return when it was published. Raises Refused (malformed)."""
         try:
             return datetime.fromisoformat(self.timestamp).astimezone(UTC)
         except (ValueError, OverflowError):
