@@ -4,7 +4,7 @@
         plug_in = "acme"
         ...
 
-What a subclass says of its provider is in ``case.py``, the promises are in the modules beside it. They run over
+``case.py`` lists what a subclass says about its provider; the modules beside it hold the promises. They run over
 real sockets, against a server that hangs, drips, breaks off and lies. Needs
 ``pip install 'reminder-worker[testing]'``.
 """
@@ -27,4 +27,4 @@ from reminder_worker.testing.reports import Reports
 
 
 class ProviderContract(Promises, LookUps, Faults, Discretion, Reports, Outcomes):
-    """All promises; ``case.Case`` has what a subclass says."""
+    """All promises; ``case.Case`` lists what a subclass says."""

@@ -1,4 +1,4 @@
-"""What the author of a provider says of it, so that its promises can be tested."""
+"""What the author of a provider says about it, so that its promises can be tested."""
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -15,23 +15,23 @@ from reminder_worker.webhooks import WebhookRequest
 
 
 class Case:
-    """What a subclass of ``ProviderContract`` says; the promises use it and the fixtures at the end."""
+    """What a subclass of ``ProviderContract`` says; the promises use that, and the fixtures at the end."""
 
     plug_in: ClassVar[str]  # the name of the entry point
     speaks_http: ClassVar[bool] = True  # False: the faults of HTTP do not apply
     refuses: ClassVar[bool] = True  # False: it reaches no phone, and takes every text
     signs: ClassVar[bool] = True  # False: receipts and replies prove themselves by the secrets in their URLs only
-    refusals: ClassVar[Mapping[str, tuple[Response, Reason]]] = {}  # how it says no, by a name for the test
-    unknown_refusal: ClassVar[Response]  # a no in its own form, with a code that is not in your tables
+    refusals: ClassVar[Mapping[str, tuple[Response, Reason]]] = {}  # how it refuses, by a name for the test
+    unknown_refusal: ClassVar[Response]  # a refusal in its own form, with a code that is not in your tables
     busy: ClassVar[Response] = Response.of({}, 429)  # too many at once; Retry-After is added
-    # Where it deduplicates: how it refuses a reference that it has seen; None: it answers as the first time.
+    # If it deduplicates: how it refuses a reference that it has seen; None: it answers as it did the first time.
     duplicate: ClassVar[Response | None]
     receipts: ClassVar[Mapping[str, tuple[State | None, Reason | None]]] = {}  # its words, and what they mean
     shows_its_end: ClassVar[bool] = True  # False: an acceptance that is cut short cannot be told from a whole one
-    text_in_url: ClassVar[bool] = False  # True: it takes number and text by URL only, which others may log
+    text_in_url: ClassVar[bool] = False  # True: it takes number and text only by URL, which others may log
     hears_replies: ClassVar[bool] = True
-    names_replies: ClassVar[bool] = True  # False: it has no name for a reply; what it tells twice is heard twice
-    names_by_reference: ClassVar[bool] = False  # True: the provider's name for a text is our reference
+    names_replies: ClassVar[bool] = True  # False: it has no id for a reply; a reply that it sends twice is heard twice
+    names_by_reference: ClassVar[bool] = False  # True: the provider's id for a text is our reference
     signs_address: ClassVar[bool] = True  # False: its signature leaves the URL out
 
     def table(self, url: str, folder: Path) -> dict[str, Any]:
@@ -39,19 +39,19 @@ class Case:
         raise NotImplementedError
 
     def yes(self, request: Request, number: int) -> Response:
-        """Return the answer to the text that is accepted as the ``number``-th."""
+        """Return the answer to the ``number``-th text that is accepted."""
         raise NotImplementedError
 
     def message_id(self, number: int) -> str:
-        """Return what the provider calls that text."""
+        """Return the provider's id for that text."""
         raise NotImplementedError
 
     def validity(self, request: Request) -> timedelta | None:
-        """Read from a request how long the text may be delivered; where the provider has ``validity``."""
+        """Read from a request how long the text may be delivered; needed if the provider has ``validity``."""
         raise NotImplementedError
 
     def found(self, request: Request, reference: str) -> Response:
-        """Return the answer to a look-up that finds the first text; where the provider ``finds_by_reference``."""
+        """Return the answer to a look-up that finds the first text; if the provider ``finds_by_reference``."""
         raise NotImplementedError
 
     def absent(self, request: Request) -> Response:
@@ -69,7 +69,7 @@ class Case:
         """Return a genuine reply, sent to ``url``; ``sender`` is E.164."""
         raise NotImplementedError
 
-    # What the promises use.
+    # Used by the promises.
 
     @pytest.fixture
     def peer(self) -> Iterator[Peer]:
@@ -80,12 +80,12 @@ class Case:
 
     @pytest.fixture
     def provider(self, peer: Peer, tmp_path: Path) -> Iterator[Provider]:
-        """Return the provider as a worker has it."""
+        """Return the provider as a worker builds it."""
         yield from self.build(peer.url, tmp_path, Role.SEND)
 
     @pytest.fixture
     def hearer(self, peer: Peer, tmp_path: Path) -> Iterator[Provider]:
-        """Return the provider as the hooks process has it; it has sent nothing."""
+        """Return the provider as the hooks process builds it; it has sent nothing."""
         yield from self.build(peer.url, tmp_path, Role.HEAR)
 
     def build(self, url: str, folder: Path, role: Role, **changes: object) -> Iterator[Provider]:

@@ -24,7 +24,7 @@ class Discretion(Case):
 
     @pytest.fixture(autouse=True)
     def _nothing_leaks(self, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-        """Look through all that was logged or printed in any of the promises, whatever the provider met."""
+        """Look through everything logged or printed during a promise, whatever happened to the provider."""
         caplog.set_level(logging.DEBUG)
         yield
         records = [record for phase in ("setup", "call") for record in caplog.get_records(phase)]

@@ -1,4 +1,4 @@
-"""What a provider makes of a connection that fails: surely not sent, or in doubt, and never late."""
+"""How a provider treats a connection that fails: certainly not sent, or in doubt, and never late."""
 
 import socket
 import time
@@ -17,7 +17,7 @@ from reminder_worker.testing.peer import Peer, Request, Response
 from reminder_worker.testing.promises import failure, send, text
 
 SPAN = 0.5  # seconds that a call gets
-LATE = 1.5  # seconds by which it may be late on a busy machine
+LATE = 1.5  # seconds that a call may be late on a busy machine
 DOUBTS: dict[str, Callable[[Peer], None]] = {
     "hangs before accepting": Peer.hang_before_accepting,
     "hangs after accepting": Peer.hang_after_accepting,

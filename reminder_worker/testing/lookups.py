@@ -1,4 +1,4 @@
-"""What a provider promises of a second question: the same text again, what became of it, its removal."""
+"""What a provider promises about second questions: the same text again, what became of it, its removal."""
 
 import time
 from functools import partial

@@ -36,7 +36,7 @@ ID = bytes(range(16))
 
 @dataclass
 class Office:
-    """A ledger with one attempt at the provider, and the process that hears of it."""
+    """A ledger with attempts at the provider, and the process that hears their receipts."""
 
     schedule: Schedule
     provider: Provider
@@ -54,20 +54,20 @@ class Office:
         return claim, reference
 
     def accepted(self, claim: Claim, reference: str, message_id: str) -> None:
-        """Write down what the provider answered."""
+        """Record what the provider answered."""
         receipts, by_id = Receipts(self.schedule), self.provider.capabilities.receipts_by_id
         early = receipts.expect(self.provider, message_id, reference) if by_id else ()
         self.schedule.settle(claim.wake, Outcome.sent(message_id), reference=reference)
-        for receipt in early:  # only now is there something they can say more about
+        for receipt in early:  # only now is there an outcome for them to add to
             receipts.take(self.provider, receipt)
 
     def url(self, reference: str) -> str:
-        """Return where the provider reports an attempt."""
+        """Return the URL at which the provider reports an attempt."""
         base = f"{HOOKS}/v1/receipts/{self.provider.name}"
         return f"{base}/{reference}" if self.provider.capabilities.receipt_carries_reference else base
 
     def state(self, claim: Claim) -> State:
-        """Return what the platform is told."""
+        """Return the state that the platform sees."""
         return self.schedule.show(claim.wake.id)[0].state
 
     def call(self, request: WebhookRequest) -> int:
@@ -82,7 +82,7 @@ class Office:
             connection.close()
 
     def stored(self) -> str:
-        """Return everything that stands in Redis, as text."""
+        """Return everything stored in Redis, as text."""
         return " ".join(repr((key, self.schedule.client.dump(key))) for key in self.schedule.client.scan_iter())
 
 
@@ -108,7 +108,7 @@ class Outcomes(Case):
     @pytest.fixture(scope="class")
     @classmethod
     def valkey(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-        """Run a store for all of these."""
+        """Run a store for all of these tests."""
         with EmbeddedServer(tmp_path_factory.mktemp("store")) as server:
             yield server
 
@@ -161,7 +161,7 @@ class Outcomes(Case):
 
     def test_a_late_receipt_tells_what_was_unknown(self, office: Office) -> None:
         if office.provider.capabilities.receipts_by_id:
-            pytest.skip("whose answer was lost has no name for the text")
+            pytest.skip("an attempt whose answer was lost has no id that a receipt could name")
         word = self._final_words()[0]
         claim, reference = office.attempt()
         doubt = Outcome.final(State.UNKNOWN, Reason.AMBIGUOUS, FailureClass.TECHNICAL)
@@ -174,7 +174,7 @@ class Outcomes(Case):
         word = self._final_words()[0]
         claim, reference = office.attempt()
         office.accepted(claim, reference, self._name(reference))
-        other = new_reference(claim.wake)  # the same reminder, a secret that nobody gave out
+        other = new_reference(claim.wake)  # the same reminder, with a secret that was never given out
         assert office.call(self.receipt(office.url(other), self._name(other, 2), word)) == 200
         if self.signs and office.provider.capabilities.receipt_carries_reference:
             stolen = self.receipt(office.url(other), self._name(other, 2), word)
@@ -192,7 +192,7 @@ class Outcomes(Case):
         assert "cardio" not in office.stored()
 
     def _name(self, reference: str, number: int = 1) -> str:
-        """Return what the provider calls a text."""
+        """Return the provider's id for a text."""
         return reference if self.names_by_reference else self.message_id(number)
 
     def _final_words(self) -> list[str]:

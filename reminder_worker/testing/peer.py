@@ -2,7 +2,7 @@
 
 with Peer() as peer:
     peer.answer = lambda request: Response(201, b'{"id": "1"}')
-    peer.hang_after_accepting()  # happens to the next request; the one after that is answered again
+    peer.hang_after_accepting()  # applies to the next request; the one after that is answered again
 """
 
 import json
@@ -36,17 +36,17 @@ class Request:
 
     @property
     def form(self) -> dict[str, str]:
-        """Return the body's fields, where it is a form."""
+        """Return the fields of a body that is a form."""
         return dict(parse_qsl(self.body.decode(), keep_blank_values=True))
 
     @property
     def json(self) -> Any:
-        """Return the body, where it is JSON."""
+        """Return a body that is JSON."""
         return json.loads(self.body)
 
     @property
     def words(self) -> str:
-        """Return all that was said, decoded too where it is a form or JSON: for tests that look for something."""
+        """Return everything in the request, a form or JSON also decoded, for tests that search it."""
         try:
             document = json.dumps(self.json, ensure_ascii=False)
         except ValueError:
@@ -73,7 +73,7 @@ Fault = Callable[["Handler", Request], None]
 
 
 class Peer:
-    """A server; ``requests`` holds what arrived, ``accepted`` what was said yes to, both in order."""
+    """A server; ``requests`` holds what arrived, ``accepted`` what was accepted, both in order."""
 
     def __init__(self, *, certificate: Path | None = None) -> None:
         self.requests: list[Request] = []
@@ -91,7 +91,7 @@ class Peer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop, leaving no thread and no socket, and fail where the test's own code did."""
+        """Stop, leaving no thread and no socket, and fail if the test's own code did."""
         self.closing.set()
         self._server.shutdown()
         self.hang_up_idle()
@@ -106,7 +106,7 @@ class Peer:
         self.close()
 
     def accept(self, request: Request) -> Response:
-        """Say yes, as ``answer`` has it."""
+        """Accept, with the response of ``answer``."""
         with self.lock:
             self.accepted.append(request)
             number = len(self.accepted)
@@ -115,7 +115,7 @@ class Peer:
     def arrived(self, request: Request) -> None:
         """Look at a request before it is answered: for a peer that knows its provider's rules."""
 
-    # What happens to the next request (each call plans for one more, ``times`` for several)
+    # What happens to the next requests (each call plans one more, ``times`` plans several)
 
     def plan(self, fault: Fault, times: int = 1) -> None:
         """Let ``fault`` answer the next requests."""
@@ -146,7 +146,7 @@ class Peer:
         self.plan(fault)
 
     def drip(self, every: float | None = None, *, head: bool = False) -> None:
-        """Accept, and send the answer (or, already, its head) one byte at a time; by default over a second or more."""
+        """Accept, and send the answer (with ``head``, its head too) byte by byte; by default over a second or more."""
 
         def fault(handler: "Handler", request: Request) -> None:
             whole = _wire(self.accept(request))
@@ -177,7 +177,7 @@ class Peer:
         self._server.hang_up()
 
     def take(self) -> Fault | None:
-        """Return what is planned for a request that has just arrived."""
+        """Return the fault planned for a request that has just arrived."""
         with self.lock:
             return self._faults.popleft() if self._faults else None
 
@@ -225,7 +225,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(_wire(response))
 
     def hang(self, most: float = 5.0) -> None:
-        """Say nothing until the peer closes, or so many seconds: who has no deadline is to fail, not to hang."""
+        """Stay silent until the peer closes, or for so many seconds: a call without a deadline must fail, not hang."""
         self.server.peer.closing.wait(most)
         self.close_connection = True
 

@@ -1,4 +1,4 @@
-"""What a provider promises of its answers, its look-ups and its memory."""
+"""What a provider promises about its answers, its look-ups and its memory."""
 
 import contextlib
 import gc
@@ -40,7 +40,7 @@ CLASSES = {
 
 
 def text(**changes: Any) -> Text:
-    """Return a text; nothing of it may be left behind anywhere."""
+    """Return a text; no part of it may be left behind anywhere."""
     whole = Text(to=NUMBER, body=BODY, segments=1, reference=REFERENCE, valid_for=timedelta(hours=2))
     return replace(whole, **changes)
 
@@ -51,31 +51,31 @@ def send(provider: Provider, one: Text | None = None, seconds: float = 5.0) -> S
 
 
 def failure(provider: Provider, one: Text | None = None, seconds: float = 5.0) -> ReminderError:
-    """Send, and return what that raised, having looked for what must not be in it."""
+    """Send, and return the error, after checking that it holds nothing it must not."""
     with pytest.raises(ReminderError) as caught:
         send(provider, one, seconds)
     error = caught.value
-    assert type(error).__module__ == "reminder_worker.errors", "an error of somebody else's came through"
+    assert type(error).__module__ == "reminder_worker.errors", "an error that is not ours came through"
     assert error.__cause__ is None, "raise … from None"
-    assert error.__context__ is None, "raise outside of the except block: the old error still hangs on"
+    assert error.__context__ is None, "raise outside of the except block: the old error is still attached"
     assert not leaks(f"{error!r} {error} {vars(error)}")
     return error
 
 
 def leaks(shown: str) -> list[str]:
-    """Return which parts of the text are shown."""
+    """Return the parts of the text that are shown."""
     secrets = (NUMBER, NUMBER[1:], NUMBER[3:], "Rappel", "Archives", "14 h 30")
     return [secret for secret in secrets if secret in shown]
 
 
 def secrets(folder: Path) -> list[str]:
-    """Return what stands in the files that hold a provider's secrets."""
+    """Return the contents of the files that hold a provider's secrets."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return [content for path in files if len(content := path.read_text(errors="replace").strip()) > 3]
 
 
 def strings(thing: Any, seen: set[int]) -> Iterator[str]:
-    """Yield every text that is reachable from an object, code and modules aside."""
+    """Yield every string that is reachable from an object, leaving out code and modules."""
     if id(thing) in seen or isinstance(thing, type) or type(thing).__name__ in {"module", "function", "method"}:
         return
     seen.add(id(thing))
@@ -162,7 +162,7 @@ class Promises(Case):
         if not provider.capabilities.validity:
             pytest.skip("this provider cannot be told")
         short = timedelta(seconds=20)
-        with contextlib.suppress(NotSent):  # where its unit is the minute, say
+        with contextlib.suppress(NotSent):  # if its unit is the minute, for example
             send(provider, text(valid_for=short))
         for request in peer.accepted:
             said = self.validity(request)

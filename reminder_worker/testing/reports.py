@@ -1,4 +1,4 @@
-"""What a provider makes of receipts and replies, and of those that are not its own."""
+"""How a provider reads receipts and replies, and treats those that are not its own."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +18,7 @@ SAID = ("STOP", "Arrêtez svp, c'est pour ma cardiologie", "نعم", "так", "
 
 
 def forgeries(request: WebhookRequest, *, signs_address: bool = True) -> Iterator[tuple[str, WebhookRequest]]:
-    """Yield what somebody could make of a genuine call."""
+    """Yield forgeries that could be made from a genuine call."""
     for name, value in request.headers.items():
         if name not in {"content-type", "content-length", "host", "user-agent"}:
             yield f"without {name}", replace(request, headers={k: v for k, v in request.headers.items() if k != name})
@@ -36,7 +36,7 @@ def forgeries(request: WebhookRequest, *, signs_address: bool = True) -> Iterato
 
 
 class Reports(Case):
-    """Promises about what a provider calls us with."""
+    """Promises about a provider's calls to us."""
 
     def test_every_receipt_has_its_meaning(self, hearer: Provider) -> None:
         self._needs(self.receipts, "this provider sends no receipts")

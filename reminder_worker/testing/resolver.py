@@ -1,8 +1,8 @@
-"""Holds a platform's resolver to docs/contacts.md: a line for each promise, and no token, number or secret.
+"""Checks a platform's resolver against docs/contacts.md: a line for each promise, and no token, number or secret.
 
     python -m reminder_worker.testing.resolver URL SECRET_FILE --known TOKEN --gone TOKEN
 
-Asks real questions over the real line, in part such as a thief would ask. Exit 1 where a promise is broken.
+Asks real questions over the network, some of them such as a thief would ask. Exits with 1 if a promise is broken.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from reminder_worker.https import Answer, Site
 from reminder_worker.sealing import is_address
 from reminder_worker.signatures import TOLERANCE, Secret, sign
 
-PATIENCE = 10.0  # seconds: who is too slow is told so, and not that nobody was there
+PATIENCE = 10.0  # seconds: a slow resolver is reported as slow, not as absent
 STRANGER = Secret((b"somebody else's secret..",))
 OLD = TOLERANCE + 60
 UNHEARD = "there was no connection, so nothing more was asked; look at the URL, its certificate and the network"
@@ -31,7 +31,7 @@ UNHEARD = "there was no connection, so nothing more was asked; look at the URL, 
 
 @dataclass(frozen=True)
 class Bench:
-    """One resolver, and what is known of the people behind it."""
+    """One resolver, and what is known about the people behind it."""
 
     url: str
     secret: Secret
@@ -60,7 +60,7 @@ def _new_id() -> str:
 
 
 def a_known_contact_has_a_number(bench: Bench) -> str:
-    """Say what is wrong with the answer for somebody who is known; nothing where it can be used."""
+    """Return what is wrong with the answer for a known person; empty if it can be used."""
     begin = time.monotonic()
     answer = bench.ask(bench.known)
     if time.monotonic() - begin > http.DEADLINE:
@@ -92,7 +92,7 @@ def a_contact_that_was_revoked_is_gone(bench: Bench) -> str:
 
 
 def a_contact_that_never_was_is_gone(bench: Bench) -> str:
-    """Expect 404 or 410 for a token that nobody was given."""
+    """Expect 404 or 410 for a token that was never given out."""
     return _expect(bench.ask(_new_id()), http.GONE)
 
 
@@ -102,28 +102,28 @@ def one_good_signature_among_several_is_enough(bench: Bench) -> str:
 
 
 def nothing_is_told_without_a_signature(bench: Bench) -> str:
-    """Expect a refusal for who signs nothing."""
+    """Expect a refusal of a request without a signature."""
     return _refuses(bench.post(msgspec.json.encode({"contact": bench.known}), {}))
 
 
 def nothing_is_told_to_who_has_another_secret(bench: Bench) -> str:
-    """Expect a refusal for who signs with a secret of their own."""
+    """Expect a refusal of a request signed with another secret."""
     return _refuses(bench.ask(bench.known, secret=STRANGER))
 
 
 def nothing_is_told_where_the_body_is_not_what_was_signed(bench: Bench) -> str:
-    """Expect a refusal for who puts another token under a genuine signature."""
+    """Expect a refusal of another token under a genuine signature."""
     signed = sign(bench.secret, _new_id(), int(time.time()), msgspec.json.encode({"contact": bench.gone}))
     return _refuses(bench.post(msgspec.json.encode({"contact": bench.known}), signed))
 
 
 def nothing_is_told_to_who_kept_a_request(bench: Bench) -> str:
-    """Expect a refusal for a genuine request of six minutes ago."""
+    """Expect a refusal of a genuine request from six minutes ago."""
     return _refuses(bench.ask(bench.known, ago=OLD))
 
 
 def nothing_is_told_ahead_of_time(bench: Bench) -> str:
-    """Expect a refusal for a genuine request that is dated six minutes ahead."""
+    """Expect a refusal of a genuine request dated six minutes ahead."""
     return _refuses(bench.ask(bench.known, ago=-OLD))
 
 
@@ -133,7 +133,7 @@ def _expect(answer: Answer, statuses: frozenset[int] | set[int]) -> str:
 
 
 def _refuses(answer: Answer) -> str:
-    """Expect a refusal that is none of the person's: one of those would cancel a reminder."""
+    """Expect a refusal that does not say the contact is gone: that would cancel a reminder."""
     if answer.status == http.OK:
         return "it answered all the same"
     refuses = answer.status // 100 == 4 and answer.status not in http.GONE
@@ -154,7 +154,7 @@ PROMISES: tuple[Callable[[Bench], str], ...] = (
 
 
 def check(bench: Bench) -> dict[str, str]:
-    """Return what is wrong with each promise, nothing where it is kept; where nobody is there no more is asked."""
+    """Return what is wrong with each promise, empty if it is kept; stop at the first that finds no connection."""
     found = {}
     for promise in PROMISES:
         wrong = found[promise.__name__.replace("_", " ")] = _try(promise, bench)
@@ -173,12 +173,12 @@ def _try(promise: Callable[[Bench], str], bench: Bench) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print what was found; return 1 where a promise is broken."""
+    """Print what was found; return 1 if a promise is broken."""
     parser = argparse.ArgumentParser(prog="python -m reminder_worker.testing.resolver", description=__doc__)
     parser.add_argument("url")
     parser.add_argument("secret_file", type=Path)
-    parser.add_argument("--known", required=True, metavar="TOKEN", help="of somebody whom the resolver knows")
-    parser.add_argument("--gone", required=True, metavar="TOKEN", help="of somebody who was revoked")
+    parser.add_argument("--known", required=True, metavar="TOKEN", help="the token of a person whom the resolver knows")
+    parser.add_argument("--gone", required=True, metavar="TOKEN", help="a token that was revoked")
     chosen = parser.parse_args(arguments)
     try:
         bench = Bench(chosen.url, Secret.load(chosen.secret_file), chosen.known, chosen.gone)
