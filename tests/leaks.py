@@ -311,7 +311,8 @@ ERRORS = [
         "records/__init__.py",
         "plain = name if isinstance(name, str) and job.shown_name(name) == name else None",
         "plain = str(name)",
-        "reprs Left | answers what enqueue prints",
+        "reprs Left",
+        beside="answers what enqueue prints",
     ),
     leak(
         "a command that repeats what it was typed with",
@@ -390,7 +391,7 @@ ANSWERS = [
         "worker.py",
         *after(_NUMBER, 'self._schedule.beat(f"worker/last-{number}")'),
         "metrics.number",
-        beside="store.number | store.existence",
+        beside="store.number value in database 0 (zset) | store.existence",
     ),
 ]
 
@@ -549,7 +550,7 @@ STORE = [
         "the number in the store's list of what was heard",
         "inbox.py",
         *before(_NOTE, 'self._schedule.client.rpush(b"rw:{0}:heard", f"{reply.sender} {reading.meaning}")'),
-        "store.number value in database 0",
+        "store.number value in database 0 (list)",
         beside="store.existence",
     ),
     leak(
@@ -563,7 +564,7 @@ STORE = [
         "providers/twilio.py",
         "return Receipt(check_path(request), status, message_id,",
         """return Receipt(check_path(request), status, f"{message_id}|{form['To']}",""",
-        "store.number",
+        "store.number value in database 0 (hash)",
         ("receipts.py", 'name = receipt.provider_message_id if forgets else ""', "name = receipt.provider_message_id"),
         beside="store.existence",
     ),
@@ -577,7 +578,7 @@ STORE = [
             "        outcome = refused(error.reason) if final else Outcome.closed(error.reason)",
             '        outcome = (refused if final else Outcome.closed)(getattr(provider, "words", error.reason))',
         ),
-        beside="store.number | store.place | store.text | store.existence",
+        beside="store.number value in database 0 (hash) | store.place | store.text | store.existence",
     ),
 ]
 
@@ -587,7 +588,7 @@ KEYS = [
         "sealing.py",
         'hashlib.blake2b(reference.encode(), digest_size=16, key=platform.index, person=b"rw-id")',
         'hashlib.blake2b(reference.encode(), digest_size=16, person=b"rw-id")',
-        "keyed id | store.existence key in database 0",
+        "keyed id",
         beside="store.existence",
     ),
     leak(

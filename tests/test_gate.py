@@ -149,7 +149,7 @@ def patient(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def dump(client: store.Client) -> dict[bytes, Any]:
     """Return all that stands in the database."""
-    return {key: value_of(client, key) for key in sorted(client.scan_iter())}
+    return {key: value_of(client, key, client.type(key)) for key in sorted(client.scan_iter())}
 
 
 def seconds(count: float) -> timedelta:

@@ -634,8 +634,9 @@ def test_the_search_finds_what_stands_in_any_kind_of_value(server: EmbeddedServe
         with store.connect(server.url(database)) as client:
             client.flushall()
             plant(client)
+            held = client.type("a").decode()
         hits = found(in_store(server.url()), HIDDEN)
-        assert (f"value in database {database}", "planted") in hits, kind
+        assert (f"value in database {database} ({held})", "planted") in hits, kind
     with store.connect(server.url()) as client:
         client.flushall()
 

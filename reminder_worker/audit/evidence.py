@@ -42,7 +42,8 @@ def in_store(url: str) -> Iterator[Piece]:
         with store.connect(f"{base}?db={database}") as client:
             for key in client.scan_iter(count=1000):
                 yield Piece(f"key in database {database}", key)
-                yield Piece(f"value in database {database}", flat(value_of(client, key)))
+                kind = client.type(key)
+                yield Piece(f"value in database {database} ({kind.decode()})", flat(value_of(client, key, kind)))
                 yield Piece(f"dump in database {database}", client.dump(key) or b"")
                 yield Piece(f"end of a key in database {database}", flat(client.pexpiretime(key)))
     with store.connect(url) as client:
@@ -51,8 +52,8 @@ def in_store(url: str) -> Iterator[Piece]:
             yield Piece(command.lower(), flat(client.execute_command(command)))
 
 
-def value_of(client: store.Client, key: bytes) -> Any:
-    """Return what stands under a key, of whatever type."""
+def value_of(client: store.Client, key: bytes, kind: bytes) -> Any:
+    """Return what stands under a key of a type."""
     readers = {
         b"string": client.get,
         b"hash": client.hgetall,
@@ -62,7 +63,7 @@ def value_of(client: store.Client, key: bytes) -> Any:
         b"stream": client.xrange,
         b"none": lambda _: b"",  # expired meanwhile
     }
-    return readers[client.type(key)](key)
+    return readers[kind](key)
 
 
 def flat(value: Any) -> bytes:
