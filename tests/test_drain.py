@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from desk import Desk, new_key
 from fake_twilio import FakeTwilio
-from test_end_to_end import Installation, here, line, twilio, write
+from test_end_to_end import Installation, here, line, twilio
 
 from reminder_worker import keys, status, store
 from reminder_worker.ledger import Entry
@@ -105,8 +105,7 @@ def waiting(here: Installation) -> int:
 @pytest.mark.parametrize("tell", [one, all_of_them, twice, hung_up])
 def test_a_worker_finishes_its_calls_whoever_is_told(here: Installation, twilio: FakeTwilio, tell: Told) -> None:
     slow(twilio, 4.0, 3)
-    write(here.folder / "a.jsonl", [line(number) for number in range(3)])
-    here.type("enqueue", "a.jsonl")
+    here.hand_in(*map(line, range(3)))
     with started(here, "scheduler"), started(here, "worker") as worker:
         until(lambda: len(twilio.requests) == 3)
         began = time.monotonic()
@@ -118,14 +117,12 @@ def test_a_worker_finishes_its_calls_whoever_is_told(here: Installation, twilio:
 
 def test_a_worker_that_was_told_to_ignore_it_outlives_its_terminal(here: Installation, twilio: FakeTwilio) -> None:
     slow(twilio, 1.0, 3)
-    for first, file in ((0, "a.jsonl"), (3, "b.jsonl")):
-        write(here.folder / file, [line(number) for number in range(first, first + 3)])
-    here.type("enqueue", "a.jsonl")
+    here.hand_in(*map(line, range(3)))
     with started(here, "scheduler", nohup=True) as scheduler, started(here, "worker", nohup=True) as worker:
         until(lambda: len(twilio.requests) == 3)
         hung_up(scheduler)
         hung_up(worker)
-        here.type("enqueue", "b.jsonl")
+        here.hand_in(*map(line, range(3, 6)))
         here.wait_for({"sent": 6})
         for process in (worker, scheduler):
             one(process)
@@ -134,8 +131,7 @@ def test_a_worker_that_was_told_to_ignore_it_outlives_its_terminal(here: Install
 
 def test_what_a_worker_had_fetched_is_another_s_at_once(here: Installation, twilio: FakeTwilio) -> None:
     slow(twilio, 1.0, 40)
-    write(here.folder / "a.jsonl", [line(number) for number in range(12)])
-    here.type("enqueue", "a.jsonl")
+    here.hand_in(*map(line, range(12)))
     schedule = Schedule(store.connect(here.server.url()))
     with contextlib.closing(schedule.client), started(here, "scheduler"):
         with started(here, "worker", "--threads", "2") as worker:
@@ -153,14 +149,12 @@ def test_what_a_worker_had_fetched_is_another_s_at_once(here: Installation, twil
 
 def test_a_worker_that_ends_leaves_what_comes_to_others(here: Installation, twilio: FakeTwilio) -> None:
     slow(twilio, 8.0, 1)
-    for number, file in enumerate(("a.jsonl", "b.jsonl")):
-        write(here.folder / file, [line(number)])
-    here.type("enqueue", "a.jsonl")
+    here.hand_in(line(0))
     with started(here, "scheduler"), started(here, "worker") as worker:
         until(lambda: len(twilio.requests) == 1)
         one(worker)
         until(lambda: b'"worker_stopping"' in (here.folder / "log.jsonl").read_bytes())
-        here.type("enqueue", "b.jsonl")
+        here.hand_in(line(1))
         until(lambda: waiting(here) == 1)
         assert not twilio.accepted  # it is still about the first
         assert worker.wait(60) == 0

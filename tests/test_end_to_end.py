@@ -22,7 +22,9 @@ from fake_twilio import TOKEN, FakeTwilio
 from twilio.request_validator import RequestValidator
 
 from reminder_worker import status, store
+from reminder_worker.client import Appointment, Client
 from reminder_worker.embedded import EmbeddedServer
+from reminder_worker.ledger import Answer
 from reminder_worker.ports import free_port
 from reminder_worker.schedule import Schedule
 
@@ -81,8 +83,25 @@ class Installation:
                     process.terminate()
                 assert {process.wait(60) for process in running} == {0}
 
-    def states(self) -> dict[str, int]:
+    def hand_in(self, *lines: dict[str, Any]) -> None:
+        """Hand appointments in as ``enqueue`` does, but in this process."""
+        with self.platform() as platform:
+            answers = platform.add([Appointment.parse(one) for one in lines])
+        assert set(answers) == {Answer.ADDED}
+
+    @contextlib.contextmanager
+    def platform(self) -> Iterator[Client]:
+        with contextlib.closing(store.connect(self.server.url())) as client:
+            yield practice.make(Schedule(client), self.folder / "keys")
+
+    def shown(self) -> dict[str, int]:
+        """Say how things stand, as an operator is shown it."""
         return self._states(json.loads(self.type("status", "--json")))
+
+    def states(self) -> dict[str, int]:
+        """Say the same in this process."""
+        with contextlib.closing(store.connect(self.server.url())) as client:
+            return self._states(asdict(status.read(Schedule(client))))
 
     @staticmethod
     def _states(now: dict[str, Any]) -> dict[str, int]:
@@ -94,12 +113,10 @@ class Installation:
             return [name.decode() for name in client.zrange("rw:{0}:processes", 0, -1)]
 
     def wait_for(self, states: dict[str, int], seconds: float = 60) -> None:
-        """Look until it is so, and then as an operator does."""
         deadline = time.monotonic() + seconds
-        with contextlib.closing(store.connect(self.server.url())) as client:
-            while self._states(asdict(status.read(Schedule(client)))) != states and time.monotonic() < deadline:
-                time.sleep(0.1)
-        assert self.states() == states
+        while (found := self.states()) != states and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert found == states
 
 
 @pytest.fixture
@@ -148,6 +165,7 @@ def test_a_file_of_appointments_reaches_phones_through_faults_and_leaves_nothing
     here.type("enqueue", "a.jsonl", ok=1)
     with here.processes():
         here.wait_for({"sent": 38, "suppressed": 1, "sending": 1})
+        assert here.shown() == {"sent": 38, "suppressed": 1, "sending": 1}
         here.type("show", "dossier-0", "--json")
     outbox = [json.loads(text) for text in (here.folder / "outbox.jsonl").read_text().splitlines()]
     accepted = [message["To"] for message in twilio.messages] + [text["to"] for text in outbox]
@@ -207,8 +225,7 @@ def test_a_scheduler_needs_no_key_and_no_provider(here: Installation) -> None:
 
 def test_sigterm_finishes_what_is_in_flight(here: Installation, twilio: FakeTwilio) -> None:
     twilio.drip(0.002)
-    write(here.folder / "a.jsonl", [line(1)])
-    here.type("enqueue", "a.jsonl")
+    here.hand_in(line(1))
     with here.processes():
         deadline = time.monotonic() + 60
         while not twilio.requests and time.monotonic() < deadline:
@@ -273,9 +290,13 @@ def test_receipts_and_replies_come_back_and_leave_nothing_behind(here: Installat
             assert call(port, "/v1/replies/twilio", form) == 200
         again = [line(4, phone="+33612340002"), line(5, phone="+33612340003")]
         deadline = time.monotonic() + 60
-        while json.loads(here.type("show", "dossier-1", "--json"))[0]["reply"] != "confirmed":
-            assert time.monotonic() < deadline
+        with here.platform() as platform:
+            while platform.show("dossier-1")[0].reply != "confirmed":
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        assert json.loads(here.type("show", "dossier-1", "--json"))[0]["reply"] == "confirmed"
         write(here.folder / "b.jsonl", again)
         here.type("enqueue", "b.jsonl")
         here.wait_for({"delivered": 3, "suppressed": 1, "sent": 1})
+        assert here.shown() == {"delivered": 3, "suppressed": 1, "sent": 1}
     search(here, lines + again)

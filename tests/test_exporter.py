@@ -20,7 +20,7 @@ import practice
 import pytest
 from fake_twilio import FakeTwilio
 from prometheus_client.parser import text_string_to_metric_families
-from test_end_to_end import Installation, line, write
+from test_end_to_end import Installation, line
 from test_layers import BLIND, OPENERS, load, seen
 
 from reminder_worker import keys, metrics
@@ -132,8 +132,7 @@ def test_what_several_processes_of_a_worker_count_adds_up(here: Here) -> None:
         until(lambda: here.shown("scheduler").get("reminder_process_up worker") == 2)
         until(lambda: len(workers(started["worker"].pid)) == 2)
         while have_sent(here) < 2:
-            write(here.folder / "a.jsonl", [line(number) for number in range(texts, texts + BATCH)])
-            here.type("enqueue", "a.jsonl")
+            here.hand_in(*map(line, range(texts, texts + BATCH)))
             texts += BATCH
             until(lambda wanted=texts: here.shown("worker").get("reminder_outcomes_total twilio sent") == wanted)
         shown = here.shown("worker")
