@@ -284,7 +284,7 @@ def test_a_country_that_has_no_numbers_is_a_note(shop):
     assert (found.grade, found.code, found.what) == (
         Grade.NOTE,
         "no_country",
-        f"{where} is no country that has numbers",
+        f"{where} is not a country with phone numbers",
     )
 
 

@@ -1,6 +1,6 @@
-"""What is wrong with an installation, why it matters and how to mend it; production refuses to start with it.
+"""Find what is wrong with an installation, why it matters and how to mend it; production refuses what is unsafe.
 
-What a process may not hold is not looked at on its behalf: the scheduler's checks touch no key and no provider.
+No check reads what its process may not hold: the scheduler's checks touch no key and no provider.
 """
 
 import logging
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 def check_worker(settings: Settings) -> Iterator[Finding]:
-    """Look at what only a worker holds: keys, platforms, templates, providers and their credentials."""
+    """Check what only a worker holds: keys, platforms, templates, providers and their credentials."""
     from reminder_worker import drafting, providers  # noqa: PLC0415 - not for blind processes
 
     yield from check_keys(settings.keys)
@@ -81,8 +81,8 @@ def _no_country(what: str) -> Finding:
     return Finding(
         Grade.NOTE,
         "no_country",
-        f"{what} is no country that has numbers",
-        "nobody there is texted: each number is refused with country_not_allowed",
+        f"{what} is not a country with phone numbers",
+        "nobody there is texted: each such number is refused with country_not_allowed",
         "write its ISO 3166 code; that of the United Kingdom is GB",
     )
 
@@ -92,8 +92,8 @@ def _no_grid(name: str) -> Finding:
         Grade.NOTE,
         "no_due_grid",
         f"platforms.{name}.due_grid is not set",
-        "who reads the store and knows the leads knows to the minute when somebody, though not who, has an appointment",
-        "choose one: docs/traffic.md tells what each hides and how much earlier texts go out",
+        "anyone who reads the store and knows the leads learns to the minute when an appointment is, but not whose",
+        "choose one: docs/traffic.md says what each hides and how much earlier texts go out",
     )
 
 
@@ -102,8 +102,8 @@ def _waits_for_no_disk() -> Finding:
         Grade.NOTE,
         "not_durable",
         'durability is "none"',
-        "a store that loses its last second has forgotten that a provider was asked, and somebody is texted twice",
-        "take it out, or choose replica: production waits for the store's disk then",
+        "a store that loses its last second forgets that a provider was asked, and the person is texted twice",
+        "take it out, and production waits for the store's disk; or choose replica",
     )
 
 
@@ -112,8 +112,8 @@ def _resends() -> Finding:
         Grade.NOTE,
         "resends",
         'on_unknown is "resend"',
-        "where nobody can tell whether a text was accepted it is sent again: somebody may be texted twice",
-        "take it out, or read in docs/support.md how what is unknown is decided by hand",
+        "a text is sent again if nobody can tell whether it was accepted: the person may be texted twice",
+        "take it out, and decide by hand what is unknown (docs/support.md)",
     )
 
 
@@ -125,10 +125,10 @@ def _check_amounts(settings: Settings) -> Iterator[Finding]:
 
 
 def check_gateway(settings: Settings) -> Iterator[Finding]:
-    """Look at what only the gateway holds: its keys, hashes of those that platforms call with, secrets of events."""
+    """Check what only the gateway holds: its keys, the hashes of platforms' API keys, and the events' secrets."""
     from reminder_worker import apikeys, gateway  # noqa: PLC0415 - not for blind processes
 
-    yield from check_private("the gateway's key", gateway.private_file(settings.keys), "it signs for all platforms")
+    yield from check_private("the gateway's key", gateway.private_file(settings.keys), "it can sign for all platforms")
     yield from try_to_load("the API keys", partial(apikeys.listed, settings.keys), partial(_check_api_keys, settings))
     load = partial(gateway.GatewayKeys.load, settings.keys)
     yield from try_to_load("the gateway's key", load, partial(_served, settings))
@@ -137,7 +137,7 @@ def check_gateway(settings: Settings) -> Iterator[Finding]:
 
 
 def _served(settings: Settings, own: Any) -> Iterator[Finding]:
-    """Look at the catalogues of those for whom the gateway signs: who has keys of its own does not call it."""
+    """Check the catalogues of platforms that the gateway signs for; those with their own keys do not call it."""
     for name, platform in settings.platforms.items():
         if not platform.verify_key.is_file() or own.signs_for(platform.verify_key):
             yield from check_places(name, platform, bytes(own.live.verify_key))
@@ -147,8 +147,8 @@ def _check_api_keys(settings: Settings, keys: list[Any]) -> Iterator[Finding]:
     for name in sorted({key.platform for key in keys if key.expires > datetime.now(UTC)} - settings.platforms.keys()):
         yield unsafe(
             "api_key_of_nobody",
-            f"there is an API key for {name}, and no table [platforms.{name}]",
-            "a running gateway refuses the key, and none starts",
+            f"there is an API key for {name}, but no table [platforms.{name}]",
+            "a running gateway refuses the key, and no gateway starts",
             f"add the table and start web again, or run reminder-worker keys revoke NAME {settings.keys}",
         )
     for key in keys:
@@ -157,13 +157,13 @@ def _check_api_keys(settings: Settings, keys: list[Any]) -> Iterator[Finding]:
                 Grade.NOTE,
                 "api_key_ends",
                 f"the API key {key.name} of {key.platform} ends on {key.expires:%Y-%m-%d}",
-                "its platform will be refused",
+                "from then on its platform is refused",
                 "run reminder-worker keys new api, hand the new key over, then revoke the old one",
             )
 
 
 def require(settings: Settings, findings: Iterator[Finding]) -> list[Finding]:
-    """Return what was found; in production raise SettingsError for what is unsafe."""
+    """Return the findings; in production raise SettingsError if one is unsafe."""
     found = list(findings)
     dangers = [f"{one.what}; {one.mend}" for one in found if one.grade is Grade.UNSAFE]
     if settings.production and dangers:

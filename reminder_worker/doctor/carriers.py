@@ -1,4 +1,4 @@
-"""What providers keep and cannot tell, and their credentials."""
+"""Check what providers keep, what they cannot report, and who can read their credentials."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,29 +9,29 @@ from reminder_worker.findings import Finding, Grade, check_private, unsafe
 
 
 def check_capabilities(name: str, provider: Any) -> Iterator[Finding]:
-    """Say what a provider keeps, and what it cannot tell."""
+    """Report what a provider keeps, and what it cannot report back."""
     can = provider.capabilities
     if can.reaches_phones and not (can.redacts or can.forgets):
         yield Finding(
             Grade.NOTE,
             "provider_keeps_texts",
             f"providers.{name} keeps numbers and texts",
-            "whoever reads its records learns who was reminded of what",
-            "switch redaction on where it has any (docs/providers.md), or agree on how long it keeps them",
+            "anyone who reads its records learns who was reminded of what",
+            "switch redaction on if it has any (docs/providers.md), or agree on how long it keeps them",
         )
     if can.reaches_phones and not (can.receipt_carries_reference or can.receipts_by_id):
         yield Finding(
             Grade.NOTE,
             "no_receipts",
-            f"providers.{name} reports to nobody",
+            f"providers.{name} sends us no receipts",
             "an attempt in doubt stays unknown, and nobody learns whether a text arrived",
-            "set hooks_url, and run reminder-worker hooks behind it; where the table describes a gateway, "
+            "set hooks_url, and run reminder-worker hooks behind it; if the table describes a gateway, "
             "describe its receipts too (docs/providers/http.md)",
         )
 
 
 def check_table(name: str, table: dict[str, Any]) -> Iterator[Finding]:
-    """Look at what stands above each text, and at the files of credentials."""
+    """Check that it is not an outbox, the sender shown above each text, and the credential files."""
     if table.get("type", name) == "outbox":
         yield unsafe(
             "outbox",
@@ -47,5 +47,5 @@ def _check_files(where: str, table: Mapping[str, Any]) -> Iterator[Finding]:
     for setting, value in table.items():
         if setting.endswith("_file"):
             yield from check_private(
-                f"{where}.{setting}: the file", Path(str(value)), "it lets them speak in your name"
+                f"{where}.{setting}: the file", Path(str(value)), "it lets others speak in your name"
             )

@@ -1,4 +1,4 @@
-"""The key files of a worker, and the public ones that platforms seal to; nothing is changed and nothing shown."""
+"""Check a worker's key files and the public keys that platforms seal to; nothing is changed, and no key is shown."""
 
 import os
 from collections.abc import Iterator
@@ -23,11 +23,11 @@ FEWEST_WEEKS = 13  # of public keys ahead
 
 
 def check_keys(folder: Path) -> Iterator[Finding]:
-    """Look at the keys and change nothing: what a wrong clock made them forget would never come back."""
+    """Check the keys and change nothing: a key forgotten because of a wrong clock would never come back."""
     yield from try_to_load("the worker's keys", partial(_load_keys, folder))
     for path in sorted(folder.glob("*")) if folder.is_dir() else ():
         if path.name.endswith((".key", ".ratchet", ".pepper", ".apikey", ".whsec")):
-            yield from check_private(str(path), path, "it opens or signs jobs")
+            yield from check_private(str(path), path, "it lets others open or sign jobs")
         yield from _check_copy(path)
     public = folder / "worker.pub.json"
     if public.is_file():
@@ -37,30 +37,30 @@ def check_keys(folder: Path) -> Iterator[Finding]:
             Grade.NOTE,
             "keys_not_writable",
             f"{folder} cannot be written to by this user",
-            "a worker of this user forgets no key, and does not remember the store that it knows",
-            "give the folder to the worker's user, and mount it for writing",
+            "a worker of this user can neither forget a key nor remember the store that it knows",
+            "give the folder to the worker's user, and mount it writable",
         )
 
 
 def _check_copy(path: Path) -> Iterator[Finding]:
-    """Find what an editor or a careful person has left beside the ratchet; while that is replaced, there may be two."""
+    """Find what an editor or a careful person has left beside the ratchet, except the file that will replace it."""
     if path.name != "worker.ratchet" and not path.name.startswith(".worker.ratchet.") and is_kind(path, Kind.RATCHET):
         yield unsafe(
             "ratchet_copied",
             f"{path} is a copy of the ratchet",
-            "no worker turns it: with an old backup of the store it opens what was sent since",
+            "no worker turns the copy: with an old backup of the store it opens what was sent since",
             f"run: shred -u {path}",
         )
 
 
 def check_restored(settings: Settings, client: Client) -> Iterator[Finding]:
-    """Look whether the ratchet is older than the store remembers; a store that is away is found elsewhere."""
+    """Check that the ratchet is not older than the store remembers; another check reports a store that is away."""
     from reminder_worker.epochs import Epochs  # noqa: PLC0415 - not for blind processes
     from reminder_worker.ratchet import ratchet_file  # noqa: PLC0415
     from reminder_worker.schedule import Schedule  # noqa: PLC0415
 
     if not ratchet_file(settings.keys).is_file():
-        return  # which is found elsewhere
+        return  # another check reports that
     epochs = Epochs(Schedule.of(settings, client), settings.keys)
     with suppress(StoreUnavailable):
         yield from try_to_load("the ratchet", partial(epochs.check, datetime.now(UTC)))
@@ -75,7 +75,7 @@ def _load_keys(folder: Path) -> None:
 
 
 def _check_public(path: Path) -> Iterator[Finding]:
-    """Say early that the published keys run out: what is pending is not in danger."""
+    """Report early that the published keys run out; pending reminders are in no danger."""
     from reminder_worker import sealing  # noqa: PLC0415 - not for blind processes
 
     try:
@@ -89,36 +89,36 @@ def _check_public(path: Path) -> Iterator[Finding]:
         yield Finding(
             Grade.NOTE,
             "keys_run_out",
-            f"{path} ends in {left} weeks",
+            f"the keys in {path} run out in {left} weeks",
             "appointments after that are refused",
             "run reminder-worker keys rotate, and hand the file to the platforms",
         )
 
 
 def _check_opened(path: Path, public: "PublicKeys") -> Iterator[Finding]:
-    """Look whether this worker opens what is sealed to its public keys, once it has turned its ratchet."""
+    """Check that this worker, once it has turned its ratchet, opens what is sealed to its public keys."""
     from reminder_worker import opening, sealing  # noqa: PLC0415 - not for blind processes
     from reminder_worker.ratchet import Ratchet, turn  # noqa: PLC0415
 
     try:
         pointers = [opening.load_pointer_key(file) for file in opening.pointer_files(path.parent)]
         keys = opening.WorkerKeys(pointers, turn(Ratchet.load(path.parent), datetime.now(UTC)))  # in memory only
-    except SettingsError:  # which is found elsewhere
+    except SettingsError:  # another check reports that
         return
     ahead = (key for week, key in public.envelopes.items() if week >= keys.week)
     envelopes = all(keys.envelope_box(sealing.kid(key)) for key in ahead)
     if not envelopes or not all(keys.pointer_box(sealing.kid(key)) for key in public.pointers):
         yield unsafe(
             "keys_differ",
-            f"{path} has keys that are not in this folder",
+            f"{path} has public keys whose private keys are not in this folder",
             "what is sealed to them is rejected here",
             "bring all worker.* keys from the machine where they were made, or run reminder-worker keys rotate here",
         )
 
 
 def check_secret(where: str, path: Path | None) -> Iterator[Finding]:
-    """Look at what we sign with, for one platform."""
+    """Check the secret that we sign with, for one platform."""
     if path is not None:
-        yield from check_private(f"{where}_secret_file: the file", path, "it lets them speak in your name")
+        yield from check_private(f"{where}_secret_file: the file", path, "it lets others speak in your name")
         load = named(f"{where}_secret_file")(Secret.load)
         yield from try_to_load(f"{where}_url", partial(load, path))

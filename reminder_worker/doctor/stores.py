@@ -1,4 +1,4 @@
-"""What the store does with what it confirmed, what its clock says, and where its passwords are."""
+"""Check how the store keeps what it confirmed, how far its clock is from ours, and where its passwords are kept."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,7 +20,7 @@ _SECTIONS = "server", "memory", "persistence", "replication"
 
 
 def check_passwords(settings: Settings) -> Iterator[Finding]:
-    """Look where the passwords of store and queue are."""
+    """Check where the passwords of store and queue are kept."""
     passwords = {
         "store": (settings.store_url, settings.store_password_file),
         "queue": (settings.queue_url, settings.queue_password_file),
@@ -38,20 +38,20 @@ def check_passwords(settings: Settings) -> Iterator[Finding]:
                 Grade.NOTE,
                 "no_password",
                 f"there is no password for {what}_url",
-                "where its server asks for none, whoever reaches its port adds, ends and deletes reminders",
+                "if its server asks for none, anyone who reaches its port can add, end and delete reminders",
                 f"give each process its own user (docs/hardening.md) and its password in {what}_password_file",
             )
         if file is not None:
-            yield from check_private(f"{what}_password_file: the file", file, "it opens the store in our name")
+            yield from check_private(f"{what}_password_file: the file", file, "it opens the store to others")
 
 
 def _is_open(url: str) -> bool:
-    """Tell whether a server is reached without a password, and without what may stand for one."""
+    """Return whether a server is reached without a password or anything that may replace one."""
     return not has_password(url) and not url.startswith("unix:") and "ssl_certfile" not in url
 
 
 def check_store(client: Client) -> Iterator[Finding]:
-    """Look at what the store does with what it confirmed."""
+    """Check how each server of the store keeps what it confirmed, and its clock."""
     try:
         found = [(*map(server.info, _SECTIONS), server.time()) for server in servers(client)]
     except RedisError as error:
@@ -69,14 +69,14 @@ def check_store(client: Client) -> Iterator[Finding]:
 
 
 def check_shards(settings: Settings, client: Client) -> Iterator[Finding]:
-    """Look whether the store is used with as many shards as the settings say."""
-    with suppress(StoreUnavailable):  # it is told already
+    """Check that the store is used with as many shards as the settings say."""
+    with suppress(StoreUnavailable):  # another check reports that
         if (told := Agreement(client, settings.shards).told()) != settings.shards:
             yield unsafe(
                 "shards_differ",
                 f"shards is {settings.shards}, and the store is used with {told}",
-                "reminders are put where nobody looks, or looked for where they are not",
-                "set shards to the same for all processes and platforms; docs/scaling.md tells how to change it",
+                "reminders are put where no process looks, or looked for where they are not",
+                "set shards to the same for all processes and platforms; docs/scaling.md says how to change it",
             )
 
 
@@ -120,12 +120,12 @@ def _check_server(server: dict[str, Any], memory: dict[str, Any], persistence: d
 
 
 def _check_replication(replication: dict[str, Any]) -> Iterator[Finding]:
-    """Look whether a master that lost its replicas would know that another may have taken over."""
-    if replication.get("connected_slaves") and "min_slaves_good_slaves" not in replication:  # told where it is set
+    """Check that a master that has lost its replicas stops taking writes: another may have taken over."""
+    if replication.get("connected_slaves") and "min_slaves_good_slaves" not in replication:  # only if set
         yield Finding(
             Grade.NOTE,
             "no_min_replicas",
-            "the store has replicas, and takes writes without them",
-            "what it takes when it is cut off is lost once a replica is put in its place: texts may go out twice",
+            "the store has replicas, but takes writes without them",
+            "writes that it takes while cut off are lost once a replica takes over: texts may go out twice",
             "set min-replicas-to-write 1 and min-replicas-max-lag 10 on each server (docs/scaling.md)",
         )

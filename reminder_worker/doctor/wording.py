@@ -1,4 +1,4 @@
-"""What the words of an installation tell: texts, senders and the names that operators read, and places for review.
+"""Check what an installation's words disclose: texts, senders, names that operators read, and places to review.
 
 A finding names the setting and the rule, never the words.
 """
@@ -22,7 +22,7 @@ _NAME_AT_AWS = re.compile(
 
 
 def check_names(settings: Settings) -> Iterator[Finding]:
-    """Look at what stands above texts, and at names that operators read in settings, logs, metrics and the store."""
+    """Check senders shown with texts, and names that operators read in settings, logs, metrics and the store."""
     for name, platform in settings.platforms.items():
         yield from _check_platform(f"platforms.{name}", platform)
         if disclosure.discloses(name):
@@ -30,16 +30,16 @@ def check_names(settings: Settings) -> Iterator[Finding]:
                 Grade.NOTE,
                 "platform_name_discloses",
                 "the name of a platform discloses a reason or a speciality",
-                "it stands in names of files, in settings and in backups of them",
-                "give the next one a neutral name; of this one, pointers are sealed to it",
+                "it appears in names of files, in settings and in backups of them",
+                "give the next one a neutral name; keep this one, for pointers are sealed to it",
             )
     for name, table in settings.providers.items():
         if disclosure.discloses(name):
             yield unsafe(
                 "provider_name_discloses",
                 "the name of a provider's table discloses a reason or a speciality",
-                "it stands beside each reminder in the store, in logs and in metrics",
-                'give the table a neutral name, and say type = "…"',
+                "it appears beside each reminder in the store, in logs and in metrics",
+                'give the table a neutral name, and set type = "…"',
             )
         yield from _check_body(table)
 
@@ -47,30 +47,30 @@ def check_names(settings: Settings) -> Iterator[Finding]:
 def _check_platform(where: str, platform: Platform) -> Iterator[Finding]:
     found = None if platform.sender is None else disclosure.find(platform.sender)
     if platform.sender is not None and Names(platform.deny).are_in(platform.sender):
-        yield _sender(where, "is one of the platform's names that tell too much")
+        yield _sender(where, "has a sender that holds a name from its deny list")
     elif found is not None and found.severity is Severity.WARN:  # what is worse, the settings refuse
         yield Finding(
             Grade.NOTE,
             "sender_ambiguous",
-            f"{where}.sender may tell where somebody goes ({found.rule})",
-            "it stands in front of texts",
-            "look whether a stranger would learn something",
+            f"{where}.sender may disclose where somebody goes ({found.rule})",
+            "it is shown in front of texts",
+            "look whether a stranger would learn something from it",
         )
 
 
 def check_sender(where: str, sender: str) -> Iterator[Finding]:
-    """Look at what a provider shows above each text; what only names it at AWS nobody is shown."""
+    """Check the sender that a provider shows above each text; an identifier at AWS is shown to nobody."""
     shown = _NAME_AT_AWS.sub("", sender, count=1)
     if not _NUMBER.fullmatch(shown) and disclosure.discloses(shown):
         yield _sender(where, "discloses a reason or a speciality")
 
 
 def _sender(where: str, what: str) -> Finding:
-    return unsafe("sender_discloses", f"{where} {what}", "it stands above every text", "register a neutral name")
+    return unsafe("sender_discloses", f"{where} {what}", "it is shown above every text", "register a neutral name")
 
 
 def _check_body(table: Mapping[str, Any]) -> Iterator[Finding]:
-    """Look at the words that a described gateway is handed with each text, whatever else it does with them."""
+    """Check the words that a described gateway is given with each text, whatever it does with them."""
     for words in _texts(table.get("body")):
         found = disclosure.find(re.sub(r"\{[^{}]*\}", " ", words))
         if found is not None and found.severity is Severity.REFUSE and _is_word(found.rule):
@@ -83,7 +83,7 @@ def _check_body(table: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _is_word(rule: str) -> bool:
-    """Tell a stem or an ending from what has the shape of a URL or a number, which a body may hold."""
+    """Return whether a rule is a stem or an ending; a body may hold what has the shape of a URL or a number."""
     return "/" in rule or rule == disclosure.SPECIALITY_ENDING
 
 
@@ -96,7 +96,7 @@ def _texts(shape: object) -> Iterator[str]:
 
 
 def check_texts(templates: Any) -> Iterator[Finding]:
-    """Look at every text of every language, the short ones and those for wrong recipients too."""
+    """Check every text of every language, including the short ones and those for wrong recipients."""
     from reminder_worker import lint  # noqa: PLC0415 - not for blind processes
 
     for one in lint.check_templates(templates):
@@ -104,21 +104,21 @@ def check_texts(templates: Any) -> Iterator[Finding]:
             yield unsafe(
                 "template_discloses",
                 f"templates: {one.name} discloses a reason or a speciality ({one.rule})",
-                "everybody who gets this text is told so, and who looks over their shoulder",
-                "write it without (docs/templates.md)",
+                "everyone who gets this text learns it, and so does anyone who looks over their shoulder",
+                "write it without that (docs/templates.md)",
             )
         elif one.rule:
             yield Finding(
                 Grade.NOTE,
                 "template_wording",
                 f"templates: {one.name}: {one.rule}",
-                "it may tell something, or cost a second segment",
+                "it may disclose something, or cost a second segment",
                 "read it with reminder-worker preview",
             )
 
 
 def check_places(name: str, platform: Platform, key: bytes | None = None) -> Iterator[Finding]:
-    """Look whether a platform's catalogue can be used, and what in it waits for a person."""
+    """Check that a platform's catalogue can be used, and whether any of its places must be reviewed again."""
     if platform.locations != "catalogue" or platform.locations_file is None:
         return
     from reminder_worker import catalogue  # noqa: PLC0415 - not for blind processes
@@ -129,7 +129,7 @@ def check_places(name: str, platform: Platform, key: bytes | None = None) -> Ite
         yield unsafe(
             "catalogue_unusable",
             f"platforms.{name}.locations_file: {error}",
-            "nothing is taken in for this platform, and texts name no place",
+            "no appointment is accepted for this platform, and texts name no place",
             "copy the file that reminder-worker locations wrote, and check verify_key",
         )
         return
@@ -137,7 +137,7 @@ def check_places(name: str, platform: Platform, key: bytes | None = None) -> Ite
         yield Finding(
             Grade.NOTE,
             "places_refused",
-            f"platforms.{name}: the lint refuses {refused} places that were reviewed with an older one",
+            f"platforms.{name}: today's lint refuses {refused} places that were reviewed with an older one",
             "texts leave them out",
             "run reminder-worker locations review",
         )
