@@ -1,7 +1,7 @@
-"""The audit: the whole system played through with planted facts, and everything searched that anybody could hold.
+"""The audit: play the whole system through with planted facts, and search everything that anybody could hold.
 
-``matrix`` is what is documented, ``story`` what happens, ``parties`` what each party then holds, ``search`` looks for
-the facts there, ``checks`` holds what must be so whoever looks. It needs the embedded server and Twilio's library.
+``matrix`` is what is documented, ``story`` what happens, ``parties`` what each party then holds. ``search`` looks for
+the facts there; ``checks`` are what must hold whoever looks. It needs the embedded server and Twilio's library.
 """
 
 import signal
@@ -23,10 +23,10 @@ INTERRUPTED = 130  # exit code
 
 
 def run(*, json: bool) -> int:
-    """Run the audit and print its result; return 0 where nobody learns more than documented."""
+    """Run the audit and print its result; return 0 if nobody learns more than documented."""
     if find_spec("twilio") is None:
-        raise SettingsError("audit: it plays a provider that is called through Twilio's library; pip install twilio")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clears up as Ctrl-C does
+        raise SettingsError("audit: it calls its provider through Twilio's library; pip install twilio")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as Ctrl-C does
     end_with_terminal()
     try:
         result = measure(lambda step: print(f"{step} …", file=sys.stderr))
@@ -43,7 +43,7 @@ def run(*, json: bool) -> int:
 
 
 def measure(say: Callable[[str], None]) -> Result:
-    """Play the story, and look at everything that everybody then holds."""
+    """Play the story, and search everything that each party then holds."""
     began = time.monotonic()
     with played(say) as story:
         say("Search everything that anybody could hold")

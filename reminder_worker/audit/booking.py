@@ -1,6 +1,6 @@
-"""The booking platform of the audit: a server that hands in over HTTP, and keeps what went over the wire.
+"""The audit's booking platform: a server that hands in over HTTP and keeps what went over the wire.
 
-Patients' devices seal the pointers; once the platform's own server does, as the client library has it.
+Patients' devices seal the pointers; in one case the platform's own server does, through the client library.
 """
 
 import http.client
@@ -21,7 +21,7 @@ from reminder_worker.sealing import PublicKeys, pointer_to_text, seal_pointer
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What went over the wire, and came back."""
+    """What went over the wire, and what came back."""
 
     status: int
     sent: bytes = field(repr=False)
@@ -73,7 +73,7 @@ class Platform:
         return pointer_to_text(seal_pointer(public, PRACTICE, uri or f"tel:{person.phone}", person.language))
 
     def put_itself(self, person: Person) -> None:
-        """Hand in with the client library, which is given the number."""
+        """Hand in through the client library, which gets the number."""
         when, leads = person.times(datetime.now(UTC) + timedelta(seconds=1))
         record = {"reference": person.reference, "time": when, "location": person.place, "leads": leads}
         record |= {"phone": person.phone, "language": person.language}
@@ -83,7 +83,7 @@ class Platform:
         client.add([Appointment.parse(record)])
 
     def blunder(self, person: Person) -> None:
-        """Hand in what must not be handed in, in every field; nothing of it may be kept or repeated."""
+        """Hand in forbidden content in every field; none of it may be kept or repeated."""
         when, leads = person.times(datetime.now(UTC) + PENDING)
         good = {"time": when, "location": person.place, "pointer": self.seal(person), "leads": leads}
         for bad in _blunders(person):
@@ -92,7 +92,7 @@ class Platform:
         self.refused.append(self.ask("GET", f"/v1/{quote(REASON)}/{person.phone}?name={quote(NAME)}"))
 
     def state(self, person: Person) -> str | None:
-        """Return the state of the first lead; None where nothing is known."""
+        """Return the state of the first lead; None if nothing is known."""
         call = self.ask("GET", _path(person))
         self.calls.append(call)
         found = json.loads(call.answered.partition(b"\n\n")[2] or b"{}").get("reminders")
@@ -115,6 +115,6 @@ def _path(person: Person) -> str:
 
 
 def refusal(call: Call) -> str:
-    """Return the kind of a refusal, which tells nothing of anybody."""
+    """Return the kind of a refusal, which says nothing about anybody."""
     found = re.search(rb'"title": *"(\w+)"', call.answered)
     return found[1].decode() if found else str(call.status)

@@ -1,4 +1,4 @@
-"""What the named checks look at, and how they answer."""
+"""What the named checks look at, and how they report."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,8 +13,8 @@ from reminder_worker.audit.story import Story
 from reminder_worker.audit.writings import writings
 from reminder_worker.encoding import to_text
 
-PUBLIC = ".pub", ".pub.json"  # how the names of files end that are no secret
-OPEN = {Fact.PRACTICE, Fact.OUTCOME, Fact.DUE}  # may be shown where it is nobody's in particular
+PUBLIC = ".pub", ".pub.json"  # how the names of files that are not secret end
+OPEN = {Fact.PRACTICE, Fact.OUTCOME, Fact.DUE}  # may be shown if it is nobody's in particular
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Case:
     search: Search
 
     def silent(self, content: bytes) -> bool:
-        """Tell whether nothing of anybody stands in some bytes."""
+        """Return whether some bytes hold nothing about anybody."""
         return not self.search.facts(content) - OPEN
 
     @cached_property
@@ -44,7 +44,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was looked for, and where it was found; a ``note`` is no failure."""
+    """What a check looked for, and where it found it; a ``note`` is not a failure."""
 
     name: str
     what: str
@@ -53,10 +53,10 @@ class Check:
 
     @property
     def ok(self) -> bool:
-        """Tell whether it holds."""
+        """Return whether it holds."""
         return self.note or not self.found
 
 
 def where(pieces: Iterable[Piece], forms: set[bytes]) -> Iterator[str]:
-    """Return the places where any of these stands."""
+    """Return the places that hold any of these forms."""
     return (piece.where for piece in pieces if any(form in piece.content for form in forms))

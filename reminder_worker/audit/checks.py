@@ -1,4 +1,4 @@
-"""Named checks beside the matrix: what must hold whoever looks, each with where it does not."""
+"""Named checks beside the matrix: what must hold whoever looks; each reports where it does not."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -37,7 +37,7 @@ ALL = (
 
 
 def run(case: Case) -> Iterator[Check]:
-    """Do them all."""
+    """Run all checks."""
     return map(partial(_do, case), ALL)
 
 

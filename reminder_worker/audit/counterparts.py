@@ -1,6 +1,6 @@
-"""Who is outside: an SMS provider that tells everything, a platform's resolver and its receiver of events.
+"""The parties outside: an SMS provider that repeats everything, a platform's resolver and its receiver of events.
 
-One server on 127.0.0.1. It keeps each request and answer as it was on the wire; what a phone shows is the text in it.
+One server on 127.0.0.1. It keeps each request and answer as it was on the wire; a phone shows the text in a request.
 """
 
 import base64
@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 from reminder_worker.audit.people import NAME, REASON
 
 ACCOUNT = "AC" + "5e" * 16
-TOKEN = "a-token-of-the-audit-1f2e3d4c5b6a"  # noqa: S105 - of an account that is not there
+TOKEN = "a-token-of-the-audit-1f2e3d4c5b6a"  # noqa: S105 - of an account that does not exist
 PUBLIC = "https://hooks.example"
 SENDER_NUMBER = "+15005550006"
 _MESSAGES = f"/2010-04-01/Accounts/{ACCOUNT}/Messages"
@@ -40,15 +40,15 @@ Answer = tuple[int, object]
 
 
 class Counterparts:
-    """The world outside; ``provider`` says by number what it does with the next texts."""
+    """The world outside; ``provider`` says, for each number, what happens to its next texts."""
 
     def __init__(self) -> None:
         self.provider: dict[str, list[Callable[[Request], Answer | None]]] = {}
-        self.contacts: dict[str, dict[str, str]] = {}  # token -> whom it stands for
+        self.contacts: dict[str, dict[str, str]] = {}  # token -> the person it stands for
         self.texts: list[Exchange] = []
         self.questions: list[Exchange] = []  # to the resolver
         self.events: list[Exchange] = []
-        self.hanging = threading.Event()  # somebody waits for an answer
+        self.hanging = threading.Event()  # a worker waits for an answer
         self.closing = threading.Event()
         self.names = map("SM{:032x}".format, itertools.count(1))
         handler = type("Handler", (Request,), {"world": self})
@@ -70,17 +70,17 @@ class Counterparts:
 
     @property
     def reminders(self) -> list[str]:
-        """What it was given to text of somebody's appointment; who asks what this is gets the same as everybody."""
+        """The texts about an appointment; anyone who replies to ask what this is gets the same text as everybody."""
         return [body for one in self.texts if re.search(r"\d:\d\d", body := one.form.get("Body", ""))]
 
     def attempt(self, phone: str) -> tuple[str, str]:
-        """Return path and id of the last text to a number: what its receipt is about."""
+        """Return path and id of the last text to a number, to which a receipt refers."""
         last = [one for one in self.texts if one.form.get("To") == phone][-1]
         return last.form["StatusCallback"].removeprefix(PUBLIC), json.loads(last.answer).get("sid", "SM" + "0" * 32)
 
 
 class _Server(ThreadingHTTPServer):
-    """A server that says nothing of connections that break: processes are killed here on purpose."""
+    """A server that does not report broken connections: the audit kills processes on purpose."""
 
     def handle_error(self, *_: object) -> None:
         """Say nothing."""
@@ -93,7 +93,7 @@ class Request(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        """Answer whatever comes, and keep it."""
+        """Answer any request, and keep both."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.form = dict(parse_qsl(body.decode("utf-8", "replace")))
         kept, given = self._answer(body)
@@ -136,26 +136,26 @@ class Request(BaseHTTPRequestHandler):
 
 
 def accept(request: Request) -> Answer:
-    """Take it, and repeat it."""
+    """Accept a text, and repeat it."""
     form = request.form
     said = {"sid": next(request.world.names), "status": "queued", "to": form["To"], "body": form["Body"]}
     return 201, said | {"error_code": None, "error_message": None, "num_segments": "1", "account_sid": ACCOUNT}
 
 
 def tell(request: Request, status: int = 404, code: int = 20404) -> Answer:
-    """Refuse, with everything in its words."""
+    """Refuse, with everything in the error message."""
     form = request.form
     words = f"{form.get('To')} ({NAME}, {REASON}) cannot be texted: {form.get('Body')}"
     return status, {"code": code, "message": words, "more_info": words, "status": status}
 
 
 def refuse(request: Request) -> Answer:
-    """Say that there is no such number."""
+    """Refuse because there is no such number."""
     return tell(request, 400, 21211)
 
 
 def throttle(request: Request) -> Answer:
-    """Say that it is too much now."""
+    """Refuse because there are too many requests."""
     return tell(request, 429, 20429)
 
 
@@ -165,17 +165,17 @@ def fail(request: Request) -> Answer:
 
 
 def cut(_: Request) -> None:
-    """Take it, and hang up."""
+    """Accept a text, and hang up."""
 
 
 def hang(request: Request) -> None:
-    """Take it, and say nothing until the end."""
+    """Accept a text, and do not answer until the audit ends."""
     request.world.hanging.set()
     request.world.closing.wait(60)
 
 
 def chatter(request: Request) -> Answer:
-    """Answer what nobody expects, with everything in it."""
+    """Give an answer of an unexpected shape, with everything in it."""
     return 201, [{request.form["To"]: request.form["Body"]}, NAME, REASON]
 
 

@@ -1,8 +1,8 @@
-"""What the audit has its own child processes tell of themselves, whatever they are made to keep quiet about.
+"""Make the audit's own child processes report on themselves, including what they normally keep quiet about.
 
-Loaded as ``sitecustomize`` of the processes that the audit starts, never by anything else. It writes down all that any
-logger says at DEBUG, with tracebacks, every file that is opened for writing, every connection, and how each object of
-this program shows itself, errors with all that they were raised from: when it is over, or when told to look.
+The processes that the audit starts load it as ``sitecustomize``; nothing else does. It records everything that any
+logger says at DEBUG, with tracebacks, every file opened for writing, and every connection. It also records how each
+object of this program prints, errors with all that they were raised from: when the object ends, or when told to look.
 """
 
 import builtins
@@ -19,7 +19,7 @@ import traceback
 from typing import Any
 
 FOLDER = os.environ["AUDIT_EAR"]
-EVERY = 0.1  # seconds between looks at whether to look
+EVERY = 0.1  # seconds between checks whether to look
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _DOINGS = {"socket.getaddrinfo", "socket.sendto", "os.putenv", "os.mkdir", "os.link", "os.symlink"}
 _DOINGS |= {"subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "os.system"}
@@ -31,8 +31,8 @@ _said: set[int] = set()
 
 
 def note(kind: str, text: str) -> None:
-    """Write one entry; in one call, so that threads do not run together."""
-    path = os.path.join(FOLDER, f"{os.getpid()}.{kind}")  # noqa: PTH118 - pathlib would be heard as well
+    """Write one entry in one call, so that entries of different threads do not mix."""
+    path = os.path.join(FOLDER, f"{os.getpid()}.{kind}")  # noqa: PTH118 - pathlib would be recorded as well
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         os.write(handle, text.encode("utf-8", "backslashreplace") + b"\n")
@@ -41,19 +41,19 @@ def note(kind: str, text: str) -> None:
 
 
 def hear(self: logging.Logger, record: logging.LogRecord) -> None:
-    """Write a log record down as the most talkative handler could, then let it go its way."""
+    """Record a log record as fully as the most talkative handler could, then pass it on."""
     fields = {name: value for name, value in record.__dict__.items() if name not in _NOBODYS}
     trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
     try:
         message = record.getMessage()
-    except Exception:  # noqa: BLE001 - a record that cannot be written is still looked at
+    except Exception:  # noqa: BLE001 - a record that cannot be formatted is still searched
         message = ""
     note("records", f"RECORD {record.name} {message} {fields!r} {trace}")
     _handle(self, record)
 
 
 def watch(event: str, arguments: tuple[Any, ...]) -> None:
-    """Write down what the process does to the world outside."""
+    """Record what the process does to the world outside."""
     if event == "open":
         path, _, flags = arguments
         path = os.fsdecode(path) if isinstance(path, bytes) else path
@@ -66,7 +66,7 @@ def watch(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def look() -> None:
-    """Write down how every object of this program shows itself, also those that only a running function holds."""
+    """Record how every object of this program prints, including those that only a running function holds."""
     found = {id(one): one for one in gc.get_objects() if _is_ours(one)}
     for frame in sys._current_frames().values():  # noqa: SLF001 - there is no other way in
         running = (each for each, _ in traceback.walk_stack(frame))
@@ -75,14 +75,14 @@ def look() -> None:
         try_to_show(one)
     middleware = {type(one).__name__ for one in gc.get_objects() if _is_middleware(one)}
     note("middleware", " ".join(sorted(middleware)))
-    if "reminder_worker.logs" in sys.modules:  # a process of ours, and not what starts and stops them
+    if "reminder_worker.logs" in sys.modules:  # one of our processes, not what starts and stops them
         hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
         note("crashes", " ".join(hook.__module__ for hook in hooks))
         note("dumpable", str(ctypes.CDLL(None).prctl(_GET_DUMPABLE, 0, 0, 0, 0) if sys.platform == "linux" else 0))
 
 
 def show(one: object) -> None:
-    """Write down once how something shows itself."""
+    """Record once how an object prints."""
     text = f"{type(one).__qualname__} {one!r} {one}"
     if isinstance(one, BaseException):
         text += " " + "".join(traceback.format_exception(one))
@@ -92,13 +92,13 @@ def show(one: object) -> None:
 
 
 def try_to_show(self: object) -> None:
-    """Show an object of this program, at its end too."""
-    with contextlib.suppress(Exception):  # it is only being made, or the process ends as well
+    """Record how an object of this program prints, even while it is deleted."""
+    with contextlib.suppress(Exception):  # it is still being made, or the process is ending too
         show(self)
 
 
 def build(*arguments: Any, **words: Any) -> Any:
-    """Make a class; those of this program's objects that show more than their kind will do so once more at the end."""
+    """Make a class; if it is this program's, record how each of its objects prints once more when it is deleted."""
     made = _build(*arguments, **words)
     ours = isinstance(made, type) and made.__module__.startswith("reminder_worker.") and not issubclass(made, enum.Enum)
     if ours and made.__module__ != "reminder_worker.stems" and not getattr(made, "_is_protocol", False):
@@ -109,7 +109,7 @@ def build(*arguments: Any, **words: Any) -> Any:
 
 def _is_ours(one: object) -> bool:
     module = str(type(one).__module__)
-    ours = module.startswith("reminder_worker.") and module != "reminder_worker.stems"  # the lint's words are nobody's
+    ours = module.startswith("reminder_worker.") and module != "reminder_worker.stems"  # the lint's own words
     return ours and not isinstance(one, enum.Enum)
 
 
@@ -118,7 +118,7 @@ def _is_middleware(one: object) -> bool:
 
 
 def wait() -> None:
-    """Look each time when told to from now on."""
+    """Look each time that the audit asks for it from now on."""
     done = set(os.listdir(FOLDER))  # noqa: PTH208
     while True:
         time.sleep(EVERY)
@@ -130,7 +130,7 @@ def wait() -> None:
 
 
 def listen() -> None:
-    """Begin, in this process and in those that it forks."""
+    """Start waiting, in this process and in those that it forks."""
     threading.Thread(target=wait, daemon=True, name="audit").start()
 
 

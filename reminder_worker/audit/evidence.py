@@ -1,4 +1,4 @@
-"""What somebody could hold: everything in the store and its files, files, logs, command lines, memory."""
+"""Collect what a party could hold: everything in the store and its files, other files, logs, command lines, memory."""
 
 import codecs
 import contextlib
@@ -28,7 +28,7 @@ _SEALED = 1 + KID_BYTES  # where a sealed box begins
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Something that a party holds, or (not ``kept``) that only goes through it."""
+    """Something that a party holds or, if not ``kept``, that only passes through it."""
 
     where: str
     content: bytes = field(repr=False)
@@ -36,7 +36,7 @@ class Piece:
 
 
 def in_store(url: str) -> Iterator[Piece]:
-    """Return everything that a server holds, key by key, and what it notes about its clients."""
+    """Return everything that a server holds, key by key, and what it records about its clients."""
     base = url.partition("?")[0]
     for database in range(DATABASES):
         with store.connect(f"{base}?db={database}") as client:
@@ -53,7 +53,7 @@ def in_store(url: str) -> Iterator[Piece]:
 
 
 def value_of(client: store.Client, key: bytes, kind: bytes) -> Any:
-    """Return what stands under a key of a type."""
+    """Return the value of a key of this type."""
     readers = {
         b"string": client.get,
         b"hash": client.hgetall,
@@ -67,7 +67,7 @@ def value_of(client: store.Client, key: bytes, kind: bytes) -> Any:
 
 
 def flat(value: Any) -> bytes:
-    """Write anything that a server answers as bytes, one piece behind the other; what is compressed, unpacked too."""
+    """Write any answer of a server as bytes, one piece after another; add compressed content unpacked."""
     if isinstance(value, bytes):
         return value + unpacked(value)
     if isinstance(value, dict):
@@ -78,7 +78,7 @@ def flat(value: Any) -> bytes:
 
 
 def unpacked(value: bytes) -> bytes:
-    """Return what was compressed, with a line break before it; nothing where it was not."""
+    """Return what was compressed, with a line break before it; nothing if it was not compressed."""
     for form in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):  # zlib or gzip; bare
         with contextlib.suppress(zlib.error):
             return b"\n" + zlib.decompress(value, form)
@@ -86,7 +86,7 @@ def unpacked(value: bytes) -> bytes:
 
 
 def unescaped(shown: bytes) -> bytes:
-    """Undo how MONITOR writes what is no ASCII."""
+    """Undo how MONITOR escapes what is not ASCII."""
     return codecs.escape_decode(shown)[0]
 
 
@@ -99,7 +99,7 @@ def in_folder(folder: Path) -> Iterator[Piece]:
 
 
 def of_process(name: str, pids: Iterable[int]) -> Iterator[Piece]:
-    """Return what everybody on the machine, or its owner, can see of a process."""
+    """Return what everybody on the machine, or the process's owner, can see of it."""
     for pid in pids:
         for part in ("cmdline", "environ"):
             with contextlib.suppress(OSError):
@@ -110,7 +110,7 @@ def of_process(name: str, pids: Iterable[int]) -> Iterator[Piece]:
 
 
 def mask_of_files(pid: int) -> int:
-    """Return the bits that a process denies on each file that it makes; all of them where that cannot be told."""
+    """Return the bits that a process denies on each file that it makes; all of them if that cannot be read."""
     with contextlib.suppress(OSError):
         found = re.search(r"^Umask:\s+(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
         if found is not None:
@@ -119,7 +119,7 @@ def mask_of_files(pid: int) -> int:
 
 
 def limit_of_core(pid: int) -> int | None:
-    """Return how many bytes of a process's memory a crash may write to disk; None where that cannot be told."""
+    """Return how many bytes of a process's memory a crash may write to disk; None if that cannot be read."""
     with contextlib.suppress(OSError):
         limits = re.search(r"^Max core file size +(\S+)", Path(f"/proc/{pid}/limits").read_text(), re.MULTILINE)
         if limits is not None:
@@ -128,7 +128,7 @@ def limit_of_core(pid: int) -> int | None:
 
 
 def in_memory(pid: int, stems: Collection[bytes]) -> bytes | None:
-    """Return what stands around each stem in a process's memory; None where it cannot be read (only root may)."""
+    """Return what surrounds each stem in a process's memory; None if it cannot be read (only root may)."""
     wanted = re.compile(b"|".join(map(re.escape, stems)))
     found = []
     try:
@@ -154,7 +154,7 @@ def _regions(pid: int) -> Iterator[tuple[int, int]]:
 
 
 def keys_among(pieces: Iterable[Piece]) -> set[bytes]:
-    """Return everything that is written as a key is."""
+    """Return everything that has the form of a key."""
     words = {word for piece in pieces for word in re.findall(rb"(?<![\w-])[\w-]{43}(?![\w-])", piece.content)}
     found = set()
     for word in words:
@@ -164,7 +164,7 @@ def keys_among(pieces: Iterable[Piece]) -> set[bytes]:
 
 
 def keys_in(folder: Path) -> set[bytes]:
-    """Return everything in a folder's files that could be a private key, and what follows from a ratchet there."""
+    """Return everything in a folder's files that could be a private key, and the keys that its ratchet yields."""
     found = keys_among(in_folder(folder))
     for path in folder.rglob("worker.ratchet"):
         ratchet = Ratchet.load(path.parent)
@@ -173,7 +173,7 @@ def keys_in(folder: Path) -> set[bytes]:
 
 
 def sealed_in(content: bytes, public: PublicKeys) -> Iterator[bytes]:
-    """Return everything in some bytes that is sealed to one of these keys: envelopes, notes, pointers."""
+    """Return everything that some bytes hold sealed to one of these keys: envelopes, notes, pointers."""
     lengths: dict[bytes, tuple[int, ...]] = {kid(key): (POINTER_BYTES,) for key in public.pointers}
     lengths |= {kid(key): (ENVELOPE_BYTES, NOTE_BYTES) for key in public.envelopes.values()}
     for match in re.finditer(b"|".join(re.escape(VERSION + name) for name in lengths), content):
@@ -182,7 +182,7 @@ def sealed_in(content: bytes, public: PublicKeys) -> Iterator[bytes]:
 
 
 def opened(content: bytes, public: PublicKeys, keys: Collection[bytes], what: str) -> Iterator[Piece]:
-    """Try every key on everything sealed in some bytes, and on what is sealed inside; return what opens."""
+    """Try every key on everything sealed in some bytes, and on what is sealed inside it; return what opens."""
     left = list(set(sealed_in(content, public)))
     while left:
         one = left.pop()
@@ -194,7 +194,7 @@ def opened(content: bytes, public: PublicKeys, keys: Collection[bytes], what: st
 
 @cache
 def _decrypted(sealed: bytes, key: bytes) -> bytes | None:
-    """Try a key; many parties hold the same, and all keys are tried on all of it."""
+    """Try a key; cached, because many parties hold the same content and all keys are tried on it."""
     with contextlib.suppress(CryptoError, ValueError):
         return SealedBox(_private(key)).decrypt(sealed)
     return None

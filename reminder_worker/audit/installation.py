@@ -1,4 +1,4 @@
-"""A whole installation in one folder: every process with the files and settings that it may see, and no others."""
+"""A whole installation in one folder: each process has the files and settings that it may see, and no others."""
 
 import contextlib
 import os
@@ -25,8 +25,8 @@ from reminder_worker.settings import CONFIG_VARIABLE
 PACKAGE = Path(__file__).parents[1]
 PROCESSES = "web", "hooks", "scheduler", "worker", "ops"
 OPERATOR = "ada", "a password of the audit"
-PATIENCE = 150.0  # seconds: on a busy machine all of this takes its time
-ONCE_MORE = 5.0  # seconds until processes that did not look are told again
+PATIENCE = 150.0  # seconds: on a busy machine all of this takes long
+ONCE_MORE = 5.0  # seconds until processes that have not looked are asked again
 T = TypeVar("T")
 
 _STORE = 'store_url = "{store}"\nmetrics_listen = "127.0.0.1:{metrics}"\n'
@@ -67,13 +67,13 @@ SETTINGS = {  # what each process is told
     "hooks": _STORE + _TALKATIVE + _FOR_PEOPLE + _HOOKS + _PROVIDER,
     "scheduler": _STORE,
     "ops": _STORE + _OPS,
-    "desk": _STORE + _PLATFORM,  # a platform with keys of its own, where somebody types commands
+    "desk": _STORE + _PLATFORM,  # a platform with its own keys, whose operator types commands
     "worker": _STORE + _TALKATIVE + _HOOKS + 'allow_numbers = ["{numbers}"]\n' + _PLATFORM + _RESOLVER + _PROVIDER,
 }
 
 
 class Installation:
-    """Keys, settings, a store and processes; ``ear`` is where the processes tell what they do."""
+    """Keys, settings, a store and processes; ``ear`` is the folder in which the processes record what they do."""
 
     def __init__(self, folder: Path, outside: Counterparts) -> None:
         self.folder = folder
@@ -86,7 +86,7 @@ class Installation:
         self._outside = outside.url
 
     def __enter__(self) -> Self:
-        self._mask = os.umask(0o022)  # as usual: what is private has to be made so
+        self._mask = os.umask(0o022)  # the usual mask: private files have to be made private
         try:
             self._build()
         except BaseException:
@@ -143,13 +143,13 @@ class Installation:
             token.chmod(0o600)
 
     def publish(self) -> None:
-        """Hand the worker's public keys to those who seal to them."""
+        """Hand the worker's public keys to the processes that seal to them."""
         for process in ("web", "hooks", "desk"):
             (self.folder / process / "keys").mkdir(exist_ok=True)
             shutil.copy(self.keys / "worker.pub.json", self.folder / process / "keys")
 
     def environment(self, name: str) -> dict[str, str]:
-        """Return what a process is given: nothing of ours but where its settings are."""
+        """Return a process's environment; of our variables, only where its settings are."""
         own = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "VIRTUAL_ENV"}}
         paths = os.pathsep.join(map(str, (self.ear, PACKAGE.parent)))
         own |= {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(self.temporary)}
@@ -197,11 +197,11 @@ class Installation:
         return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _group(pid) == group]  # noqa: PTH208
 
     def look(self, number: int, names: Sequence[str] = PROCESSES) -> None:
-        """Have every process write down how its objects show themselves, and wait until they did."""
+        """Have every process record how its objects print, and wait until all have."""
         began = time.monotonic()
 
         def all_did() -> bool | None:
-            """Tell those again that had not begun to listen; what has ended need not answer."""
+            """Ask again those that were not listening yet; processes that have ended need not answer."""
             (self.ear / f"look{number}-{int((time.monotonic() - began) / ONCE_MORE)}").touch()
             did = {int(path.name.partition(".")[0]) for path in self.ear.glob(f"*.look{number}-*.done")}
             return did.issuperset(pid for name in names for pid in self.pids(name)) or None
@@ -210,7 +210,7 @@ class Installation:
 
 
 def wait_for(look: Callable[[], T | None], what: str, seconds: float = PATIENCE) -> T:
-    """Wait until a look finds something, and return it. Raises SettingsError."""
+    """Wait until ``look`` finds something, and return it. Raises SettingsError."""
     deadline = time.monotonic() + seconds
     while (found := look()) is None:
         if time.monotonic() > deadline:

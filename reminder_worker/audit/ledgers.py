@@ -22,19 +22,19 @@ from reminder_worker.optouts import Tags
 from reminder_worker.plan import EXPIRES_BEFORE
 from reminder_worker.sealing import PlatformKeys, content_tag, make_id, seal_pointer
 
-MIDDLEWARE = {"Pulse", "_WorkerMiddleware"}  # ours, and how dramatiq itself hears of its own broker
+MIDDLEWARE = {"Pulse", "_WorkerMiddleware"}  # ours, and how dramatiq itself learns of its own broker
 MESSAGE = {"queue_name", "actor_name", "args", "kwargs", "options", "message_id", "message_timestamp"}
 KWARGS, OPTIONS = {"id", "lead", "version"}, {"redis_message_id"}
 NOTES = rb"RPUSH\r\n\$12\r\nrw:\{0\}:notes\r\n\$(\d+)\r\n"  # as a replica gets them
 COMMAND = re.compile(rb"^\+(\d+)\.\d+ \[.*$", re.MULTILINE)  # as MONITOR shows it: when, by whom, what
 SPAN = re.compile(rb'"(\d{3,12}(?:\.\d+)?)"')
-NEAR = 3  # seconds between reckoning how long it is until something, and saying it
+NEAR = 3  # seconds between computing how long it is until something and sending it
 LANGUAGES = re.compile(rb"^(?:fr|de|pt)(?:[-_][A-Za-z]{2})?$", re.MULTILINE)
 SAMPLE = "+33612349398", "A-1", date(2027, 3, 16)
 
 
 def equal_lengths(case: Case) -> Iterator[str]:
-    """Everything of one kind that waits is of one length, whatever it holds."""
+    """Everything of one kind that waits or is sent has the same length, whatever it holds."""
     kinds = {"appointments": {len(value) for value in case.story.waiting.values()}}
     kinds["queue messages"] = {len(message) for message in _messages(case)}
     kinds["notes of replies"] = {int(length) for length in re.findall(NOTES, case.story.writes.heard)}
@@ -65,7 +65,7 @@ def messages(case: Case) -> Iterator[str]:
 
 
 def middleware(case: Case) -> Iterator[str]:
-    """Nothing but our own middleware is loaded: others keep exceptions, results or messages."""
+    """Only our own middleware is loaded: any other keeps exceptions, results or messages."""
     files = list(case.story.here.ear.glob("*.middleware"))
     loaded = {name for path in files for name in path.read_text().split()}
     yield from sorted(loaded - MIDDLEWARE)
@@ -73,7 +73,7 @@ def middleware(case: Case) -> Iterator[str]:
 
 
 def nothing_left(case: Case) -> Iterator[str]:
-    """When a reminder has ended, nothing of its job is left in the store, not even sealed."""
+    """Once a reminder has ended, nothing of its job is left in the store, not even sealed."""
     now = b"\n".join(piece.content for piece in case.story.last_store if " in database " in piece.where)
     for part in sorted(case.story.ended & set(case.story.waiting)):
         if any(window in now for window in windows(case.story.sealed(part))):
@@ -83,7 +83,7 @@ def nothing_left(case: Case) -> Iterator[str]:
 
 
 def forward_secrecy(case: Case) -> Iterator[str]:
-    """Today's backup opens with the worker's keys of today, and with those of a month later no more."""
+    """Today's backup opens with the worker's keys of today, and no longer with those of a month later."""
     here, content = case.story.here, b"\n".join(case.story.backups)
     for what, keys in (("today", keys_in(here.keys)), ("a month later", keys_a_month_later(here.keys))):
         opens = any(True for public in case.story.published() for _ in opened(content, public, keys, what))
@@ -92,7 +92,7 @@ def forward_secrecy(case: Case) -> Iterator[str]:
 
 
 def sealed_afresh(case: Case) -> Iterator[str]:
-    """No two sealed values have anything in common, so that nobody sees that they hold the same."""
+    """No two sealed values have anything in common, so nobody sees whether they hold the same."""
     sealed = {part: case.story.sealed(part)[16:] for part in sorted(case.story.waiting)}
     phone, _, _ = SAMPLE
     for name in ("a pointer", "the same pointer"):
@@ -105,7 +105,7 @@ def sealed_afresh(case: Case) -> Iterator[str]:
 
 
 def keyed(case: Case) -> Iterator[str]:
-    """Nothing that stands for a person, a platform or a sender in the store can be reckoned without a key."""
+    """Nothing that stands for a person, a platform or a sender in the store can be computed without a key."""
     names, others = (_names(secrets.token_bytes(KEY_BYTES)) for _ in range(2))
     yield from (what for what, name in names.items() if name == others[what])
     tags, (phone, _, day) = Tags(bytes(KEY_BYTES)), SAMPLE
@@ -115,7 +115,7 @@ def keyed(case: Case) -> Iterator[str]:
 
 
 def _names(key: bytes) -> dict[str, bytes | str]:
-    """Make everything that stands for something in the store, with a key."""
+    """Compute with a key everything that stands for a person, a platform or a sender in the store."""
     phone, reference, day = SAMPLE
     signing, tags = SigningKey(bytes(KEY_BYTES)), Tags(key)
     platform, gateway = PlatformKeys(PRACTICE, signing, key), GatewayKeys(signing, signing, signing, key)
@@ -133,7 +133,7 @@ def _names(key: bytes) -> dict[str, bytes | str]:
 
 
 def spans(case: Case) -> Iterator[str]:
-    """No command tells how long it is until an appointment, or until its text is of no use any more."""
+    """No command reveals how long it is until an appointment, or until its text is no longer of use."""
     times = [one.seen["time"] for one in case.story.people.values() if "time" in one.seen]
     moments = sorted(one.timestamp() for moment in times for one in (moment, moment - EXPIRES_BEFORE))
     for line in COMMAND.finditer(case.story.commands.heard):

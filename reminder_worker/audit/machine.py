@@ -1,4 +1,4 @@
-"""What the machine shows of the processes, to whoever has an account there or takes its disk."""
+"""What the machine shows of the processes to anyone who has an account there or takes its disk."""
 
 import re
 import ssl
@@ -16,7 +16,7 @@ ELSEWHERE = "http://api.example.com", "http://10.0.0.1", "ftp://127.0.0.1"
 LOOPBACK = "'127.0.0.1'"
 WRITTEN = (
     re.compile(r"^/dev/"),
-    re.compile(r"/\.?worker\.(ratchet|epoch|seen)[^/]*$"),  # what a worker forgets, and that it did
+    re.compile(r"/\.?worker\.(ratchet|epoch|seen)[^/]*$"),  # the key that a worker forgets, and that it has
     re.compile(r"/reminder-worker-metrics-[^/]*/\w+\.db$"),  # names and numbers of series, shared by its processes
 )
 DONE = "os.putenv ", "dramatiq", "reminder-worker-metrics-"  # variables, a worker's processes, their folder
@@ -26,7 +26,7 @@ OTHERS = 0o077  # what a private file grants nobody
 
 
 def tls(_: Case) -> Iterator[str]:
-    """No setting lets a number leave this machine without TLS, or to anybody but who the certificate names."""
+    """No setting lets a number leave this machine without TLS, or reach a server that its certificate does not name."""
     for url in ELSEWHERE:
         with suppress(ValueError):
             check_url(url)
@@ -38,7 +38,7 @@ def tls(_: Case) -> Iterator[str]:
 
 
 def connections(case: Case) -> Iterator[str]:
-    """No process connects to anybody but the store, the provider and the platforms."""
+    """No process connects to anything but the store, the provider and the platforms."""
     known = {repr(str(case.story.here.server.socket)), repr(case.story.world.address)}
     doings = [line for line in _doings(case) if line.startswith("socket.")]
     for line in doings:
@@ -51,20 +51,20 @@ def connections(case: Case) -> Iterator[str]:
 
 
 def doings(case: Case) -> Iterator[str]:
-    """No name of a file, no environment, connection or child's command line holds a secret or anything of anybody."""
+    """No file name, environment, connection or child's command line holds a secret or anything about a person."""
     pieces = [Piece(line.partition(" ")[0], line.encode()) for line in _doings(case)]
     yield from where(pieces, case.secrets)
     yield from (piece.where for piece in pieces if not case.silent(piece.content))
 
 
 def _doings(case: Case) -> Iterator[str]:
-    """Return what processes did to the world outside, as they told it."""
+    """Return what processes did to the world outside, as they recorded it."""
     for path in sorted(case.story.here.ear.glob("*.doings")):
         yield from path.read_text(errors="replace").splitlines()
 
 
 def command_lines(case: Case) -> Iterator[str]:
-    """Command lines and environments hold no secret and nothing of anybody."""
+    """Command lines and environments hold no secret and nothing about a person."""
     pieces = [piece for name in PROCESSES for piece in of_process(name, case.story.here.pids(name))]
     yield from where(pieces, case.secrets)
     yield from (piece.where for piece in pieces if not case.silent(piece.content))
@@ -72,22 +72,22 @@ def command_lines(case: Case) -> Iterator[str]:
 
 
 def files_written(case: Case) -> Iterator[str]:
-    """No process writes a file but the worker, which forgets a key, and what Python and the system need."""
+    """No process writes a file, except the worker to forget a key, and what Python and the system need."""
     for line in _doings(case):
         action, _, target = line.partition(" ")
         if action == "write" and not any(known.search(target) for known in WRITTEN):
-            yield f"write {Path(target).suffix}"  # a name could be anybody's
+            yield f"write {Path(target).suffix}"  # the name could be a person's
         elif action.startswith(("os.", "subprocess.")) and not any(known in line for known in DONE):
             yield action
 
 
 def temporary_files(case: Case) -> Iterator[str]:
-    """No temporary file holds anything of anybody."""
+    """No temporary file holds anything about a person."""
     yield from (piece.where for piece in in_folder(case.story.here.temporary) if not case.silent(piece.content))
 
 
 def key_files(case: Case) -> Iterator[str]:
-    """Private files can be read by their owner alone, and so could any that a process makes."""
+    """Only its owner can read a private file, or any file that a process may make."""
     for folder in SETTINGS:
         for path in (case.story.here.folder / folder).rglob("*"):
             private = path.suffix in PRIVATE or path.name in LISTS
@@ -99,14 +99,14 @@ def key_files(case: Case) -> Iterator[str]:
 
 
 def crashes(case: Case) -> Iterator[str]:
-    """Our log writes what nobody catches, and withholds what it says."""
+    """Uncaught exceptions go to our log, which withholds what they say."""
     lines = {line for path in case.story.here.ear.glob("*.crashes") for line in path.read_text().splitlines()}
     yield from sorted(name for name in set(" ".join(lines).split()) if not name.startswith("reminder_worker"))
     yield from [] if lines else ["no process was looked into"]
 
 
 def core_dumps(case: Case) -> Iterator[str]:
-    """No crash writes a process's memory to a disk, and nobody but root may look into it."""
+    """No crash writes a process's memory to a disk, and only root may read that memory."""
     lines = {line for path in case.story.here.ear.glob("*.dumpable") for line in path.read_text().splitlines()}
     yield from [] if lines == {"0"} else ["a process that others of its user may look into"]
     limits = {name: limit_of_core(pid) for name in PROCESSES for pid in case.story.here.pids(name)}
@@ -114,7 +114,7 @@ def core_dumps(case: Case) -> Iterator[str]:
 
 
 def swap(_: Case) -> Iterator[str]:
-    """No memory is swapped to a disk; where it is, switch that off for the worker, or encrypt it."""
+    """No memory is swapped to a disk; if it is, switch that off for the worker, or encrypt it."""
     try:
         yield from (line.split()[0] for line in Path("/proc/swaps").read_text().splitlines()[1:])
     except OSError:

@@ -1,7 +1,7 @@
-"""The disclosure matrix: which party learns which fact, as documented; the audit measures whether reality keeps to it.
+"""The disclosure matrix: which party learns which fact, as documented; the audit measures whether that is true.
 
-*never*: it is in nothing that the party holds or sees. *passing*: it goes through the party and is not kept.
-*readable*: it stands there for whoever looks.
+*never*: nothing that the party holds or sees contains it. *passing*: it passes through the party and is not kept.
+*readable*: anyone who looks there can read it.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ class Fact(StrEnum):
 
 
 class Party(StrEnum):
-    """Who could look."""
+    """A party that could look."""
 
     PLATFORM = "platform server"
     WEB = "web"
@@ -97,7 +97,7 @@ class Cell:
 
     @property
     def worse(self) -> bool:
-        """Tell whether more is disclosed than documented."""
+        """Return whether more is disclosed than documented."""
         return self.measured > self.documented
 
 

@@ -1,4 +1,4 @@
-"""What each party of the matrix holds, and what goes through it, once the story was played."""
+"""What each party of the matrix holds, and what passes through it, once the story has been played."""
 
 import re
 import shutil
@@ -17,7 +17,7 @@ MONTH = timedelta(weeks=4)
 
 
 class Holdings:
-    """Collects the evidence of each party; a party's is collected once."""
+    """Collects the evidence of each party, once each."""
 
     def __init__(self, story: Story) -> None:
         self._story = story
@@ -70,7 +70,7 @@ class Holdings:
         yield from self._process("scheduler")
 
     def _process(self, name: str) -> Iterator[Piece]:
-        """Return a process's own files, the store as it can be read from there, its memory, and what its keys open."""
+        """Return a process's own files, the store as it can read it, its memory, and what its keys open."""
         here = self._story.here
         yield from in_folder(here.folder / name)
         yield from self._store
@@ -94,7 +94,7 @@ class Holdings:
             yield Piece(f"backup {number} of the store's files", backup)
 
     def _month(self) -> Iterator[Piece]:
-        """Look at the backups again, with all keys as they are a month later."""
+        """Return the backups again, and what opens with all keys as they are a month later."""
         yield from self._backup()
         what = "backups, opened with the worker's keys of a month later"
         yield from self._opened(keys_a_month_later(self._story.here.keys), what, *self._story.backups)
@@ -136,7 +136,7 @@ class Holdings:
 
 
 def keys_a_month_later(folder: Path) -> set[bytes]:
-    """Return everything that the worker's folder will hold and give in a month."""
+    """Return every key that the worker's folder will hold or yield in a month."""
     with tempfile.TemporaryDirectory() as name:
         later = Path(name) / "keys"
         shutil.copytree(folder, later)
@@ -145,7 +145,7 @@ def keys_a_month_later(folder: Path) -> set[bytes]:
 
 
 def _records(heard: bytes) -> Iterator[Piece]:
-    """Return what loggers were given, by their names; lines of a traceback belong to the record before."""
+    """Return the records of each logger, by name; lines of a traceback belong to the record before."""
     logger, records = "", dict[str, list[bytes]]()
     for line in heard.split(b"\n"):
         if begin := re.match(rb"RECORD ([\w.]{1,60})", line):

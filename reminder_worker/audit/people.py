@@ -1,4 +1,4 @@
-"""The people of the audit: each with facts that occur nowhere else, so that whatever leaks is known again."""
+"""The people of the audit: each has facts that occur nowhere else, so that a leak can be recognised."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,17 +12,17 @@ from reminder_worker.plan import EXPIRES_BEFORE
 
 PRACTICE = "zz-grauwacke"  # the platform's name in the settings
 SENDER = "Haus Rotdorn"
-NUMBERS = "+33612349"  # how all their numbers begin
+NUMBERS = "+33612349"  # the beginning of all their numbers
 REASON = "chimiothérapie, 3e cycle"
 NAME = "Öyvind Quastenflosser"
 REPLY = "Oui, je viendrai avec ma sœur Gwenaëlle"
 ZONE = ZoneInfo("Europe/Paris")
-PENDING = timedelta(days=9)  # ahead of the reminders that are to wait
+PENDING = timedelta(days=9)  # until the reminders that are to wait
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with an appointment; ``part`` says what happens to the reminder."""
+    """A person with an appointment; ``part`` says what happens to the reminder."""
 
     part: str
     number: int
@@ -36,7 +36,7 @@ class Person:
     @property
     def phone(self) -> str:
         """Their number, E.164."""
-        return f"{self.numbers}{37 * self.number:03d}"  # apart, for process numbers follow each other
+        return f"{self.numbers}{37 * self.number:03d}"  # far apart, because process numbers follow each other
 
     @property
     def place(self) -> str:
@@ -50,12 +50,12 @@ class Person:
 
     @property
     def token(self) -> str:
-        """What stands for them in a pointer that the platform resolves."""
+        """The token for them in a pointer that the platform resolves."""
         return f"schlehe-{self.number}{'-und-weiter' * (self.number % 3)}"
 
     @cached_property
     def first_lead(self) -> timedelta:
-        """How long before the appointment the first text goes out; nobody else has the same."""
+        """How long before the appointment the first text goes out; different for each person."""
         return timedelta(hours=26 + self.leads, minutes=11, seconds=self.number)
 
     def times(self, due: datetime) -> tuple[str, list[str]]:
@@ -66,7 +66,7 @@ class Person:
         return moment.isoformat(), [f"{each}s" for each in seconds]
 
     def facts(self) -> dict[Fact, set[bytes]]:
-        """Return what would give each fact away."""
+        """Return the forms that would give each fact away."""
         found = {
             Fact.NUMBER: phone_writings(self.phone) | unkeyed(self.phone) | unkeyed(f"tel:{self.phone}"),
             Fact.LANGUAGE: writings(self.language),
@@ -76,7 +76,7 @@ class Person:
             Fact.EXISTENCE: writings(self.reference) | unkeyed(self.reference) | writings(self.token),
             Fact.OUTCOME: {b"delivered", b"unknown", b"cancelled"},
         }
-        found[Fact.NUMBER] |= writings(self.numbers[:8])  # the rest made unreadable, as it is often done
+        found[Fact.NUMBER] |= writings(self.numbers[:8])  # the rest masked, as is often done
         found[Fact.EXISTENCE] |= found[Fact.NUMBER] | writings(self.reference[8:18])
         if "time" in self.seen:
             moment, due = self.seen["time"], int(self.seen["due"].timestamp())
@@ -88,7 +88,7 @@ class Person:
 
 
 def cast() -> dict[str, Person]:
-    """Return everybody, by what happens to their reminder."""
+    """Return all people, by what happens to their reminder."""
     long = "rue de la Grande Traversée, Étretat"
     people = [
         Person("sent", 11),
@@ -113,7 +113,7 @@ def cast() -> dict[str, Person]:
 
 
 def in_any_memory(people: Iterable[Person]) -> set[bytes]:
-    """Return how facts of anybody begin, as Python keeps texts in memory."""
+    """Return how these people's facts begin, as Python keeps texts in memory."""
     times = {f"{person.seen['time']:%Y-%m-%dT%H:%M}" for person in people if "time" in person.seen}
     words = {NUMBERS, NUMBERS[3:], "quai des Brumes", "rue de la Grande Trav", "Brumesteig", "fr-KM", "pt-TL"}
     words |= {PRACTICE, "Quastenflosser", "8675309", "vous avez rendez-vous le"} | times

@@ -1,4 +1,4 @@
-"""How the audit's result is shown: the disclosure matrix as a table, or everything as JSON."""
+"""Show the audit's result: the disclosure matrix as a table, or everything as JSON."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from rich.table import Table
 from reminder_worker.audit.case import Check
 from reminder_worker.audit.matrix import Cell, Fact, Party
 
-WIDTH = 112  # of the table; on a narrower terminal it is two
+WIDTH = 112  # of the table; a narrower terminal gets two tables
 HALF = 7  # parties
 MOST_SHOWN = 5  # places
 HEADS = {
@@ -36,16 +36,16 @@ class Result:
     cells: Sequence[Cell]
     checks: Sequence[Check]
     seconds: float
-    hidden: Sequence[str] = ()  # processes whose memory could not be looked into
+    hidden: Sequence[str] = ()  # processes whose memory could not be read
 
     @property
     def ok(self) -> bool:
-        """Tell whether nothing is worse than documented."""
+        """Return whether nothing is worse than documented."""
         return not any(cell.worse for cell in self.cells) and all(check.ok for check in self.checks)
 
 
 def as_document(result: Result) -> dict[str, Any]:
-    """Return everything as JSON has it: places where something was found, and never what."""
+    """Return everything as a JSON document: where something was found, and never what."""
     cells = [
         {
             "check": cell.check,
@@ -93,7 +93,7 @@ def show(result: Result) -> None:
 
 
 def _places(found: Sequence[str]) -> str:
-    """Name where something was found, the first few of many."""
+    """Name the places where something was found, the first few of many."""
     more = f"; and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
     return f" ({'; '.join(found[:MOST_SHOWN])}{more})" if found else ""
 

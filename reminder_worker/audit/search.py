@@ -1,4 +1,4 @@
-"""Searches what each party holds for every fact, and says in which grade it is there."""
+"""Search what each party holds for every fact, and grade how readable it is there."""
 
 import sys
 from collections import defaultdict
@@ -11,9 +11,9 @@ from reminder_worker.audit.writings import writings
 
 Forms = dict[Fact, set[bytes]]
 
-BLOCK = 1 << 20  # bytes that are looked at at once
-EDGE = 4  # bytes at each end of a form, which are looked for first: as many as a number in memory has
-OPENING = 45  # characters by which a text is known again
+BLOCK = 1 << 20  # bytes that are searched at once
+EDGE = 4  # bytes at each end of a form, which are searched first: the size of a number in memory
+OPENING = 45  # characters by which a text is recognised
 
 
 def forms(people: Iterable[Person], texts: Iterable[str] = ()) -> Forms:
@@ -23,13 +23,13 @@ def forms(people: Iterable[Person], texts: Iterable[str] = ()) -> Forms:
         for fact, ways in person.facts().items():
             found[fact] |= ways
     for text in texts:
-        for fact in (Fact.TEXT, Fact.LANGUAGE, Fact.EXISTENCE):  # who reads it knows all three
+        for fact in (Fact.TEXT, Fact.LANGUAGE, Fact.EXISTENCE):  # anyone who reads it knows all three
             found[fact] |= writings(text[:OPENING])
     return found
 
 
 def numbers(block: bytes) -> set[int]:
-    """Return all that stands in a block, wherever it begins, as numbers of ``EDGE`` bytes."""
+    """Return every ``EDGE`` bytes of a block, wherever they begin, as numbers."""
     found: set[int] = set()
     for start in range(min(EDGE, len(block))):
         end = len(block) - (len(block) - start) % EDGE
@@ -38,7 +38,7 @@ def numbers(block: bytes) -> set[int]:
 
 
 class Search:
-    """Looks for all forms of all facts; the same content is looked through once."""
+    """Searches for all forms of all facts; the same content is searched once."""
 
     def __init__(self, wanted: Forms) -> None:
         self._wanted: dict[int, list[tuple[int, Fact, bytes]]] = defaultdict(list)
@@ -50,7 +50,7 @@ class Search:
         self._known: dict[bytes, set[Fact]] = {}
 
     def facts(self, content: bytes) -> set[Fact]:
-        """Return which facts stand somewhere in some bytes."""
+        """Return the facts that some bytes contain."""
         if content not in self._known:
             starts = range(0, max(1, len(content)), BLOCK)
             blocks = (content[start : start + BLOCK + self._overlap] for start in starts)
@@ -58,13 +58,13 @@ class Search:
         return self._known[content]
 
     def _look(self, block: bytes) -> set[Fact]:
-        """Most forms fall out by their first and their last bytes, all of which are collected once."""
+        """Search a block; the first and last bytes, collected once, rule out most forms."""
         here = numbers(block)
         near = (one for first in here & self._wanted.keys() for one in self._wanted[first])
         return {fact for last, fact, form in near if last in here and form in block}
 
     def measure(self, holdings: Callable[[Party], list[Piece]]) -> Iterator[Cell]:
-        """Fill the matrix in, party by party."""
+        """Fill in the matrix, party by party."""
         for party in Party:
             pieces = holdings(party)
             found = [(piece, self.facts(piece.content)) for piece in pieces]

@@ -1,4 +1,4 @@
-"""Checks of what is written, shown, answered and told, beside the facts of the matrix."""
+"""Checks of what is written, shown, answered and reported, beside the facts of the matrix."""
 
 import logging
 import re
@@ -14,12 +14,12 @@ from reminder_worker.encoding import to_text
 from reminder_worker.logs import FIELDS, Formatter
 
 FOUR_DIGITS = re.compile(rb"(?<!\d)\d{4}(?!\d)")
-SEVERAL = 6  # people: that four digits are somebody's happens
-TOLD = {Fact.EXISTENCE, Fact.PRACTICE, Fact.DUE, Fact.OUTCOME}  # to the platform, of its own appointments
+SEVERAL = 6  # people: four digits are sometimes somebody's by chance
+TOLD = {Fact.EXISTENCE, Fact.PRACTICE, Fact.DUE, Fact.OUTCOME}  # to the platform, about its own appointments
 
 
 def reprs(case: Case) -> Iterator[str]:
-    """No object of ours shows anything of anybody when it is printed."""
+    """No object of ours shows anything about a person when it is printed."""
     files = list(case.story.here.ear.glob("*.reprs"))
     for content in (path.read_bytes() for path in files):
         lines = [] if case.silent(content) else content.split(b"\n")
@@ -28,10 +28,10 @@ def reprs(case: Case) -> Iterator[str]:
 
 
 def masked(case: Case) -> Iterator[str]:
-    """Nobody's last four digits are shown, as it is done where a number is thought to be hidden."""
+    """No last four digits of a number are shown, as they often are when a number is meant to be hidden."""
     ends = {person.phone[-4:].encode() for person in case.story.people.values()}
     here = case.story.here
-    stored = [piece for piece in case.story.stored if piece.where.startswith(("key", "value"))]  # the rest is counted
+    stored = [piece for piece in case.story.stored if piece.where.startswith(("key", "value"))]  # the rest is counts
     pieces = [*stored, case.story.monitored, *in_folder(here.logs), *in_folder(here.ear)]
     shown = [(piece, ends & set(FOUR_DIGITS.findall(piece.content))) for piece in (*pieces, *case.story.printed)]
     if len(set[bytes]().union(*(some for _, some in shown))) >= SEVERAL:
@@ -39,7 +39,7 @@ def masked(case: Case) -> Iterator[str]:
 
 
 def log_lines(case: Case) -> Iterator[str]:
-    """Whatever a library or a mistake of ours gives to the log, a line of it shows nothing of it."""
+    """Whatever a library or a mistake of ours passes to the log, no log line shows it."""
     words = [form for person in case.story.people.values() for form in (person.phone, person.place)] + [NAME, REASON]
     for name in ("twilio", "reminder_worker.worker"):
         for word in words:
@@ -52,7 +52,7 @@ def log_lines(case: Case) -> Iterator[str]:
 
 
 def answers(case: Case) -> Iterator[str]:
-    """No answer repeats what is refused, or tells more of an appointment than what became of it."""
+    """No answer repeats what it refuses, or says more about an appointment than what became of it."""
     taken = [call for call in case.story.platform.refused if call.status < 400]  # noqa: PLR2004
     yield from ["something was accepted"] if taken or not case.story.platform.refused else []
     calls = [*case.story.platform.refused, *case.story.webhooks]
@@ -68,7 +68,7 @@ def answers(case: Case) -> Iterator[str]:
 
 
 def secrets(case: Case) -> Iterator[str]:
-    """Keys and credentials stand in their files and nowhere else."""
+    """Keys and credentials are in their files and nowhere else."""
     here = case.story.here
     pieces = [
         *case.story.stored,
@@ -83,14 +83,14 @@ def secrets(case: Case) -> Iterator[str]:
 
 
 def events(case: Case) -> Iterator[str]:
-    """Events tell a platform reference, state and time, and nothing else of anybody."""
+    """Events tell a platform the reference, state and time, and nothing else about a person."""
     told = [one.wire for one in case.story.world.events]
     yield from sorted({fact for one in told for fact in case.search.facts(one) - TOLD})
     yield from [] if told else ["nothing was told"]
 
 
 def replies(case: Case) -> Iterator[str]:
-    """Nothing that people write is kept anywhere."""
+    """Nothing that people write in a reply is kept anywhere."""
     here = case.story.here
     pieces = [*case.story.stored, *in_folder(here.server.folder), *in_folder(here.logs), *in_folder(here.ear)]
     yield from where([*pieces, case.story.monitored], writings(REPLY) | writings("Gwenaëlle"))

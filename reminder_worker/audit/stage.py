@@ -1,4 +1,4 @@
-"""The stage of the audit: real processes, a store that can be broken, and what is kept of all that can be seen."""
+"""The stage of the audit: real processes, a store that can be broken, and records of all that can be seen."""
 
 import http.client
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ from reminder_worker.sealing import ENVELOPE_BYTES, PublicKeys, make_id
 
 BLIND = "web", "hooks", "scheduler", "ops"
 LEASES = b"live", b"open"
-BAD = 400  # an answer from there on
+BAD = 400  # the lowest status of a refusal
 
 
 class Stage:
-    """An installation, the world outside, and all that was seen and kept of them."""
+    """An installation, the world outside, and all that was seen of them and kept."""
 
     def __init__(self, here: Installation, world: Counterparts, commands: Tap, writes: Tap) -> None:
         self.here, self.world, self.commands, self.writes = here, world, commands, writes
@@ -38,11 +38,11 @@ class Stage:
         self.backups: list[bytes] = []
         self.webhooks: list[Call] = []
         self.printed: list[Piece] = []
-        self.measured: list[bytes] = []  # what is there for those who read metrics
+        self.measured: list[bytes] = []  # what metrics readers can fetch
         self.waiting: dict[str, bytes] = {}  # envelopes, as long as they wait
         self.ended: set[str] = set()
         self.memory: dict[str, list[bytes]] = {}
-        self.hidden: set[str] = set()  # whose memory may not be looked into here
+        self.hidden: set[str] = set()  # processes whose memory may not be read here
         self.gateway = GatewayKeys.load(here.folder / "web" / "keys").platform(PRACTICE, Mode.LIVE)
 
     @cached_property
@@ -52,25 +52,25 @@ class Stage:
 
     @cached_property
     def monitored(self) -> Piece:
-        """What MONITOR showed; to be looked at in the end."""
+        """What MONITOR showed; read it only at the end."""
         return Piece("MONITOR", unescaped(self.commands.heard), kept=False)
 
     def published(self) -> list[PublicKeys]:
-        """Return what everybody sealed to: at first, and since the keys were rotated."""
+        """Return the public keys sealed to: the first ones, and those since the rotation."""
         return [self.public, PublicKeys.load(self.here.keys / "worker.pub.json")]
 
     def id(self, person: Person) -> bytes:
-        """Return what the store calls a person's appointment."""
+        """Return the store's id of a person's appointment."""
         return make_id(self.gateway, person.reference)
 
     def put_by_token(self, part: str) -> None:
-        """Have an appointment handed in whose phone the platform tells when it is due."""
+        """Have an appointment handed in, whose phone number the platform reveals only when it is due."""
         person = self.people[part]
         self.world.contacts[person.token] = {"phone": person.phone, "language": person.language}
         self.put(part, uri=f"contact:{person.token}")
 
     def put(self, part: str, due: datetime | None = None, **more: str) -> None:
-        """Have the platform hand somebody's appointment in, and keep what now waits for the worker."""
+        """Have the platform hand in a person's appointment, and keep what now waits for the worker."""
         person = self.people[part]
         call = self.platform.put(person, due, **more)
         if call.status >= BAD:
@@ -78,11 +78,11 @@ class Stage:
         self.waiting[part] = self.client.get(b"rw:{0}:a:" + self.id(person))
 
     def sealed(self, part: str) -> bytes:
-        """Return the envelope of somebody's appointment, as it waited."""
+        """Return the envelope of a person's appointment, as it waited."""
         return self.waiting[part][-ENVELOPE_BYTES:]
 
     def wait(self, part: str, state: str | None) -> None:
-        """Wait until a reminder is in a state; None: until the provider has heard of it."""
+        """Wait until a reminder is in a state or, for None, until the provider has been asked to send it."""
         person = self.people[part]
         if state is None:
             wait_for(lambda: any(one.form.get("To") == person.phone for one in self.world.texts) or None, part)
@@ -91,17 +91,17 @@ class Stage:
         self.ended.add(part)
 
     def end_leases(self) -> None:
-        """End all leases at once, as hours would."""
+        """End all leases at once, as if hours had passed."""
         for name in LEASES:
             for member in self.client.zrange(b"rw:{0}:" + name, 0, -1):
                 self.client.zadd(b"rw:{0}:" + name, {member: 1}, xx=True)
 
     def is_dead(self, person: Person) -> bool:
-        """Tell whether a reminder is a dead letter."""
+        """Return whether a reminder is a dead letter."""
         return self.client.zscore(b"rw:{0}:dead", self.id(person) + b"\0") is not None
 
     def wait_for_claim(self, person: Person) -> None:
-        """Wait until a worker has claimed a reminder, or nobody will any more."""
+        """Wait until a worker has claimed a reminder, or no worker will any more."""
         row = b"rw:{0}:r:" + self.id(person) + b"\0"
         before = int(self.client.hget(row, "claims") or 0)
 
@@ -113,7 +113,7 @@ class Stage:
 
     @contextmanager
     def broken(self) -> Iterator[None]:
-        """Break the store where texts are admitted, so that a worker raises with everything in its hands."""
+        """Break the circuit's key in the store, so that a worker raises while it holds everything."""
         circuit = b"rw:{0}:c:twilio"
         self.client.delete(circuit)
         self.client.set(circuit, b"broken")
@@ -123,7 +123,7 @@ class Stage:
             self.client.delete(circuit)
 
     def call_hooks(self, path: str, form: dict[str, str], signature: str = "") -> None:
-        """Call as the provider does."""
+        """Call hooks as the provider does."""
         head = {"Content-Type": "application/x-www-form-urlencoded"}
         head["X-Twilio-Signature"] = signature or outside.sign(path, form)
         body = urlencode(form).encode()
@@ -136,7 +136,7 @@ class Stage:
             connection.close()
 
     def reply(self, person: Person, words: str, signature: str = "") -> None:
-        """Answer a text."""
+        """Reply to a text."""
         form = {"MessageSid": next(self.world.names), "From": person.phone, "To": outside.SENDER_NUMBER, "Body": words}
         self.call_hooks("/v1/replies/twilio", form, signature)
 
@@ -146,11 +146,11 @@ class Stage:
         self.stored += self.last_store
 
     def type(self, folder: str, *words: str) -> None:
-        """Run a command, and keep what is then on the screen."""
+        """Run a command, and keep what it prints."""
         self.printed.append(Piece(f"what {words[0]} prints", self.here.command(folder, *words)))
 
     def look_into_memory(self) -> None:
-        """Keep what the memory of the processes that hold no key shows of anybody."""
+        """Keep what the memory of processes that hold no worker key shows about people."""
         stems = in_any_memory(self.people.values())
         for name in BLIND:
             for pid in self.here.pids(name):
@@ -159,19 +159,19 @@ class Stage:
                 self.hidden |= {name} if around is None else set()
 
     def backup(self) -> None:
-        """Keep what a backup of this moment holds."""
+        """Keep what a backup taken now holds."""
         self.client.save()
         folder = self.here.server.folder
         self.backups.append(b"\n".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()))
 
     def wait_for_web(self) -> None:
-        """Wait until all that answer HTTP do."""
+        """Wait until all processes that answer HTTP do."""
         for port in self.here.ports.values():
             wait_for(lambda port=port: fetch(port, "/readyz") or None, "web and hooks do not start")  # type: ignore[misc]
 
 
 def fetch(port: int, path: str) -> bytes:
-    """Fetch a page; nothing where nobody answers."""
+    """Fetch a page; return nothing if there is no answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", path)
@@ -184,6 +184,6 @@ def fetch(port: int, path: str) -> bytes:
 
 
 def fetch_metrics(port: int) -> bytes | None:
-    """Fetch a process's metrics; nothing where it does not show them yet."""
+    """Fetch a process's metrics; return None if it does not show them yet."""
     page = fetch(port, "/metrics")
     return page if b"# HELP reminder_" in page else None

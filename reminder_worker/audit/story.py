@@ -1,4 +1,4 @@
-"""What happens in the audit: everything that goes right or wrong with a reminder, once, in real processes."""
+"""What happens in the audit: everything that can go right or wrong with a reminder, once, in real processes."""
 
 import json
 import signal
@@ -28,7 +28,7 @@ class Story(Stage):
     """The steps, in their order."""
 
     def play(self, say: Say) -> None:
-        """Do everything, step by step."""
+        """Play all steps in order."""
         steps = self.hand_in, self.text, self.hear, self.crash, self.poison, self.rotate, self.blunder, self.look_around
         for step in steps:
             say((step.__doc__ or "").strip().rstrip("."))
@@ -47,7 +47,7 @@ class Story(Stage):
         self.ended.add("cancelled")
 
     def text(self) -> None:
-        """Send texts; some are refused, left in doubt, held back."""
+        """Send texts; some are refused, left in doubt or held back."""
         plan = {"refused": [outside.refuse], "doubtful": [outside.fail], "throttled": [outside.throttle]}
         plan |= {"unreadable": [outside.chatter]}
         for part, answers in plan.items():
@@ -61,7 +61,7 @@ class Story(Stage):
             self.wait(part, state)
 
     def hear(self) -> None:
-        """Hear receipts and replies, forged ones too; somebody says STOP."""
+        """Hear receipts and replies, some of them forged; one person replies STOP."""
         sent, gone = self.people["sent"], self.people["opted out"]
         path, name = self.world.attempt(sent.phone)
         form = {"MessageSid": name, "MessageStatus": "delivered", "To": sent.phone, "From": outside.SENDER_NUMBER}
@@ -77,7 +77,7 @@ class Story(Stage):
         self.wait("opted out", "suppressed")
 
     def crash(self) -> None:
-        """Kill a worker in the middle of a call; others find what it left."""
+        """Kill a worker in the middle of a call; another finds what it left."""
         person = self.people["killed"]
         self.world.provider[person.phone] = [outside.hang]
         self.put("killed")
@@ -124,7 +124,7 @@ class Story(Stage):
         self.look_into_memory()
 
     def blunder(self) -> None:
-        """Hand in what must not be handed in, over HTTP and by command line."""
+        """Hand in what must not be handed in, over HTTP and on the command line."""
         person = self.people["misplaced"]
         self.platform.blunder(person)
         records = self.here.temporary.parent / "records.jsonl"
@@ -143,7 +143,7 @@ class Story(Stage):
         self.type("desk", "show", f"{NAME}, {REASON}", person.phone)
 
     def look_around(self) -> None:
-        """Look at everything that operators can look at."""
+        """Look at everything that operators can see."""
         for words in (["status"], ["doctor"]):
             self.type("worker", *words)
         self.measured.append(self.here.command("worker", "status", "--json"))
@@ -161,7 +161,7 @@ class Story(Stage):
 
 @contextmanager
 def played(say: Say) -> Iterator[Story]:
-    """Play the whole story, and yield it while its processes run."""
+    """Play the whole story, and yield it while its processes still run."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rw-audit-")))
         world = stack.enter_context(Counterparts())

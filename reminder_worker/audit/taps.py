@@ -1,4 +1,4 @@
-"""Listening in while it happens: what the store's operator sees of each command, and what it sends to a replica."""
+"""Listen in as it happens: what the store's operator sees of each command, and what the store sends to a replica."""
 
 import contextlib
 import socket
@@ -11,7 +11,7 @@ REPLICA = b"PSYNC ? -1\r\n"  # first a whole dump, then every write as it happen
 
 
 class Tap:
-    """One connection to the store that says something once and keeps all that comes back."""
+    """A connection to the store that sends one request and keeps all that comes back."""
 
     def __init__(self, path: Path, request: bytes) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
@@ -39,5 +39,5 @@ class Tap:
 
     @property
     def heard(self) -> bytes:
-        """All that came so far."""
+        """All that has come so far."""
         return bytes(self._heard)

@@ -1,4 +1,4 @@
-"""What an operator sees who opens the page, logs in, watches, and is about to decide about everything that waits."""
+"""What an operator sees who opens the page, logs in, watches, and opens each decision that waits."""
 
 import http.client
 import re
@@ -13,7 +13,7 @@ EVENT = b"\n\n"
 
 
 def visit(port: int, name: str, password: str) -> list[bytes]:
-    """Return all that the page shows and tells. Raises SettingsError where it shows nothing."""
+    """Return everything that the page shows and streams. Raises SettingsError if it shows nothing."""
     status, head, _ = _ask(port, "POST", "/ops/login", urlencode({"name": name, "password": password}), FORM)
     if status != LOGGED_IN:
         raise SettingsError("audit: the operator's page lets nobody in")
@@ -36,7 +36,7 @@ def _ask(
 
 
 def _event(port: int, cookie: dict[str, str]) -> bytes:
-    """Return the first event, which tells everything."""
+    """Return the first event, which holds the whole page."""
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as line:
         line.request("GET", "/ops/events", headers=cookie)
         answer, told = line.getresponse(), b""

@@ -1,4 +1,4 @@
-"""How a fact may stand in bytes: plain, escaped, encoded, packed, or hashed without a key that would protect it."""
+"""How a fact may appear in bytes: plain, escaped, encoded, packed, or hashed without a key that would protect it."""
 
 import base64
 import hashlib
@@ -11,14 +11,14 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-SHORTEST = 5  # bytes; what is shorter turns up by chance
-WINDOW = 16  # bytes; a piece of ciphertext this long is there by no chance
+SHORTEST = 5  # bytes; anything shorter turns up by chance
+WINDOW = 16  # bytes; a piece of ciphertext this long does not turn up by chance
 _SIZES = 8, 12, 16, 20, 32, 64  # of digests, bytes
-_BEGINNING = 6  # bytes by which a digest is known again, however it was cut; shorter ones turn up by chance
+_BEGINNING = 6  # bytes by which a digest is recognised, however it was cut; fewer turn up by chance
 
 
 def writings(text: str) -> set[bytes]:
-    """Return a text as it may stand in bytes: plain, escaped, encoded or hashed without a key."""
+    """Return the forms of a text in bytes: plain, escaped, encoded or hashed without a key."""
     raw = text.encode()
     ascii_json = json.dumps(text)[1:-1].encode()
     plain = {raw, text.lower().encode(), text.upper().encode(), text.encode("utf-16-le"), ascii_json}
@@ -34,14 +34,14 @@ def writings(text: str) -> set[bytes]:
 
 
 def _digests(found: set[bytes]) -> set[bytes]:
-    """Return how digests begin: as bytes, in hexadecimal digits of either case, in base64."""
+    """Return the beginnings of digests: as bytes, in hexadecimal digits of either case, in base64."""
     begin = {digest[:_BEGINNING] for digest in found}
     texts = {form for one in begin for form in (one.hex(), one.hex().upper(), base64.b64encode(one).decode())}
     return begin | {text.encode() for text in texts} | {base64.urlsafe_b64encode(one) for one in begin}
 
 
 def _base64(raw: bytes) -> Iterator[bytes]:
-    """Encode at each of the three places that a text can have in a longer one, without the edges."""
+    """Encode at each of the three offsets that a text can have in a longer one, without the edges."""
     for before in range(3):
         whole = base64.b64encode(bytes(before) + raw)
         core = whole[(0, 2, 3)[before] : len(whole) - 4]
@@ -49,7 +49,7 @@ def _base64(raw: bytes) -> Iterator[bytes]:
 
 
 def unkeyed(text: str) -> set[bytes]:
-    """Return the digests of a text under this program's own names of hashes, as if somebody had forgotten the key."""
+    """Return the digests of a text under this program's own names of hashes, as if the key had been forgotten."""
     raw = text.encode()
     persons = _persons() | {b""}
     return _digests({hashlib.blake2b(raw, digest_size=size, person=one).digest() for one in persons for size in _SIZES})
@@ -57,7 +57,7 @@ def unkeyed(text: str) -> set[bytes]:
 
 @cache
 def _persons() -> frozenset[bytes]:
-    """Return the names under which this program hashes anything, as its own source has them."""
+    """Return the names under which this program hashes anything, as found in its own source."""
     sources = Path(__file__).parents[1].rglob("*.py")
     return frozenset(
         name.encode() for path in sources for name in re.findall(r'b"(rw-[a-z-]{1,13})"', path.read_text())
@@ -90,5 +90,5 @@ def time_writings(moment: datetime) -> set[bytes]:
 
 
 def windows(data: bytes) -> set[bytes]:
-    """Return every piece of sealed bytes that is long enough to be known again."""
+    """Return every piece of sealed bytes that is long enough to be recognised."""
     return {data[start : start + WINDOW] for start in range(len(data) - WINDOW + 1)}
