@@ -1,13 +1,13 @@
-"""What a booking platform imports: numbers are sealed on its own machine, whatever the way to the worker.
+"""What a booking platform imports: it seals numbers on its own machine, whichever way they reach the worker.
 
     client = HttpClient("https://reminders.example", key, platform="clinic", root="m4ZBu…")   # through the gateway
     public = Root("m4ZBu…").check(PublicKeys.load(…))                                # signed by the root that you pin
-    client = Client(schedule, PlatformKeys.load(…), public, leads=[…])                # with keys of its own, to Redis
+    client = Client(schedule, PlatformKeys.load(…), public, leads=[…])                # with its own keys, to Redis
     client.add([Appointment.parse({"reference": "A-1", "time": …, "location": …, "pointer": …})])
 
     await AsyncClient(client).add([…])                                                # either of them
 
-A reason has no field to be in: an unknown one is refused by name.
+There is no field for a reason: an unknown field is refused by name.
 """
 
 from reminder_worker.client.appointment import Appointment

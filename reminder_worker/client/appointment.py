@@ -1,4 +1,4 @@
-"""What a platform knows of an appointment and a reminder needs; a reason has no field to be in."""
+"""What a platform knows about an appointment and a reminder needs; there is no field for a reason."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field

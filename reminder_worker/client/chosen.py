@@ -1,4 +1,4 @@
-"""How a command line stands in for a booking platform: as the settings on its machine say."""
+"""How a command acts for a booking platform: as the settings on its machine say."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PlatformKeys
 from reminder_worker.settings import Settings
 
-PATIENCE = 20.0  # seconds: somebody waits
+PATIENCE = 20.0  # seconds: a person waits
 
 
 def choose(chosen: Settings, platform: str | None) -> Client | HttpClient:
-    """Return the client of a platform: through the gateway where it has a table, else beside the ledger.
+    """Return the client of a platform: through the gateway if the settings have its table, else beside the ledger.
 
     Raises SettingsError.
     """
@@ -45,7 +45,7 @@ def choose(chosen: Settings, platform: str | None) -> Client | HttpClient:
 
 
 def keys_of(chosen: Settings, name: str) -> PlatformKeys:
-    """Read a platform's own keys; the gateway's stand for one that has none. Raises SettingsError."""
+    """Read a platform's own keys, or the gateway's if it has none. Raises SettingsError."""
     own = chosen.keys / f"{name}.key"
     if own.exists() or not (chosen.keys / "gateway.key").exists():
         return PlatformKeys.load(own)

@@ -1,4 +1,4 @@
-"""A booking platform with keys of its own, beside the ledger: it signs and seals here, and hands that over."""
+"""A booking platform with its own keys, beside the ledger: it signs and seals here, and adds the result."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from reminder_worker.sealing import PlatformKeys, PublicKeys
 
 @lru_cache(256)
 def _texts(leads: tuple[Lead, ...]) -> tuple[str, ...]:
-    """Write leads as the format wants them, the longest first; where clocks change, another may fall due before it."""
+    """Write leads as the format wants them, longest first; if clocks change, a shorter lead may fall due earlier."""
     return tuple(map(str, sorted(set(leads), reverse=True)))
 
 
@@ -58,15 +58,15 @@ class Client:
         body = Body(when, place, pointer, leads, int(now.timestamp()))
         tag = sealing.content_tag(self._platform, id_, body, uri=uri, language=language)
         envelope = sealing.seal_envelope(self._worker, self._platform, id_, body, max(ahead.values()))
-        # Every lead has its number, also those that have passed: what is left to plan changes as time goes by.
+        # Every lead keeps its number, even one that has passed: which leads are left changes with time.
         return Entry(id_, tag, envelope, tuple(ahead.get(slot.lead) for slot in every))
 
     def check_place(self, location: str) -> None:
-        """Refuse a place that no appointment could be handed in with. Raises Refused."""
+        """Check that an appointment with this place would be accepted. Raises Refused."""
         self._places.check(location)
 
     def _point(self, appointment: Appointment) -> tuple[bytes, str, str]:
-        """Return the pointer, and what it was sealed from where that was here."""
+        """Return the pointer and, if it was sealed here, what it was sealed from."""
         if appointment.pointer is not None:
             return sealing.pointer_from_text(self._worker, appointment.pointer), "", ""
         uri, language = uri_of(appointment, self._countries)
@@ -92,5 +92,5 @@ class Client:
         return self._schedule.cancel(sealing.make_id(self._platform, reference))
 
     def show(self, reference: str) -> list[Reminder]:
-        """Return what became of each lead; empty where nothing is known. Raises Refused, StoreUnavailable."""
+        """Return what became of each lead; empty if nothing is known. Raises Refused, StoreUnavailable."""
         return self._schedule.show(sealing.make_id(self._platform, reference))

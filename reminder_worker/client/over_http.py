@@ -1,6 +1,6 @@
-"""A booking platform that calls the gateway: numbers are sealed here, so that they never travel.
+"""A booking platform that calls the gateway: it seals numbers here, so they never travel in clear.
 
-Every call may be repeated, and is: after a lost answer, when the gateway is busy, and while its store is away.
+Every call is safe to repeat, and is repeated: after a lost answer, when the gateway is busy, while its store is away.
 """
 
 import http
@@ -40,8 +40,8 @@ _WORDS = {answer.value for answer in Answer}
 class HttpClient:
     """One booking platform at a gateway; safe to use from many threads.
 
-    Nothing is sealed to what the gateway publishes unless it is as the operator told you: signed by ``root``, or with
-    ``pinned`` as its newest pointer key. ``patience``: seconds for which a call is repeated.
+    Nothing is sealed to the keys that the gateway publishes unless they are as the operator told you: signed by
+    ``root``, or with ``pinned`` as the newest pointer key. ``patience``: seconds for which a call is repeated.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class HttpClient:
             raise SettingsError("root, pinned: pin one of them, or whoever runs the gateway could read what is sealed")
         try:
             self._site = Site(url, answer_limit=ANSWER_LIMIT)
-        except ValueError as error:  # it says what is wrong, and not with which URL
+        except ValueError as error:  # it says what is wrong, and does not quote the URL
             raise SettingsError(f"url: {error}") from None
         self._key = key
         self._platform = platform
@@ -83,7 +83,7 @@ class HttpClient:
         return [item if isinstance(item, Refused) else next(answers) for item in items]
 
     def cancel(self, reference: str) -> Answer:
-        """Take an appointment back: ``cancelled`` tells that no text follows. Raises Refused and as ``add``."""
+        """Take an appointment back: ``cancelled`` means that no text follows. Raises Refused and as ``add``."""
         _, document = self._call("DELETE", _path(reference))
         with _as_a_gateway_writes():
             answer = _answer(document)
@@ -92,7 +92,7 @@ class HttpClient:
         return answer
 
     def show(self, reference: str) -> list[Reminder]:
-        """Return what became of each lead; empty where nothing is known. Raises Refused and as ``add``."""
+        """Return what became of each lead; empty if nothing is known. Raises Refused and as ``add``."""
         said, document = self._call("GET", _path(reference))
         if said.status == http.HTTPStatus.NOT_FOUND:
             return []
@@ -102,7 +102,7 @@ class HttpClient:
             return [_reminder(lead) for lead in document["reminders"]]
 
     def public_keys(self) -> PublicKeys:
-        """Fetch the worker's public keys; refuse what is not as it was pinned. Raises as ``add``."""
+        """Fetch the worker's public keys; refuse keys that are not as pinned. Raises as ``add``."""
         said, document = self._call("GET", "/v1/keys")
         if said.status != http.HTTPStatus.OK:
             raise SettingsError("url: there is no gateway there")
@@ -140,8 +140,8 @@ class HttpClient:
         return sealing.pointer_to_text(sealing.seal_pointer(public, self._platform, uri, language))
 
     def _add(self, items: Sequence[dict[str, Any]]) -> list[Answer | Refused]:
-        text = json.dumps({"reminders": items}, ensure_ascii=False)  # else a place's length told its alphabet
-        content = text.encode(errors="backslashreplace")  # JSON's way too: half a character is the gateway's to refuse
+        text = json.dumps({"reminders": items}, ensure_ascii=False)  # else a place's length would reveal its alphabet
+        content = text.encode(errors="backslashreplace")  # JSON's way: the gateway refuses half characters
         said, document = self._call("POST", f"{_ROUTE}:batch", fill(content, UNIT * len(items)))
         with _as_a_gateway_writes():
             if said.status != http.HTTPStatus.OK:
@@ -180,7 +180,7 @@ class HttpClient:
 
 @contextmanager
 def _as_a_gateway_writes() -> Iterator[None]:
-    """Say in one way that a document has another shape."""
+    """Raise one SettingsError for a document of any unexpected shape."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -188,7 +188,7 @@ def _as_a_gateway_writes() -> Iterator[None]:
 
 
 def _pause(state: RetryCallState) -> float:
-    """Wait as long as the gateway says, else twice as long each time; a little apart from all others."""
+    """Wait as long as the gateway says, else twice as long each time, with jitter to spread clients."""
     error = state.outcome.exception() if state.outcome else None
     told = error.retry_after if isinstance(error, Throttled) else None
     pause = min(FIRST_PAUSE * 2**state.attempt_number, LONGEST_PAUSE) if told is None else min(told, LONGEST_PAUSE)
@@ -214,7 +214,7 @@ def _answer(result: Mapping[str, Any]) -> Answer | Refused:
 
 
 def _refusal(problem: Mapping[str, Any]) -> Refused:
-    """Turn a problem document into the error that the same refusal is here."""
+    """Turn a problem document into the error that the same refusal raises here."""
     title, field = problem.get("title"), str(problem.get("field", "body"))
     reason = Reason(title) if title in {one.value for one in Reason} else Reason.MALFORMED
     return Refused(reason, field, str(problem.get("detail", "")).removeprefix(f"{field}: "))

@@ -1,4 +1,4 @@
-"""The same for programs that must not wait: each call runs in a thread of its own."""
+"""The clients for asyncio programs, which must not block: each call runs in a thread."""
 
 import asyncio
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from reminder_worker.ledger import Answer, Reminder
 
 
 class Blocking(Protocol):
-    """What each client does; ``reminder_worker.client`` says it in full."""
+    """What each client does; ``reminder_worker.client`` has the full documentation."""
 
     def add(self, appointments: Iterable[Appointment]) -> list[Answer | Refused]:
         """Add appointments, or move those that changed."""

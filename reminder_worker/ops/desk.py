@@ -1,7 +1,7 @@
 """The routes of the operator's page: the page, its live events, and the decisions that can be made there.
 
-A decision is shown with what it means before it is made, and noted with the operator's name. Nobody is let in twice:
-each request is asked anew whose it is.
+The page shows what a decision means before it is made, and the record of it has the operator's name. No visitor
+stays let in: each request is checked anew.
 """
 
 import logging
@@ -27,7 +27,7 @@ from reminder_worker.problems import LATER
 from reminder_worker.schedule import Schedule
 
 MOST_STREAMS = 50
-LIVE = HEADERS | {"X-Accel-Buffering": "no"}  # a proxy is not to keep events until there are more
+LIVE = HEADERS | {"X-Accel-Buffering": "no"}  # a proxy must not hold events back until there are more
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ Handler = Callable[[Any, Request, Visitor], Awaitable[Response]]
 
 
 def _let_in(handler: Handler) -> Callable[[Any, Request], Awaitable[Response]]:
-    """Ask first who it is."""
+    """Check first who it is."""
 
     @wraps(handler)
     async def asked(desk: "Desk", request: Request) -> Response:
@@ -53,7 +53,7 @@ def _let_in(handler: Handler) -> Callable[[Any, Request], Awaitable[Response]]:
 
 
 class Desk:
-    """The page; ``user`` is the account of this process."""
+    """The page; ``user`` is the account that this process runs under."""
 
     def __init__(self, schedule: Schedule, feed: Feed, entrance: Entrance, forms: Forms, pages: Pages) -> None:
         self._schedule, self._feed, self._forms, self._pages = schedule, feed, forms, pages
@@ -62,7 +62,7 @@ class Desk:
 
     @property
     def routes(self) -> list[BaseRoute]:
-        """Return what is asked for."""
+        """Return the routes of the page."""
         return [
             Route("/ops", self.show, methods=["GET"]),
             Route("/ops/events", self.events, methods=["GET"]),
@@ -72,7 +72,7 @@ class Desk:
         ]
 
     def turn_away(self, request: Request) -> Response:
-        """Answer who is not let in: with a way to log in, where there is one."""
+        """Answer someone who is not let in, with a way to log in if there is one."""
         if not isinstance(self.entrance, Passwords):
             return self.say(403, "The proxy in front of this page has to say who you are.")
         if request.url.path == "/ops/events":
@@ -80,12 +80,12 @@ class Desk:
         return elsewhere("/ops/login")
 
     async def asset(self, request: Request) -> Response:
-        """Return a file beside the page; these say nothing."""
+        """Return a file beside the page, to anyone: these disclose nothing."""
         return self._pages.asset(request.path_params["name"])
 
     @_let_in
     async def show(self, request: Request, visitor: Visitor) -> Response:
-        """Show how things are."""
+        """Show the current state."""
         self._use(visitor)
         shown = await self._feed.shown()
         said = phrases.said(request.query_params.get("answer", ""), request.query_params.get("decision", ""))
@@ -93,7 +93,7 @@ class Desk:
 
     @_let_in
     async def events(self, request: Request, visitor: Visitor) -> Response:  # noqa: ARG002 - as all others
-        """Tell of changes as they come. Watching is no use of a session: who has left is logged out."""
+        """Stream changes as they come. Watching does not prolong a session: an operator who has left is logged out."""
         if request.method == "HEAD":
             return Response(headers=LIVE, media_type="text/event-stream")
         if self._feed.watchers >= MOST_STREAMS:
@@ -115,7 +115,7 @@ class Desk:
 
     @_let_in
     async def decide(self, request: Request, visitor: Visitor) -> Response:
-        """Do what was decided, if it still waits as it did when it was shown."""
+        """Do what was decided, if the reminder still waits as it did when it was shown."""
         form = await read_form(request)
         if form is None or not is_own(request) or not self._forms.genuine(visitor, form.get("token", "")):
             return self.say(403, "This was not sent by the page itself. Nothing was done.")
@@ -138,7 +138,7 @@ class Desk:
             return False
 
     async def _find(self, name: str) -> Waiting | None:
-        """Return what is meant; two of one name are settled elsewhere."""
+        """Return the reminder of this name; if two share it, None: they are settled elsewhere."""
         meant = await run_in_threadpool(decisions.waiting, self._schedule, name=name)
         return meant[0] if len(meant) == 1 else None
 

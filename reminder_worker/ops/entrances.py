@@ -1,7 +1,7 @@
-"""Who is let in: somebody with a password and then a session, or whom a proxy in front names.
+"""Who is let in: an operator with a password and then a session, or one whom a proxy in front names.
 
-A name is noted with each decision, so it has to be somebody's: with a password the file's, with a proxy the proxy's,
-whose address must be on the list. Never both: a header must not stand beside a password.
+Each decision is recorded with a name, so the name must be vouched for: by the file of passwords, or by a proxy whose
+address is on the list. Never both: a header must not be accepted beside a password.
 """
 
 import contextlib
@@ -38,17 +38,17 @@ class Entrance(Protocol):
     """A way in."""
 
     def visitor(self, request: Request) -> Visitor | None:
-        """Say who asks; None for nobody. Raises SettingsError where the operators cannot be read."""
+        """Return who asks, or None. Raises SettingsError if the operators cannot be read."""
 
 
 class Proxy:
-    """A proxy in front has asked who it is, and says so in a header."""
+    """A proxy in front that has authenticated the operator and names them in a header."""
 
     def __init__(self, header: str, addresses: "Addresses") -> None:
         self._header, self._addresses = header, addresses
 
     def visitor(self, request: Request) -> Visitor | None:
-        """Believe the header, once and from the proxy only."""
+        """Believe the header if it occurs once and comes from the proxy."""
         names = request.headers.getlist(self._header)
         if len(names) != 1 or _NAME.fullmatch(names[0]) is None or not self._addresses.hold(_peer(request)):
             return None
@@ -56,13 +56,13 @@ class Proxy:
 
 
 class Passwords:
-    """A session, which a password opened."""
+    """A session that a password has opened."""
 
     def __init__(self, operators: Operators, sessions: Sessions) -> None:
         self.operators, self.sessions = operators, sessions
 
     def visitor(self, request: Request) -> Visitor | None:
-        """Say whose session it is, as long as the file has the same entry."""
+        """Return whose session it is, as long as the file has the same entry."""
         session = self.sessions.find(request.cookies.get(COOKIE, ""))
         if session is None:
             return None
@@ -80,7 +80,7 @@ class Addresses:
         self._networks = networks
 
     def hold(self, address: str) -> bool:
-        """Tell whether an address is a proxy's."""
+        """Return whether an address is a proxy's."""
         try:
             known = ipaddress.ip_address(address)
         except ValueError:  # a Unix socket has none
@@ -88,29 +88,29 @@ class Addresses:
         return any(known in network for network in self._networks)
 
     def caller(self, request: Request) -> str:
-        """Return whose call it is: the peer's, or whom a proxy names as the last one before it."""
+        """Return the caller's address: the peer's, or the one that a proxy names as the last before it."""
         peer = _peer(request)
         named = ",".join(request.headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
         return (_household(named) if self.hold(peer) else None) or _household(peer) or peer
 
 
 class Forms:
-    """Binds forms to who was shown them, and believes no other site."""
+    """Binds forms to the visitor who was shown them, so that no other site can send one."""
 
     def __init__(self) -> None:
         self._secret = secrets.token_bytes(32)
 
     def token(self, visitor: Visitor) -> str:
-        """Return what a form of this visitor's carries."""
+        """Return the token that this visitor's forms carry."""
         return hmac.new(self._secret, visitor.key, hashlib.sha256).hexdigest()
 
     def genuine(self, visitor: Visitor, token: str) -> bool:
-        """Tell whether a form is one that this visitor was shown."""
+        """Return whether this visitor was shown the form."""
         return hmac.compare_digest(self.token(visitor).encode(), token.encode())
 
 
 def is_own(request: Request) -> bool:
-    """Tell whether a page of ours made the browser ask. It says so itself; older ones say where the page is from."""
+    """Return whether our own page made the browser send this; older browsers only say where the page is from."""
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
@@ -120,7 +120,7 @@ def is_own(request: Request) -> bool:
 
 
 def _household(address: str) -> str | None:
-    """Name whose address it is; of IPv6 the network's, in which anybody has as many as they like."""
+    """Return the address to count by; for IPv6 its /64 network, in which one caller has as many as they like."""
     try:
         known = ipaddress.ip_address(address)
     except ValueError:

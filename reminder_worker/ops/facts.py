@@ -1,4 +1,4 @@
-"""What the page shows, as the ledger has it: numbers, what waits for a person, and what was done by hand."""
+"""What the page shows, read from the ledger: numbers, what waits for a decision, and what was done by hand."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,26 +14,26 @@ from reminder_worker.status import Status
 
 MOST_ROWS, MOST_ACTS = 200, 20
 NEEDED = "scheduler", "worker"  # without one of each nothing is sent
-FRONTS = "web", "hooks"  # missed where one was there within the hour and did not end in order
+FRONTS = "web", "hooks"  # missed if one ran within the hour and did not end in order
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """How things stood when somebody looked."""
+    """The state of things when the ledger was read."""
 
     now: Status
     waiting: list[Waiting]  # the oldest
     acts: list[Act]  # the newest
-    limits: dict[str, float]  # provider -> texts a second at most, where the settings say so
+    limits: dict[str, float]  # provider -> texts a second at most, if the settings say so
 
     @property
     def open(self) -> set[str]:
-        """Which providers are left alone, or on trial."""
+        """The providers whose circuit is open or on trial."""
         return {name for name, word in self.now.circuits.items() if word in OPEN}
 
     @property
     def missing(self) -> list[str]:
-        """Which kinds of process are needed and have no heart that beats."""
+        """The kinds of process that are needed and of which none has a heartbeat."""
         silent = {(name.partition("/")[0], silent < ALIVE) for name, silent in self.now.processes.items()}
         fallen = [kind for kind in FRONTS if (kind, False) in silent]
         return [kind for kind in (*NEEDED, *fallen) if (kind, True) not in silent]
@@ -51,7 +51,7 @@ def look(schedule: Schedule, providers: Mapping[str, Mapping[str, Any]]) -> Fact
 
 
 def news(before: Facts | None, after: Facts | None, away: str = "") -> list[str]:
-    """Say what somebody who does not look should hear of; None is a store that is unavailable, ``away`` says why."""
+    """Return the news to announce to an operator; None is an unavailable store, and ``away`` says why."""
     if after is None:
         return [] if before is None else [f"{phrases.STORE[away]}."]
     if before is None:

@@ -1,6 +1,6 @@
-"""One look at the ledger every two seconds, however many people watch; none where nobody does.
+"""One look at the ledger every two seconds, however many people watch; none if nobody does.
 
-Each look is written down once, part by part. Who watches is sent the parts that have changed since.
+Each look is written once, part by part. Each watcher is sent the parts that have changed since the last look it got.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from reminder_worker.ops.facts import Facts, news
 from reminder_worker.ops.pages import Pages
 
 EVERY = 2.0  # seconds
-LONGEST = 15 * 60.0  # seconds of a stream: then the browser asks again, and a proxy in front asks who it is
+LONGEST = 15 * 60.0  # seconds of a stream: then the browser reconnects, and a proxy in front checks who it is
 MOST_NEWS = 20
 
 log = logging.getLogger(__name__)
@@ -26,19 +26,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the page shows now; ``changed`` says with which look each part did."""
+    """What the page shows now; ``changed`` says with which look each part last changed."""
 
     look: int = 0
     at: float = float("-inf")
     facts: Facts | None = None
-    away: str = ""  # why, where the store is
+    away: str = ""  # why, if the store is
     parts: dict[str, str] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)
     news: tuple[tuple[int, str], ...] = ()
 
 
 class Feed:
-    """Looks, and tells those who watch; ``read`` returns the facts, or raises StoreUnavailable."""
+    """Reads the ledger and informs watchers; ``read`` returns the facts, or raises StoreUnavailable."""
 
     def __init__(self, read: Callable[[], Facts], pages: Pages) -> None:
         self._read, self._pages = read, pages
@@ -50,7 +50,7 @@ class Feed:
         self._ended = False
 
     async def run(self) -> None:
-        """Look for as long as somebody watches."""
+        """Look as long as anyone watches."""
         while True:
             await self._watched.wait()
             await self.shown()
@@ -66,11 +66,11 @@ class Feed:
             return self._shown
 
     def expire(self) -> None:
-        """Have the next one look anew: something was done."""
+        """Have the next request look anew, because something was done."""
         self._shown = replace(self._shown, at=float("-inf"))
 
     async def events(self, may_watch: Callable[[], bool]) -> AsyncIterator[str]:
-        """Tell one who watches, as server-sent events, for as long as they may and this process serves."""
+        """Yield server-sent events to one watcher, as long as they may watch and this process serves."""
         known, heard, until = 0, self._shown.look, boot_time() + LONGEST
         self.watchers += 1
         self._watched.set()
@@ -89,7 +89,7 @@ class Feed:
                 self._watched.clear()
 
     async def end(self) -> None:
-        """Part from all who watch: the process ends."""
+        """End the streams of all watchers: the process is ending."""
         self._ended = True
         async with self._moved:
             self._moved.notify_all()
@@ -101,7 +101,7 @@ class Feed:
             return None, error.why
 
     def _next(self, found: Facts | None, away: str) -> Shown:
-        """Write a look down; where the store is away, what was last seen stays."""
+        """Write one look; if the store is away, what was last seen stays."""
         before, look = self._shown, self._shown.look + 1
         facts = found or before.facts
         parts = self._write(facts, away=away)
@@ -122,7 +122,7 @@ class Feed:
 
 
 def _event(shown: Shown, known: int, heard: int) -> str:
-    """Write what has changed since the look that is known, and what was to be said since the one that was heard."""
+    """Write the parts that changed since look ``known``, and the news since look ``heard``."""
     parts = {name: text for name, text in shown.parts.items() if shown.changed[name] > known}
     said = [text for look, text in shown.news if look > heard]
     return f"event: facts\ndata: {json.dumps({'parts': parts, 'said': said})}\n\n"

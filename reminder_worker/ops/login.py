@@ -1,4 +1,4 @@
-"""Logging in with name and password, and out again. What somebody typed is in no log: it may be the other field's."""
+"""Log in with name and password, and out again. No log holds what was typed: it may belong to the other field."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ from reminder_worker.ops.pages import Pages, elsewhere
 from reminder_worker.serving import read_body
 
 FORM_LIMIT = 4096  # bytes
-AT_ONCE = 2  # passwords that are looked at: each takes 32 MiB
+AT_ONCE = 2  # passwords that are checked: each takes 32 MiB
 WRONG = "This name and password do not belong together."
 UNREADABLE = "The file of operators cannot be read."
 FLAGS = "Path=/; Secure; HttpOnly; SameSite=Strict"
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Login:
-    """The way in for those who have a password."""
+    """The way in for operators who have a password."""
 
     def __init__(self, entrance: Passwords, addresses: Addresses, forms: Forms, pages: Pages) -> None:
         self._entrance, self._addresses, self._forms, self._pages = entrance, addresses, forms, pages
@@ -35,7 +35,7 @@ class Login:
 
     @property
     def routes(self) -> list[BaseRoute]:
-        """Return what is asked for."""
+        """Return the routes of logging in and out."""
         return [
             Route("/ops/login", self.show, methods=["GET"]),
             Route("/ops/login", self.log_in, methods=["POST"]),
@@ -43,16 +43,16 @@ class Login:
         ]
 
     async def show(self, request: Request) -> Response:  # noqa: ARG002 - Starlette's shape
-        """Ask who it is."""
+        """Show the form."""
         return self._pages.page("login", said="")
 
     async def log_in(self, request: Request) -> Response:
-        """Begin a session, for who knows the password."""
+        """Begin a session for an operator who knows the password."""
         form = await read_form(request)
         if not is_own(request) or form is None:
             return self._refuse(403, "This was not sent by the page itself. Try again.")
         name = form.get("name", "").strip().lower()
-        known = name if operators.NAME.fullmatch(name) else ""  # what is no name may be a password
+        known = name if operators.NAME.fullmatch(name) else ""  # anything that is not a name may be a password
         wait = self._attempts.one_more(known, self._addresses.caller(request))
         if wait:
             log.warning("login_limited", extra={"count": wait})
@@ -84,7 +84,7 @@ class Login:
             return self._refuse(503, UNREADABLE)
         genuine = visitor and form and is_own(request) and self._forms.genuine(visitor, form.get("token", ""))
         answer = elsewhere("/ops/login")
-        if visitor and visitor.session and genuine:  # else another site could take the cookie away
+        if visitor and visitor.session and genuine:  # else another site could remove the cookie
             self._entrance.sessions.end(visitor.session)
             log.info("logged_out", extra={"sudo_user": visitor.name})
             answer.headers["Set-Cookie"] = f"{COOKIE}=; {FLAGS}; Max-Age=0"
@@ -95,7 +95,7 @@ class Login:
 
 
 async def read_form(request: Request) -> dict[str, str] | None:
-    """Read a form; None for what is none."""
+    """Read a form; return None for anything else."""
     body = await read_body(request, FORM_LIMIT)
     try:
         return None if body is None else dict(parse_qsl(body.decode("ascii"), max_num_fields=10))

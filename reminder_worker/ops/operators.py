@@ -1,4 +1,4 @@
-"""Who may open the operator's page: names, with slow hashes of their passwords, in a file for its owner alone.
+"""Who may open the operator's page: names, with slow hashes of their passwords, in a file that only its owner reads.
 
 A password can be guessed, unlike a key: each guess costs some seventy milliseconds and 32 MiB of memory (scrypt).
 """
@@ -39,7 +39,7 @@ class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     made: datetime
 
     def __repr__(self) -> str:
-        """Show who it is, and no hash."""
+        """Show the name, and no hash."""
         return f"Operator(name={self.name!r})"
 
 
@@ -47,7 +47,7 @@ NOBODY = Operator("", COST, bytes(_SALT), bytes(_HASH), datetime.min)  # noqa: D
 
 
 class Operators:
-    """The operators of a file; a changed file is read again, so that who is taken out of it is out at once."""
+    """The operators of a file; a changed file is read again, so anyone removed from it is out at once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -71,26 +71,26 @@ class Operators:
 
 
 def opens(operator: Operator | None, password: str) -> bool:
-    """Tell whether this is somebody's password; where there is nobody it takes as long."""
+    """Return whether this is the operator's password; for an unknown operator it takes as long."""
     known = operator or NOBODY
     given = _hash(password[:LONGEST], known.salt, known.cost)
     return hmac.compare_digest(given, known.hash) and operator is not None
 
 
 def file_of(path: Path) -> Path:
-    """Return the file that is meant: itself, or the one of a folder."""
+    """Return the file of operators: the path itself, or the one in that folder."""
     return path / FILE if path.is_dir() else path
 
 
 def find(path: Path, name: str) -> Operator | None:
-    """Look an operator up, where there is a file already. Raises SettingsError."""
+    """Look an operator up, if there is a file already. Raises SettingsError."""
     if NAME.fullmatch(name) is None:
         raise SettingsError("NAME: has 1 to 32 of the characters a-z, 0-9, . _ and -, and begins with a letter")
     return Operators(path).get(name) if path.exists() else None
 
 
 def enter(path: Path, name: str, password: str, now: datetime) -> None:
-    """Write an operator into the file; one of this name is replaced. Raises SettingsError."""
+    """Write an operator into the file, replacing one of the same name. Raises SettingsError."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise SettingsError(f"password: has {SHORTEST} to {LONGEST} characters")
     others = [one for one in _read(path) if one.name != name] if path.exists() else []
@@ -105,7 +105,7 @@ def enter(path: Path, name: str, password: str, now: datetime) -> None:
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Look whether the operators of the settings can be read, and by nobody else."""
+    """Check that this process can read the operators of the settings, and nobody else can."""
     if settings.ops is not None and settings.ops.operators is not None:
         load = named("ops.operators")(Operators)
         yield from try_to_load("ops.operators", partial(load, settings.ops.operators))
@@ -124,6 +124,6 @@ def _read(path: Path) -> list[Operator]:
 
 
 def _hash(password: str, salt: bytes, cost: int) -> bytes:
-    """Hash a password; two keyboards may write one letter differently."""
+    """Hash a password, normalised: two keyboards may write one letter differently."""
     plain = unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
     return hashlib.scrypt(plain, salt=salt, n=cost, r=8, p=1, maxmem=_MEMORY, dklen=_HASH)

@@ -1,6 +1,6 @@
-"""What is written down: pages of HTML, parts of one, and files beside it, each with the headers that keep it in bounds.
+"""Write HTML pages, parts of one, and the files beside it, each with the headers that confine it.
 
-Everything comes from this machine. No script and no style stands in a page: whatever got into one would do nothing.
+Everything comes from this machine. No page holds a script or a style: one that was injected would do nothing.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ POLICY = (
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",  # with "no-referrer" a browser would not say whose form it sends
+    "Referrer-Policy": "same-origin",  # with "no-referrer" a browser would not say which site its form is from
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
@@ -32,7 +32,7 @@ WORDS = {
     "groups": tuple(views.GROUPS),
     "choices": views.choices,
 }
-FOREVER = {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}  # another content has another name
+FOREVER = {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}  # other content has another name
 
 
 class Pages:
@@ -63,7 +63,7 @@ class Pages:
         return Response(text, status, HEADERS | (headers or {}), "text/html; charset=utf-8")
 
     def asset(self, shown: str) -> Response:
-        """Return a file beside the pages; its name tells its content."""
+        """Return a file beside the pages; its name depends on its content."""
         name = self._names.get(shown)
         if name is None:
             return Response(status_code=404, headers=HEADERS)
@@ -71,7 +71,7 @@ class Pages:
 
 
 def elsewhere(path: str) -> Response:
-    """Lead to another of our pages."""
+    """Redirect to another of our pages."""
     return Response(status_code=303, headers=HEADERS | {"Location": path})
 
 

@@ -37,7 +37,7 @@ BUTTONS = {
 
 
 def said(answer: str, decision: str) -> str:
-    """Say what came of a decision; words that are not ours say nothing."""
+    """Say what came of a decision; return nothing for words that are not ours."""
     if answer not in set(Answer):
         return ""
     first = f"{BUTTONS[Decision(decision)]}: " if decision in set(Decision) else ""

@@ -1,6 +1,6 @@
 """The operator's page in a process of its own: it reads the ledger, does what operators decide, and holds no key.
 
-It needs the store's user ``operator`` and the names of providers; of platforms it knows nothing.
+It needs the store's user ``operator`` and the names of providers; it knows nothing of platforms.
 """
 
 from itertools import chain
@@ -24,7 +24,7 @@ def build(chosen: Settings, schedule: Schedule) -> Starlette:
 
 
 def run(chosen: Settings, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT; what is under way is finished. Raises SettingsError."""
+    """Serve until SIGTERM or SIGINT, and finish what is under way. Raises SettingsError."""
     logs.set_up(chosen.log_level, chosen.log_format)
     client = store.connect(store.url_of(chosen), **store.impatient())
     schedule = Schedule.of(chosen, client)

@@ -1,6 +1,6 @@
 """Who is logged in to the operator's page: in this process's memory only, and only by the hash of a random token.
 
-A session ends half an hour after its operator did anything, twelve hours after it began, and with the process.
+A session ends half an hour after its operator last did anything, twelve hours after it began, or with the process.
 """
 
 import hashlib
@@ -21,20 +21,20 @@ class Session:
 
     key: bytes  # the token's hash
     name: str
-    made: object  # of the entry that the password belonged to: another password is another entry
+    made: object  # of the entry that the password belonged to: a new password makes a new entry
     begun: float
     used: float
 
 
 class Sessions:
-    """All of this process; ``now`` counts seconds."""
+    """All sessions of this process; ``now`` counts seconds."""
 
     def __init__(self, now: Callable[[], float] = boot_time) -> None:
         self._now = now
         self._open: dict[bytes, Session] = {}
 
     def begin(self, name: str, made: object) -> str:
-        """Let somebody in, and return the token for the browser."""
+        """Begin a session, and return the token for the browser."""
         token, now = secrets.token_urlsafe(_TOKEN), self._now()
         self._open = {key: one for key, one in self._open.items() if self._lasts(one)}
         for key in [*self._open][: max(0, len(self._open) - MOST + 1)]:
@@ -44,12 +44,12 @@ class Sessions:
         return token
 
     def find(self, token: str) -> Session | None:
-        """Return whose token this is, if it still is."""
+        """Return the session of this token, if it still lasts."""
         session = self._open.get(_key(token))
         return session if session is not None and self._lasts(session) else None
 
     def use(self, session: Session) -> None:
-        """Note that the operator did something."""
+        """Record that the operator did something."""
         session.used = self._now()
 
     def end(self, session: Session) -> None:

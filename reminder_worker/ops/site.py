@@ -1,4 +1,4 @@
-"""The page put together from the settings: what ``web`` serves beside its API, and ``ops`` alone."""
+"""The page, assembled from the settings: ``web`` serves it beside its API, and ``ops`` serves it alone."""
 
 import contextlib
 from functools import partial
@@ -21,7 +21,7 @@ from reminder_worker.settings import Settings
 
 
 class Site:
-    """The routes, and what goes on beside them."""
+    """The routes, and what runs beside them."""
 
     def __init__(self, chosen: Settings, table: Ops, schedule: Schedule) -> None:
         """Load the operators. Raises SettingsError."""
@@ -39,5 +39,5 @@ class Site:
         self.routes += Desk(schedule, self.feed, entrance, forms, pages).routes
 
     def beside(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Return what goes on beside the requests."""
+        """Return what runs beside the requests."""
         return running(self.feed.run)

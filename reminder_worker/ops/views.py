@@ -1,6 +1,6 @@
-"""What the page says, in words and bars: each part of it as a template needs it, and nothing that only a number means.
+"""What the page says, in words and bars: each part as a template needs it, and nothing that only a number means.
 
-A due time is a count in five minutes here, an outcome one in ten.
+Due times are only counts within five minutes here, and outcomes within ten.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,7 +31,7 @@ LOST = {
     "hooks": "receipts and STOP replies are refused",
 }
 TALL = 100  # of a chart
-CHOICES = {  # what may be decided, by what waits: each with the words of its button
+CHOICES = {  # what may be decided, by what waits
     Kind.DEAD_LETTER: (Decision.RETRY, Decision.DROP),
     Kind.UNKNOWN: (Decision.SENT, Decision.FAILED, Decision.RESEND, Decision.DROP),
 }
@@ -73,8 +73,8 @@ def parts(facts: Facts) -> dict[str, dict[str, Any]]:
 
 
 def alerts(facts: Facts | None, *, away: str) -> list[str]:
-    """Say what needs somebody now, the worst first; ``away`` is why the store is, or nothing."""
-    nothing = ", and nothing is sent" if away == "away" else ""  # who is refused may be this page alone
+    """Say what needs an operator now, the worst first; ``away`` is why the store is away, or empty."""
+    nothing = ", and nothing is sent" if away == "away" else ""  # the store may refuse only this page
     said = [f"{phrases.STORE[away]}. What is shown may be out of date{nothing}."] if away else []
     if facts is None:
         return said
@@ -98,7 +98,7 @@ def alerts(facts: Facts | None, *, away: str) -> list[str]:
 
 
 def choices(one: Waiting) -> list[Decision]:
-    """Return what can be decided about a reminder: what has no envelope cannot be sent."""
+    """Return what can be decided about a reminder: one without an envelope cannot be sent."""
     found = CHOICES[one.kind]
     return [what for what in found if one.can_retry or what not in {Decision.RETRY, Decision.RESEND}]
 
@@ -150,7 +150,7 @@ def _providers(facts: Facts) -> list[tuple[str, str, str, str]]:
 
 
 def _rate(facts: Facts, name: str) -> str:
-    """Say how many texts a minute it took, since ten to twenty minutes ago."""
+    """Say how many texts a minute a provider accepted in the last ten to twenty minutes."""
     last = facts.now.recent[-2:]
     if not last:
         return "0"
@@ -161,7 +161,7 @@ def _rate(facts: Facts, name: str) -> str:
 
 
 def _processes(facts: Facts) -> list[tuple[str, str, str, str]]:
-    """Return kind, name, how long it has been silent, and how it is shown: bad where the alerts speak of its kind."""
+    """Return kind, name, how long it has been silent, and how it is shown: bad if the alerts name its kind."""
     rows = []
     for name, silent in sorted(facts.now.processes.items()):
         kind, _, rest = name.partition("/")
