@@ -1,9 +1,9 @@
-"""How fast reminders are handed in and what each takes in the store: ours, signed and sealed, and others', in clear.
+"""How fast reminders are added and what each takes in the store: ours, signed and sealed, and the peers', in clear.
 
     python -m benchmarks.adding [--count 10000] [--rounds 5] [--write]
 
 One after another in each round, each in a process of its own on a store of its own that writes no file. The limit is
-what libsodium needs for one signature and one sealed box; the peers put number and text into Redis as they are.
+what libsodium needs for one signature and one sealed box; the peers put number and text into Redis in clear.
 """
 
 import argparse
@@ -40,7 +40,7 @@ OURS, TWICE, LIMIT = "reminder_worker", "reminder_worker, two processes", "libso
 
 
 def appointments(public: PublicKeys, count: int, first: int = 0) -> list[Appointment]:
-    """Make what a platform would hand in, with pointers that were sealed elsewhere."""
+    """Make the appointments that a platform would hand in, with pointers that were sealed elsewhere."""
     pointer = pointer_to_text(seal_pointer(public, "clinic", "tel:+33612345678", "fr"))
     start = datetime.now(PARIS).replace(microsecond=0) + timedelta(days=31)
     return [
@@ -80,7 +80,7 @@ def limit(count: int) -> dict[str, float]:
 
 
 def child(*words: str) -> "subprocess.Popen[str]":
-    """Run one of the above in a process of its own."""
+    """Run one of the functions above in a process of its own."""
     return subprocess.Popen([sys.executable, "-m", "benchmarks.adding", "--child", *words], stdout=-1, text=True)
 
 
@@ -100,7 +100,7 @@ def used(url: str) -> int:
 
 
 def one_round(count: int, folder: Path) -> dict[str, tuple[float, float, float]]:
-    """Return of each way how many it added in a second, its CPU for each in microseconds, and bytes for each."""
+    """Return for each way how many it added in a second, and CPU microseconds and bytes for each reminder."""
     found: dict[str, tuple[float, float, float]] = {}
     for peer in PEERS:
         if peer.here:

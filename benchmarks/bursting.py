@@ -1,10 +1,10 @@
-"""Ten thousand texts that fall due in one moment: when each goes out, with others' ways and with ours.
+"""Ten thousand texts that fall due at one moment: when each goes out, with the peers' ways and with ours.
 
     python -m benchmarks.bursting [--count 10000] [--rounds 3] [--write]
 
-A provider that answers at once, one worker process with eight threads (others: as they are told to have it), a store
-that writes no file, all on the same cores. Ours opens, resolves, drafts, writes its intent, calls and settles each; the
-others run a function that gets number and text as they are. The limit is an actor that does nothing, and is not due.
+The provider answers at once, one worker process has eight threads (peers: as configured), the store writes no file,
+and all run on the same cores. Ours opens, resolves, drafts, writes its intent, calls and settles each text; the peers
+run a function that gets number and text in clear. The limit is an actor that does nothing and has no due time.
 """
 
 import argparse
@@ -56,7 +56,7 @@ class Result:
 
 
 class Quick(Plant):
-    """An installation that is as durable as the others: not at all. Its provider is a file."""
+    """An installation as durable as the peers: not at all. Its provider is a file."""
 
     def __enter__(self) -> Self:
         self.server = EmbeddedServer(self.folder / "valkey", "--appendonly", "no")
@@ -69,7 +69,7 @@ class Quick(Plant):
 
 @contextlib.contextmanager
 def running(command: tuple[str, ...], place: Path, **settings: object) -> Iterator[int]:
-    """Run workers, with all their children, until the end; lends the number of the first process."""
+    """Run workers, with all their children, until the block ends; yield the id of the first process."""
     with (place / "log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **settings)  # type: ignore[call-overload]
     try:
@@ -80,7 +80,7 @@ def running(command: tuple[str, ...], place: Path, **settings: object) -> Iterat
 
 
 def of_peer(peer: Peer, count: int, mode: str = "burst", **more: object) -> Result:
-    """Add reminders, and start workers that have them all before they are due; or a backlog of what does nothing."""
+    """Add reminders and start workers that have them all before they are due, or a backlog of calls that do nothing."""
     with tempfile.TemporaryDirectory() as name, EmbeddedServer(Path(name, "store"), "--appendonly", "no") as server:
         place, late = Path(name), Path(name, "late")
         settings = {"cwd": Path(__file__).parent / "peers", "env": environment(server, PEER_LATE=str(late)), **more}
@@ -98,7 +98,7 @@ def of_peer(peer: Peer, count: int, mode: str = "burst", **more: object) -> Resu
 
 
 def of_ours(count: int) -> Result:
-    """Hand in reminders that are due in one moment, with all processes there."""
+    """Hand in reminders that are due at one moment, with all processes running."""
     with tempfile.TemporaryDirectory() as name, Quick(Path(name)) as plant:
         plant.start("worker-8", "scheduler")
         first = datetime.now(UTC) + timedelta(seconds=8 + count / 700)
@@ -111,7 +111,7 @@ def of_ours(count: int) -> Result:
 
 
 def hand_in(plant: Quick, count: int, first: datetime) -> None:
-    """Hand in reminders that are all due in one moment, before it comes."""
+    """Hand in reminders that are all due at one moment, before that moment."""
     client = plant.client()
     for start in range(0, count, 500):
         made = due_at(first, start, min(count, start + 500))
@@ -120,7 +120,7 @@ def hand_in(plant: Quick, count: int, first: datetime) -> None:
 
 
 def wait_for(done: Callable[[], bool]) -> None:
-    """Look until it is so."""
+    """Wait until it is true."""
     until = time.monotonic() + PATIENCE
     while not done():
         if time.monotonic() > until:
@@ -148,7 +148,7 @@ def table(rounds: list[dict[str, Result]]) -> str:
 
 
 def plot(results: dict[str, Result]) -> str:
-    """Draw how many are out, over the seconds since they were due."""
+    """Draw how many texts are out, over the seconds since they were due."""
     count = max(len(one.late) for one in results.values())
     since = Scale("seconds since they were due", [10.0**power for power in range(-1, 3)], "{:g}".format)
     out = Scale("texts out", [count * part / 5 for part in range(6)], powers=False)
@@ -163,7 +163,7 @@ def _steps(late: list[float]) -> list[tuple[float, float]]:
 
 
 def one_round(count: int) -> dict[str, Result]:
-    """Measure each once; the limit at once after ours, for the machine may be another one by the end."""
+    """Measure each once; the limit right after ours, because the machine may be faster or slower by the end."""
     found = {OURS: of_ours(count)}
     limit = {LIMIT: of_peer(DRAMATIQ, count, "plain")} if DRAMATIQ.here else {}
     if limit and hasattr(os, "sched_setaffinity"):

@@ -2,7 +2,7 @@
 
     python -m benchmarks.calling [--count 500] [--rounds 5] [--write]
 
-CPU of the thread that calls; the stand-in for Twilio is a process of its own. "All of it" is a whole reminder: claimed,
+The CPU is that of the calling thread; Twilio's stand-in is another process. "All of it" is a whole reminder: claimed,
 opened, resolved, drafted, admitted, intended, called through Twilio's interface, settled.
 """
 
@@ -52,7 +52,7 @@ BARE, SDK, OURS, ALL = "bare request, http.client", "Twilio's SDK as it is", "Tw
 
 
 class Here(TwilioHttpClient):  # type: ignore[misc]  # the SDK has no types
-    """The SDK's own client, which is sent to the stand-in."""
+    """The SDK's own client, directed to the stand-in."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Here(TwilioHttpClient):  # type: ignore[misc]  # the SDK has no types
 
 
 def serve(line: Connection) -> None:
-    """Stand in for Twilio until a word comes; say where, and in the end how many texts were accepted."""
+    """Stand in for Twilio until a word comes; send the address, and at the end how many texts were accepted."""
     with FakeTwilio() as twilio:
         twilio.arrived = lambda _: None  # holding each request against the specification takes ten times as long
         line.send(twilio.url)
@@ -74,7 +74,7 @@ def serve(line: Connection) -> None:
 
 @contextmanager
 def stand_in(texts: int) -> Iterator[str]:
-    """Lend the address of a Twilio that in the end has accepted so many texts."""
+    """Yield the address of a Twilio that must have accepted so many texts at the end."""
     here, there = Pipe()
     process = get_context("spawn").Process(target=serve, args=(there,), daemon=True)
     process.start()
@@ -86,7 +86,7 @@ def stand_in(texts: int) -> Iterator[str]:
 
 
 def spent(call: Callable[[int], object], count: int) -> float:
-    """Return the microseconds of CPU that a call takes of this thread."""
+    """Return the microseconds of this thread's CPU that a call takes."""
     call(0)
     began = time.thread_time()
     for number in range(1, count + 1):
@@ -128,7 +128,7 @@ def ours(url: str, folder: Path) -> Callable[[int], object]:
 
 
 def whole(url: str, plant: Quick, count: int) -> Callable[[int], object]:
-    """Have reminders due, and return what works off one of them."""
+    """Add due reminders, and return the function that handles one of them."""
     text, _, _ = plant.config.read_text().partition("[providers.outbox]")
     words = {"account": ACCOUNT, "sender": SENDER, "url": url, "folder": plant.folder}
     plant.config.write_text(text + TABLE.format(**words))

@@ -1,9 +1,9 @@
-"""Measures what reminders cost on this machine, in one run, and prints it; --write puts it into docs/capacity.md.
+"""Measure in one run what reminders cost on this machine, and print it; --write puts it into docs/capacity.md.
 
     python -m benchmarks.capacity [--runs 5] [--quick] [--write]
 
-Bytes are what Redis says it uses, before and after. Rates are those of real processes, durable as production is: an
-intent is on the disk before a provider is called. Callers, carrier, store and processes share the machine's cores.
+Bytes are the difference in what Redis reports as used. Rates are those of real processes, as durable as in production:
+an intent is on the disk before a provider is called. Callers, carrier, store and processes share the machine's cores.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def weigh(found: Found, *, large: int) -> None:
 
 
 def hand_in(found: Found, count: int) -> None:
-    """Measure a platform that signs and seals in bulk, and a scheduler with nothing to do but to wake."""
+    """Measure a platform that signs and seals in bulk, and a scheduler that has only to wake reminders."""
     with tempfile.TemporaryDirectory() as folder, Plant(Path(folder)) as plant:
         client, when = plant.client(), datetime.now(UTC) + timedelta(days=20)
         appointments = [
@@ -97,7 +97,7 @@ def put(found: Found, count: int) -> None:
 
 
 def deliver(found: Found, count: int, threads: int, delay: float) -> None:
-    """Measure a worker; and ``hooks``, by the receipts of what it sent."""
+    """Measure a worker, and ``hooks`` by the receipts of what the worker sent."""
     with Carrier(delay) as carrier, tempfile.TemporaryDirectory() as folder, Plant(Path(folder), carrier.port) as plant:
         worker = f"worker-{threads}"
         plant.start(worker, "scheduler", "hooks")
@@ -161,7 +161,7 @@ def rate_of(carrier: Carrier) -> float:
 
 
 def machine(runs: int) -> str:
-    """Say on what it was measured, with which versions, and how busy it was before."""
+    """Return the machine and the versions measured on, and how busy the machine was before."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
     said = subprocess.run([server_program(), "--version"], capture_output=True, text=True, check=True).stdout

@@ -1,9 +1,9 @@
-"""A country's day, simulated by the figures of docs/capacity.md and nothing else: what bears it, and what that costs.
+"""Simulate a country's day from the figures of docs/capacity.md alone: what it takes to handle it, and at what cost.
 
     python -m benchmarks.country          writes the table of docs/scaling.md, and the plot
 
-Texts fall due at full and quarter hours, all of them in the first second, and leave in that order as fast as what is
-there bears. So a peak is borne at leisure, or at once for more money. Nothing is drawn by lot; all assumptions are the
+Texts fall due at full and quarter hours, all of them in the first second, and leave in that order as fast as the
+installation can. So a peak is handled slowly, or quickly for more money. Nothing is random; all assumptions are the
 constants below and those of ``sizing.py``.
 """
 
@@ -33,7 +33,7 @@ SPARE = 2  # of each kind of process at least, on two machines
 
 @dataclass(frozen=True)
 class Bearing:
-    """What bears a day's texts within a time."""
+    """What it takes to send a day's texts within a time."""
 
     seconds: float  # within which 99 of 100 are out
     rate: float  # texts a second
@@ -62,7 +62,7 @@ def day(month: float) -> list[tuple[int, float]]:
 
 
 def late(pulses: list[tuple[int, float]], rate: float, share: float = 0.99) -> float:
-    """Return how late, in seconds, this share of texts is at most, where ``rate`` leave in a second."""
+    """Return how late, in seconds, this share of texts is at most, if ``rate`` leave in a second."""
     waits: list[tuple[float, float]] = []  # how long, and how many wait so long
     backlog = 0.0
     for (at, count), (following, _) in pairwise([*pulses, (math.inf, 0)]):
@@ -86,7 +86,7 @@ def rate_for(seconds: float, month: float) -> float:
 
 
 def bearing(seconds: float, month: int, figures: Mapping[str, float]) -> Bearing:
-    """Compute what bears a month's texts so that 99 of 100 are out in time."""
+    """Compute what it takes to have 99 of 100 of a month's texts out in time."""
     rate, usual = rate_for(seconds, month), need(month, figures)
     added = usual.minute / 60 / len(LEADS)
     redis = (rate * figures["redis_text"] + added * figures["redis_add"]) / 1000
@@ -108,7 +108,7 @@ def _processes(wanted: float, rate: float) -> int:
 
 
 def assumptions() -> str:
-    """Say what the constants say, beyond those of docs/capacity.md."""
+    """Return the assumptions in words, beyond those of docs/capacity.md."""
     hours, quarters = (", ".join(map(str, shares)) for shares in (HOURS, QUARTERS.values()))
     return (
         f"Assumed beyond that page: of a day's texts {hours} percent fall due in the hours from {FIRST_HOUR} o'clock,\n"
@@ -120,7 +120,7 @@ def assumptions() -> str:
 
 
 def table(figures: Mapping[str, float], month: int = MONTH) -> str:
-    """Return the table of what bears the country."""
+    """Return the table of what the country takes."""
     usual, rows = need(month, figures), [bearing(seconds, month, figures) for seconds in TARGETS]
     busiest = max(count for _, count in day(month))
     cells = {

@@ -2,8 +2,8 @@
 
     python benchmarks/disclosure_recall.py [--json | --markdown | --missed] [--lists FOLDER] [--gazetteers FOLDER]
 
-The lists lie in `heldout/` and `gazetteers/` beside this file, and SOURCES.md tells where they come from. More lists,
-which are not ours to pass on, are read from folders that are named. Nothing is fetched.
+The lists are in `heldout/` and `gazetteers/` beside this file, and SOURCES.md says where they come from. More lists,
+which are not ours to pass on, are read from the folders named. Nothing is fetched.
 """
 
 import argparse

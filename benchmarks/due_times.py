@@ -1,10 +1,10 @@
-"""What due times alone still tell, without a grid and on grids of several sizes; prints figures, judges nothing.
+"""What due times alone still disclose, without a grid and on grids of several sizes; prints figures, judges nothing.
 
     python benchmarks/due_times.py [--seed 1] [--weeks 6] [--batches]
 
 Appointment books are made up: usual slots, opening hours, several doctors, some patients who come each week. Due times
-are those that the program plans. Whoever reads them here knows the leads, the quiet hours and how often an appointment
-begins at which minute of a day: more than most would.
+are those that the program plans. Their reader here knows the leads, the quiet hours and how often an appointment
+begins at which minute of a day: more than most readers would.
 """
 
 import argparse
@@ -115,7 +115,7 @@ def check(visits: Sequence[Visit], grid: Grid) -> None:
 
 
 def linked(plans: Plans, grid: Grid | None) -> str:
-    """Say how often who sees texts and no ids finds the second text of an appointment by the first."""
+    """Return how often a reader of texts without ids finds the second text of an appointment by the first."""
     reach = timedelta(seconds=LATENCY) if grid is None else grid.size / 4 + timedelta(seconds=LATENCY)
     ordinary = [one for one in plans[grid] if one.dues[1] - one.dues[0] > timedelta(hours=20)]
     times = sorted(one.dues[1] for one in ordinary)

@@ -20,7 +20,7 @@ BATCH = 500
 
 @contextlib.contextmanager
 def empty() -> Iterator[tuple[Schedule, EmbeddedServer]]:
-    """Start a server of its own that holds the scripts and nothing else."""
+    """Start a separate server that holds the scripts and nothing else."""
     with tempfile.TemporaryDirectory() as name, EmbeddedServer(Path(name)) as server:
         schedule = Schedule(store.connect(server.url()))
         fill(schedule, 1, 1)
@@ -30,7 +30,7 @@ def empty() -> Iterator[tuple[Schedule, EmbeddedServer]]:
 
 
 def used(schedule: Schedule) -> int:
-    """Return the bytes that the server uses, with its tables and what it keeps ready for clients."""
+    """Return the bytes that the server uses, including its tables and what it reserves for clients."""
     return int(schedule.client.info("memory")["used_memory"])
 
 
@@ -41,7 +41,7 @@ def resident(pid: int | str = "self") -> int:
 
 
 def fill(schedule: Schedule, count: int, leads: int, *, ticket: int = 0, ahead: timedelta = timedelta(days=20)) -> None:
-    """Add appointments that are as long as real ones, and fall due within a day from ``ahead`` on."""
+    """Add appointments that are as long as real ones and fall due within a day from ``ahead`` on."""
     day, when = 86_400_000, datetime.now(UTC) + ahead
     for start in range(0, count, BATCH):
         dues = [when + timedelta(milliseconds=secrets.randbelow(day)) for _ in range(leads * min(BATCH, count - start))]
@@ -55,7 +55,7 @@ def _entry(dues: tuple[datetime, ...], ticket: int) -> Entry:
 
 
 def pending(count: int, leads: int, ticket: int = 0) -> float:
-    """Return the bytes for each appointment, with its leads, of so many reminders that are pending."""
+    """Return the bytes for each appointment, with its leads, when so many reminders are pending."""
     with empty() as (schedule, _):
         before = used(schedule)
         fill(schedule, count // leads, leads, ticket=ticket)

@@ -1,7 +1,7 @@
-"""Lists of labels from files, and what the lint makes of them.
+"""Lists of labels from files, and what the lint finds in them.
 
-A file holds a label a line; `# list: NAME` begins a list, and a comment tells what was found in it when it was tried
-for the first time. Labels of the closed half are counted and never shown: who mends the stems must not know them.
+A file holds a label a line; `# list: NAME` begins a list, and a comment records what was found in it when it was first
+tried. Labels of the closed half are counted and never shown: anyone who mends the stems must not know them.
 """
 
 import re

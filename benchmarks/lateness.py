@@ -1,11 +1,11 @@
-"""Whether what is far ahead delays what is due: lateness, memory and slow scripts, with ever more reminders pending.
+"""Whether reminders far ahead delay due ones: lateness, memory and slow scripts, with ever more reminders pending.
 
     python -m benchmarks.lateness [--pending 1000 5000000] [--others 1000] [--a-second 200] [--write]
 
-Real processes on a store that writes no file; the provider is a file. Late is from when a text was due to its line.
-The first two seconds do not count: connections are made then.
-Others do the same with number and text as they are. Before anything falls due they have half a minute for what is far
-ahead, and after the last one a minute for what is late.
+Real processes on a store that writes no file; the provider is a file. Lateness is the time from a text's due time to
+its line. The first two seconds do not count: connections are made then. The peers do the same with number and text in
+clear. Before anything falls due they have half a minute for what is far ahead, and after the last text a minute for
+what is late.
 """
 
 import argparse
@@ -38,7 +38,7 @@ READ, LAST = 30.0, 60.0  # seconds that others have: to read what is far ahead, 
 
 @dataclass(frozen=True)
 class Result:
-    """What was seen with so many pending."""
+    """What was measured with so many pending."""
 
     pending: int
     bytes_each: float
@@ -75,7 +75,7 @@ def measure(pending: int, rate: int, seconds: int) -> Result:
 
 
 def lateness(outbox: Path, first: datetime, rate: int) -> list[float]:
-    """Return how late each text was that counts, by the number that stands in its phone's."""
+    """Return how late each text that counts was, by the number within its phone number."""
     sent = [json.loads(line) for line in outbox.read_text().splitlines()]
     numbers = [int(one["to"].removeprefix("+33612")) for one in sent]
     assert len(set(numbers)) == len(numbers)
@@ -86,14 +86,14 @@ def lateness(outbox: Path, first: datetime, rate: int) -> list[float]:
 
 @dataclass(frozen=True)
 class Beside:
-    """What was seen of a way with so many pending."""
+    """What was measured of a peer's way with so many pending."""
 
     late: list[float]  # seconds, of those that ran at all
     memory: float  # of its workers, MB
 
 
 def of_peer(peer: Peer, pending: int, rate: int, seconds: int) -> Beside:
-    """Do the same with another way."""
+    """Do the same with a peer's way."""
     with tempfile.TemporaryDirectory() as name, EmbeddedServer(Path(name, "store"), "--appendonly", "no") as server:
         late, count = Path(name, "late"), rate * (BEFORE + seconds)
         late.touch()
@@ -111,7 +111,7 @@ def of_peer(peer: Peer, pending: int, rate: int, seconds: int) -> Beside:
 
 
 def family(pid: int) -> list[int]:
-    """Return a process and all that it started."""
+    """Return a process and all processes that it started."""
     threads = Path(f"/proc/{pid}/task").iterdir()
     children = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
     return [pid, *(one for child in children for one in family(child))]

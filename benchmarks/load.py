@@ -1,6 +1,6 @@
-"""The two sides that a measured process talks to: callers that never wait, and a carrier that is as slow as it is told.
+"""The two sides that a measured process talks to: callers that never pause, and a carrier as slow as it is told to be.
 
-Both run in the benchmark's own process and cost as little as Python allows, for the machine has few cores.
+Both run in the benchmark's own process and cost as little as Python allows, because the machine has few cores.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ END = b"\r\n\r\n"
 
 
 class Caller(asyncio.Protocol):
-    """One connection, which sends the next request when the last one was answered."""
+    """One connection, which sends the next request once the last one is answered."""
 
     def __init__(self, requests: Iterator[bytes], took: list[float], done: "asyncio.Future[None]") -> None:
         self._requests, self._took, self._done = requests, took, done
@@ -41,7 +41,7 @@ class Caller(asyncio.Protocol):
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        """Send the next one after a whole answer; any but a good one ends the measuring."""
+        """Send the next one after a whole answer; any error answer ends the measurement."""
         self._said += data
         head, end, body = self._said.partition(END)
         found = LENGTH.search(head)
@@ -54,7 +54,7 @@ class Caller(asyncio.Protocol):
             self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the measuring where it was not over."""
+        """End the measurement if it was not over."""
         if not self._done.done():
             self._done.set_exception(exc or ConnectionError("the server hung up"))
 
@@ -83,7 +83,7 @@ def request(method: str, path: str, body: bytes, **headers: str) -> bytes:
 
 
 class Carrier:
-    """A gateway that takes every text after ``delay`` seconds; keeps when it came, and where to report it."""
+    """A gateway that accepts every text after ``delay`` seconds; keeps when it came, and where to report it."""
 
     def __init__(self, delay: float) -> None:
         self.delay, self.port = delay, 0

@@ -1,4 +1,4 @@
-"""Where figures go: printed, and into docs/benchmarks.md between markers of the benchmark's name; plots beside it."""
+"""Print figures, and write them into docs/benchmarks.md between markers of the benchmark's name, plots beside it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ PLOTS = PAGE.with_name("images")
 
 
 def show(name: str, table: str, rounds: int, *, write: bool, plots: Mapping[str, str] | None = None) -> None:
-    """Print figures with the machine that they are of; put them onto the page, plots beside it, where wanted."""
+    """Print figures with their machine; write them to the page, and plots beside it, if wanted."""
     where, *_ = machine(rounds).splitlines()
     said = f"{where}\n\n{table}"
     print(said)

@@ -44,7 +44,7 @@ states = {{ delivered = "delivered" }}
 
 
 class Plant(Installation):
-    """Keys, settings, a store that writes at once, and the processes that a measuring names."""
+    """Keys, settings, a store that writes at once, and the processes that a measurement names."""
 
     def __init__(self, folder: Path, carrier: int = 1) -> None:
         super().__init__(folder)
@@ -72,7 +72,7 @@ class Plant(Installation):
             )
 
     def pid(self, name: str) -> int:
-        """Return the process that works: of a worker, the child of its parent."""
+        """Return the process that does the work: for a worker, the parent's child."""
         process = self._running[name].pid
         if not name.startswith("worker"):
             return process
@@ -92,7 +92,7 @@ class Plant(Installation):
         return Client(self.schedule, own, self.public, leads=LEADS)
 
     def costs(self) -> tuple[float, float, float]:
-        """Return bytes in the append-only file, bytes from and to the store, and its milliseconds, so far."""
+        """Return bytes in the append-only file, bytes from and to the store, and its CPU milliseconds, so far."""
         info = self.schedule.client.info()
         traffic = info["total_net_input_bytes"] + info["total_net_output_bytes"]
         return info["aof_current_size"], traffic, 1000 * (info["used_cpu_user"] + info["used_cpu_sys"])
@@ -103,7 +103,7 @@ class Plant(Installation):
 
 
 def environment(config: Path) -> dict[str, str]:
-    """Return what a process is started with; whoever installs a program has its modules compiled once and kept."""
+    """Return the environment of a process; as in an installed program, its modules are compiled once and kept."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return kept | {"REMINDER_CONFIG": str(config)}
 

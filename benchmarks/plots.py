@@ -27,7 +27,7 @@ class Scale:
     powers: bool = True
 
     def share(self, value: float) -> float:
-        """Say where a value lies, from 0 to 1; what is off the scale lies at its end."""
+        """Return where a value lies, from 0 to 1; a value off the scale lies at its end."""
         place = math.log10 if self.powers else float
         low, high = place(self.ticks[0]), place(self.ticks[-1])
         value = min(max(value, self.ticks[0]), self.ticks[-1])

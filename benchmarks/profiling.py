@@ -1,10 +1,10 @@
-"""Where the time of a worker goes, and what Redis does meanwhile: ten thousand texts that fall due in one moment.
+"""Where the time of a worker goes, and what Redis does meanwhile: ten thousand texts that fall due at one moment.
 
     pip install py-spy; python -m benchmarks.profiling [--count 10000] [--write]      as root
 
-py-spy looks at the worker's threads two hundred times a second. Each look at a thread counts for what it is in: the
-nearest call of a library or of a part of ours. Only looks at who computes count, not at who waits. What Redis takes is
-its own count of each command's time, and its SLOWLOG.
+py-spy samples the worker's threads two hundred times a second. Each sample of a thread counts for what it is in: the
+nearest call of a library or of a part of ours. Only threads that compute count, not those that wait. Figures of Redis
+are its own count of each command's time, and its SLOWLOG.
 """
 
 import argparse
@@ -40,7 +40,7 @@ PARTS = {  # what a frame's file is called: what that is
 
 
 def part_of(stack: Iterable[str]) -> str:
-    """Say what a stack is in; its frames are ``function (file:line)``, the innermost last."""
+    """Return the part that a stack is in; its frames are ``function (file:line)``, the innermost last."""
     for frame in reversed(list(stack)):
         for file, part in PARTS.items():
             if f"({file}" in frame or f"/{file}" in frame:
@@ -68,7 +68,7 @@ def commands(before: dict[str, dict[str, float]], after: dict[str, dict[str, flo
 
 
 def look(pid: int, profile: Path) -> None:
-    """Have py-spy look at a process for a while."""
+    """Have py-spy sample a process for a while."""
     spy = ["py-spy", "record", "--gil", "--format", "raw", "--rate", str(RATE), "--duration", str(SPAN)]
     done = subprocess.run([*spy, "--output", profile, "--pid", str(pid)], check=False, capture_output=True)
     if done.returncode != 0:
@@ -76,7 +76,7 @@ def look(pid: int, profile: Path) -> None:
 
 
 def measure(count: int) -> str:
-    """Have texts sent, look meanwhile, and return what was seen."""
+    """Have texts sent, sample meanwhile, and return what was seen."""
     with tempfile.TemporaryDirectory() as name, Quick(Path(name)) as plant:
         plant.start("worker-8", "scheduler")
         first = datetime.now(UTC) + timedelta(seconds=8 + count / 700)

@@ -1,9 +1,9 @@
-"""How many calls ``web`` and ``hooks`` answer in a second, over how many callers there are at once.
+"""How many calls ``web`` and ``hooks`` answer in a second, over the number of callers at once.
 
     python -m benchmarks.serving [--count 4000] [--rounds 3] [--write]
 
-One process each, durable as production is, and callers that call again as soon as they are answered, on the same cores.
-The limit is what the same process answers to a call that asks for nothing. A receipt is of a text that was sent.
+One process each, as durable as in production, and callers that call again once they are answered, on the same cores.
+The limit is how many calls that ask for nothing the same process answers. Each receipt is for a text that was sent.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from .pages import show
 from .plant import Plant
 from .plots import Scale, draw
 
-CALLERS = (1, 4, 16, 32, 64)  # more of one platform are told to come again
+CALLERS = (1, 4, 16, 32, 64)  # more callers of one platform are told to retry
 PUT, RECEIPT, LIMIT = "PUT", "receipts", "a call for nothing"
 LEASE = timedelta(minutes=10)
 
@@ -33,14 +33,14 @@ Rates = dict[str, tuple[float, float]]  # a second, and within how many millisec
 
 
 def puts(plant: Plant, count: int) -> list[bytes]:
-    """Return calls that hand in as many appointments."""
+    """Return calls that hand in so many appointments."""
     fields = {"time": ahead(days=20), "location": PLACE, "pointer": plant.pointer()}
     key, body = plant.caller().key, json.dumps(fields).encode()
     return [request("PUT", path(f"A-{number}"), body, Authorization=f"Bearer {key}") for number in range(count)]
 
 
 def receipts(plant: Plant, count: int) -> list[bytes]:
-    """Have as many texts sent, as far as the ledger is concerned, and return what their provider would report."""
+    """Record so many texts as sent in the ledger, and return what their provider would report."""
     schedule, calls = plant.schedule, []
     footprint.fill(schedule, count, 1, ahead=timedelta(days=-2))
     body = json.dumps({"status": "delivered"}).encode()

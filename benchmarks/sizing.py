@@ -21,17 +21,17 @@ MONTHS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)  # reminde
 DAYS = 30  # in a month
 BOOKED = 30  # days that appointments are made ahead, on average
 LEADS = (7, 1)  # days ahead: two texts for each appointment
-RETENTION = 30  # days that an outcome is kept; what it was of is known for as long again
+RETENTION = 30  # days that an outcome is kept; its appointment is known for as long again
 BUSIEST_HOUR = 0.08  # of a day's texts
 FIRST_MINUTES, THEIR_SHARE = 5, 0.5  # of the busiest hour's
 AT_ONCE = 0.1  # of a day's texts in one second, with due_grid = "1h" and quiet hours: docs/traffic.md
 RECEIPTS = 2  # for each text
-LOAD = 0.6  # of what was measured: what a process should have to do at most
-SHARD_BYTES = 16e9  # more in one server takes long to load, and to copy
+LOAD = 0.6  # of what was measured: the most that a process should have to do
+SHARD_BYTES = 16e9  # more in one server takes long to load and to copy
 MB, GB = 1e6, 1e9
 MEASURED = re.compile(r"^\| (.+?) \| ([\d.,e+-]+) \| [^|]+ \| [^|]+ \| ([^|]+) \|$", re.MULTILINE)
 
-FIGURES = {  # what is measured: how it is called on the page, and in which unit
+FIGURES = {  # what is measured: its name on the page, and its unit
     "one_20k": ("pending, one lead, of 20,000", "bytes"),
     "one_100k": ("pending, one lead, of 100,000", "bytes"),
     "two_20k": ("pending, two leads of an appointment, of 20,000", "bytes"),
@@ -93,7 +93,7 @@ class Need:
 
 
 def assumptions() -> str:
-    """Say what the constants say."""
+    """Return the assumptions in words."""
     stays, leads = (" and ".join(map(str, days)) for days in ([BOOKED - lead for lead in LEADS], LEADS))
     return (
         f"Assumed: an appointment has {len(LEADS)} texts, {leads} days ahead, "
@@ -108,7 +108,7 @@ def assumptions() -> str:
 
 
 def need(month: int, figures: Mapping[str, float]) -> Need:
-    """Compute what a month's reminders need; what is pending is what comes in a day, times the days that it stays."""
+    """Compute what a month's reminders need; as many are pending as come in a day, times the days that they stay."""
     texts = month / DAYS
     appointments = texts / len(LEADS)
     pending = sum(appointments * (BOOKED - lead) for lead in LEADS)
@@ -136,7 +136,7 @@ def need(month: int, figures: Mapping[str, float]) -> Need:
 
 
 def processes(wanted: float, rate: float) -> int:
-    """Return the fewest processes that do so much in a second, of which each does at most its share of ``rate``."""
+    """Return the fewest processes that do so much in a second, if each does at most its share of ``rate``."""
     return max(1, math.ceil(wanted / (rate * LOAD)))
 
 
@@ -161,7 +161,7 @@ def needs(figures: Mapping[str, float]) -> str:
 
 
 def short(number: float) -> str:
-    """Write a number with two digits that count."""
+    """Write a number with two significant digits."""
     if number <= 0:
         return "0"
     digits = max(0, 1 - math.floor(math.log10(number)))
@@ -184,12 +184,12 @@ def measured(found: Mapping[str, Sequence[float]]) -> str:
 
 
 def figure(number: float) -> str:
-    """Write a measured number: whole where it is large, else with three digits that count."""
+    """Write a measured number: whole if it is large, else with three significant digits."""
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"  # noqa: PLR2004
 
 
 def read(page: str) -> dict[str, float]:
-    """Return the medians of the page. Raises SystemExit where it holds others than are measured."""
+    """Return the medians of the page. Raises SystemExit if its figures are not those measured."""
     rows = MEASURED.findall(block(page, "measured"))
     if [(name, unit) for name, _, unit in rows] != list(FIGURES.values()):
         raise SystemExit("error: docs/capacity.md does not hold the figures that are measured; run the benchmark")
@@ -197,7 +197,7 @@ def read(page: str) -> dict[str, float]:
 
 
 def block(page: str, name: str) -> str:
-    """Return what stands between the markers of a name."""
+    """Return the text between the markers of a name."""
     found = re.search(rf"<!-- {name} -->\n(.*?)<!-- end -->", page, re.DOTALL)
     if found is None:
         raise SystemExit(f"error: docs/capacity.md has no <!-- {name} --> … <!-- end -->")
@@ -205,7 +205,7 @@ def block(page: str, name: str) -> str:
 
 
 def filled(page: str, name: str, words: str) -> str:
-    """Return the page with other words between these markers."""
+    """Return the page with new text between these markers."""
     old = block(page, name)
     return page.replace(f"<!-- {name} -->\n{old}<!-- end -->", f"<!-- {name} -->\n{words}<!-- end -->")
 

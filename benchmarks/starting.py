@@ -1,4 +1,4 @@
-"""How long a process takes until it is of use, beside Python itself.
+"""How long a process takes to be ready, compared with Python alone.
 
 python -m benchmarks.starting [--rounds 7] [--write]
 """

@@ -1,4 +1,4 @@
-"""A resolver: tells the worker, and nobody else, whom a token stands for (docs/contacts.md).
+"""A resolver: tells the worker, and nobody else, which person a token stands for (docs/contacts.md).
 
 python examples/resolver.py SECRET_FILE PORT, behind a proxy that speaks TLS
 """
@@ -35,7 +35,7 @@ def resolve(request, start):
 
 
 class Silent(WSGIRequestHandler):
-    log_message = staticmethod(lambda *_: None)  # who was asked for is nobody's business
+    log_message = staticmethod(lambda *_: None)  # no log shows who was asked for
 
 
 if __name__ == "__main__":

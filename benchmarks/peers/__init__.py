@@ -1,4 +1,4 @@
-"""What the benchmarks are held against: each in an environment of its own, run as a process."""
+"""The peers that the benchmarks compare with: each in an environment of its own, run as a process."""
 
 import json
 import os
@@ -16,7 +16,7 @@ PYTHON = HERE.parents[1] / ".venv-peers" / "bin"
 
 @dataclass(frozen=True)
 class Peer:
-    """Another way to have something done at a time: how it is added, and what works it off."""
+    """Another way to have something done at a given time: how it is added, and which workers run it."""
 
     name: str
     add: tuple[str, ...]
@@ -25,11 +25,11 @@ class Peer:
 
     @property
     def here(self) -> bool:
-        """Whether it is installed: ``make bench`` does that."""
+        """Whether it is installed; ``make bench`` installs it."""
         return Path(self.add[0]).exists() and (self.add[0] != NODE or (HERE / "node_modules").is_dir())
 
     def hand_in(self, server: EmbeddedServer, mode: str, count: int, *more: str) -> dict[str, float]:
-        """Add reminders in a process of their own; return what that took, in seconds."""
+        """Add reminders in a separate process; return the seconds that it took."""
         command = [*self.add, mode, str(count), *more]
         done = subprocess.run(
             command, cwd=HERE, env=environment(server), capture_output=True, text=True, check=False, timeout=600

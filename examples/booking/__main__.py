@@ -1,4 +1,4 @@
-"""Starts all of the example on this machine: python -m examples.booking. Ctrl-C ends it and leaves nothing behind."""
+"""Start the whole example on this machine: python -m examples.booking. Ctrl-C ends it and leaves nothing behind."""
 
 # ruff: noqa: T201 - it says what it does
 import argparse
@@ -9,7 +9,7 @@ import time
 
 from examples.booking.installation import Installation
 
-PORT = 8700  # of the booking site; the page that looks on has the next one
+PORT = 8700  # of the booking site; the page that watches has the next one
 
 
 def main():

@@ -1,6 +1,6 @@
-"""Tells the reminder worker what it has to know: which appointments there are, when, where, and whom to text, sealed.
+"""Tell the reminder worker what it must know: which appointments there are, when, where, and, sealed, whom to text.
 
-An errand that fails stays one. Asking again is safe: the same content changes nothing, other content moves it.
+A failed errand stays to be run. Repeating it is safe: the same content changes nothing, other content moves it.
 """
 
 import logging
@@ -22,7 +22,7 @@ class Errands:
         self._client = HttpClient(gateway, api_key, platform=PLATFORM, pinned=pinned, patience=patience)
 
     def run(self):
-        """Run all that there are; what could not be done is there again next time."""
+        """Run all errands; those that could not be done are run again next time."""
         for row in self._register.errands():
             try:
                 answer = self._take_back(row) if row["cancelled"] else self._hand_in(row)
@@ -49,7 +49,7 @@ class Errands:
         return answer.reason if isinstance(answer, Refused) else answer
 
     def _take_back(self, row):
-        """DELETE it: where the answer is ``cancelled``, no text follows; ``ended`` says that it went out before."""
+        """DELETE it: after the answer ``cancelled``, no text follows; ``ended`` means that it went out before."""
         try:
             return self._client.cancel(row["id"])
         except Refused as refused:

@@ -1,4 +1,4 @@
-"""What each party really holds, read from where it lies at this moment: a file, a log, a connection to the store."""
+"""What each party really holds, read from where it is at this moment: a file, a log, a connection to the store."""
 
 import json
 import re
@@ -19,7 +19,7 @@ DIGITS = 9  # of a number, without country and zeros
 
 
 class Holdings:
-    """Looks everywhere at once, which none of the processes can; for that it has the gateway's key, to tell ids."""
+    """Looks everywhere at once, which none of the processes can; it has the gateway's key, to compute ids."""
 
     def __init__(self, told):
         self._folder = Path(told["folder"])
@@ -48,7 +48,7 @@ class Holdings:
         }
 
     def search(self, text):
-        """Count by party in how many places a text stands in anything that it holds, in clear or merely encoded."""
+        """Count for each party the places in its holdings that contain a text, in clear or merely encoded."""
         wanted = {form for form in _forms(text) if len(form) >= SHORTEST}
         held = {
             "database": self._read("site/booking.db*"),
@@ -69,7 +69,7 @@ class Holdings:
         return [json.loads(line) for line in lines]
 
     def _keys(self, id_):
-        """Return the keys that are this appointment's or name it, and how many others there are."""
+        """Return the keys that are this appointment's or name it, and the names of all keys."""
         keys = sorted(self._redis.scan_iter(count=1000))
         own = [shown for key in keys for shown in self._shown(key, id_)]
         return {"keys": own, "all": [printable(key) for key in keys]}
@@ -99,7 +99,7 @@ class Holdings:
 
 
 def _forms(text):
-    """Return how a text may stand somewhere: plain, escaped, in base64, hashed; a number in its usual notations too."""
+    """Return the forms of a text: plain, escaped, in base64, hashed; for a number, its usual notations too."""
     found = writings(text.strip()) | set().union(*(writings(word) for word in text.split() if len(word) > SHORTEST))
     digits = re.sub(r"[\s()./+-]", "", text)
     if digits.isdigit() and len(digits) >= DIGITS:
@@ -114,7 +114,7 @@ def tail(path, word=""):
 
 
 def printable(data):
-    """Write bytes as text, and what is none as two hexadecimal digits."""
+    """Write bytes as text, and each byte that is not text as two hexadecimal digits."""
     return "".join(chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in data)
 
 

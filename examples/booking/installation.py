@@ -1,4 +1,4 @@
-"""All processes of the example, each in a folder with only the files that it may have, as on machines of their own."""
+"""All processes of the example, each in a folder with only the files that it may have, as if on its own machine."""
 
 import contextlib
 import json
@@ -49,7 +49,7 @@ class Installation:
         ports = [port or free_port(), port + 1 if port else free_port(), free_port(), free_port()]
         self.ports = dict(zip(("site", "watch", "web", "hooks"), ports, strict=True))
         self.addresses = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
-        self.events = self.addresses["site"]  # where the platform is told what became of its reminders
+        self.events = self.addresses["site"]  # where the platform learns what became of its reminders
         self.metrics = free_port(len(REMINDERS))
         self.outbox = self.folder / "provider" / "outbox.jsonl"
         self.running = {}

@@ -1,8 +1,8 @@
 """The two practices, and how each gets its key: one keeps it in a file, the other in a passphrase.
 
-A practice's whole secret is a seed of 32 bytes, random or stretched from a passphrase. Two things follow from it, and
-neither leads back to it or to the other: the key pair that its patients seal to, and the token that it asks the
-platform with. The platform gets the public key and a hash of the token.
+A practice's whole secret is a seed of 32 bytes, random or stretched from a passphrase. Two things come from it, and
+neither leads back to it or to the other: the key pair that its patients seal to, and the token with which it asks the
+platform. The platform gets the public key and a hash of the token.
 """
 
 import hashlib
@@ -43,19 +43,19 @@ def derive(seed, what, length=32):
 
 
 def token_hash(token):
-    """Hash a token of 256 random bits: nobody tries that many, so one fast hash keeps it."""
+    """Hash a token of 256 random bits: nobody can try that many, so one fast hash protects it."""
     return hashlib.blake2b(token.encode(), digest_size=32).hexdigest()
 
 
 def published(practice, seed, **shown):
-    """Return what everybody may know of a practice, and the hash that its token is known by."""
+    """Return what everybody may know of a practice, and the hash of its token."""
     public = bytes(PrivateKey.from_seed(derive(seed, "box")).public_key)
     everybody = practice | shown | {"key": to_text(public), "fingerprint": fingerprint(public)}
     return everybody, token_hash(to_text(derive(seed, "token")))
 
 
 def with_a_file(practice, folder):
-    """Make a practice's key, and the file that holds it: in earnest on the practice's own machine."""
+    """Make a practice's key and the file that holds it: in production, on the practice's own machine."""
     seed = secrets.token_bytes(SEED_BYTES)
     path = folder / f"{practice['id']}.practice-key.json"
     path.touch(mode=0o600)
@@ -72,14 +72,14 @@ def with_a_passphrase(practice):
 
 
 def new_passphrase():
-    """Return six made-up words, 75 bits: whoever has the public key can try passphrases, at the cost of argon2id."""
+    """Return six made-up words, 75 bits: anyone with the public key can try passphrases, at the cost of argon2id."""
     consonants, vowels = "bdfghklmnprstvwz", "aeiou"
     syllables = [secrets.choice(consonants) + secrets.choice(vowels) for _ in range(12)]
     return "-".join("".join(syllables[at : at + 2]) for at in range(0, 12, 2))
 
 
 def make(folder: Path):
-    """Make both; return what the platform gets, the key file of the one, the passphrase of the other."""
+    """Make both practices; return what the platform gets, the key file of one and the passphrase of the other."""
     (lilas, lilas_hash), key_file = with_a_file(PRACTICES[0], folder)
     (wasserturm, wasserturm_hash), passphrase = with_a_passphrase(PRACTICES[1])
     hashes = {lilas["id"]: lilas_hash, wasserturm["id"]: wasserturm_hash}

@@ -1,7 +1,7 @@
 """The platform's database: who holds which slot, by opaque ids, and sealed texts that it cannot open.
 
-There is no column for a name, a reason or a number. ``told`` is the version that the reminder worker knows of: a row
-that is ahead of it is an errand still to be run, whatever has been restarted meanwhile.
+There is no column for a name, a reason or a number. ``told`` is the version that the reminder worker knows: a row
+ahead of it is an errand still to be run, whatever has been restarted meanwhile.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS events (
 
 
 class SlotTaken(Exception):
-    """Somebody else has this slot, or this id."""
+    """Another appointment has this slot or this id."""
 
 
 class Register:
@@ -82,7 +82,7 @@ class Register:
             return {row["slot"] for row in rows}
 
     def errands(self):
-        """Return the appointments of which the reminder worker does not know the last yet."""
+        """Return the appointments whose last version the reminder worker does not know yet."""
         with self._open() as db:
             return db.execute("SELECT * FROM appointments WHERE told < version").fetchall()
 
@@ -91,7 +91,7 @@ class Register:
             db.execute("UPDATE appointments SET told = ?, answer = ? WHERE id = ?", (version, answer, id_))
 
     def hear(self, webhook_id, event):
-        """Write an event down, once: the same may be told twice."""
+        """Store an event once: the same event may be delivered twice."""
         with self._open() as db:
             row = webhook_id, event["data"]["reference"], event["type"], event["timestamp"]
             db.execute("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?)", row)

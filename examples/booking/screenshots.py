@@ -1,4 +1,4 @@
-"""Takes the pictures of docs/images: python -m examples.booking.screenshots. Needs Chromium, and playwright."""
+"""Take the pictures in docs/images: python -m examples.booking.screenshots. Needs Chromium and playwright."""
 
 import shutil
 from pathlib import Path

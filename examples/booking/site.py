@@ -1,6 +1,6 @@
 """The booking platform: pages, a small API, a database. It stores what it cannot read.
 
-Name and reason come sealed to the practice, the number sealed to the reminder worker. Who administrates this process
+Name and reason come sealed to the practice, the number sealed to the reminder worker. The administrator of this process
 sees which slot of which practice is taken, by an opaque id, and serves the pages: docs/end-to-end.md says what that
 means.
 """
@@ -41,7 +41,7 @@ LOOK_EVERY = 0.3  # seconds, for errands
 FORMS = {
     "practice": r"[a-z]{1,20}",
     "slot": r"[0-9T:+\[\]A-Za-z/_-]{20,60}",
-    "card": r"[A-Za-z0-9_-]{1430}",  # 1,024 bytes in a sealed box: each card is of one length
+    "card": r"[A-Za-z0-9_-]{1430}",  # 1,024 bytes in a sealed box: each card has the same length
     "pointer": r"[A-Za-z0-9_-]{204}",
 }
 ID = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
@@ -136,14 +136,14 @@ class Site:
         return JSONResponse(self._shown(self._register.find(row["id"])))
 
     def list(self, request):
-        """Give a practice what was sealed to it; only who has its key can read that."""
+        """Give a practice what was sealed to it; only its key can open that."""
         practice = self._practice(request.path_params["practice"])
         self._check(request, self._token_hashes[practice["id"]])
         rows = self._register.of(practice["id"])
         return JSONResponse([self._shown(row) | {"card": row["card"]} for row in rows])
 
     async def hear(self, request):
-        """Take an event of the reminder worker's, where its signature is good (docs/events.md)."""
+        """Accept an event of the reminder worker's if its signature is good (docs/events.md)."""
         body = await body_of(request)
         try:
             signatures.verify(self._secret, request.headers, body, time.time())
@@ -187,7 +187,7 @@ def page(name):
 
 
 def script(request):
-    """Serve the project's own client and libsodium, which name each other as packages do: browsers want paths."""
+    """Serve the project's own client and libsodium; they import each other by package name, but browsers need paths."""
     paths = {"reminder-worker": CLIENT, **{path.stem: path for path in VENDOR.glob("*.mjs")}}
     if request.path_params["name"] not in paths:
         raise HTTPException(404)
@@ -210,7 +210,7 @@ def bearer(request):
 
 
 async def body_of(request):
-    """Read a body, as long as it is none without end: what length it says it has is no promise."""
+    """Read a body up to the limit; the length that the request claims is not trusted."""
     body = await read_body(request, BODY_LIMIT)
     if body is None:
         raise HTTPException(413)
@@ -218,7 +218,7 @@ async def body_of(request):
 
 
 async def read(request: Request, forms):
-    """Read exactly these fields, each of its form; an error names the field and never what is in it."""
+    """Read exactly these fields, each in its form; an error names the field and never its content."""
     body = await body_of(request)
     try:
         fields = json.loads(body)

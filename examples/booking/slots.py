@@ -1,6 +1,6 @@
 """When a practice has time: every ten minutes for the next hours, and tomorrow. These practices never close.
 
-A reminder ends a quarter of an hour before its appointment, so nothing sooner than ``SOONEST`` can be booked.
+A reminder ends a quarter of an hour before its appointment, so no slot sooner than ``SOONEST`` can be booked.
 """
 
 import math
@@ -11,11 +11,11 @@ DAY = timedelta(days=1)
 EVERY = timedelta(minutes=10)
 SOONEST = timedelta(minutes=20)
 TODAY, TOMORROW = 9, 6  # slots
-TEXT_AFTER = timedelta(seconds=10)  # the demonstration's own: in earnest a text goes out a day ahead, say
+TEXT_AFTER = timedelta(seconds=10)  # only for the demonstration: a real text goes out a day ahead, say
 
 
 def free(zone, taken):
-    """Return the slots that nobody holds, as times with their zone (RFC 9557)."""
+    """Return the free slots, as times with their zone (RFC 9557)."""
     soonest = (datetime.now(UTC) + SOONEST).timestamp()
     first = math.ceil(soonest / EVERY.total_seconds()) * EVERY
     after = [first + EVERY * at for at in range(TODAY)] + [first + DAY + EVERY * at for at in range(TOMORROW)]
@@ -24,6 +24,6 @@ def free(zone, taken):
 
 
 def lead_for(slot):
-    """Return how long before the slot the text has to go out for it to go out in some seconds."""
+    """Return the lead with which the text goes out some seconds from now."""
     ahead = datetime.fromisoformat(slot.partition("[")[0]) - datetime.now(UTC) - TEXT_AFTER
     return f"{int(ahead.total_seconds())}s"

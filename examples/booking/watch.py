@@ -1,6 +1,6 @@
 """Who sees what, live: one page that looks into every party's holdings at once. Only for this demonstration.
 
-Nobody in earnest stands here: it reads files of six processes. It keeps nothing, and logs no request.
+No real party could do this: it reads files of six processes. It keeps nothing, and logs no request.
 """
 
 import json
