@@ -1,7 +1,7 @@
 """Turns a provider's answer into one of our errors, by the rules that hold for every provider.
 
-Only a refusal shows that something was surely not done, and only by a code that is known. Everything else may have
-been accepted. Nothing of an answer enters an error: a provider's words hold the number.
+Only a refusal shows that something was surely not done, and only by a code or a status that is known. Everything else
+may have been accepted. Nothing of an answer enters an error: a provider's words hold the number.
 """
 
 import re

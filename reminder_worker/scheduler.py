@@ -1,6 +1,6 @@
 """The scheduler: takes what falls due and wakes workers; any number may run at once.
 
-It holds the store's URL and nothing else: it sees opaque ids and due times, and opens nothing.
+It holds the URLs of the store and the queue and nothing else: it sees opaque ids and due times, and opens nothing.
 """
 
 import logging

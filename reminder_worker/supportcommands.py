@@ -37,7 +37,7 @@ def find(config: Config = None) -> None:
 
 
 def acts(json: Json = False, config: Config = None) -> None:
-    """List what operators did: decisions about dead letters and unknown reminders, and questions about numbers.
+    """List what operators did: decisions about reminders, questions about numbers, restores, opt-outs brought back.
 
     Example: reminder-worker acts
     """

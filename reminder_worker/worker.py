@@ -1,4 +1,4 @@
-"""The worker: the only process that opens a job, and the only one that ever sees a phone number.
+"""The worker: the only process that opens a job, and so the only one that knows whom a text is for and what it says.
 
 ``remind`` is the whole product: claim, open, resolve, draft, deliver, settle.
 """

@@ -27,7 +27,7 @@ def check_keys(folder: Path) -> Iterator[Finding]:
     yield from try_to_load("the worker's keys", partial(_load_keys, folder))
     for path in sorted(folder.glob("*")) if folder.is_dir() else ():
         if path.name.endswith((".key", ".ratchet", ".pepper", ".apikey", ".whsec")):
-            yield from check_private(str(path), path, "it lets others open or sign jobs")
+            yield from check_private(str(path), path, "whoever reads it can act with the rights that it gives")
         yield from _check_copy(path)
     public = folder / "worker.pub.json"
     if public.is_file():

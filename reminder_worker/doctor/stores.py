@@ -42,7 +42,7 @@ def check_passwords(settings: Settings) -> Iterator[Finding]:
                 f"give each process its own user (docs/hardening.md) and its password in {what}_password_file",
             )
         if file is not None:
-            yield from check_private(f"{what}_password_file: the file", file, "it opens the store to others")
+            yield from check_private(f"{what}_password_file: the file", file, f"it opens the {what} to others")
 
 
 def _is_open(url: str) -> bool:

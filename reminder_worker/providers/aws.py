@@ -39,7 +39,7 @@ from reminder_worker.wire.topics import Arn, Topic
 LONGEST = 259_200  # seconds; TimeToLive is 5 to 259200; below that nothing is sent: the client refuses it
 
 # From AWS's codes to ours, for answers that refuse (4xx); the ``Reason`` inside an exception counts before its name.
-# What is not here is Ambiguous. A number that AWS does not accept is NOT_SENT: others have reached such numbers.
+# What is not here is judged by its status. A number that AWS does not accept is NOT_SENT: others have reached such.
 _CODES: Mapping[Reason, str] = {
     Reason.OPTED_OUT: "DESTINATION_PHONE_NUMBER_OPTED_OUT OptedOut",
     Reason.NUMBER_REFUSED: "DESTINATION_PHONE_NUMBER_BLOCKED_BY_PROTECT_NUMBER_OVERRIDE",  # by the operator

@@ -44,8 +44,8 @@ ALL_REPORTS = "31"  # 1 delivered, 2 not, 4 buffered by the SMSC, 8 accepted by 
 # How bearerbox accepts, with status 202. smsbox's own "Sent." (immediate-sendsms-reply) comes before it has asked.
 YES = frozenset({b"0: Accepted for delivery", b"3: Queued for later delivery"})
 
-# How it refuses, with 4xx: it has no codes, only words. What is not here is Ambiguous; so is 503, whose words
-# ("Temporal failure, try again later.") also stand for an answer of bearerbox that smsbox did not understand.
+# How it refuses, with 4xx: it has no codes, only words. What is not here is judged by its status. 503 is Ambiguous: its
+# words ("Temporal failure, try again later.") also stand for an answer of bearerbox that smsbox did not understand.
 WORDS: Mapping[bytes, Reason] = {
     b"Authorization failed for sendsms": Reason.MISCONFIGURED,  # user, password, or our address
     b"Unknown request.": Reason.MISCONFIGURED,  # sendsms-url is not the usual one

@@ -48,7 +48,7 @@ SEARCH_BEFORE = timedelta(minutes=10)  # how far two clocks may differ; the refe
 LEEWAY = timedelta(seconds=30)  # the same for a signature, which is good for about a minute
 CLAIMS = ["iss", "nbf", "exp", "jti"]  # what a signature has to say
 
-# From MessageBird's codes to ours, for answers that refuse (4xx). What is not here is Ambiguous.
+# From MessageBird's codes to ours, for answers that refuse (4xx). What is not here is judged by its status.
 CODES: Mapping[int, Reason] = {
     2: Reason.MISCONFIGURED,  # access key
     20: Reason.MISCONFIGURED,  # nothing there: base_url

@@ -43,7 +43,7 @@ from reminder_worker.webhooks import WebhookRequest, check_token, forged, malfor
 VALIDITY_LIMIT = 2880  # minutes; OVH's own default
 
 # From OVH's codes to ours, for answers that refuse (4xx): "errorCode" of the API itself, "class" of a service behind
-# it, and the one sentence that states a sender's limit. What is not here is Ambiguous.
+# it, and the one sentence that states a sender's limit. What is not here is judged by its status.
 CODES: Mapping[str, Reason] = {
     "INVALID_SIGNATURE": Reason.MISCONFIGURED,  # comes with status 400
     "INVALID_KEY": Reason.MISCONFIGURED,

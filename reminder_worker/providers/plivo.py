@@ -46,7 +46,7 @@ REFUSALS: Mapping[int, Reason] = {
     403: Reason.NOT_SENT,  # the country is not enabled for this account; another provider may
     404: Reason.MISCONFIGURED,  # no such account
 }
-# ... or in these words, whatever their case. Everything else is Ambiguous.
+# ... or in these words, whatever their case. Everything else is judged by its status.
 WORDS: Mapping[str, Reason] = {
     "insufficient credit": Reason.MISCONFIGURED,
     "this caller id is not allowed for outbound message": Reason.MISCONFIGURED,  # the sender

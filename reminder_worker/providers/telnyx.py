@@ -48,7 +48,7 @@ _OPERATOR = (
     *(20012, 20013, 20014, 20015, 20016, 20017, 20100, 40314, 40100, 40150, 40151, 40155, 40329, 40330),
     *(40305, 40306, 40307, 40315, 40320, 40321, 40323, 40325, 40311, 40312, 40313, 40331, 40333),
 )
-# From Telnyx's codes to ours, for answers that refuse (4xx). What is not here is Ambiguous: "failed", "timed out".
+# From Telnyx's codes to ours, for answers that refuse (4xx). What is not here is judged by its status.
 CODES: Mapping[int, Reason] = {
     # The number or the text, whoever carries it
     40300: Reason.OPTED_OUT,

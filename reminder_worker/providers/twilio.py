@@ -46,12 +46,12 @@ from reminder_worker.webhooks import WebhookRequest, check_path, forged, malform
 VALIDITY_LIMIT = 36_000  # seconds; Twilio takes 1 to 36000, and the longest is its default
 SEARCH_WINDOW = timedelta(minutes=2)  # around an attempt; a text from then may be taken for it
 
-# Reasons that are about the number or the text, and not about this attempt.
+# Reasons whose codes come in receipts too: about the number, the text or the account.
 FINAL = frozenset(
     {Reason.NUMBER_REFUSED, Reason.LANDLINE, Reason.OPTED_OUT, Reason.CONTENT_REFUSED, Reason.MISCONFIGURED}
 )
 
-# From Twilio's codes to ours, for answers that refuse (4xx). What is not here is Ambiguous.
+# From Twilio's codes to ours, for answers that refuse (4xx). What is not here is judged by its status.
 CODES: Mapping[int, Reason] = {
     # The number, whoever carries the text
     21211: Reason.NUMBER_REFUSED,  # invalid
