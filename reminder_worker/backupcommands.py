@@ -93,7 +93,7 @@ def export(config: Config = None) -> None:
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="What export wrote.")],
+    file: Annotated[Path, typer.Argument(help="The file that optouts export wrote.")],
     config: Config = None,
 ) -> None:
     """Bring back what the opt-out list has lost; a STOP or START later than the export stays as it is.

@@ -170,16 +170,18 @@ def ops(config: Config = None, host: Host = "127.0.0.1", port: Port = 8082) -> N
 
 @app.command()
 def enqueue(
-    file: Annotated[Path, typer.Argument(help="What to read; - for standard input. FHIR may be a folder.")],
+    file: Annotated[Path, typer.Argument(help="File to read; - for standard input. FHIR may be a folder.")],
     name: Format = None,
     location: Annotated[str | None, typer.Option("--location", help="For records without a place.")] = None,
-    language: Annotated[str | None, typer.Option("--language", help="For records without one.")] = None,
-    country: Annotated[str | None, typer.Option("--country", help="Of numbers written without one: FR.")] = None,
-    zone: Annotated[str | None, typer.Option("--zone", help="Of times that name none: Europe/Paris.")] = None,
+    language: Annotated[str | None, typer.Option("--language", help="For records without a language.")] = None,
+    country: Annotated[
+        str | None, typer.Option("--country", help="For numbers written without one, such as FR.")
+    ] = None,
+    zone: Annotated[str | None, typer.Option("--zone", help="For times that name none, such as Europe/Paris.")] = None,
     platform: PlatformName = None,
     config: Config = None,
 ) -> None:
-    """Seal appointments on this machine and hand them in; bad records are named and the rest go on.
+    """Seal appointments on this machine and hand them in; report bad records and hand in the rest.
 
     Example: reminder-worker enqueue appointments.jsonl --platform clinic
 
@@ -298,7 +300,7 @@ def doctor(
         str | None, typer.Option("--process", help="Whose settings: web, hooks, scheduler, worker, ops.")
     ] = None,
 ) -> None:
-    """Look for what would make production unsafe; say why it matters and how to mend it.
+    """Look for what would make production unsafe; say why it matters and how to fix it.
 
     Example: reminder-worker doctor
 

@@ -25,11 +25,11 @@ OrNames = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="As
 Because = Annotated[str | None, typer.Option("--reason", help="All that wait for this reason, such as restored.")]
 
 _SAID = {
-    "settled": "does not wait any more: it was decided, moved, taken back or found out meanwhile",
+    "settled": "no longer waits: it was decided, moved, cancelled or settled meanwhile",
     "gone": "its envelope was deleted, so there is nothing to send; its platform may hand it in again",
     "in_doubt": "a provider may have accepted it, so a second text may arrive: "
     "dead resolve it, or dead retry --although-it-may-arrive-twice",
-    "certain": "it was surely not accepted, so there is nothing to find out: dead retry or dead drop it",
+    "certain": "it was surely not accepted, so there is nothing to settle: dead retry or dead drop it",
 }
 
 
@@ -60,7 +60,7 @@ def show(name: Annotated[str, typer.Argument(metavar="ID")], json: Json = False,
 @app.command()
 def retry(
     names: OrNames = None,
-    every: Annotated[bool, typer.Option("--all", help="All dead letters; nothing that is unknown.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All dead letters; no unknown reminders.")] = False,
     although: Annotated[
         bool, typer.Option("--although-it-may-arrive-twice", help="Also what a provider may have accepted.")
     ] = False,
@@ -96,7 +96,7 @@ def drop(names: OrNames = None, reason: Because = None, yes: Yes = False, config
 
 @app.command()
 def resolve(
-    outcome: Annotated[str, typer.Option("--as", metavar="sent|failed", help="What was found out.")],
+    outcome: Annotated[str, typer.Option("--as", metavar="sent|failed", help="What the provider shows.")],
     names: OrNames = None,
     reason: Because = None,
     yes: Yes = False,

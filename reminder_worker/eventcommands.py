@@ -17,7 +17,8 @@ from reminder_worker.supportcommands import Config, open_ledger
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="What platforms are told of their reminders.\n\nExample: reminder-worker events replay --since 24h",
+    help="Events that tell platforms what became of their reminders.\n\n"
+    "Example: reminder-worker events replay --since 24h",
 )
 
 PlatformName = Annotated[str, typer.Argument(help="As in the settings.")]

@@ -51,7 +51,7 @@ def try_to_load(
             "unusable",
             str(error),
             f"{what} cannot be used, and no process that needs this starts",
-            "mend the setting or the file it names",
+            "look at the setting or the file it names, and correct it",
         )
     else:
         yield from check(loaded)

@@ -157,7 +157,7 @@ def _hidden(prompt: str) -> str:
 
 @app.command("revoke")
 def revoke(
-    name: Annotated[str, typer.Argument(help="Between the second and third _ of the key.")], folder: Folder
+    name: Annotated[str, typer.Argument(help="The part between the second and third _ of the key.")], folder: Folder
 ) -> None:
     """Forget a key for the HTTP API; a running gateway refuses it from then on.
 
@@ -209,8 +209,8 @@ def keys_turn(folder: Annotated[Path | None, typer.Argument(help="Default: the s
 
 @app.command("sign")
 def keys_sign(
-    file: Annotated[Path, typer.Argument(help="What keys rotate wrote; signed in place.")],
-    root: Annotated[Path, typer.Option("--root", help="The root's private file.")],
+    file: Annotated[Path, typer.Argument(help="The file that keys rotate wrote; signed in place.")],
+    root: Annotated[Path, typer.Option("--root", help="The root's private key file.")],
 ) -> None:
     """Sign the worker's public keys, on the root's machine: platforms that pin the root seal to no others.
 

@@ -14,10 +14,12 @@ from reminder_worker.errors import SettingsError
 
 REFUSED = 1  # exit code
 
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default reminder-worker.toml here.")]
-PlatformName = Annotated[str | None, typer.Option("--platform", help="Which booking platform of the settings.")]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Settings file; default: $REMINDER_CONFIG, else ./reminder-worker.toml.")
+]
+PlatformName = Annotated[str | None, typer.Option("--platform", help="Booking platform, as named in the settings.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Ask nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
 def find(config: Config = None) -> None:

@@ -25,7 +25,7 @@ STATUS = {
 }
 WHY = {
     Answer.IN_FLIGHT: "a provider is being called: this text may arrive; ask again shortly",
-    Answer.ENDED: "nothing was left to take back: see what became of it",
+    Answer.ENDED: "nothing was left to cancel: see what became of it",
     Answer.MISSING: "there is no such appointment, or not any more",
 }
 
@@ -33,7 +33,7 @@ _REFUSAL_STATUS = {Reason.MALFORMED: 400, Reason.MEDIA_TYPE: 415, Reason.TOO_LAR
 
 
 def refusal(refused: Refused) -> Response:
-    """Answer a request that is not accepted, with the field that has to be mended."""
+    """Answer a request that is not accepted, with the field that has to be fixed."""
     return problem(_REFUSAL_STATUS.get(refused.reason, 422), refused.reason, str(refused), refused.field)
 
 
@@ -93,7 +93,7 @@ def too_fast(wait: float) -> Response:
 
 def store_full() -> Response:
     """Report that nothing more is taken for now."""
-    return problem(503, "store_full", "the store is nearly full; what is there can still be taken back", **LATER)
+    return problem(503, "store_full", "the store is nearly full; what is there can still be cancelled", **LATER)
 
 
 def even(response: Response, least: int) -> Response:

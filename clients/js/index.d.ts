@@ -43,7 +43,7 @@ export class ReminderError extends Error {
   readonly status: number;
   /** A stable code: `in_flight`, `pointer_invalid`, `unknown_field`, … */
   readonly reason: string;
-  /** What to mend. */
+  /** What to fix. */
   readonly field: string | null;
   /** Seconds, where the answer said so. */
   readonly retryAfter: number | null;

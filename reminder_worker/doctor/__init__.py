@@ -119,9 +119,19 @@ def _resends() -> Finding:
 
 def _check_amounts(settings: Settings) -> Iterator[Finding]:
     if not settings.platforms:
-        yield unsafe("no_platform", "there is no platform", "no job can be opened", "add a table [platforms.NAME]")
+        yield unsafe(
+            "no_platform",
+            "there is no platform in the settings",
+            "no job can be opened",
+            "add a table [platforms.NAME]",
+        )
     if not settings.providers:
-        yield unsafe("no_provider", "there is no provider", "nothing can be sent", "add a table [providers.twilio]")
+        yield unsafe(
+            "no_provider",
+            "there is no provider in the settings",
+            "nothing can be sent",
+            "add a table such as [providers.twilio]",
+        )
 
 
 def check_gateway(settings: Settings) -> Iterator[Finding]:
