@@ -174,9 +174,7 @@ def enqueue(
     name: Format = None,
     location: Annotated[str | None, typer.Option("--location", help="For records without a place.")] = None,
     language: Annotated[str | None, typer.Option("--language", help="For records without a language.")] = None,
-    country: Annotated[
-        str | None, typer.Option("--country", help="For numbers written without one, such as FR.")
-    ] = None,
+    country: Annotated[str | None, typer.Option("--country", help="For numbers without one, such as FR.")] = None,
     zone: Annotated[str | None, typer.Option("--zone", help="For times that name none, such as Europe/Paris.")] = None,
     platform: PlatformName = None,
     config: Config = None,

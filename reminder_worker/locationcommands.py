@@ -68,15 +68,9 @@ def _numbered(labels: list[str], file: Path | None) -> Iterator[tuple[str, str]]
 
 @app.command("review")
 def review(
-    accept: Annotated[
-        list[str] | None, typer.Option("--accept", metavar="LABEL", help="Accept it; ask nothing.")
-    ] = None,
-    reject: Annotated[
-        list[str] | None, typer.Option("--reject", metavar="LABEL", help="Take it out; ask nothing.")
-    ] = None,
-    although: Annotated[
-        str | None, typer.Option("--although", metavar="RULE", help="Accept in spite of this rule.")
-    ] = None,
+    accept: Annotated[list[str] | None, typer.Option("--accept", metavar="LABEL", help="Accept unasked.")] = None,
+    reject: Annotated[list[str] | None, typer.Option("--reject", metavar="LABEL", help="Take out unasked.")] = None,
+    although: Annotated[str | None, typer.Option("--although", metavar="RULE", help="Accept in spite of it.")] = None,
     by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who reviewed; default: the account.")] = None,
     platform: PlatformName = None,
     config: Config = None,
