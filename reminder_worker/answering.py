@@ -6,11 +6,12 @@ It never sees what a person wrote, only what it means (``replies.py``, ``notes.p
 import logging
 import secrets
 from collections import deque
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from reminder_worker import metrics
+from reminder_worker import metrics, numbers
 from reminder_worker.drafting import Templates
-from reminder_worker.errors import Reason, ReminderError, Unopenable
+from reminder_worker.errors import Reason, Refused, ReminderError, Unopenable
 from reminder_worker.ledger import name_of
 from reminder_worker.notes import Note, Notes
 from reminder_worker.opening import WorkerKeys, open_note
@@ -29,7 +30,10 @@ log = logging.getLogger(__name__)
 
 
 class Answering:
-    """Acts on notes, one worker at a time for each; safe to use from many threads."""
+    """Acts on notes, one worker at a time for each; safe to use from many threads.
+
+    ``countries`` holds each platform's: where none of them may text, nobody gets an answer either.
+    """
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class Answering:
         optouts: OptOuts,
         carriers: Carriers,
         templates: Templates,
+        countries: Collection[Collection[str]],
     ) -> None:
         self._schedule = schedule
         self._keys = keys
@@ -46,6 +51,7 @@ class Answering:
         self._optouts = optouts
         self._carriers = carriers
         self._templates = templates
+        self._countries = countries
         self._notes = Notes(schedule)
         self._asked: deque[Note] = deque()  # the people who sent HELP
 
@@ -118,10 +124,21 @@ class Answering:
         draft = self._templates.help(note.language)
         reference = secrets.token_urlsafe(29)  # belongs to no reminder
         try:
-            self._carriers.send(provider, Text(note.phone, draft.body, draft.segments, reference, ANSWER_VALID))
+            phone = self._textable(note.phone)
+            self._carriers.send(provider, Text(phone, draft.body, draft.segments, reference, ANSWER_VALID))
         except ReminderError as error:
             if error.reason is Reason.OPTED_OUT:
                 self._optouts.stop(note.phone)
             log.warning("help_not_sent", extra={"provider": provider.name, "reason": error.reason})
         except BaseException as error:  # noqa: BLE001 - a plug-in's own, that may end us; its words may hold the number
             log.warning("help_not_sent", extra={"provider": provider.name, "error": type(error).__name__})
+
+    def _textable(self, phone: str) -> str:
+        """Return a number that some platform may text: anyone can ask, also from one that is dear. Raises Refused."""
+        refusal = Refused(Reason.COUNTRY_NOT_ALLOWED, "phone", "there is no platform that may text it")
+        for allowed in self._countries:
+            try:
+                return numbers.normalise(phone, allowed)
+            except Refused as error:
+                refusal = error
+        raise refusal

@@ -61,6 +61,7 @@ def assemble(
         allow_numbers=None if chosen.production else chosen.allow_numbers,
     )
     gate = _gate(chosen, schedule, tags, optouts)
+    countries = [platform.countries for platform in chosen.platforms.values()]
     delivery = Delivery(schedule, carriers, Routes(chosen.routes, list(found)), gate, optouts, receipts)
     return Equipment(
         keys=keys,
@@ -72,7 +73,7 @@ def assemble(
         delivery=delivery,
         rehearsal=Delivery(schedule, carriers, Routes([], [providers.REHEARSAL]), OpenGate(), optouts, receipts),
         reconciling=Reconciling(schedule, carriers, gate, delivery, resend_unknown=chosen.on_unknown == "resend"),
-        answering=Answering(schedule, keys, tags, optouts, carriers, templates),
+        answering=Answering(schedule, keys, tags, optouts, carriers, templates, countries),
         optouts=optouts,
         epochs=Epochs(schedule, chosen.keys),
         watermark=Watermark(schedule, chosen.keys),

@@ -157,12 +157,13 @@ class Practice:
         routes: Collection[Route] = (),
         allow: Collection[str] | None = None,
         platform: Mapping[str, Any] | None = None,
+        others: Mapping[str, Any] | None = None,
         own_grid: str | None = None,
         **limits: Any,
     ) -> None:
         self.schedule, self.clock, self.keys = schedule, clock, made
         chosen = Platform(verify_key=made.folder / "clinic.pub", **platform or {})
-        other = Platform(verify_key=made.folder / "other.pub")
+        other = Platform(verify_key=made.folder / "other.pub", **others or {})
         self.client = Client(
             schedule,
             made.clinic,
@@ -174,7 +175,13 @@ class Practice:
         self.private = made.private()
         self.office = Office(schedule, *carriers, routes=routes, allow=allow, **limits)
         self.answering = Answering(
-            schedule, self.private, self.office.tags, self.office.optouts, self.office.carriers, Templates.load()
+            schedule,
+            self.private,
+            self.office.tags,
+            self.office.optouts,
+            self.office.carriers,
+            Templates.load(),
+            [chosen.countries, other.countries],
         )
         parts = Equipment(
             keys=self.private,

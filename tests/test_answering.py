@@ -304,6 +304,35 @@ def test_outside_production_an_answer_reaches_allowed_numbers_only(
     assert provider.texts == []
 
 
+@pytest.mark.parametrize(
+    ("sender", "reason"),
+    [
+        ("+881612345678", Reason.NUMBER_SATELLITE),
+        ("+33899701234", Reason.NUMBER_PREMIUM),
+        ("+22370123456", Reason.COUNTRY_NOT_ALLOWED),
+        ("+33600", Reason.NUMBER_INVALID),
+    ],
+)
+def test_who_asks_from_a_number_that_no_platform_may_text_gets_no_answer(
+    schedule: Schedule,
+    clock: Clock,
+    made: Keys,
+    provider: Scripted,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    sender: str,
+    reason: Reason,
+) -> None:
+    practice = Practice(schedule, clock, made, provider, platform={"countries": ["FR"]}, others={"countries": ["GB"]})
+    monkeypatch.setattr(schedule, "now", lambda: clock.now)
+    inbox = Inbox(schedule, lambda: made.public)
+    for asking in (sender, PHONE, "+447400123456"):
+        say(practice, inbox, provider, "HELP", sender=asking)
+    assert [text.to for text in provider.texts] == [PHONE, "+447400123456"]
+    (refused,) = [record for record in caplog.records if record.message == "help_not_sent"]
+    assert refused.reason == reason  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("error", [KeyError(PHONE), SystemExit(PHONE)])
 def test_an_answer_that_cannot_be_sent_is_no_loss(
     practice: Practice, inbox: Inbox, provider: Scripted, caplog: pytest.LogCaptureFixture, error: BaseException
