@@ -20,6 +20,7 @@ from reminder_worker import (
     locationcommands,
     supportcommands,
 )
+from reminder_worker.confinement import leave_no_image
 from reminder_worker.errors import Refused, SettingsError, StoreUnavailable
 from reminder_worker.logs import hold_streams, raised
 from reminder_worker.supportcommands import REFUSED, Config, Json, PlatformName
@@ -375,6 +376,7 @@ def _say_wrong_use(message: str) -> None:
 def main() -> None:
     """Run the command line."""
     hold_streams()
+    leave_no_image()
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter shows a question mark
     with _one_line_errors():

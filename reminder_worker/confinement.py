@@ -13,8 +13,16 @@ _PR_SET_DUMPABLE = 4
 
 
 def confine() -> None:
-    """Write no core dump and no session keys, let only root attach (Linux), and make files for this user only."""
+    """Leave no image of the memory, and make files for this user only."""
     os.umask(0o077)
+    leave_no_image()
+
+
+def leave_no_image() -> None:
+    """Write no core dump and no session keys, and let only root attach (Linux); for commands too.
+
+    A command may hold as much: SIGQUIT at the question of ``find`` would write the pepper to a file.
+    """
     os.environ.pop("SSLKEYLOGFILE", None)  # redis-py and providers' SDKs make contexts of their own
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # a core pattern that is a pipe ignores the limit

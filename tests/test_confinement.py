@@ -2,10 +2,13 @@
 
 import os
 import re
+import resource
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import desk
@@ -73,6 +76,22 @@ os.wait()
     ):
         code = CONFINED.replace("confine()\n", "") + look.format(confined=confined)
         assert child(code) == answer
+
+
+@linux
+def test_a_command_that_waits_for_a_secret_dumps_no_core_either(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "reminder_worker.cli", "keys", "new", "operator", "ada", tmp_path / "operators"]
+    most = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    may_dump = partial(resource.setrlimit, resource.RLIMIT_CORE, (most, most))
+    limits, deadline = "", time.monotonic() + 20
+    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, preexec_fn=may_dump) as asking:  # noqa: PLW1509
+        while not re.search(r"(?m)^Max core file size +0 +0 ", limits):
+            assert time.monotonic() < deadline, "it may still dump core"
+            limits = Path(f"/proc/{asking.pid}/limits").read_text()
+            time.sleep(0.01)
+        asking.send_signal(signal.SIGQUIT)  # Ctrl-\ at its question
+        _, status = os.waitpid(asking.pid, 0)
+    assert (os.WTERMSIG(status), os.WCOREDUMP(status)) == (signal.SIGQUIT, False)
 
 
 @pytest.fixture

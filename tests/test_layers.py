@@ -41,7 +41,7 @@ LAYERS = [
 ]
 LONGEST_MODULE, LONGEST_FUNCTION = 250, 30  # lines
 LONGER = {
-    "reminder_worker.cli": 385,  # a short function for each command; apart they would be twenty files of ten lines
+    "reminder_worker.cli": 387,  # a short function for each command; apart they would be twenty files of ten lines
     # A provider is one file: settings, send, receipts, replies and its tables of codes.
     **{f"reminder_worker.providers.{name}": 280 for name in ("aws", "infobip", "messagebird", "ovh", "sinch", "smpp")},
     **{f"reminder_worker.providers.{name}": 280 for name in ("telnyx", "vonage")},
