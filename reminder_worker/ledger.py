@@ -67,7 +67,7 @@ class Entry:
     id: bytes
     tag: bytes  # 12 bytes: 8 equal for equal content, though every sealing differs; 4 for equal but for the pointer
     envelope: bytes = field(repr=False)
-    dues: tuple[datetime | None, ...]  # of each lead, in the order in which they go out; None: it has passed
+    dues: tuple[datetime | None, ...] = field(repr=False)  # of each lead, as they go out; None: it has passed
     ticket: bytes = field(default=b"", repr=False)  # whose appointment it is, sealed to the gateway; none: no events
 
     def words(self) -> tuple[Any, ...]:
@@ -137,10 +137,10 @@ class OpenAttempt:
 class Leftover:
     """A text that is still stored at its provider, with number and words, and should be no longer."""
 
-    name: bytes  # in the ledger
+    name: bytes = field(repr=False)  # in the ledger
     shard: int
     provider: str
-    message_id: str
+    message_id: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class Outcome:
     kind: str  # a final State, or closed, retry, hold
     reason: Reason | None = None
     failure_class: FailureClass | None = None
-    provider_message_id: str = ""
+    provider_message_id: str = field(default="", repr=False)
     delay: timedelta = timedelta()
     forget: timedelta | None = None  # after which the provider should remove number and words, at the latest
 

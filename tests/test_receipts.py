@@ -12,10 +12,12 @@ from reminder_worker.delivery import Order, new_reference
 from reminder_worker.drafting import Draft
 from reminder_worker.errors import Ambiguous, Reason
 from reminder_worker.job import FailureClass, State
-from reminder_worker.ledger import FORGET_AFTER, Claim, Entry, Reminder, Wake
-from reminder_worker.providers import Receipt, Sent
+from reminder_worker.ledger import FORGET_AFTER, Claim, Entry, Leftover, Outcome, Reminder, Wake
+from reminder_worker.providers import Receipt, Reply, Sent
 from reminder_worker.receipts import FORGET_LEASE, Receipts, member_of
 from reminder_worker.schedule import Schedule
+from reminder_worker.wire.link import Answer
+from reminder_worker.wire.shortmessages import Report
 
 ID = b"\2" + bytes(range(1, 16))
 
@@ -281,3 +283,16 @@ def test_what_a_provider_does_not_keep_is_not_on_the_list(desk: Desk) -> None:
     desk.send(Scripted(Sent("id-1", 1)))
     desk.hear(State.DELIVERED)
     assert desk.forget(days=10) == []
+
+
+def test_the_name_that_a_provider_gave_a_text_is_in_no_repr() -> None:
+    named = "33612340015-1"  # some gateways put the number there
+    holders = [
+        *(Sent(named, 1), Receipt("", State.SENT, named), Reply("", "", named), Outcome.sent(named)),
+        *(Leftover(f"1|scripted|{named}".encode(), 0, "scripted", named), Answer(0, named), Report(named, named, "")),
+    ]
+    assert [holder for holder in holders if "612340015" in repr(holder)] == []
+
+
+def test_when_a_reminder_falls_due_is_in_no_repr_of_what_is_handed_in(clock: Clock) -> None:
+    assert "datetime" not in repr(Entry(ID, bytes(12), b"sealed", (clock.now,)))

@@ -47,7 +47,7 @@ class Text:
 class Sent:
     """The provider accepted the text."""
 
-    provider_message_id: str
+    provider_message_id: str = field(repr=False)  # a gateway may have put the number there
     segments: int
 
 
@@ -57,7 +57,7 @@ class Receipt:
 
     reference: str  # ours; empty if the provider reports only its own id for the text
     state: State | None
-    provider_message_id: str = ""
+    provider_message_id: str = field(default="", repr=False)
     reason: Reason | None = None  # why it was not delivered
 
 
@@ -67,7 +67,7 @@ class Reply:
 
     sender: str = field(repr=False)  # E.164
     text: str = field(repr=False)
-    provider_message_id: str = field(default="", compare=False)  # the same if it is sent again; empty if it has none
+    provider_message_id: str = field(default="", compare=False, repr=False)  # the same if sent again; empty: none
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiosmpplib.protocol import (
     BindTransceiver,
@@ -32,7 +32,7 @@ class Answer:
     """An SMSC's answer to one request."""
 
     status: int
-    message_id: str
+    message_id: str = field(repr=False)
 
 
 class Link:

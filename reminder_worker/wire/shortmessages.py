@@ -37,8 +37,8 @@ _GSM = GSM7BitCodec()
 class Report:
     """What a receipt says; a part that it leaves out is empty."""
 
-    named: str  # the text's id, as in the answer to its submit_sm
-    named_in_text: str  # ... as in the receipt's words, where some SMSCs write it in another base
+    named: str = field(repr=False)  # the text's id, as in the answer to its submit_sm
+    named_in_text: str = field(repr=False)  # ... as in the receipt's words, where some SMSCs write it in another base
     state: str
 
 
