@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from reminder_worker import folding, pairs, stems, streets
+from reminder_worker import folding, pairs, segments, stems, streets
 
 
 class Severity(StrEnum):
@@ -53,7 +53,13 @@ def load() -> None:
 
 
 def find(text: str) -> Finding | None:
-    """Return the most severe finding of any language, or None."""
+    """Return the most severe finding of any language, or None: in the text, and as a phone may get it respelt."""
+    tidy = segments.tidy(text)
+    found = [_find(one) for one in dict.fromkeys((text, tidy, segments.plain(tidy) or tidy))]
+    return min(filter(None, found), key=lambda one: one.severity is Severity.WARN, default=None)
+
+
+def _find(text: str) -> Finding | None:
     plain = folding.visible(text)
     shape = _shape(text, plain)
     return Finding(shape, Severity.REFUSE) if shape else _wording(plain)

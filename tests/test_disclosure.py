@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from reminder_worker import disclosure, pairs, stems
+from reminder_worker import disclosure, pairs, segments, stems
 from reminder_worker.disclosure import Severity, discloses, find
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -131,6 +131,21 @@ def test_a_street_that_truly_holds_the_word_is_a_warning(label: str) -> None:
     ],
 )
 def test_what_is_no_place_at_all_is_refused_by_a_rule_of_its_own(label: str, rule: str) -> None:
+    assert find(label) == disclosure.Finding(rule, Severity.REFUSE)
+
+
+@pytest.mark.parametrize(
+    ("label", "sent", "rule"),
+    [
+        ("Oak St, 0899\u201370\u201312\u201334", "Oak St, 0899-70-12-34", disclosure.LONG_NUMBER),
+        ("Oak St, 0612\u1715345678", "Oak St, 0612345678", disclosure.LONG_NUMBER),
+        ("Oak St, oak\u1715.com", "Oak St, oak.com", disclosure.LINK),
+        ("oak.co\u1b44m/3xY", "oak.com/3xY", disclosure.LINK),
+        ("HI\u02bcV", "HI'V", "de/A/=hiv"),
+    ],
+)
+def test_a_text_is_judged_as_it_may_be_sent(label: str, sent: str, rule: str) -> None:
+    assert segments.plain(segments.tidy(label)) == sent
     assert find(label) == disclosure.Finding(rule, Severity.REFUSE)
 
 
