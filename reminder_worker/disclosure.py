@@ -55,12 +55,12 @@ def load() -> None:
 def find(text: str) -> Finding | None:
     """Return the most severe finding of any language, or None: in the text, and as a phone may get it respelt."""
     tidy = segments.tidy(text)
-    found = [_find(one) for one in dict.fromkeys((text, tidy, segments.plain(tidy) or tidy))]
+    readings = map(folding.visible, (text, tidy, segments.plain(tidy) or tidy))  # nearly always the same
+    found = [_find(text, plain) for plain in dict.fromkeys(readings)]
     return min(filter(None, found), key=lambda one: one.severity is Severity.WARN, default=None)
 
 
-def _find(text: str) -> Finding | None:
-    plain = folding.visible(text)
+def _find(text: str, plain: str) -> Finding | None:
     shape = _shape(text, plain)
     return Finding(shape, Severity.REFUSE) if shape else _wording(plain)
 

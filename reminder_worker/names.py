@@ -7,7 +7,7 @@ letters.
 import unicodedata
 from collections.abc import Iterable
 
-from reminder_worker import folding
+from reminder_worker import folding, segments
 
 FEWEST_LETTERS = 3  # a shorter name would match half of all places
 _GLUED = 7  # from this many letters on, a name also counts when it is written as one word
@@ -41,7 +41,7 @@ def is_name(text: str) -> bool:
 
 def _spellings(text: str) -> set[str]:
     """Return a text as it is, and with its umlauts written out: people spell their names either way."""
-    plain = unicodedata.normalize("NFC", text)
+    plain = unicodedata.normalize("NFC", segments.tidy(text))  # as it is sent
     return {plain, plain.translate(_IN_FULL)}
 
 

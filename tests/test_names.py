@@ -14,6 +14,7 @@ from reminder_worker.names import Names, is_name
         "Villasonnenschein",
         "Vílla Sonnenschéin",
         "Villa\u200b Sonnenschein",
+        "An der \u02bcVilla Sonnenschein\u02bc",  # sent with plain apostrophes
     ],
 )
 def test_a_name_is_found_however_it_is_written(text: str) -> None:
