@@ -12,14 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reminder_worker import (
-    backupcommands,
-    deadcommands,
-    eventcommands,
-    keycommands,
-    locationcommands,
-    supportcommands,
-)
+from reminder_worker import backupcommands, deadcommands, eventcommands, keycommands, locationcommands, supportcommands
 from reminder_worker.confinement import leave_no_image
 from reminder_worker.errors import Refused, SettingsError, StoreUnavailable
 from reminder_worker.logs import hold_streams, raised
