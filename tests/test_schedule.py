@@ -268,6 +268,22 @@ def test_a_lost_wake_up_is_made_again_more_slowly_each_time(desk: Desk) -> None:
 # Claiming.
 
 
+def test_a_lease_of_a_clock_that_was_ahead_ends_when_it_is_put_back(desk: Desk) -> None:
+    began, woken = desk.clock.now, 0
+    desk.add(id_=OTHER)
+    desk.open()
+    desk.add()
+    desk.take()  # and its wake-up is lost
+    desk.clock.forward(days=3)
+    desk.schedule.sweep(0)
+    desk.clock.set(began)
+    assert {wake.id for wake in desk.schedule.sweep(0)} == {ID, OTHER}
+    for _ in range(60):
+        desk.clock.forward(minutes=1)
+        woken += len(desk.schedule.sweep(0))
+    assert 15 < woken < 40  # ever more slowly, as usual
+
+
 def test_a_doubled_wake_up_claims_once(desk: Desk) -> None:
     desk.add()
     (wake,) = desk.take()

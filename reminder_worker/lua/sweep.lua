@@ -14,6 +14,12 @@ local function ended(key, before)
   return redis.call('ZRANGE', key, '-inf', before, 'BYSCORE', 'LIMIT', 0, most)
 end
 
+-- Whoever was leased by a clock that was ahead, and has been put back since, would be left for as long as it was ahead.
+for _, key in ipairs({LIVE, OPEN}) do
+  local ahead = redis.call('ZRANGE', key, slower(SLOWEST, SLOWEST) + now + TEN_MS, '+inf', 'BYSCORE', 'LIMIT', 0, most)
+  for _, member in ipairs(ahead) do redis.call('ZADD', key, now, member) end
+end
+
 for _, member in ipairs(ended(LIVE, now)) do
   local key = reminder(member)
   local state, version, claims = unpack(redis.call('HMGET', key, 'state', 'version', 'claims'))
