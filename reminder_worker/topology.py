@@ -137,7 +137,12 @@ class _Writable:
     """A connection that is given up if its server has become a replica: the master has the same name by now.
 
     Such a server keeps answering, so a process that stayed with it would be refused until it is started again.
+
+    And one that connects once in each try of a call: redis-py would try as often as the call is tried, within each.
     """
+
+    def connect_check_health(self, *arguments: Any, **options: Any) -> None:
+        super().connect_check_health(*arguments, **options | {"retry_socket_connect": False})  # type: ignore[misc]
 
     def read_response(self, *arguments: Any, **options: Any) -> Any:
         try:

@@ -1,6 +1,7 @@
 """Which server is spoken to, and how."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import redis
@@ -9,7 +10,8 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from reminder_worker import embedded, store
 from reminder_worker.embedded import EmbeddedServer
-from reminder_worker.errors import SettingsError
+from reminder_worker.errors import SettingsError, StoreUnavailable
+from reminder_worker.schedule import Schedule
 from reminder_worker.settings import Settings
 
 
@@ -56,6 +58,18 @@ def test_a_client_tries_again_after_a_lost_connection_and_does_not_wait_forever(
         assert settings["socket_timeout"] == store.SOCKET_TIMEOUT
         assert not settings.get("health_check_interval")  # a PING with tries of its own, within each of these
         assert settings["client_name"] == "a-test"
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_a_server_that_cannot_be_reached_is_tried_once_in_each_try_of_a_call(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    client = store.connect(f"{scheme}://127.0.0.1:6379/0", retry=store.retrying(3))
+    reach = Mock(side_effect=TimeoutError)
+    monkeypatch.setattr(client.connection_pool.connection_class, "_connect", reach)
+    with pytest.raises(StoreUnavailable):
+        Schedule(client).run("beat", 0, "worker/1")
+    assert reach.call_count == 4
 
 
 # Passwords are in files.
