@@ -24,7 +24,7 @@ from reminder_worker.ledger import Claim, OpenAttempt, Outcome, Wake, name_of
 from reminder_worker.opening import OpenedJob, open_envelope, open_pointer
 from reminder_worker.places import Places
 from reminder_worker.plan import Cells, Lead, QuietHours, Slot, slots
-from reminder_worker.postponing import postponed, refused, unopened
+from reminder_worker.postponing import backoff, postponed, refused, unopened
 from reminder_worker.providers import Line
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys
@@ -64,9 +64,22 @@ class Worker:
         if isinstance(claim, OpenAttempt):
             self._parts.reconciling.look(claim, self._reopen)
         if isinstance(claim, Claim):
-            if claim.called:
-                self._crowd.arrived(claim.called, wake.member)
-            self._tell(claim)
+            try:
+                if claim.called:
+                    self._crowd.arrived(claim.called, wake.member)
+                self._tell(claim)
+            except StoreUnavailable:
+                self._put_back(claim)
+                raise
+
+    def _put_back(self, claim: Claim) -> None:
+        """Return a reminder if the server of shard 0, where all limits are, is away, and that of its own shard is not.
+
+        Else its claims would end one after the other, as if workers died of it, and make it a dead letter.
+        """
+        if self._schedule.shard_of(claim.wake.id):
+            with suppress(StoreUnavailable):
+                self._settle(claim, Outcome.hold(Reason.NOT_CONFIRMED, backoff(claim.tries)))
 
     def _tell(self, claim: Claim) -> None:
         """Take one reminder from its claim to a text."""

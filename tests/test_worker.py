@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -694,6 +694,35 @@ def test_a_reminder_whose_worker_dies_again_and_again_becomes_a_dead_letter(
     assert deaths == MOST_CLAIMS
     assert ending(practice) == (State.FAILED, Reason.POISON, FailureClass.TECHNICAL)
     assert not provider.texts
+
+
+def test_where_only_the_limits_are_out_of_reach_no_reminder_becomes_a_dead_letter(
+    client: store.Client, clock: Clock, keys: Keys, provider: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = Schedule(client, shards=2)
+    practice, run = Practice(schedule, clock, keys, provider), schedule.run
+    names = (f"A-{number}" for number in range(100))
+    reference = next(name for name in names if schedule.shard_of(practice.seal(reference=name).id) == 1)
+    practice.add(reference=reference)
+
+    def work() -> None:
+        clock.forward(seconds=5)
+        for wake in [*schedule.sweep(1), *schedule.take(1, capacity=1).wakes]:
+            with suppress(StoreUnavailable):
+                practice.worker.remind(wake)
+
+    def without_the_first(name: str, shard: int, *words: Any) -> Any:
+        if shard == 0:
+            raise StoreUnavailable("away")
+        return run(name, shard, *words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(schedule, "run", without_the_first)
+        for _ in range(100):
+            work()
+    for _ in range(3):
+        work()
+    assert practice.show(reference=reference).state is State.SENT
 
 
 def test_a_worker_that_died_after_its_claim_is_replaced(practice: Practice, provider: Scripted) -> None:
