@@ -31,6 +31,7 @@ _MEMBER = ID_BYTES + 1
 PAGE = 1000  # words of the log per read
 Position = tuple[int, int]  # of a word in the log: when it was said, ms, and its number among those said then
 EVERYBODY = "*"  # in place of a platform's name: no platform has this one
+_BEGINNING = b"0-0"
 NAMED = b"pepper"  # the field of a word that names the pepper and stands for no phone
 _OTHER_PEPPER = (
     "optouts.pepper: is not the key that the store's opt-out list is made with, so people who said STOP would be "
@@ -116,7 +117,7 @@ class OptOuts:
         self._scopes = (EVERYBODY, *platforms)
         self._stopped: set[bytes] = set()
         self._lock = Lock()
-        self.cursor = b"0-0"  # how far the log was followed
+        self.cursor = _BEGINNING  # how far the log was followed
 
     def check(self) -> None:
         """Refuse a pepper that is not the list's; a list that names none yet names ours from now on.
@@ -151,9 +152,25 @@ class OptOuts:
                     (self._stopped.add if stopped == b"1" else self._stopped.discard)(tag)
 
     def catch_up(self) -> None:
-        """Read the log to its end. Raises StoreUnavailable."""
+        """Read the log to its end; anew if it has lost what was read last, for that may be told again.
+
+        A replica that takes over may lack the last moment. Raises StoreUnavailable.
+        """
+        if self._is_lost():
+            self._read_anew()
         for cursor, fields in words(self._schedule, self.cursor):
             self.follow([cursor, fields[b"tag"], fields[b"on"]])
+
+    def _is_lost(self) -> bool:
+        with answered():
+            here = self._schedule.client.xrange(log_of(self._schedule), min=self.cursor, max=self.cursor)
+        return self.cursor != _BEGINNING and not here
+
+    def _read_anew(self) -> None:
+        with self._lock:
+            anew = OptOuts(self._schedule, self._tags, ())
+            anew.catch_up()
+            self._stopped, self.cursor = anew._stopped, anew.cursor
 
     def changes(self, phone: str, *, stopped: bool) -> list[bytes]:
         """Return what has to be appended to the log: tag, "1" or "0", and so on. Raises StoreUnavailable.
@@ -181,7 +198,7 @@ def log_of(schedule: Schedule) -> bytes:
     return schedule.prefix(0) + b"stops"
 
 
-def words(schedule: Schedule, after: bytes = b"0-0") -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
+def words(schedule: Schedule, after: bytes = _BEGINNING) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
     """Yield each word of the log after ``after``, behind its name, to the end. Raises StoreUnavailable."""
     with answered():
         while page := schedule.client.xrange(log_of(schedule), min=b"(" + after, count=PAGE):

@@ -15,6 +15,7 @@ from reminder_worker.errors import Ambiguous, NotSent, Reason, Rejected, StoreUn
 from reminder_worker.inbox import Inbox
 from reminder_worker.job import State
 from reminder_worker.notes import MOST, NOTE_BYTES, Note, Notes
+from reminder_worker.optouts import OptOuts, log_of
 from reminder_worker.providers import Receipt, Reply
 from reminder_worker.schedule import Schedule
 from reminder_worker.sealing import PublicKeys, seal
@@ -118,6 +119,23 @@ def told(practice: Practice, inbox: Inbox, provider: Scripted) -> Callable[[str,
         return news
 
     return tell
+
+
+def test_a_stop_that_a_replica_lacks_when_it_takes_over_is_written_again(
+    practice: Practice, inbox: Inbox, provider: Scripted
+) -> None:
+    log, notes, redis = log_of(practice.schedule), "rw:{0}:notes", practice.schedule.client
+    say(practice, inbox, provider, "STOP", sender=STRANGER)
+    inbox.take(provider, Reply(PHONE, "STOP"))
+    note = redis.lindex(notes, 0)
+    say(practice, inbox, provider)
+    redis.xdel(log, *(name for name, _ in redis.xrevrange(log, count=1)))  # the note and what followed are one write
+    redis.lpush(notes, note)
+    say(practice, inbox, provider)
+    another = OptOuts(practice.schedule, practice.office.tags, ["clinic"])
+    another.catch_up()
+    assert another.has("clinic", PHONE)
+    assert another.has("clinic", STRANGER)
 
 
 def test_a_start_that_is_told_again_after_a_stop_takes_nothing_back(
