@@ -15,10 +15,15 @@ local function ended(key, before)
 end
 
 -- Whoever was leased by a clock that was ahead, and has been put back since, would be left for as long as it was ahead.
-for _, key in ipairs({LIVE, OPEN}) do
-  local ahead = redis.call('ZRANGE', key, slower(SLOWEST, SLOWEST) + now + TEN_MS, '+inf', 'BYSCORE', 'LIMIT', 0, most)
-  for _, member in ipairs(ahead) do redis.call('ZADD', key, now, member) end
+local function end_those_ahead(leases)
+  local furthest = now + slower(SLOWEST, SLOWEST) + TEN_MS
+  for _, member in ipairs(redis.call('ZRANGE', leases, furthest, '+inf', 'BYSCORE', 'LIMIT', 0, most)) do
+    redis.call('ZADD', leases, now, member)
+  end
 end
+
+end_those_ahead(LIVE)
+end_those_ahead(OPEN)
 
 for _, member in ipairs(ended(LIVE, now)) do
   local key = reminder(member)
