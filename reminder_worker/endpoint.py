@@ -14,6 +14,7 @@ from datetime import timedelta
 from queue import Empty, Full, Queue
 
 from reminder_worker import answers, logs
+from reminder_worker.clocks import wall_time
 from reminder_worker.errors import Ambiguous, NotSent, StoreUnavailable
 from reminder_worker.eventqueue import GIVEN_UP, TOLD, Event, EventQueue
 from reminder_worker.gateway import GatewayKeys, Mode, Ticket
@@ -70,7 +71,7 @@ class Letter:
 def delay(event: Event, shortest: timedelta = SHORTEST) -> timedelta:
     """Return when to try again: after about as long as it has waited so far, so that no tries need counting."""
     age = event.age()
-    if age >= OVER:
+    if min(age, wall_time() - event.since) >= OVER:  # by the slower clock: one that jumped ahead gives nothing up
         return GIVEN_UP
     span = min(max(age, shortest), LONGEST) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
     return min(span, max(OVER - age, shortest))

@@ -90,6 +90,6 @@ def clock(client: store.Client, monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that all scripts read instead of the server's own."""
     monkeypatch.setattr("reminder_worker.schedule.script", script)
     clock = Clock(client)
-    for module in ("worker", "reconciling"):
+    for module in ("worker", "reconciling", "endpoint"):
         monkeypatch.setattr(f"reminder_worker.{module}.wall_time", lambda: clock.now)
     return clock

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import desk
@@ -378,6 +378,26 @@ def test_what_nobody_takes_within_a_day_is_given_up_counted_and_said(
     assert [(one.message, one.count) for one in caplog.records if one.levelno == logging.ERROR] == [  # type: ignore[attr-defined]
         ("events_dropped", 1)
     ]
+
+
+def test_a_clock_of_the_store_that_is_days_ahead_for_a_moment_drops_and_delays_nothing(
+    office: Office, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.look = lambda _: Response(500)
+    began = office.clock.now
+    office.sent("A-1")
+    with monkeypatch.context() as patch:
+        patch.setattr("reminder_worker.endpoint.wall_time", lambda: began)
+        office.later(days=3)
+        office.sent("A-2")
+        office.tell()
+    receiver.look = lambda _: None
+    office.clock.set(began)
+    for _ in range(3):
+        office.tell()
+        office.later(minutes=1)
+    assert sorted(receiver.told) == [("A-1", "reminder.sent"), ("A-2", "reminder.sent")]
+    assert (office.waiting, office.dropped) == (0, 0)
 
 
 def test_no_line_about_events_that_were_given_up_names_a_reminder(
@@ -826,7 +846,8 @@ def test_platforms_are_told_no_more_where_what_serves_beside_it_fails(office: Of
 
 
 def event(age: timedelta) -> Event:
-    return Event(bytes(17), b"", "sent", None, START, START + age, START, time.monotonic())
+    now = datetime.now(UTC)
+    return Event(bytes(17), b"", "sent", None, now - age, now, now - age, time.monotonic())
 
 
 @given(st.timedeltas(timedelta(), timedelta(days=3)))

@@ -4,6 +4,11 @@
 -- Returns now, when the next one is to be told, ms (or -1), then event, ticket for each one taken.
 
 local taken = {}
+
+-- None waits for longer than a day: what does was left or leased by a clock that was ahead, and has been put back since.
+for _, event in ipairs(redis.call('ZRANGE', EVENTS, now + DAY_MS, '+inf', 'BYSCORE', 'LIMIT', 0, ARGV[1])) do
+  redis.call('ZADD', EVENTS, now, event)
+end
 for _, event in ipairs(redis.call('ZRANGE', EVENTS, '-inf', now, 'BYSCORE', 'LIMIT', 0, ARGV[1])) do
   local id = string.sub(event, 1, 16)
   local _, _, _, _, ticket = head_of(id)
