@@ -16,7 +16,7 @@ from reminder_worker.clocks import to_ms
 from reminder_worker.crowd import ENDED, HERE, LOOKED_AT, Crowd
 from reminder_worker.errors import NotSent, Reason, Throttled
 from reminder_worker.job import State
-from reminder_worker.ledger import Claim, OpenAttempt, Wake
+from reminder_worker.ledger import Claim, Entry, OpenAttempt, Outcome, Wake
 from reminder_worker.postponing import LONGEST_PATIENCE
 from reminder_worker.providers import Sent, Text
 from reminder_worker.schedule import Schedule
@@ -247,6 +247,20 @@ def test_who_was_called_by_a_clock_that_was_ahead_is_not_waited_for(practice: Pr
     practice.add(reference="A-99", phone=phone(99), time=before + timedelta(hours=2))
     pass_time(practice, 20)
     assert practice.show(reference="A-99").state is State.SENT
+
+
+def test_who_is_called_by_a_clock_that_is_days_ahead_comes_no_later_than_by_itself(
+    schedule: Schedule, clock: Clock
+) -> None:
+    schedule.add([Entry(bytes(16), bytes(12), b"sealed", (clock.now,))])
+    claim = schedule.claim(schedule.take(0, capacity=1).wakes[0])
+    assert isinstance(claim, Claim)
+    schedule.settle(claim.wake, Outcome.hold(Reason.THROTTLED, timedelta(seconds=10)), token=claim.token)
+    before = clock.now
+    clock.forward(days=3)
+    assert not schedule.run("hurry", 0, "narrow", claim.wake.member, 100)
+    clock.set(before + timedelta(seconds=10))
+    assert schedule.take(0, capacity=1).wakes == [claim.wake]
 
 
 def test_those_who_were_called_and_never_come_make_room_in_time(practice: Practice, narrow: Narrow) -> None:
