@@ -74,17 +74,27 @@ class Dispatcher:
                 pause = AWAY
 
     def step(self) -> float:
-        """Hand out what is due; return for how many seconds nothing more needs to be done."""
-        pauses = [IDLE]
+        """Hand out what is due; return for how many seconds nothing more needs to be done.
+
+        Raises StoreUnavailable in the end, if one shard on another server is away.
+        """
+        pauses, away = [IDLE], None
         for shard in self._shards:
-            events, pause = self._queue.take(shard, most=BATCH)
-            if events:
-                muted = self._queue.muted()
-                put = [(event, self._hand_out(event, muted)) for event in events]
-                self._queue.settle([(event, outcome) for event, outcome in put if outcome is not None])
-            if pause is not None:
-                pauses.append(pause.total_seconds())
+            try:
+                pauses.append(self._step(shard))
+            except StoreUnavailable as error:
+                away = error
+        if away is not None:
+            raise away
         return min(pauses)
+
+    def _step(self, shard: int) -> float:
+        events, pause = self._queue.take(shard, most=BATCH)
+        if events:
+            muted = self._queue.muted()
+            put = [(event, self._hand_out(event, muted)) for event in events]
+            self._queue.settle([(event, outcome) for event, outcome in put if outcome is not None])
+        return IDLE if pause is None else pause.total_seconds()
 
     def _hand_out(self, event: Event, muted: set[bytes]) -> timedelta | None:
         """Give an event to its platform's courier; return what becomes of it if that is already known.

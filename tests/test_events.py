@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import desk
 import practice
@@ -770,6 +771,28 @@ def test_events_of_all_shards_are_told(
     office.dispatcher.stop()
     assert len(receiver.accepted) == 20
     assert office.waiting == 0
+
+
+def test_one_shard_that_is_away_does_not_hold_up_the_events_of_others(
+    client: store.Client, clock: Clock, gateway: GatewayKeys, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = Schedule(client, shards=3)
+    office, run = Office(schedule, clock, gateway, clinic=f"{receiver.url}/events"), schedule.run
+    references = [f"A-{number}" for number in range(20)]
+    office.sent(*references)
+
+    def without_the_second(name: str, shard: int, *words: Any) -> Any:
+        if shard == 1:
+            raise StoreUnavailable("away")
+        return run(name, shard, *words)
+
+    monkeypatch.setattr(schedule, "run", without_the_second)
+    with pytest.raises(StoreUnavailable):
+        office.dispatcher.step()
+    office.courier._waiting.join()
+    there = {one for one in references if schedule.shard_of(office.id(one)) != 1}
+    assert {reference for reference, _ in receiver.told} == there
+    office.dispatcher.stop()
 
 
 def test_over_tls_to_whom_the_certificate_names(
