@@ -152,9 +152,9 @@ class OptOuts:
                     (self._stopped.add if stopped == b"1" else self._stopped.discard)(tag)
 
     def catch_up(self) -> None:
-        """Read the log to its end; anew if it has lost what was read last, for that may be told again.
+        """Read the log to its end, and from its beginning if it has lost the last word that was read.
 
-        A replica that takes over may lack the last moment. Raises StoreUnavailable.
+        A replica that takes over may lack the last words; they are written again. Raises StoreUnavailable.
         """
         if self._is_lost():
             self._read_anew()

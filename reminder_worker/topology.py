@@ -138,7 +138,7 @@ class _Writable:
 
     Such a server keeps answering, so a process that stayed with it would be refused until it is started again.
 
-    And one that connects once in each try of a call: redis-py would try as often as the call is tried, within each.
+    It connects once in each try of a call: redis-py would try as often as the call is tried, within each.
     """
 
     def connect_check_health(self, *arguments: Any, **options: Any) -> None:

@@ -73,9 +73,9 @@ class Worker:
                 raise
 
     def _put_back(self, claim: Claim) -> None:
-        """Return a reminder if the server of shard 0, where all limits are, is away, and that of its own shard is not.
+        """Put a reminder back into the schedule if only the server of shard 0, where all limits are, is away.
 
-        Else its claims would end one after the other, as if workers died of it, and make it a dead letter.
+        Otherwise its claims would end one after the other, as if workers died of it, and make it a dead letter.
         """
         if self._schedule.shard_of(claim.wake.id):
             with suppress(StoreUnavailable):

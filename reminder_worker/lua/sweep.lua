@@ -14,7 +14,7 @@ local function ended(key, before)
   return redis.call('ZRANGE', key, '-inf', before, 'BYSCORE', 'LIMIT', 0, most)
 end
 
--- Whoever was leased by a clock that was ahead, and has been put back since, would be left for as long as it was ahead.
+-- A lease that was given by a clock that was ahead, and has been put back since, would last for as long as it was ahead.
 local function end_those_ahead(leases)
   local furthest = now + slower(SLOWEST, SLOWEST) + TEN_MS
   for _, member in ipairs(redis.call('ZRANGE', leases, furthest, '+inf', 'BYSCORE', 'LIMIT', 0, most)) do

@@ -5,7 +5,7 @@
 
 local taken = {}
 
--- None waits for longer than a day: what does was left or leased by a clock that was ahead, and has been put back since.
+-- No event waits for longer than a day: one that does was left or leased by a clock that was ahead and has been put back.
 for _, event in ipairs(redis.call('ZRANGE', EVENTS, now + DAY_MS, '+inf', 'BYSCORE', 'LIMIT', 0, ARGV[1])) do
   redis.call('ZADD', EVENTS, now, event)
 end
