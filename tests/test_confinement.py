@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import desk
@@ -82,7 +81,11 @@ os.wait()
 def test_a_command_that_waits_for_a_secret_dumps_no_core_either(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "reminder_worker.cli", "keys", "new", "operator", "ada", tmp_path / "operators"]
     most = resource.getrlimit(resource.RLIMIT_CORE)[1]
-    may_dump = partial(resource.setrlimit, resource.RLIMIT_CORE, (most, most))
+
+    def may_dump() -> None:
+        resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # which a shell has its background ignore
+
     limits, deadline = "", time.monotonic() + 20
     with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, preexec_fn=may_dump) as asking:  # noqa: PLW1509
         while not re.search(r"(?m)^Max core file size +0 +0 ", limits):

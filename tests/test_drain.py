@@ -131,10 +131,11 @@ def test_a_worker_that_was_told_to_ignore_it_outlives_its_terminal(here: Install
 
 def test_what_a_worker_had_fetched_is_another_s_at_once(here: Installation, twilio: FakeTwilio) -> None:
     slow(twilio, 1.0, 40)
-    here.hand_in(*map(line, range(12)))
     schedule = Schedule(store.connect(here.server.url()))
     with contextlib.closing(schedule.client), started(here, "scheduler"):
         with started(here, "worker", "--threads", "2") as worker:
+            until(lambda: b'"worker_started"' in (here.folder / "log.jsonl").read_bytes())
+            here.hand_in(*map(line, range(12)))
             until(lambda: fetched(here) >= 4 and not status.read(schedule).scheduled)
             one(worker)
             assert worker.wait(60) == 0

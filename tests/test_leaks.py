@@ -742,7 +742,7 @@ def test_what_an_exception_cuts_off_is_not_shown() -> None:
 
 
 def test_the_search_finds_what_an_object_shows() -> None:
-    assert found(in_objects(Sent(PLANTED, 1)), HIDDEN) == {("repr of Sent", "planted")}
+    assert found(in_objects([PLANTED]), HIDDEN) == {("repr of list", "planted")}
 
 
 def test_the_search_finds_names_and_contents_of_files(tmp_path: Path) -> None:
