@@ -41,7 +41,6 @@ class Dispatcher:
     def __init__(self, schedule: Schedule, keys: GatewayKeys, endpoints: Mapping[str, Endpoint]) -> None:
         self._keys = keys
         self._queue = EventQueue(schedule)
-        self._shards = range(schedule.shards)
         self.couriers = {name: Courier(name, endpoint, keys, self._queue) for name, endpoint in endpoints.items()}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
@@ -74,19 +73,8 @@ class Dispatcher:
                 pause = AWAY
 
     def step(self) -> float:
-        """Hand out what is due; return for how many seconds nothing more needs to be done.
-
-        Raises StoreUnavailable in the end, if one shard on another server is away.
-        """
-        pauses, away = [IDLE], None
-        for shard in self._shards:
-            try:
-                pauses.append(self._step(shard))
-            except StoreUnavailable as error:
-                away = error
-        if away is not None:
-            raise away
-        return min(pauses)
+        """Hand out what is due; return for how many seconds nothing more needs to be done. Raises StoreUnavailable."""
+        return min(IDLE, *self._queue.schedule.of_each_shard(self._step))
 
     def _step(self, shard: int) -> float:
         events, pause = self._queue.take(shard, most=BATCH)

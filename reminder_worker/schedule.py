@@ -6,15 +6,16 @@ them. Nothing in Redis tells a number, a place or an appointment's time: it hold
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from redis.exceptions import RedisError
 
 from reminder_worker.agreement import Agreement
 from reminder_worker.clocks import boot_time, milliseconds, moment
+from reminder_worker.errors import StoreUnavailable
 from reminder_worker.ledger import (
     CLAIM_LEASE,
     HEAD_BYTES,
@@ -46,6 +47,7 @@ DEAD = -1  # what sweep.lua returns instead of a version
 BATCH = 250  # per script call: each blocks Redis for a millisecond or two
 ADDED = 60  # the same for the script that adds, which does more for each
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -107,6 +109,18 @@ class Schedule:
             return [self.run(name, shard, *calls[0])]
         with answered(), server_of(self.client, self.prefix(shard)) as server:
             return run_each(server, script(name), self.prefix(shard), calls)
+
+    def of_each_shard(self, work: Callable[[int], T]) -> list[T]:
+        """Do something for each shard, even if one on another server is away. Raises StoreUnavailable in the end."""
+        done, away = [], None
+        for shard in range(self.shards):
+            try:
+                done.append(work(shard))
+            except StoreUnavailable as error:
+                away = error
+        if away is not None:
+            raise away
+        return done
 
     # What a platform does.
 

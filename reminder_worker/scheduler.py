@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from queue import Empty, SimpleQueue
-from typing import TypeVar
 
 from prometheus_client import Counter
 
@@ -28,7 +27,6 @@ LONGEST_PAUSE = 0.1  # seconds: something due sooner may be added, or called, at
 SWEEP_EVERY = 1.0  # seconds
 AWAY = 1.0  # seconds between looks at a store that does not answer
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -73,7 +71,7 @@ class Scheduler:
     def step(self) -> timedelta:
         """Take what is due and wake workers; return how long nothing more will fall due."""
         self._send(metrics.WOKEN)
-        pauses = self._of_each_shard(self._take)
+        pauses = self._schedule.of_each_shard(self._take)
         return min(*pauses, timedelta(seconds=LONGEST_PAUSE))
 
     def _take(self, shard: int) -> timedelta:
@@ -89,7 +87,7 @@ class Scheduler:
             self._schedule.beat(self._name)
         finally:  # the heartbeat is kept in one shard, and others may answer
             self._send(metrics.SWEPT)
-            self._of_each_shard(self._sweep)
+            self._schedule.of_each_shard(self._sweep)
         return timedelta()
 
     def _sweep(self, shard: int) -> None:
@@ -97,18 +95,6 @@ class Scheduler:
         if wakes:
             log.info("swept", extra={"count": len(wakes)})
         self._wake(wakes, metrics.SWEPT)
-
-    def _of_each_shard(self, work: Callable[[int], T]) -> list[T]:
-        """Do ``work`` for each shard, even if one on another server is away. Raises StoreUnavailable in the end."""
-        done, away = [], None
-        for shard in range(self._schedule.shards):
-            try:
-                done.append(work(shard))
-            except StoreUnavailable as error:
-                away = error
-        if away is not None:
-            raise away
-        return done
 
     def _wake(self, wakes: list[Wake], counter: Counter) -> None:
         self._unsent += wakes

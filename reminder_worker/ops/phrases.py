@@ -5,7 +5,8 @@ from datetime import datetime
 from reminder_worker.decisions import Answer, Decision, Kind
 
 MEANINGS = {
-    Decision.RETRY: "It goes back into the schedule and is due at once. If it has expired, a worker ends it so.",
+    Decision.RETRY: "It goes back into the schedule and is due at once. If it has expired, a worker ends it as "
+    "expired.",
     Decision.RESEND: "It goes back into the schedule and is due at once. A provider may have accepted it already: "
     "the person may get the same text twice.",
     Decision.DROP: "It ends as failed, and nothing more is sent. Its sealed content is deleted, unless another "
