@@ -28,7 +28,7 @@ from reminder_worker.worker import Worker
 
 WRONG_USE = 2  # exit code
 _UNTOLD = (
-    "the store does not tell how far the ratchet had got, when a worker was last there, or who opted out; renew its "
+    "the store refuses to tell how far the ratchet had got, when a worker was last there, or who opted out; renew its "
     "users.acl, or see docs/keys.md and docs/backup.md"
 )
 
@@ -93,7 +93,7 @@ def prepare(chosen: Settings, url: str) -> tuple[Worker, list[Finding]]:
         parts.epochs.check(datetime.now(UTC))
         parts.watermark.check()
         parts.optouts.check()
-    except StoreUnavailable:
-        if chosen.production:  # the store answers, as was checked above, but does not tell this
-            raise SettingsError(_UNTOLD) from None
+    except StoreUnavailable as error:  # it answered above: it refuses to tell this, or a part of it is away
+        if chosen.production:
+            raise SettingsError(_UNTOLD if error.refused else str(error)) from None
     return Worker(schedule, parts), found

@@ -366,18 +366,30 @@ def process(server: EmbeddedServer, clock: Clock, tmp_path: Path) -> Iterator[Ca
 
 
 @pytest.mark.parametrize("profile", list(Profile))
+@pytest.mark.parametrize(
+    ("keys_of", "said"), [("rw:*", "the store did not answer"), ("queue:*", "how far the ratchet")]
+)
 def test_a_store_that_answers_and_does_not_tell_epochs_holds_up_production_alone(
-    server: EmbeddedServer, client: store.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: Profile
+    server: EmbeddedServer,
+    client: store.Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    profile: Profile,
+    keys_of: str,
+    said: str,
 ) -> None:
     keys.new_worker(tmp_path, datetime.now(UTC))
     chosen = Settings(keys=tmp_path, profile=profile)
     monkeypatch.setattr(startup.doctor, "require", lambda *_: [])
-    client.set("rw:{0}:epochs", "no hash")  # as a store that refuses would raise
+    client.acl_setuser("early", enabled=True, nopass=True, keys=[keys_of], commands=["+@all"])
+    client.set("rw:{0}:epochs", "no hash")  # as a part that is away would raise
+    url = server.url().replace("unix://", "unix://early:@")
     if profile is Profile.PRODUCTION:
-        with pytest.raises(SettingsError, match="how far the ratchet had got"):
-            startup.prepare(chosen, server.url())
+        with pytest.raises(SettingsError, match=said):
+            startup.prepare(chosen, url)
     else:
-        startup.prepare(chosen, server.url())
+        startup.prepare(chosen, url)
+    client.acl_deluser("early")
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
