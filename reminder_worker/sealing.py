@@ -80,6 +80,8 @@ class PublicKeys:
             return cls.from_json(path.read_bytes())
         except OSError:
             raise SettingsError(f"{path}: cannot be read; it should hold the worker's public keys") from None
+        except SettingsError as error:
+            raise SettingsError(f"{path}: {error}") from None
 
     def to_json(self) -> str:
         """Write the document that platforms fetch."""
@@ -93,9 +95,7 @@ class PublicKeys:
         """Return the key of the week in which the last text of an appointment falls due. Raises Refused."""
         key = self.envelopes.get(week(due))
         if key is None:
-            said = (
-                f"the published keys end on {self.last_day}; fetch them again, or hand it in when they reach that far"
-            )
+            said = f"the published keys end on {self.last_day}; fetch them again, or hand it in once they reach it"
             raise Refused(Reason.TIME_TOO_FAR, "time", said)
         return key
 

@@ -37,7 +37,7 @@ def end(folder: Path) -> str:
     last = PublicKeys.load(folder / "worker.pub.json").last_day
     assert datetime.fromisoformat(last).replace(tzinfo=UTC) > datetime.now(UTC) + timedelta(weeks=52)
     assert last not in FAR["time"]
-    return f"the published keys end on {last}; fetch them again, or hand it in when they reach that far"
+    return f"the published keys end on {last}; fetch them again, or hand it in once they reach it"
 
 
 def tell(answer: Answer | Refused) -> tuple[Reason, str]:

@@ -210,6 +210,12 @@ def test_a_missing_file_of_public_keys_is_named(tmp_path):
         PublicKeys.load(tmp_path / "worker.pub.json")
 
 
+def test_a_damaged_file_of_public_keys_is_named(tmp_path):
+    (tmp_path / "worker.pub.json").touch()
+    with pytest.raises(SettingsError, match=r"worker\.pub\.json: public keys: not the JSON"):
+        PublicKeys.load(tmp_path / "worker.pub.json")
+
+
 def test_a_platform_has_a_name_that_fits_the_format():
     with pytest.raises(SettingsError, match="platform: a name has"):
         PlatformKeys("Clinic", platform().signing, platform().index)
