@@ -5,6 +5,7 @@ and the words that no text may show.
 """
 
 import logging
+import multiprocessing
 import signal
 import sys
 from datetime import UTC, datetime
@@ -40,6 +41,8 @@ def run(chosen: Settings, processes: int, threads: int) -> int:
     numbers.load()
     url = store.url_of(chosen)
     apart(lambda: prepare(chosen, url))  # what is wrong is reported once, not by each process
+    if sys.platform == "linux":  # where a later Python would have them made by a server, which has loaded nothing
+        multiprocessing.set_start_method("fork", force=True)
     cli.HANDLED_SIGNALS.discard(signal.SIGHUP)  # dramatiq would take it as: start again, though the terminal is gone
     end_with_terminal()
     counts = "--processes", str(processes), "--threads", str(threads), "--skip-logging"

@@ -99,7 +99,7 @@ def test_what_a_plug_in_prints_is_counted_and_written_nowhere() -> None:
 
 
 FIRST = """\
-import os
+import multiprocessing, os
 from reminder_worker import settings, startup
 
 prepare = startup.prepare
@@ -109,7 +109,8 @@ def seen(*given):
     return prepare(*given)
 
 startup.prepare = seen
-startup.cli.main = lambda words: print(os.getpid(), words.broker) or 0
+startup.cli.main = lambda words: print(os.getpid(), words.broker, multiprocessing.get_start_method()) or 0
+multiprocessing.set_start_method("forkserver")  # as on Linux from Python 3.14 on
 assert startup.run(settings.read(), 2, 8) == 0
 """
 
@@ -120,13 +121,14 @@ def make_worker(folder: Path, server: EmbeddedServer) -> None:
 
 
 @pytest.mark.usefixtures("client")
-def test_a_worker_s_first_process_loads_no_key(server: EmbeddedServer, tmp_path: Path) -> None:
+def test_a_worker_s_first_process_loads_no_key_and_forks_the_others(server: EmbeddedServer, tmp_path: Path) -> None:
     make_worker(tmp_path, server)
     command = [sys.executable, "-c", FIRST]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
     prepared, first = (line.split() for line in done.stdout.splitlines())
     assert prepared[0] != first[0]
     assert first[1] == "reminder_worker.startup:setup"
+    assert first[2] == ("fork" if sys.platform == "linux" else "forkserver")
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux alone lets a process choose")
