@@ -28,6 +28,9 @@ from reminder_worker.errors import Ambiguous, Misconfigured, NotSent, Reason, Re
         (500, Reason.LANDLINE, Reason.AMBIGUOUS),  # a server's failure is no refusal, whatever code stands in it
         (503, Reason.THROTTLED, Reason.AMBIGUOUS),
         (301, None, Reason.MISCONFIGURED),
+        (303, None, Reason.AMBIGUOUS),  # accepted, and the result is elsewhere
+        (303, Reason.LANDLINE, Reason.AMBIGUOUS),
+        (304, None, Reason.MISCONFIGURED),
         (200, Reason.LANDLINE, Reason.AMBIGUOUS),
     ],
 )

@@ -101,6 +101,11 @@ class Faults(Case):
         assert type(failure(provider)) in {Misconfigured, Ambiguous}
         assert len(peer.requests) == 1
 
+    def test_a_redirect_to_what_came_of_a_call_is_in_doubt(self, provider: Provider, peer: Peer) -> None:
+        peer.respond(Response(303, b"", {"Location": f"{peer.url}/result"}), accept=True)
+        assert type(failure(provider)) is Ambiguous
+        assert len(peer.requests) == 1
+
     def test_the_time_out_of_the_settings_ends_a_call_before_the_deadline(self, peer: Peer, tmp_path: Path) -> None:
         for provider in self.build(peer.url, tmp_path, Role.SEND, timeout=SPAN):
             peer.hang_after_accepting()
