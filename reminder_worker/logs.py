@@ -13,7 +13,7 @@ import select
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
@@ -147,6 +147,7 @@ class _OneWrite(logging.Handler):
         super().__init__()
         self._render = render
         self._is_stuck = False
+        self._is_cut = False
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -159,15 +160,19 @@ class _OneWrite(logging.Handler):
     def _write(self, line: bytes) -> bool:
         """Write a line at once, or soon, and return whether it was taken; after one that was not, none waits.
 
-        The reader of a pipe may stand still: all threads would wait for it, and no text would go out.
+        The reader of a pipe may stand still: all threads would wait for it, and no text would go out. A disk that fills
+        up takes half of a line, of this process or of one beside it: the next line begins with a line break.
         """
         way = select.poll()
         way.register(_STDERR, select.POLLOUT)
         self._is_stuck = not way.poll(0 if self._is_stuck else _PATIENCE)
-        try:
-            return not self._is_stuck and os.write(_STDERR, line) == len(line)
-        except OSError:  # the reader is gone, or a disk is full
+        if self._is_stuck:
             return False
+        whole = b"\n" + line if self._is_cut else line
+        self._is_cut = True
+        with suppress(OSError):  # the reader is gone, or a disk is full
+            self._is_cut = os.write(_STDERR, whole) < len(whole)
+        return not self._is_cut
 
 
 def _count(lost: dict[str, int]) -> None:

@@ -1,3 +1,4 @@
+import errno
 import io
 import json
 import logging
@@ -419,6 +420,27 @@ def test_a_log_that_cannot_be_written_harms_nobody(written, monkeypatch):
     logging.getLogger(logs.OURS).info("attempt")
     monkeypatch.undo()
     assert written() == []
+
+
+def test_after_a_disk_that_was_full_a_line_is_not_glued_to_half_of_another(written, monkeypatch):
+    taken, room = bytearray(), [300]
+
+    def write(_, line):
+        piece = line[: room[0]]
+        if not piece:
+            raise OSError(errno.ENOSPC, "full")
+        room[0] -= len(piece)
+        taken.extend(piece)
+        return len(piece)
+
+    monkeypatch.setattr(os, "write", write)
+    for _ in range(5):
+        logging.getLogger(logs.OURS).info("attempt")
+    assert not taken.endswith(b"\n"), "it took half of a line"
+    room[0] = 10_000
+    for event in ("keys_behind", "settled"):
+        logging.getLogger(logs.OURS).error(event)
+    assert [json.loads(line)["event"] for line in taken.splitlines()[-2:]] == ["keys_behind", "settled"]
 
 
 def test_lines_come_out_by_themselves_where_dramatiq_has_a_pipe_to_its_first_process(written, monkeypatch):
