@@ -1,6 +1,8 @@
 """What a provider promises about second questions: the same text again, what became of it, its removal."""
 
+import contextlib
 import time
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from reminder_worker.providers import Provider, Role, Sent
 from reminder_worker.testing.case import Case
 from reminder_worker.testing.faults import LATE, SPAN, UNREADABLE
 from reminder_worker.testing.peer import Peer, Request, Response
-from reminder_worker.testing.promises import REFERENCE, send
+from reminder_worker.testing.promises import REFERENCE, send, text
 
 
 def _always(answer: Response, _: Request) -> Response:
@@ -85,6 +87,25 @@ class LookUps(Case):
                 provider.find(REFERENCE)
             assert time.monotonic() - began < SPAN + LATE
 
+    def test_a_search_that_cannot_be_read_finds_nothing(self, provider: Provider, peer: Peer) -> None:
+        self._needs_search(provider)
+        for status in (200, 302, 400, 500):
+            for body in UNREADABLE.values():
+                peer.look = partial(_always, Response(status, body, {"Location": "/elsewhere"}))
+                before = len(peer.requests)
+                with contextlib.suppress(ReminderError):
+                    assert provider.search(text(), datetime.now(UTC)) is None, "what is found counts as accepted"
+                assert len(peer.requests) == before + 1, "one try, and no redirect"
+
+    def test_a_search_ends_in_time(self, peer: Peer, tmp_path: Path) -> None:
+        for provider in self.build(peer.url, tmp_path, Role.SEND, timeout=SPAN):
+            self._needs_search(provider)
+            peer.hang_before_accepting()
+            began = time.monotonic()
+            with contextlib.suppress(ReminderError):
+                assert provider.search(text(), datetime.now(UTC)) is None
+            assert time.monotonic() - began < SPAN + LATE
+
     def test_without_hooks_no_receipt_is_asked_for(self, peer: Peer, tmp_path: Path) -> None:
         try:
             for provider in self.build(peer.url, tmp_path, Role.SEND, callback_url=None):
@@ -99,3 +120,7 @@ class LookUps(Case):
     def _needs_find(self, provider: Provider) -> None:
         if not self.speaks_http or not provider.capabilities.finds_by_reference:
             pytest.skip("this provider cannot be asked")
+
+    def _needs_search(self, provider: Provider) -> None:
+        if not self.speaks_http or not provider.capabilities.searches:
+            pytest.skip("this provider cannot be searched")
