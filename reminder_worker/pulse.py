@@ -3,12 +3,14 @@
 import logging
 import os
 import secrets
+import sys
 import threading
 from collections.abc import Callable, Sequence
 
 import dramatiq
 
 from reminder_worker.errors import StoreUnavailable
+from reminder_worker.hanging import ENDED
 
 BEAT_EVERY = 5.0  # seconds
 CHORE_EVERY = 1.0
@@ -43,13 +45,23 @@ class Pulse(dramatiq.Middleware):
         """What dramatiq runs in separate processes, once for all of its workers."""
         return [*self._beside]
 
+    def before_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
+        """Start beating, and watching the threads of this process, before any of them works.
+
+        dramatiq would only log that a thread could not be started, and text people whose STOP nobody reads.
+        """
+        try:
+            threading.Thread(target=self._watch, args=(worker.worker_threads,), name="watch", daemon=True).start()
+            self._start("pulse", lambda: self._beat(self._name), BEAT_EVERY)
+            for chore in self._chores:  # each in a thread of its own: a provider that hangs must not hold up a STOP
+                self._start("chore", chore, CHORE_EVERY)
+        except RuntimeError:  # no more threads, or no memory for them
+            log.critical("crashed", exc_info=True)
+            sys.exit(ENDED)
+
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
-        """Start beating, and watching the threads of this process."""
-        threading.Thread(target=self._watch, args=(worker.worker_threads,), name="watch", daemon=True).start()
+        """Tell that all threads work."""
         log.info("worker_started")
-        self._start("pulse", lambda: self._beat(self._name), BEAT_EVERY)
-        for chore in self._chores:  # each in a thread of its own: a provider that hangs must not hold up a STOP
-            self._start("chore", chore, CHORE_EVERY)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
         """Stop beating; dramatiq finishes what is in flight."""

@@ -883,11 +883,41 @@ def test_the_pulse_goes_on_whatever_happens(
     monkeypatch.setattr(practice.worker, "beat", beat)
     work, close = practice.worker, practice.office.carriers.close
     beating = pulse.Pulse(work.beat, [work.answer], close, work.leave, look=work.hanging.look)
-    beating.after_worker_boot(None, SimpleNamespace(worker_threads=1))  # type: ignore[arg-type]
+    beating.before_worker_boot(None, SimpleNamespace(worker_threads=1))  # type: ignore[arg-type]
     until(lambda: len(beats) > 5)
     beating.before_worker_shutdown(None, None)  # type: ignore[arg-type]
     until(lambda: not any(thread.name == "pulse" for thread in threading.enumerate()))
     assert len(set(beats)) == 1
+
+
+def test_a_process_that_cannot_start_all_that_it_does_beside_reminders_texts_nobody(
+    practice: Practice,
+    provider: Scripted,
+    server: EmbeddedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    starts = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "chore":
+            raise RuntimeError("can't start new thread")
+        starts(thread)
+
+    practice.add()
+    work, close = practice.worker, practice.office.carriers.close
+    beating = pulse.Pulse(work.beat, [work.answer], close, work.leave, look=work.hanging.look)
+    broker = queue.connect(server.url(1), [beating])
+    queue.wake(broker, practice.take())
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(SystemExit), running(practice, broker):
+        until(lambda: provider.texts)
+    beating._over.set()
+    beating._stop.set()
+    assert not provider.texts
+    assert [(one.levelname, one.message) for one in caplog.records if one.exc_info] == [("CRITICAL", "crashed")]
+    broker.close()
+    broker.client.close()
 
 
 SET_UP = """\
