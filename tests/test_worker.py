@@ -914,6 +914,7 @@ def test_a_process_that_cannot_start_all_that_it_does_beside_reminders_texts_nob
         until(lambda: provider.texts)
     beating._over.set()
     beating._stop.set()
+    until(lambda: not any(thread.name == "pulse" for thread in threading.enumerate()))
     assert not provider.texts
     assert [(one.levelname, one.message) for one in caplog.records if one.exc_info] == [("CRITICAL", "crashed")]
     broker.close()
