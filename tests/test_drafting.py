@@ -233,6 +233,12 @@ def test_a_sender_does_not_turn_the_direction_of_arabic():
     assert draft(language="ar", level=Level.SENDER, sender="Northgate").body.startswith("Northgate:\nموعد")
 
 
+@pytest.mark.parametrize("level", [Level.PLACE, Level.TIME])
+def test_a_number_keeps_its_plus_in_front_in_arabic(level):
+    texts = (draft(language="ar", level=level, location="12 High St" * many, not_you=NUMBER) for many in (1, 9))
+    assert all(text.body.splitlines()[-1] == NUMBER for text in texts)  # beside Arabic letters it would be shown behind
+
+
 def test_a_stranger_is_told_how_to_stop_the_texts():
     assert draft(not_you=REPLY).body.endswith("12 High St. Not for you? Reply STOP.")
     assert draft(not_you=NUMBER).body.endswith(f"12 High St. Not for you? Call {NUMBER}.")
