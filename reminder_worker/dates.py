@@ -32,16 +32,21 @@ def write_date(locale: Locale, day: date, *, brief: bool) -> str:
     """Write weekday, day and month; no year, since no reminder goes out more than weeks ahead."""
     skeletons = locale.datetime_skeletons
     if brief:
-        return _undotted(format_date(day, skeletons["MMMEd"].pattern, locale))
+        return _first(locale, _undotted(format_date(day, skeletons["MMMEd"].pattern, locale)))
     pattern = skeletons.get("MMMMEd", skeletons["MMMEd"]).pattern
     wide = re.sub(r"'[^']*'|E+|c+|M{3,}", lambda part: _WIDE.get(part[0][0], part[0]), pattern)
-    return tidy(format_date(day, wide, locale))
+    return _first(locale, tidy(format_date(day, wide, locale)))
 
 
 @lru_cache(maxsize=4096)
 def write_time(locale: Locale, hour: int, minute: int) -> str:
     """Write hours and minutes."""
     return _undotted(format_time(time(hour, minute), "short", locale=locale))
+
+
+def _first(locale: Locale, text: str) -> str:
+    """Write the first of a month as French does, and CLDR does not: the day is the only number here."""
+    return re.sub(r"\b1\b", "1er", text) if locale.language == "fr" else text
 
 
 def _undotted(text: str) -> str:

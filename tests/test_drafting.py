@@ -206,6 +206,19 @@ def test_a_region_keeps_its_dates(language, long, short):
     assert f": {short}" in texts["short"].body
 
 
+@pytest.mark.parametrize(
+    ("language", "day", "written"),
+    [
+        ("fr", 1, "le lundi 1er mars à 14:30"),
+        ("fr-CA", 1, "le lundi 1er mars à 14 h 30"),
+        ("fr", 11, "le jeudi 11 mars à"),
+        ("it", 1, "lunedì 1 marzo alle"),
+    ],
+)
+def test_the_first_of_a_month_is_an_ordinal_in_french(language, day, written):
+    assert written in draft(language=language, when=datetime(2027, 3, day, 14, 30, tzinfo=UTC)).body
+
+
 @pytest.mark.parametrize("language", ["zh-Hant", "xx", "", "-", "e", "../en", "fr_CA"])
 def test_a_language_without_a_template_is_refused(language):
     with pytest.raises(Refused) as refusal:

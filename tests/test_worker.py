@@ -71,7 +71,7 @@ def ending(practice: Practice, lead: int = 0) -> tuple[State, str | None, str | 
 # What a phone shows.
 
 BOOKINGS = {
-    "fr": ("+33612340016", "4 place de la Concorde, Paris", "Rappel", "lundi 1 mars"),
+    "fr": ("+33612340016", "4 place de la Concorde, Paris", "Rappel", "lundi 1er mars"),
     "en-GB": ("+447911123411", "12 High Street, Leeds", "Reminder", "Monday 1 March"),
     "de": ("+4915123456019", "Lindenstraße 12, Mainz", "Termin", "März"),
     "uk": ("+380501234046", "вул. Липова 12, Львів", "Запис", "12:00"),
