@@ -50,5 +50,5 @@ def _first(locale: Locale, text: str) -> str:
 
 
 def _undotted(text: str) -> str:
-    """Drop commas and the full stops of abbreviations: they look like the end of a sentence."""
-    return re.sub(r"(?<=[^\W\d])\.|[,،]", "", tidy(text))
+    """Drop commas and the full stops of abbreviations: they look like the end of a sentence. ``p. m.`` is one word."""
+    return re.sub(r"(?<=\b[^\W\d])\. (?=[^\W\d]\.)|(?<=[^\W\d])\.|[,،]", "", tidy(text))

@@ -196,6 +196,7 @@ def test_the_wall_clock_follows_daylight_saving(instant, zone, printed):
         ("fr-CA", "mardi 16 mars à 14 h 30", "mar 16 mars 14 h 30"),
         ("de-AT", "Dienstag, 16. März um 14:30 Uhr", "Di 16. März, 14:30 Uhr"),
         ("es-MX", "martes, 16 de marzo, 2:30 pm", "mar 16 de mar, 2:30 pm"),
+        ("es-AR", "martes, 16 de marzo, 2:30 pm", "mar 16 mar, 2:30 pm"),
         ("pt-PT", "terça-feira, 16 de março, às 14:30", "terça 16/03, 14:30"),
         ("ar-MA", "الثلاثاء، 16 مارس، الساعة 14:30", "الثلاثاء 16 مارس 14:30"),
     ],
