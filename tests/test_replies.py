@@ -414,6 +414,21 @@ SPELT = {
     "ar": "STOP: إيقاف | ايقاف | توقّف | تـوقـف",
 }
 
+# People who say that it is not for them, without the words "wrong number"; a parent who answers for a child is not one.
+NOT_ME = {
+    "en": """
+        STOP: Not for me | Sorry, this message is not for me | the text wasn't meant for me | That's not me | not me
+        OTHER: The appointment is not for me, it's for my son | It is not me who comes, it is my wife
+    """,
+    "fr": "STOP: Ce n'est pas moi | C'est pas moi, désolé",
+    "de": "STOP: Das bin ich nicht | Ich bin nicht gemeint, sorry",
+    "es": "STOP: No soy yo | Perdón, ese no soy yo",
+    "pt": "STOP: Não sou eu | Desculpe, não sou eu",
+    "nl": "STOP: Dat ben ik niet | sorry, ik ben het niet",
+    "pl": "STOP: To nie ja | Przepraszam, to nie ja",
+    "ar": "STOP: ليس أنا | مش أنا",
+}
+
 
 def cases(*tables):
     """Read the tables: language, meaning and phrase of each case."""
@@ -425,7 +440,7 @@ def cases(*tables):
                     yield language, Meaning[meaning], phrase
 
 
-EVERYTHING = [*cases(FIRST, SECOND, THIRD, SPELT)]
+EVERYTHING = [*cases(FIRST, SECOND, THIRD, SPELT, NOT_ME)]
 LANGUAGES = ("ar", "de", "en", "es", "fr", "it", "nl", "pl", "pt", "ro", "tr", "uk")
 
 
