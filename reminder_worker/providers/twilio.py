@@ -125,7 +125,7 @@ FAILURES: Mapping[int, Reason] = {
 }
 _REDACTION_CODES = frozenset({30029, 30030})  # order redaction from Twilio, or choose redact = "after" or "off"
 
-_MESSAGE_ID = re.compile(r"(?:SM|MM)[0-9a-f]{32}", re.ASCII)
+_MESSAGE_ID = re.compile(r"(?:SM|MM)[0-9a-fA-F]{32}", re.ASCII)
 _LOG = logging.getLogger(__name__)
 
 
