@@ -88,7 +88,8 @@ class _Reply:
             if language := self._only(section, self.row):
                 return Reading(meaning, language)
         if language := self._has("start phrases", self.row):
-            return Reading(Meaning.START, language)
+            starts = self._has("start phrases", self.words["not start"].cut(self.row))
+            return Reading(Meaning.START if starts else Meaning.STOP, language)
         comes = self._confirms()
         if cancels := self._has("cancel phrases", self.words["not cancel"].cut(self.row)):
             doubtful = comes and self._has("confirm phrases", self.row)

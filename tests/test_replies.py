@@ -429,6 +429,35 @@ NOT_ME = {
     "ar": "STOP: ليس أنا | مش أنا",
 }
 
+# A start that is refused must not undo an earlier STOP; a negation beside one that is wanted refuses nothing.
+NOT_AGAIN = {
+    "en": """
+        STOP: Don't start texting me again | please never resume sending | Don't sign me up | I never want texts again
+        STOP: I do not want you to start sending me reminders again
+        START: I didn't mean to stop, please start sending reminders again | I do not want to stop I want texts again
+    """,
+    "fr": """
+        STOP: ne reprenez pas les rappels | je ne veux pas recevoir de nouveau vos messages | reprenez pas les rappels
+        START: Je ne reçois plus rien, merci de m'envoyer de nouveau les rappels
+    """,
+    "de": """
+        STOP: Bitte nicht wieder Erinnerungen schicken | nie wieder SMS | bitte nicht wieder anmelden
+        START: ich bekomme nichts mehr, bitte wieder SMS
+    """,
+    "es": """
+        STOP: no vuelvan a enviarme sms | no quiero volver a recibir | no reanuden los mensajes
+        START: ya no recibo nada, quiero volver a recibir
+    """,
+    "it": "STOP: non riprendete i messaggi | non riattivate i promemoria | non ricominciate a scrivermi",
+    "nl": "STOP: stuur niet opnieuw berichten | niet opnieuw aanmelden | nooit weer berichten",
+    "pl": "STOP: nie włączcie powiadomień\nSTART: nie dostaję sms proszę wznowić",
+    "pt": "STOP: não me inscreva de novo | não retomem os lembretes\nSTART: não recebo nada quero voltar a receber",
+    "ro": "STOP: nu trimiteți din nou mesaje | nu reluați mesajele\nSTART: nu mai primesc mesaje reluați mesajele",
+    "tr": "STOP: mesajlara devam etmeyin | göndermeye devam etmeyin\nSTART: mesajlara devam edin",
+    "uk": "STOP: не продовжуйте надсилати\nSTART: не отримую смс надсилайте знову",
+    "ar": "STOP: لا أريد الاشتراك\nSTART: لا تصلني الرسائل أريد استلام الرسائل",
+}
+
 
 def cases(*tables):
     """Read the tables: language, meaning and phrase of each case."""
@@ -440,7 +469,7 @@ def cases(*tables):
                     yield language, Meaning[meaning], phrase
 
 
-EVERYTHING = [*cases(FIRST, SECOND, THIRD, SPELT, NOT_ME)]
+EVERYTHING = [*cases(FIRST, SECOND, THIRD, SPELT, NOT_ME, NOT_AGAIN)]
 LANGUAGES = ("ar", "de", "en", "es", "fr", "it", "nl", "pl", "pt", "ro", "tr", "uk")
 
 

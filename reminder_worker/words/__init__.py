@@ -7,6 +7,7 @@ A file holds sections; entries stand between commas or on lines of their own; a 
 - ``[stop words]``: like ``[stop]``, and enough in a reply of four words, at its beginning, or as one of its sentences
 - ``[stop phrases]`` and the like: anywhere in a reply
 - ``[not stop]`` ``[not cancel]``: not looked at for stop words and phrases, or for phrases that cancel
+- ``[not start]``: not looked at for start phrases; one that is only there asks for no more texts
 - ``[unsure]``: with them nothing is confirmed · ``[courtesy]``: says nothing
 - ``[messages]`` ``[appointment]``: stand for ``{messages}`` ``{appointment}`` in entries
 
@@ -28,7 +29,7 @@ ENGLISH = "en"
 END = "|"  # of a sentence; no entry reaches over it
 _NEEDED = {"stop", "stop words", "stop phrases", "not stop", "start", "start phrases", "help", "help phrases"} | {
     *("confirm", "confirm phrases", "cancel", "cancel phrases", "not cancel", "unsure", "courtesy"),
-    *("messages", "appointment"),
+    *("not start", "messages", "appointment"),
 }
 _KNOWN = _NEEDED | {"stop alone"}
 _GROUPS = {"{messages}": "messages", "{appointment}": "appointment"}
