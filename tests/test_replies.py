@@ -651,6 +651,14 @@ def test_no_word_means_two_things():
                     assert seen.setdefault(places, section) == section, (language, entry)
 
 
+def test_no_courtesy_is_a_no_in_another_language():
+    assert (
+        words.load()["courtesy"].find(words.row("no | non | não | nu | ne | nie | nein | nicht | nee | не | ні | لا"))
+        is None
+    )
+    assert {read(text).meaning for text in ("nu e bine", "nu accept", "nu de acord", "nu am primit")} == {Meaning.OTHER}
+
+
 @pytest.mark.parametrize("section", ["stop", "stop words", "confirm", "cancel", "start", "help"])
 def test_every_word_of_a_list_works_alone(section):
     meaning = Meaning[section.split()[0].upper()]
