@@ -458,6 +458,25 @@ NOT_AGAIN = {
     "ar": "STOP: لا أريد الاشتراك\nSTART: لا تصلني الرسائل أريد استلام الرسائل",
 }
 
+# Who doubts, or says no in the words of a yes, has not confirmed.
+NO_YES = {
+    "en": """
+        OTHER: I doubt I will be there | I am not at all sure that I will be there | unlikely I will be there
+        CONFIRM: No doubt, I will be there | I will be there late
+    """,
+    "fr": "OTHER: je doute que je serai là\nCONFIRM: je serai là sans aucun doute",
+    "de": "OTHER: ich bezweifle dass ich komme",
+    "es": "OTHER: no creo que asistiré | tampoco asistiré",
+    "it": "OTHER: non credo che ci sarò | non confermiamo\nCANCEL: non sarò presente | non verremo",
+    "nl": "OTHER: ik twijfel of ik kom",
+    "pl": "OTHER: nie sądzę że przyjdę\nCANCEL: nie będziemy na wizycie",
+    "pt": "OTHER: duvido que estarei lá | não confirmamos",
+    "ro": "OTHER: nu cred că voi veni | nu confirmăm\nCANCEL: nu vom veni | nu vom fi acolo",
+    "tr": "OTHER: gelirim sanmıyorum",
+    "uk": "OTHER: сумніваюся що прийду | не підтверджуємо",
+    "ar": "OTHER: لا أعتقد أنني سأحضر | لم أؤكد",
+}
+
 
 def cases(*tables):
     """Read the tables: language, meaning and phrase of each case."""
@@ -469,7 +488,7 @@ def cases(*tables):
                     yield language, Meaning[meaning], phrase
 
 
-EVERYTHING = [*cases(FIRST, SECOND, THIRD, SPELT, NOT_ME, NOT_AGAIN)]
+EVERYTHING = [*cases(FIRST, SECOND, THIRD, SPELT, NOT_ME, NOT_AGAIN, NO_YES)]
 LANGUAGES = ("ar", "de", "en", "es", "fr", "it", "nl", "pl", "pt", "ro", "tr", "uk")
 
 
