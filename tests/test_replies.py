@@ -477,6 +477,22 @@ NO_YES = {
     "ar": "OTHER: لا أعتقد أنني سأحضر | لم أؤكد",
 }
 
+# Who does not cancel has not cancelled; a no before it, in a sentence of its own, changes nothing.
+NOT_CANCELLED = {
+    "en": """
+        OTHER: I am not cancelling my appointment | I won't cancel my appointment | I haven't cancelled my appointment
+        CANCEL: No, I am cancelling my appointment | not feeling well, please cancel my appointment
+    """,
+    "de": "OTHER: ich sage den Termin nicht ab\nCANCEL: leider nein, ich sage den Termin ab",
+    "es": "OTHER: no cancelo la cita | no anulo mi cita\nCANCEL: no, cancelo la cita",
+    "it": "OTHER: non annullo l'appuntamento | non disdico l'appuntamento",
+    "pl": "OTHER: nie odwołuję wizyty | nie chcę odwołać wizyty\nCANCEL: nie, odwołuję wizytę",
+    "pt": "OTHER: não cancelo a consulta | não desmarco a consulta\nCANCEL: não, cancelo a consulta",
+    "tr": "OTHER: randevumu iptal etmiyorum | randevumu iptal etmedim",
+    "uk": "OTHER: я не скасовую запис | не хочу скасувати запис\nCANCEL: ні, скасовую запис",
+    "ar": "OTHER: لن ألغي الموعد | لم ألغ الموعد",
+}
+
 
 def cases(*tables):
     """Read the tables: language, meaning and phrase of each case."""
@@ -488,7 +504,7 @@ def cases(*tables):
                     yield language, Meaning[meaning], phrase
 
 
-EVERYTHING = [*cases(FIRST, SECOND, THIRD, SPELT, NOT_ME, NOT_AGAIN, NO_YES)]
+EVERYTHING = [*cases(FIRST, SECOND, THIRD, SPELT, NOT_ME, NOT_AGAIN, NO_YES, NOT_CANCELLED)]
 LANGUAGES = ("ar", "de", "en", "es", "fr", "it", "nl", "pl", "pt", "ro", "tr", "uk")
 
 
