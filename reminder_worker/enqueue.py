@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,8 +16,9 @@ from zoneinfo import ZoneInfo
 from reminder_worker import job, numbers, records, sealing
 from reminder_worker.client import Appointment, Client, HttpClient
 from reminder_worker.errors import Reason, Refused, SettingsError, StoreUnavailable
-from reminder_worker.ledger import Answer
-from reminder_worker.records import Cancelled, Defaults, Reader
+from reminder_worker.job import State
+from reminder_worker.ledger import Answer, Reminder
+from reminder_worker.records import Cancelled, Defaults, PassedOver, Reader
 
 BATCH = 250
 _SAFE = "run it again, that is safe"
@@ -103,13 +105,16 @@ class _Batch:
             return
         with self._saying_how_far():
             answers = self.client.add([appointment for _, appointment in self.waiting])
-        for (where, _), answer in zip(self.waiting, answers, strict=True):
-            if isinstance(answer, Refused):
-                self.refuse(where, answer)
-            else:
+        handed_in, self.waiting = self.waiting, []
+        last = {appointment.reference: number for number, (_, appointment) in enumerate(handed_in)}
+        for number, ((where, appointment), answer) in enumerate(zip(handed_in, answers, strict=True)):
+            if not isinstance(answer, Refused):
                 self._note(where, answer, "hand it in")
-        self.done = self.waiting[-1][0]
-        self.waiting.clear()
+            elif answer.reason in self.reader.passes_over and last[appointment.reference] == number:
+                self.pass_over(where, PassedOver(appointment.reference, answer))
+            else:
+                self.refuse(where, answer)
+        self.done = handed_in[-1][0]
 
     def cancel(self, where: str, reference: str, *, perhaps: bool) -> None:
         """Cancel an appointment, after adding what was read before it."""
@@ -121,6 +126,17 @@ class _Batch:
         else:
             self._note(where, answer, "take it back")
         self.done = where
+
+    def pass_over(self, where: str, record: PassedOver) -> None:
+        """Cancel what is still to come for another time of an appointment; if there is nothing, count it."""
+        if any(appointment.reference == record.reference for _, appointment in self.waiting):
+            self.add()
+        with self._saying_how_far():
+            reminders = self.client.show(record.reference)
+        if any(_is_outdated(reminder, record.why) for reminder in reminders):
+            self.cancel(where, record.reference, perhaps=False)
+        else:
+            self.refuse(where, record.why)
 
     def refuse(self, where: str, refusal: Refused) -> None:
         """Count a refusal, and print it on stderr: once for all of a series, and not what every export holds."""
@@ -163,6 +179,9 @@ def run(client: Client, reader: Reader, said: Defaults | None = None, *, size: i
                 if isinstance(record, Cancelled):
                     batch.cancel(where, record.reference, perhaps=record.perhaps)
                     continue
+                if isinstance(record, PassedOver):
+                    batch.pass_over(where, record)
+                    continue
                 batch.waiting.append((where, _parse(record, said)))
             except Refused as refusal:
                 batch.refuse(where, refusal)
@@ -170,6 +189,17 @@ def run(client: Client, reader: Reader, said: Defaults | None = None, *, size: i
                 batch.add()
         batch.add()
     return +batch.counts
+
+
+def _is_outdated(reminder: Reminder, why: Refused) -> bool:
+    """Tell whether a reminder is to come that belongs to another time of its appointment than the one refused.
+
+    Where no slot is left, one that was tried and put off may be of this time: it goes out when quiet hours end.
+    """
+    if why.reason is not Reason.NO_SLOT:
+        return reminder.state in {State.SCHEDULED, State.QUEUED}
+    untried = reminder.state is State.SCHEDULED and reminder.reason is None
+    return untried and reminder.due is not None and reminder.due > datetime.now(UTC)
 
 
 def _parse(fields: dict[str, Any], said: Defaults) -> Appointment:

@@ -2,7 +2,8 @@ import io
 import json
 import tracemalloc
 from collections import Counter
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,10 +11,10 @@ import practice
 import pytest
 
 from reminder_worker import enqueue, records, store
-from reminder_worker.errors import SettingsError, StoreUnavailable
+from reminder_worker.errors import Reason, Refused, SettingsError, StoreUnavailable
 from reminder_worker.job import State
-from reminder_worker.ledger import Answer
-from reminder_worker.records import Cancelled
+from reminder_worker.ledger import Answer, Reminder
+from reminder_worker.records import Cancelled, PassedOver
 from reminder_worker.schedule import Schedule
 
 
@@ -255,6 +256,36 @@ def test_an_export_s_history_is_counted_and_nothing_said_of_it(clinic, capsys):
     assert enqueue.run(clinic, Reads(over, far, near, practice.fields("D"))) == {"past": 2, "later": 1, "added": 1}
     assert capsys.readouterr() == ("", "")
     assert run(clinic, over, far, near) == {"refused": 3}
+
+
+OVER = PassedOver("A", Refused(Reason.TIME_PAST, "start", "is over"))
+
+
+def test_what_was_moved_out_of_reach_leaves_no_reminder_of_its_old_time(clinic, capsys):
+    for out in (OVER, {"time": practice.ahead(minutes=5)}, {"time": practice.ahead(days=900)}):
+        enqueue.run(clinic, Reads(practice.fields("A")))
+        moved = out if out is OVER else practice.fields("A", **out)
+        assert enqueue.run(clinic, Reads(moved)) == {"cancelled": 1}
+        assert [one.state for one in clinic.show("A")] == [State.CANCELLED]
+        assert "cancelled" not in enqueue.run(clinic, Reads(moved))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_comes_last_of_an_appointment_counts(clinic):
+    near = practice.fields("A", time=practice.ahead(minutes=5))
+    assert enqueue.run(clinic, Reads(near, OVER, practice.fields("A"))) == {"past": 2, "added": 1}
+    assert enqueue.run(clinic, Reads(near, practice.fields("A"))) == {"past": 1, "unchanged": 1}
+    assert enqueue.run(clinic, Reads(practice.fields("A"), near)) == {"unchanged": 1, "cancelled": 1}
+    assert enqueue.run(clinic, Reads(practice.fields("A"), OVER)) == {"moved": 1, "cancelled": 1}
+
+
+def test_a_reminder_that_waits_for_morning_is_not_taken_for_one_of_another_time():
+    late, tonight = datetime.now(UTC) - timedelta(hours=1), Refused(Reason.NO_SLOT, "time")
+    waits = Reminder(0, State.SCHEDULED, late + timedelta(hours=9), None, None, 1, "not_sent", None)
+    for reminder in (waits, replace(waits, reason=None, due=late), replace(waits, state=State.QUEUED, due=late)):
+        assert not enqueue._is_outdated(reminder, tonight)
+        assert enqueue._is_outdated(reminder, OVER.why)
+    assert enqueue._is_outdated(replace(waits, reason=None), tonight)
 
 
 def test_what_is_wrong_with_all_of_a_series_is_said_once(clinic, capsys):

@@ -7,6 +7,7 @@ has to, never kept, never in an error.
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -15,11 +16,13 @@ from typing import Any, BinaryIO, Protocol, cast
 from zoneinfo import ZoneInfo
 
 from reminder_worker import job, numbers
+from reminder_worker.encoding import WEEKS_AHEAD
 from reminder_worker.errors import Reason, Refused
 
 MOST_NAMES = 200  # further names count as others: a file full of names would fill the memory
 OTHERS = "others"
 LONGEST_TAG = 8  # docs/format.md
+HORIZON = timedelta(weeks=WEEKS_AHEAD)  # public keys are published no further ahead
 
 
 class Format(StrEnum):
@@ -46,7 +49,18 @@ class Cancelled:
     perhaps: bool = False  # it may never have been handed in under this name, which is no fault
 
 
-Record = dict[str, Any] | Refused | Cancelled
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """An appointment of which nobody can be reminded at this time; reminders still to come are for another time of it.
+
+    One that was over longer ago than keys are published ahead is a mere refusal: it was not moved there.
+    """
+
+    reference: str = field(repr=False)
+    why: Refused
+
+
+Record = dict[str, Any] | Refused | Cancelled | PassedOver
 
 
 class Left:

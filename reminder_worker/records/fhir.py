@@ -15,7 +15,7 @@ import msgspec
 
 from reminder_worker import job
 from reminder_worker.errors import Reason, Refused, SettingsError
-from reminder_worker.records import EXPORT, Cancelled, Defaults, Left, Record, resources
+from reminder_worker.records import EXPORT, HORIZON, Cancelled, Defaults, Left, PassedOver, Record, resources
 from reminder_worker.records.lines import Lines
 from reminder_worker.records.resources import Elements, Person, Visit
 
@@ -151,8 +151,12 @@ class Reader:
 
     def _record(self, visit: Visit) -> Record:
         """Return what to hand in, or a cancellation. Raises Refused."""
+        if self._is_over(visit.start):
+            over = Refused(Reason.TIME_PAST, "start", "is over" if visit.status in resources.REMINDED else "")
+            long_ago = self._now - job.parse_time(visit.start) > HORIZON
+            return over if long_ago else PassedOver(visit.reference, over)
         if visit.status not in resources.REMINDED:
-            return Refused(Reason.TIME_PAST, "start") if self._is_over(visit.start) else Cancelled(visit.reference)
+            return Cancelled(visit.reference)
         self._check_start(visit.start)
         people = {one for name in visit.patients if isinstance(one := self._find(visit, name), Person)}
         if len(people) != 1:
@@ -179,10 +183,8 @@ class Reader:
             return False
 
     def _check_start(self, start: str) -> None:
-        """Refuse what is over, before looking for its patient, and a time without the clock that people read."""
+        """Refuse what is no time, and a time without the clock that people read."""
         job.parse_time(start)
-        if self._is_over(start):
-            raise Refused(Reason.TIME_PAST, "start", "is over")
         if start.endswith(_UTC) and not self._zoned:
             raise Refused(Reason.TIME_INVALID, "start", "is in UTC; say with --zone which clock people read")
 

@@ -15,11 +15,9 @@ from icalendar import Calendar, Event, Timezone
 from icalendar.timezone import tzp
 
 from reminder_worker import job
-from reminder_worker.encoding import WEEKS_AHEAD
 from reminder_worker.errors import Reason, Refused
-from reminder_worker.records import Cancelled, Left, Record, language_tag, rules
+from reminder_worker.records import EXPORT, HORIZON, Cancelled, Left, PassedOver, Record, language_tag, rules
 
-HORIZON = timedelta(weeks=WEEKS_AHEAD)  # public keys are published no further ahead
 _DAY = timedelta(days=1)
 _UTC = "UTC", "Etc/UTC"
 
@@ -44,10 +42,12 @@ class Expansion:
         """Yield the records of all events with one UID."""
         events: list[tuple[str, Any]] = []
         for where, lines in parts:
+            event = None
             try:
-                events.append((where, self._checked(_parse(lines))))
+                event = _parse(lines)
+                events.append((where, self._checked(event)))
             except Refused as refusal:
-                yield where, refusal
+                yield where, self._passed_over(event, refusal) if len(parts) == 1 else refusal
         if len(events) < len(parts):  # a refused event may cancel or move one of the others
             for where, _ in events:
                 yield where, Refused(Reason.MALFORMED, "UID", "another event of this one's series was refused")
@@ -97,22 +97,37 @@ class Expansion:
                 occurrences = query.between(self._now - _DAY, self._now + HORIZON + _DAY)
         except Exception:  # noqa: BLE001 - whatever a library raises for a damaged series
             return [Refused(Reason.MALFORMED, "RRULE", "cannot be expanded")]
-        for one in occurrences:
-            moment = one["DTSTART"].dt
-            if self._is_ahead(moment):
-                found.append(self._record(one, f"{uid}/{_name(one['RECURRENCE-ID'].dt)}", moment))
+        near = [one for one in occurrences if self._is_ahead(one["DTSTART"].dt)]
+        found += [self._record(one, f"{uid}/{_name(one['RECURRENCE-ID'].dt)}", one["DTSTART"].dt) for one in near]
         excluded = (one.dt for some in _each(events[0][1], "EXDATE") for one in some.dts if whole)
-        gone = (one for one in excluded if isinstance(one, date) and self._is_ahead(one))  # a span is no date
-        return found + [Cancelled(f"{uid}/{_name(one)}", perhaps=True) for one in gone]
+        gone = [one for one in excluded if isinstance(one, date) and self._is_ahead(one)]  # a span is no date
+        names = [f"{uid}/{_name(one)}" for one in [*gone, *self._moved_out_of_reach(events, near)]]
+        return found + [Cancelled(name, perhaps=True) for name in names]
+
+    def _moved_out_of_reach(self, events: Sequence[tuple[str, Any]], near: Sequence[Any]) -> list[date]:
+        """Return which events of a series have a change that moved them to where nobody is reminded."""
+        changes = [event for _, event in events if "RECURRENCE-ID" in event]
+        moved = [one["RECURRENCE-ID"].dt for one in changes if not self._is_ahead(one["DTSTART"].dt)]
+        kept = [_name(one["RECURRENCE-ID"].dt) for one in near]  # by a newer change
+        return [one for one in moved if _name(one) not in kept and not self._is_long_ago(one)]
 
     def _is_ahead(self, moment: date) -> bool:
         return self._now < self._aware(moment) <= self._now + HORIZON
+
+    def _is_long_ago(self, moment: date) -> bool:
+        return self._now - self._aware(moment) > HORIZON
 
     def _aware(self, moment: date) -> datetime:
         """Return the instant; for a day, its last one."""
         if not isinstance(moment, datetime):
             moment = datetime.combine(moment, time.max)
         return moment if moment.tzinfo else moment.replace(tzinfo=self._zone or UTC)
+
+    def _passed_over(self, event: Any, refusal: Refused) -> Record:
+        """Return what became of an event that was refused: it may have been moved to where it needs no further look."""
+        if refusal.reason not in EXPORT or self._is_long_ago(event["DTSTART"].dt):
+            return refusal
+        return PassedOver(str(event["UID"]), refusal)
 
     def _pass_over(self, moment: date) -> None:
         """Refuse an event that needs no further look. Raises Refused."""

@@ -20,7 +20,7 @@ from reminder_worker.keyfiles import Kind
 from reminder_worker.ops import operators
 from reminder_worker.plan import Lead
 from reminder_worker.providers import ENTRY_POINTS, Limits, read_table
-from reminder_worker.records import Cancelled, Defaults
+from reminder_worker.records import Cancelled, Defaults, PassedOver
 from reminder_worker.tables import Platform
 from reminder_worker.wire.gateway import Gateway
 
@@ -106,7 +106,7 @@ def read_records(name: str, data: bytes, *, seal: bool = True) -> object:
             shown.append(place)
             if isinstance(record, records.Refused):
                 shown.append(f"{record}")
-            elif isinstance(record, Cancelled):
+            elif isinstance(record, (Cancelled, PassedOver)):
                 shown.append(repr(record))
             elif len(shown) < 20 and seal:
                 shown.append(_refusal(said, record))

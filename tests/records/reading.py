@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from reminder_worker import records
 from reminder_worker.errors import Refused
-from reminder_worker.records import Cancelled, Defaults, Reader
+from reminder_worker.records import Cancelled, Defaults, PassedOver, Reader
 
 PARIS = ZoneInfo("Europe/Paris")
 IN_PARIS = Defaults(zone=PARIS)
@@ -39,6 +39,8 @@ def reader(name: str, source: bytes | BinaryIO | Path, defaults: Defaults = IN_P
 
 def shown(record: records.Record) -> Any:
     """Show a record as tests compare it."""
+    if isinstance(record, PassedOver):
+        return shown(record.why)
     if isinstance(record, Cancelled):
         return f"cancelled {record.reference}" + (" perhaps" if record.perhaps else "")
     return f"{record.reason}: {record}" if isinstance(record, Refused) else record

@@ -230,6 +230,26 @@ def test_one_of_a_series_may_be_moved_or_cancelled(first):
     }
 
 
+@pytest.mark.parametrize("out", [day(-1), day(400)])
+def test_one_of_a_series_that_was_moved_out_of_reach_is_taken_back(out):
+    whole = event("RRULE:FREQ=DAILY;COUNT=2")
+    moved = event(f"RECURRENCE-ID{at(day(4))}", start=f"DTSTART{at(out)}")
+    found = [record for _, record in read("ics", calendar(whole, moved))]
+    assert [found[0], found[2]] == ["cancelled u perhaps", f"cancelled {name(day(4))} perhaps"]
+    assert found[1]["reference"] == name(day(3))
+    back = event("SEQUENCE:2", f"RECURRENCE-ID{at(day(4))}", start=f"DTSTART{at(day(6))}")
+    found = [record for _, record in read("ics", calendar(whole, moved, back))]
+    assert [record["reference"] for record in found[1:]] == [name(day(3)), name(day(4))]
+
+
+def test_an_event_that_was_moved_out_of_reach_is_named():
+    for out, reason in ((day(-1), "time_past"), (day(-360), "time_past"), (day(400), "time_too_far")):
+        [(_, record)] = reader("ics", calendar(event(start=f"DTSTART{at(out)}")))
+        assert (record.reference, record.why.reason) == ("u", reason)
+    [(_, record)] = reader("ics", calendar(event(start=f"DTSTART{at(day(-380))}")))
+    assert record.reason == "time_past"
+
+
 def test_a_change_may_come_without_its_series():
     found = read("ics", calendar(event(f"RECURRENCE-ID{at(day(4))}", start=f"DTSTART{at(day(6))}")))
     assert [record["reference"] for _, record in found] == [name(day(4))]
