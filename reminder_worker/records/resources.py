@@ -160,8 +160,8 @@ def person(elements: Elements, left: Left, today: date) -> Person:
         system, use, rank = text(one.get("system")), text(one.get("use")), decode(one.get("rank"), int)
         if system in {"phone", "sms"} and use not in _NEVER and _holds(one.get("period"), today):
             mobile = use == "mobile" or system == "sms"
-            value = _SCHEME.sub("", text(one.get("value")).strip())
-            numbers.append((not mobile, rank or _LAST, place_, value))
+            if value := _SCHEME.sub("", text(one.get("value")).strip()):
+                numbers.append((not mobile, rank or _LAST, place_, value))
     return Person(min(numbers, default=("",))[-1], _language(elements.get("communication"), left), deceased)
 
 

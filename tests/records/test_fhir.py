@@ -270,6 +270,10 @@ def test_a_place_that_is_not_in_the_file_is_missing_and_its_display_not_taken():
         ([{"system": "phone", "value": "1", "use": "old"}], None),
         ([{"system": "phone", "value": "1", "use": "work"}, {"system": "phone", "value": "2", "use": "temp"}], "2"),
         ([{"system": "phone", "value": "1", "use": "work", "rank": 1}], None),
+        (
+            [{"system": "phone", "value": " ", "use": "mobile"}, {"system": "sms"}, {"system": "phone", "value": "2"}],
+            "2",
+        ),
     ],
 )
 def test_a_mobile_comes_first_and_old_and_work_numbers_never(points, phone):
