@@ -8,7 +8,8 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,7 +20,7 @@ import msgspec
 from reminder_worker.encoding import to_text
 from reminder_worker.errors import SettingsError
 from reminder_worker.gateway import Mode
-from reminder_worker.keyfiles import PRIVATE, create_file, is_private, replace_file
+from reminder_worker.keyfiles import PRIVATE, alone, create_file, is_private, replace_file
 from reminder_worker.sealing import is_platform
 
 LIVE_AT_ONCE = 2  # for each platform and mode: the old key and the new one, while clients change over
@@ -98,24 +99,30 @@ def new(platform: str, folder: Path, *, mode: Mode, scopes: Collection[Scope], l
     """Make a key and return the file that holds it, meant for the platform alone. Raises SettingsError."""
     if not is_platform(platform):
         raise SettingsError("platform: a name has 1 to 20 of the characters a-z, 0-9 and -")
-    path = key_list(folder)
-    known = [key for key in _read(path) if key.expires > now] if path.exists() else []
-    same = [key.name for key in known if (key.platform, key.mode) == (platform, mode)]
-    if len(same) >= LIVE_AT_ONCE:
-        raise SettingsError(
-            f"{platform}: has two {mode} keys already ({', '.join(same)}); run reminder-worker keys revoke NAME"
-        )
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
         raise SettingsError(f"{folder}: cannot be made") from None
     name = "".join(secrets.choice(_NAME_LETTERS) for _ in range(8))
     key = f"rwk_{mode}_{name}_{to_text(secrets.token_bytes(32))}"
-    file = folder / f"{platform}.{mode}.{name}.apikey"
-    create_file(file, f"{key}\n", PRIVATE)
     start = now.replace(microsecond=0)
-    _write(path, [*known, ApiKey(name, platform, mode, sorted(scopes), _hash(key), start, start + lasts)])
+    entry = ApiKey(name, platform, mode, sorted(scopes), _hash(key), start, start + lasts)
+    file = folder / f"{platform}.{mode}.{name}.apikey"
+    with _changing(folder) as path:
+        known = [key for key in _read(path) if key.expires > now] if path.exists() else []
+        _check_room(known, entry)
+        create_file(file, f"{key}\n", PRIVATE)
+        _write(path, [*known, entry])
     return file
+
+
+def _check_room(known: Collection[ApiKey], new: ApiKey) -> None:
+    """Refuse a third key. Raises SettingsError."""
+    same = [key.name for key in known if (key.platform, key.mode) == (new.platform, new.mode)]
+    if len(same) >= LIVE_AT_ONCE:
+        raise SettingsError(
+            f"{new.platform}: has two {new.mode} keys already ({', '.join(same)}); run reminder-worker keys revoke NAME"
+        )
 
 
 def listed(folder: Path) -> list[ApiKey]:
@@ -138,13 +145,24 @@ def read_key(path: Path) -> str:
 
 def revoke(name: str, folder: Path) -> None:
     """Forget a key. Raises SettingsError if no key has that name."""
+    with _changing(folder) as path:
+        known = _read(path)
+        kept = [key for key in known if key.name != name]
+        if len(kept) == len(known):
+            there = ", ".join(f"{key.name} ({key.platform}, {key.mode})" for key in known) or "none"
+            raise SettingsError(f"NAME: there is no such key in {path}; there are: {there}")
+        _write(path, kept)
+
+
+@contextmanager
+def _changing(folder: Path) -> Iterator[Path]:
+    """Keep others from changing the list meanwhile: what they write would bring back a key that is being revoked."""
     path = key_list(folder)
-    known = _read(path)
-    kept = [key for key in known if key.name != name]
-    if len(kept) == len(known):
-        there = ", ".join(f"{key.name} ({key.platform}, {key.mode})" for key in known) or "none"
-        raise SettingsError(f"NAME: there is no such key in {path}; there are: {there}")
-    _write(path, kept)
+    try:
+        with alone(folder):
+            yield path
+    except OSError:
+        raise SettingsError(f"{path}: cannot be read; it should hold the hashes of API keys") from None
 
 
 def key_list(folder: Path) -> Path:

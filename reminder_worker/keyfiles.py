@@ -3,8 +3,11 @@
 An error names the file and what it should be, never what is in it.
 """
 
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
@@ -113,6 +116,17 @@ def _give(handle: int, path: Path, like: Path) -> None:
         os.fchown(handle, beside.st_uid, beside.st_gid)
     except OSError:
         raise SettingsError(f"{path}: cannot be given to the owner of {like.name}; run this as that user") from None
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Wait for whoever else reads or replaces files of a folder like this, and keep others out. Raises OSError."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def replace_file(path: Path, text: str, mode: int) -> None:

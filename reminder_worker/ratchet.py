@@ -6,12 +6,8 @@ private key of week w = BLAKE2b-32(state of week w, person="rw-envelope")
 Several processes on one machine share the file: a process that reads or replaces it holds the folder's lock.
 """
 
-import fcntl
 import hashlib
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +16,15 @@ from nacl.public import PrivateKey
 
 from reminder_worker.encoding import WEEKS_AHEAD, to_text
 from reminder_worker.errors import SettingsError
-from reminder_worker.keyfiles import Kind, key_file, key_from_file, overwrite_leftovers, read_key_file, replace_secret
+from reminder_worker.keyfiles import (
+    Kind,
+    alone,
+    key_file,
+    key_from_file,
+    overwrite_leftovers,
+    read_key_file,
+    replace_secret,
+)
 from reminder_worker.sealing import week
 
 GRACE_WEEKS = 1  # for retries across the end of a week
@@ -50,7 +54,7 @@ class Ratchet:
     def load(cls, folder: Path) -> "Ratchet":
         """Read the ratchet's file. Raises SettingsError."""
         try:
-            with _alone(folder):
+            with alone(folder):
                 return cls.read(ratchet_file(folder))
         except OSError:
             raise SettingsError(f"{ratchet_file(folder)}: cannot be read; it should be a {Kind.RATCHET}") from None
@@ -94,7 +98,7 @@ def save_ratchet(folder: Path, ratchet: Ratchet) -> bool:
     """
     path = ratchet_file(folder)
     try:
-        with _alone(folder):
+        with alone(folder):
             overwrite_leftovers(path)
             held = Ratchet.read(path)
             if held.week >= ratchet.week:
@@ -105,14 +109,3 @@ def save_ratchet(folder: Path, ratchet: Ratchet) -> bool:
     except (OSError, SettingsError):
         return False
     return True
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from reading a file that is being overwritten. Raises OSError."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -1,4 +1,5 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -87,6 +88,16 @@ def test_a_revoked_key_is_refused_by_a_running_gateway(tmp_path):
     assert known.caller(second, NOW) is not None
     with pytest.raises(SettingsError, match="no such key"):
         apikeys.revoke("zzzzzzzz", tmp_path)
+
+
+def test_keys_that_are_made_and_revoked_at_once_are_all_kept_or_gone(tmp_path):
+    old = [make(tmp_path, f"old-{number}").split("_")[2] for number in range(4)]
+    with ThreadPoolExecutor(8) as people:
+        gone = [people.submit(apikeys.revoke, name, tmp_path) for name in old]
+        made = [people.submit(make, tmp_path, f"new-{number}") for number in range(4)]
+        assert [one.result() for one in gone] == [None] * 4
+        assert all(one.result() for one in made)
+    assert sorted(key.platform for key in apikeys.listed(tmp_path)) == [f"new-{number}" for number in range(4)]
 
 
 def test_a_file_that_is_damaged_names_itself_and_keeps_what_was_known(tmp_path):

@@ -4,7 +4,9 @@ import json
 import re
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -119,6 +121,15 @@ def test_only_who_knows_a_password_changes_it(file: Path) -> None:
     assert operators.opens(Operators(file).get("ada"), GOOD)
     assert command(file.parent, "ada", ".", typed=(GOOD, OTHER, OTHER)).returncode == 0
     assert operators.opens(Operators(file).get("ada"), OTHER)
+
+
+def test_whoever_is_let_in_at_once_is_let_in(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(8)
+    monkeypatch.setattr(operators, "_hash", lambda *_: bytes([together.wait() >= 0]) * 32)
+    with ThreadPoolExecutor(8) as people:
+        for one in [people.submit(operators.enter, file, f"one{number}", GOOD, NOW) for number in range(8)]:
+            one.result()
+    assert {one["name"] for one in json.loads(file.read_text())} == {"ada", *(f"one{number}" for number in range(8))}
 
 
 @pytest.mark.parametrize(

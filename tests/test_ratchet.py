@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 from known import KEYS, NOW, h
 
-from reminder_worker import keyfiles, ratchet
+from reminder_worker import keyfiles
 from reminder_worker.errors import SettingsError
 from reminder_worker.keyfiles import PRIVATE, create_file
 from reminder_worker.ratchet import Ratchet, ratchet_file, save_ratchet, turn
@@ -89,7 +89,7 @@ def test_nobody_reads_the_file_while_it_is_overwritten(tmp_path):
     create_file(ratchet_file(tmp_path), FIRST.to_file(), PRIVATE)
     found = []
     reader = threading.Thread(target=lambda: found.append(Ratchet.load(tmp_path)))
-    with ratchet._alone(tmp_path):
+    with keyfiles.alone(tmp_path):
         reader.start()
         reader.join(0.3)
         assert found == []

@@ -17,7 +17,7 @@ import msgspec
 
 from reminder_worker.errors import SettingsError
 from reminder_worker.findings import Finding, try_to_load
-from reminder_worker.keyfiles import PRIVATE, is_private, replace_file
+from reminder_worker.keyfiles import PRIVATE, alone, is_private, replace_file
 from reminder_worker.mistakes import named
 from reminder_worker.settings import Settings
 
@@ -93,13 +93,14 @@ def enter(path: Path, name: str, password: str, now: datetime) -> None:
     """Write an operator into the file, replacing one of the same name. Raises SettingsError."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise SettingsError(f"password: has {SHORTEST} to {LONGEST} characters")
-    others = [one for one in _read(path) if one.name != name] if path.exists() else []
     salt = secrets.token_bytes(_SALT)
     entry = Operator(name, COST, salt, _hash(password, salt, COST), now.replace(microsecond=0))
-    text = msgspec.json.format(msgspec.json.encode([*others, entry]), indent=1).decode()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(path, f"{text}\n", PRIVATE)
+        with alone(path.parent):  # two who are let in at once both are
+            others = [one for one in _read(path) if one.name != name] if path.exists() else []
+            text = msgspec.json.format(msgspec.json.encode([*others, entry]), indent=1).decode()
+            replace_file(path, f"{text}\n", PRIVATE)
     except OSError:
         raise SettingsError(f"{path}: cannot be written") from None
 
