@@ -203,10 +203,10 @@ def print_preview(language: str, drafts: "Mapping[str, Draft]") -> None:
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
-    """Print what is wrong, why it matters and how to mend it."""
+    """Print what is wrong, why it matters and how to fix it."""
     count = 0
     for count, one in enumerate(findings, 1):  # noqa: B007
         mark = "UNSAFE" if one.grade is Grade.UNSAFE else "note"
-        print(f"{mark}: {one.what}\n  why: {one.why}\n  mend: {one.mend}")
+        print(f"{mark}: {one.what}\n  why: {one.why}\n  fix: {one.mend}")
     if not count:
         print("nothing found: production would be safe to start")

@@ -669,7 +669,7 @@ def test_keys_that_are_not_there_are_wrong_use(run, here, words):
 def test_the_doctor_s_exit_code_says_whether_production_would_be_safe(run, shop):
     done = run("doctor")
     assert done.code == 1
-    assert done.out.count("UNSAFE: ") == done.out.count("  mend: ") == 1
+    assert done.out.count("UNSAFE: ") == done.out.count("  fix: ") == 1
     assert "providers.outbox" in done.out
     (shop / "token").write_text("0" * 32)
     (shop / "token").chmod(0o600)

@@ -199,7 +199,7 @@ def test_a_preview_has_a_row_for_every_text(capsys):
 
 def test_a_finding_says_what_why_and_how_to_mend_it(capsys):
     screen.print_findings([Finding(Grade.UNSAFE, "x", "A", "B", "C"), Finding(Grade.NOTE, "y", "D", "E", "F")])
-    assert capsys.readouterr().out == "UNSAFE: A\n  why: B\n  mend: C\nnote: D\n  why: E\n  mend: F\n"
+    assert capsys.readouterr().out == "UNSAFE: A\n  why: B\n  fix: C\nnote: D\n  why: E\n  fix: F\n"
 
 
 def test_no_finding_is_said_so(capsys):
