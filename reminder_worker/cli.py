@@ -299,7 +299,7 @@ def doctor(
     If each process has settings of its own: reminder-worker doctor --process web --config web.toml
     """
     from reminder_worker import doctor as checks  # noqa: PLC0415
-    from reminder_worker import gateway, screen, settings, store  # noqa: PLC0415
+    from reminder_worker import screen, settings, store  # noqa: PLC0415
     from reminder_worker.findings import Grade  # noqa: PLC0415
     from reminder_worker.ops import operators  # noqa: PLC0415
 
@@ -307,11 +307,7 @@ def doctor(
     client = store.connect(store.url_of(chosen))
     if process not in {None, "web", "hooks", "scheduler", "worker", "ops"}:
         raise SettingsError("--process: web, hooks, scheduler, worker or ops")
-    found = [*checks.check_passwords(chosen), *checks.check_store(client), *checks.check_shards(chosen, client)]
-    if process in {None, "worker"}:
-        found += [*checks.check_worker(chosen), *checks.check_restored(chosen, client)]
-    if process == "web" or (process is None and gateway.private_file(chosen.keys).exists()):
-        found += checks.check_gateway(chosen)
+    found = list(checks.check_process(chosen, client, process))
     if process in {None, "web", "ops"}:
         found += operators.check(chosen)
     screen.print_findings(found)

@@ -147,7 +147,8 @@ def run(chosen: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is in progress. Raises SettingsError."""
     logs.set_up(chosen.log_level, chosen.log_format)
     client = store.connect(store.url_of(chosen))
-    doctor.warn(doctor.require(chosen, chain(doctor.check_passwords(chosen), doctor.check_store(client))))
+    found = chain(doctor.check_passwords(chosen), doctor.check_store(client), doctor.check_hooks(chosen))
+    doctor.warn(doctor.require(chosen, found))
     schedule = Schedule.of(chosen, client)
     schedule.agreement.check()
     app = build(chosen, schedule)

@@ -190,9 +190,17 @@ def public_file(folder: Path) -> Path:
 def _publish(folder: Path, now: datetime) -> Path:
     """Write the public keys anew; beside those that a root has signed, which stay in force until it signs these."""
     path = public_file(folder)
-    if path.exists() and PublicKeys.load(path).signature is not None:
+    if _is_signed(path):
         path = folder / "worker.pub.new.json"
     return _write(path, public(folder, now))
+
+
+def _is_signed(path: Path) -> bool:
+    """Return whether a file can be used as a root has signed it; one that is damaged serves nobody."""
+    try:
+        return PublicKeys.load(path).signature is not None
+    except SettingsError:
+        return False
 
 
 def _write(path: Path, text: str) -> Path:

@@ -432,8 +432,32 @@ def test_public_keys_that_soon_run_out_are_found(shop):
         (folder / "worker.pub.json").write_text(few.to_json())
         assert codes(worker(shop)) == found
     assert [one.grade for one in worker(shop)] == [Grade.NOTE]  # what is pending is sent: no reason not to start
-    (folder / "worker.pub.json").write_text("{}")
-    assert codes(worker(shop)) == ["unusable"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda path: path.unlink(), "cannot be read; it should hold the worker's public keys"),
+        (lambda path: path.write_text("{}"), "public keys: not the JSON that `reminder-worker keys public` prints"),
+        (lambda path: None, "root: the public keys are not signed by the root that is pinned; seal nothing to them"),
+    ],
+)
+def test_public_keys_that_nothing_can_be_sealed_to_are_found_by_all_who_seal(shop, spoil, said):
+    _, root = keys.new_root(shop / "root")
+    spoil(shop / "keys" / "worker.pub.json")
+    chosen = read(shop, f'root = "{root.read_text().split()[-1]}"\n{SAFE}')
+    for check in (doctor.check_worker, doctor.check_hooks, doctor.check_published):
+        (found,) = check(chosen)
+        assert (found.code, found.grade) == ("not_published", Grade.UNSAFE)
+        assert found.what == f"keys/worker.pub.json: {said}"
+
+
+def test_hooks_holds_what_its_providers_sign_with_for_itself_alone(shop):
+    assert list(doctor.check_hooks(read(shop))) == []
+    (shop / "token").chmod(0o644)
+    assert codes(doctor.check_hooks(read(shop))) == ["readable_by_others"]
+    (shop / "token").unlink()
+    assert codes(doctor.check_hooks(read(shop))) == ["unusable"]
 
 
 def test_looking_forgets_no_key_whatever_the_clock_says(shop, monkeypatch):

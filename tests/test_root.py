@@ -237,6 +237,15 @@ def test_unsigned_keys_are_published_at_once(tmp_path):
     assert len(PublicKeys.load(done.public_file).pointers) == 2
 
 
+def test_public_keys_that_are_damaged_are_published_anew(tmp_path):
+    """They serve nobody; a rotation that stopped at them would leave one more pointer key at each try."""
+    keys.new_worker(tmp_path, NOW)
+    (tmp_path / "worker.pub.json").write_text("{")
+    done = keys.rotate(tmp_path, NOW)
+    assert (done.public_file.name, done.pointer_keys) == ("worker.pub.json", 2)
+    assert len(PublicKeys.load(done.public_file).pointers) == 2
+
+
 def test_who_is_told_of_a_root_loads_no_keys_that_it_did_not_sign(tmp_path):
     keys.new_worker(tmp_path, datetime.now(UTC))
     private, public = keys.new_root(tmp_path / "root")

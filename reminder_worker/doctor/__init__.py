@@ -7,21 +7,26 @@ import logging
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import chain
 from typing import Any
 
-from reminder_worker.doctor.carriers import check_capabilities, check_table
-from reminder_worker.doctor.keyring import check_keys, check_restored, check_secret
+from reminder_worker.doctor.carriers import check_capabilities, check_files, check_table
+from reminder_worker.doctor.keyring import check_keys, check_published, check_restored, check_secret
 from reminder_worker.doctor.stores import check_passwords, check_shards, check_store
 from reminder_worker.doctor.wording import check_names, check_places, check_texts
 from reminder_worker.errors import SettingsError
 from reminder_worker.findings import Finding, Grade, check_private, try_to_load, unsafe
 from reminder_worker.ledger import Durability
 from reminder_worker.settings import Settings
+from reminder_worker.store import Client
 from reminder_worker.tables import Platform
 
 __all__ = [
     "check_gateway",
+    "check_hooks",
     "check_passwords",
+    "check_process",
+    "check_published",
     "check_restored",
     "check_shards",
     "check_store",
@@ -35,11 +40,28 @@ API_KEY_ENDS_SOON = timedelta(days=30)
 log = logging.getLogger(__name__)
 
 
+def check_process(settings: Settings, client: Client, process: str | None) -> Iterator[Finding]:
+    """Check what a kind of process needs; without one, what a worker does, and the gateway if its key is here."""
+    from reminder_worker import gateway  # noqa: PLC0415 - not for blind processes
+
+    yield from chain(check_passwords(settings), check_store(client), check_shards(settings, client))
+    if process in {None, "worker"}:
+        yield from chain(check_worker(settings), check_restored(settings, client))
+    if process == "web" or (process is None and gateway.private_file(settings.keys).exists()):
+        yield from check_gateway(settings)
+    if process == "web":
+        yield from check_published(settings)
+    if process == "hooks":
+        yield from check_hooks(settings)
+
+
 def check_worker(settings: Settings) -> Iterator[Finding]:
     """Check what only a worker holds: keys, platforms, templates, providers and their credentials."""
     from reminder_worker import drafting, providers  # noqa: PLC0415 - not for blind processes
 
     yield from check_keys(settings.keys)
+    if settings.keys.is_dir():  # a folder that is not there has been found above
+        yield from check_published(settings)
     for name, platform in settings.platforms.items():
         yield from _check_platform(name, platform)
         if settings.production and platform.due_grid is None:
@@ -132,6 +154,18 @@ def _check_amounts(settings: Settings) -> Iterator[Finding]:
             "nothing can be sent",
             "add a table such as [providers.twilio]",
         )
+
+
+def check_hooks(settings: Settings) -> Iterator[Finding]:
+    """Check what `hooks` holds: the keys that it seals to, and what providers sign with."""
+    from reminder_worker import providers  # noqa: PLC0415 - not for blind processes
+
+    yield from check_published(settings)
+    for name, table in settings.provider_tables().items():
+        if "callback_url" in table:
+            load = partial(providers.load, name, table, providers.Role.HEAR)
+            yield from try_to_load(f"providers.{name}", load)
+            yield from check_files(f"providers.{name}", table)
 
 
 def check_gateway(settings: Settings) -> Iterator[Finding]:

@@ -40,10 +40,11 @@ def check_table(name: str, table: dict[str, Any]) -> Iterator[Finding]:
             "use the outbox for development only",
         )
     yield from check_sender(f"providers.{name}.from", str(table.get("from", "")))
-    yield from _check_files(f"providers.{name}", table)
+    yield from check_files(f"providers.{name}", table)
 
 
-def _check_files(where: str, table: Mapping[str, Any]) -> Iterator[Finding]:
+def check_files(where: str, table: Mapping[str, Any]) -> Iterator[Finding]:
+    """Check that nobody else reads the credentials of a provider's table."""
     for setting, value in table.items():
         if setting.endswith("_file"):
             yield from check_private(

@@ -6,7 +6,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.findings import Finding, Grade, check_private, try_to_load, unsafe
@@ -15,9 +14,6 @@ from reminder_worker.mistakes import named
 from reminder_worker.settings import Settings
 from reminder_worker.signatures import Secret
 from reminder_worker.store import Client
-
-if TYPE_CHECKING:
-    from reminder_worker.sealing import PublicKeys
 
 FEWEST_WEEKS = 13  # of public keys ahead
 
@@ -29,9 +25,7 @@ def check_keys(folder: Path) -> Iterator[Finding]:
         if path.name.endswith((".key", ".ratchet", ".pepper", ".apikey", ".whsec")):
             yield from check_private(str(path), path, "whoever reads it can act with the rights that it gives")
         yield from _check_copy(path)
-    public = folder / "worker.pub.json"
-    if public.is_file():
-        yield from _check_public(public)
+    yield from _check_opened(folder / "worker.pub.json")
     if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
         yield Finding(
             Grade.NOTE,
@@ -74,16 +68,21 @@ def _load_keys(folder: Path) -> None:
     ratchet.turn(ratchet.Ratchet.load(folder), datetime.now(UTC))
 
 
-def _check_public(path: Path) -> Iterator[Finding]:
-    """Report early that the published keys run out; pending reminders are in no danger."""
-    from reminder_worker import sealing  # noqa: PLC0415 - not for blind processes
+def check_published(settings: Settings) -> Iterator[Finding]:
+    """Check that `web`, `hooks` and workers have keys to seal to, and for how long; what is pending is in no danger."""
+    from reminder_worker import root, sealing  # noqa: PLC0415 - not for blind processes
 
+    path = settings.keys / "worker.pub.json"
     try:
-        public = sealing.PublicKeys.load(path)
+        public = root.Published(settings.keys, settings.root).load()
     except SettingsError as error:
-        yield unsafe("unusable", str(error), "platforms cannot seal with it", "run reminder-worker keys rotate")
+        yield unsafe(
+            "not_published",
+            f"{path}: {str(error).removeprefix(f'{path}: ')}",
+            "nothing can be sealed to it, and neither web nor hooks nor a worker starts",
+            "bring it from where it was made, or make it anew there, signed if the settings name a root (docs/keys.md)",
+        )
         return
-    yield from _check_opened(path, public)
     left = max(public.envelopes, default=0) - sealing.week(datetime.now(UTC))
     if left < FEWEST_WEEKS:
         yield Finding(
@@ -95,12 +94,13 @@ def _check_public(path: Path) -> Iterator[Finding]:
         )
 
 
-def _check_opened(path: Path, public: "PublicKeys") -> Iterator[Finding]:
+def _check_opened(path: Path) -> Iterator[Finding]:
     """Check that this worker, once it has turned its ratchet, opens what is sealed to its public keys."""
     from reminder_worker import opening, sealing  # noqa: PLC0415 - not for blind processes
     from reminder_worker.ratchet import Ratchet, turn  # noqa: PLC0415
 
     try:
+        public = sealing.PublicKeys.load(path)
         pointers = [opening.load_pointer_key(file) for file in opening.pointer_files(path.parent)]
         keys = opening.WorkerKeys(pointers, turn(Ratchet.load(path.parent), datetime.now(UTC)))  # in memory only
     except SettingsError:  # another check reports that
