@@ -11,7 +11,7 @@ import pytest
 from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as Away
 
-from reminder_worker import apikeys, doctor, keys, sealing, settings, store
+from reminder_worker import apikeys, doctor, hooks, keys, sealing, settings, store
 from reminder_worker.doctor import keyring
 from reminder_worker.embedded import EmbeddedServer
 from reminder_worker.errors import SettingsError
@@ -450,6 +450,15 @@ def test_public_keys_that_nothing_can_be_sealed_to_are_found_by_all_who_seal(sho
         (found,) = check(chosen)
         assert (found.code, found.grade) == ("not_published", Grade.UNSAFE)
         assert found.what == f"keys/worker.pub.json: {said}"
+
+
+def test_hooks_does_not_start_in_production_with_credentials_that_others_can_read(shop, monkeypatch):
+    (shop / "token").chmod(0o644)
+    monkeypatch.setattr(hooks.logs, "set_up", lambda *_: None)
+    monkeypatch.setattr(doctor, "check_store", lambda _: iter(()))
+    chosen = read(shop, f'store_url = "redis://127.0.0.1:1/0"\n{SAFE}')
+    with pytest.raises(SettingsError, match="auth_token_file: the file can be read by others; run: chmod 600"):
+        hooks.run(chosen, "127.0.0.1", 1)
 
 
 def test_hooks_holds_what_its_providers_sign_with_for_itself_alone(shop):
