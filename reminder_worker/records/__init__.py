@@ -23,6 +23,7 @@ MOST_NAMES = 200  # further names count as others: a file full of names would fi
 OTHERS = "others"
 LONGEST_TAG = 8  # docs/format.md
 HORIZON = timedelta(weeks=WEEKS_AHEAD)  # public keys are published no further ahead
+LONG_AGO = timedelta(days=7)  # exports hold years of history, and each appointment that is passed over is looked up
 
 
 class Format(StrEnum):
@@ -53,7 +54,7 @@ class Cancelled:
 class PassedOver:
     """An appointment of which nobody can be reminded at this time; reminders still to come are for another time of it.
 
-    One that was over longer ago than keys are published ahead is a mere refusal: it was not moved there.
+    One that was over ``LONG_AGO`` is a mere refusal: an earlier export has shown it.
     """
 
     reference: str = field(repr=False)

@@ -15,7 +15,7 @@ import msgspec
 
 from reminder_worker import job
 from reminder_worker.errors import Reason, Refused, SettingsError
-from reminder_worker.records import EXPORT, HORIZON, Cancelled, Defaults, Left, PassedOver, Record, resources
+from reminder_worker.records import EXPORT, LONG_AGO, Cancelled, Defaults, Left, PassedOver, Record, resources
 from reminder_worker.records.lines import Lines
 from reminder_worker.records.resources import Elements, Person, Visit
 
@@ -153,8 +153,8 @@ class Reader:
         """Return what to hand in, or a cancellation. Raises Refused."""
         if self._is_over(visit.start):
             over = Refused(Reason.TIME_PAST, "start", "is over" if visit.status in resources.REMINDED else "")
-            long_ago = self._now - job.parse_time(visit.start) > HORIZON
-            return over if long_ago else PassedOver(visit.reference, over)
+            was_over = self._now - job.parse_time(visit.start) > LONG_AGO
+            return over if was_over else PassedOver(visit.reference, over)
         if visit.status not in resources.REMINDED:
             return Cancelled(visit.reference)
         self._check_start(visit.start)

@@ -16,7 +16,7 @@ from icalendar.timezone import tzp
 
 from reminder_worker import job
 from reminder_worker.errors import Reason, Refused
-from reminder_worker.records import EXPORT, HORIZON, Cancelled, Left, PassedOver, Record, language_tag, rules
+from reminder_worker.records import EXPORT, HORIZON, LONG_AGO, Cancelled, Left, PassedOver, Record, language_tag, rules
 
 _DAY = timedelta(days=1)
 _UTC = "UTC", "Etc/UTC"
@@ -115,7 +115,7 @@ class Expansion:
         return self._now < self._aware(moment) <= self._now + HORIZON
 
     def _is_long_ago(self, moment: date) -> bool:
-        return self._now - self._aware(moment) > HORIZON
+        return self._now - self._aware(moment) > LONG_AGO
 
     def _aware(self, moment: date) -> datetime:
         """Return the instant; for a day, its last one."""
