@@ -144,17 +144,19 @@ class Delivery:
         text = Text(order.contact.phone, order.draft.body, order.draft.segments, reference, useful)
         if order.due is not None:
             metrics.LATENESS.observe(-time_until(order.due, claim).total_seconds())
-        return self._call(claim, provider, text, admission)
+        return self._call(claim, provider, text, admission, started)
 
     def _settle(self, claim: Claim, outcome: Outcome, provider: str | None = None, reference: str = "") -> None:
         """Record what became of a claim."""
         if self._schedule.settle(claim.wake, outcome, token=claim.token, reference=reference):
             endings.tell(outcome, provider)
 
-    def _call(self, claim: Claim, provider: Provider, text: Text, admission: Admission) -> Closed | None:
+    def _call(
+        self, claim: Claim, provider: Provider, text: Text, admission: Admission, started: float
+    ) -> Closed | None:
         """Call the provider. If it may have accepted but did not say so, the attempt stays open."""
         try:
-            sent = self._carriers.send(provider, text)
+            sent = self._carriers.send(provider, text, since=started)
         except (Rejected, NotSent, Misconfigured) as error:
             closed = self._refused(claim, provider, text, error)
             self._gate.report(admission, error)

@@ -1,8 +1,14 @@
-"""Sockets, plain and over TLS, whose every wait ends at one deadline: how they are opened, and how they wait."""
+"""Sockets, plain and over TLS, whose every wait ends at one deadline: how they are opened, and how they wait.
 
+Between a look at the clock and the bytes that follow, a process may be frozen, and send when others have taken over. So
+nothing is waited for in between, also not a thread's turn, as Python's own ``send`` does on a socket with a time-out.
+"""
+
+import os
 import socket
 import ssl
 import time
+from contextlib import suppress
 from typing import Any
 
 from reminder_worker.addresses import is_public
@@ -58,8 +64,13 @@ class Socket(socket.socket):
 
     def sendall(self, *args: Any) -> None:
         """Send all of it. Raises OSError."""
-        _hurry(self)
-        super().sendall(*args)
+        (content,), sent, number = args, 0, self.fileno()
+        left(self.deadline)
+        with suppress(BlockingIOError):
+            sent = os.write(number, content)
+        if sent < len(content):
+            _hurry(self)
+            super().sendall(memoryview(content)[sent:])
 
 
 class TLSSocket(ssl.SSLSocket):
@@ -74,6 +85,10 @@ class TLSSocket(ssl.SSLSocket):
 
     def send(self, *args: Any) -> int:
         """Send a piece of it. Raises OSError."""
+        self.settimeout(0.0)
+        left(self.deadline)
+        with suppress(ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return super().send(*args)
         _hurry(self)
         return super().send(*args)
 

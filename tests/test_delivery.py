@@ -325,6 +325,33 @@ def test_a_worker_frozen_between_intent_and_call_does_not_send(desk: Desk, boot:
     assert desk.ending() == (State.SCHEDULED, Reason.NOT_CONFIRMED, None)
 
 
+def test_a_worker_frozen_after_its_last_look_before_the_call_does_not_send(
+    desk: Desk, boot: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*arguments: Any) -> Text:
+        boot(CALL.total_seconds())
+        return Text(*arguments)
+
+    monkeypatch.setattr(delivery, "Text", slow)
+    provider = Scripted()
+    desk.deliver(provider)
+    assert not provider.texts
+    assert desk.show().state is State.SCHEDULED
+
+
+def test_the_deadline_of_a_call_counts_from_its_intent(desk: Desk, boot: Callable[[float], None]) -> None:
+    intend, lasts = desk.schedule.intend, FRESH - 0.5
+
+    def slow(*arguments: Any, **named: Any) -> Intent:
+        boot(lasts)
+        return intend(*arguments, **named)
+
+    desk.schedule.intend = slow  # type: ignore[method-assign]
+    provider = Scripted()
+    desk.deliver(provider)
+    assert provider.deadlines[0] <= time.monotonic() + CALL.total_seconds() - lasts
+
+
 def test_a_worker_frozen_between_two_tries_does_not_send(desk: Desk, boot: Callable[[float], None]) -> None:
     provider = Scripted(NotSent(Reason.NOT_SENT, left=False))
     provider.during = lambda _: boot(CALL.total_seconds())
