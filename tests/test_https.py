@@ -40,8 +40,8 @@ def site(server: FakeTwilio) -> Iterator[Site]:
     site.close()
 
 
-def post(site: Site, seconds: float = 30.0) -> Answer:
-    return site.call("POST", PATH, headers=HEADERS, body=FORM, deadline=time.monotonic() + seconds)
+def post(site: Site, seconds: float = 30.0, body: bytes = FORM) -> Answer:
+    return site.call("POST", PATH, headers=HEADERS, body=body, deadline=time.monotonic() + seconds)
 
 
 def test_threads_share_connections(server: FakeTwilio, site: Site) -> None:
@@ -317,6 +317,18 @@ def test_tls_connections_are_verified_and_shared(
         assert server.connections == 1
         site.close()
     assert not (tmp_path / "keys").exists()
+
+
+def test_all_of_it_leaves_over_tls_however_little_a_line_takes_at_once(
+    certificates: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", f"{certificates['IP:127.0.0.1']}.crt")
+    bodies = [FORM, FORM.replace(b"Rappel", b"Rappel" * 700_000), FORM]
+    with FakeTwilio(certificate=certificates["IP:127.0.0.1"]) as server:
+        site = Site(server.url, answer_limit=2**24)
+        assert [post(site, body=body).status for body in bodies] == [201, 201, 201]
+        assert [request.body for request in server.requests] == bodies
+        assert server.connections == 1
 
 
 @pytest.mark.parametrize("head", [False, True])
