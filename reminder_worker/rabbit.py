@@ -19,7 +19,7 @@ from dramatiq.brokers.rabbitmq import RabbitmqBroker, _RabbitmqConsumer
 from dramatiq.errors import ConnectionClosed
 from pika.exceptions import AMQPChannelError, AMQPConnectionError, AMQPError, StreamLostError
 
-from reminder_worker import sockets
+from reminder_worker import sockets, topology
 from reminder_worker.errors import SettingsError
 
 PORT, TLS_PORT = 5672, 5671
@@ -43,7 +43,7 @@ def connect(url: str, middleware: Sequence[Middleware], is_wake: Callable[[bytes
 
 def _parameters(url: str) -> list[dict[str, Any]]:
     """Read from a URL what pika wants to know about each server."""
-    parts = urlsplit(url)
+    parts = topology.split(url)
     secure = parts.scheme == "amqps"
     user, _, servers = parts.netloc.rpartition("@")
     name, _, password = user.partition(":")

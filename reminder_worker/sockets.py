@@ -23,6 +23,7 @@ def verifying(authorities: str | None = None) -> ssl.SSLContext:
     Not ``create_default_context``: it writes session keys to a file if the environment asks for that.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # some systems leave it to what OpenSSL can do
     if authorities is None:
         context.load_default_certs()
     else:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlunsplit
 
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
@@ -119,7 +119,7 @@ def _with_password(url: str, what: str, file: Path | None) -> str:
 def _split(url: str) -> SplitResult:
     """Take a URL apart. Raises SettingsError."""
     try:
-        return urlsplit(url)
+        return topology.split(url)
     except ValueError:
         raise SettingsError(NO_URL) from None
 

@@ -10,11 +10,12 @@ server, so no other module has to know. This one sees keys and values as they ar
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -33,21 +34,34 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+def split(url: str) -> SplitResult:
+    """Take apart a URL that may name several servers: for ``urlsplit`` only the first may be an IPv6 address.
+
+    Raises ValueError.
+    """
+    scheme, slashes, rest = url.partition("//")
+    path = re.sub("^[^/?#]*", "", rest)
+    servers = rest.removesuffix(path)
+    for server in servers.split(","):
+        urlsplit(f"//{server}")
+    return urlsplit(scheme + slashes + path)._replace(netloc=servers)
+
+
 def several(url: str) -> bool:
     """Tell whether a URL is of a store of several servers."""
-    return urlsplit(url).scheme.endswith((SENTINEL, CLUSTER))
+    return split(url).scheme.endswith((SENTINEL, CLUSTER))
 
 
 def queue_url(url: str) -> str:
     """Return the URL of the queue on such a store: a master has a database to spare, a Cluster has only one."""
-    parts = urlsplit(url)
+    parts = split(url)
     name = parts.path.strip("/").partition("/")[0]
     return url if parts.scheme.endswith(CLUSTER) else urlunsplit(parts._replace(path=f"/{name}/1"))
 
 
 def connect(url: str, *, retry: Retry, **options: Any) -> Client:
     """Return a client of the store at such a URL. Raises ValueError if it is none, or RedisError."""
-    parts = urlsplit(url)
+    parts = split(url)
     scheme, _, kind = parts.scheme.partition("+")
     user, _, servers = parts.netloc.rpartition("@")
     hosts = [_host(server, SENTINEL_PORT if kind == "sentinel" else PORT) for server in servers.split(",")]

@@ -244,7 +244,8 @@ def answer(port: int) -> int | None:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as found:
             return int(found.status)
     except urllib.error.HTTPError as error:
-        return error.code
+        with error:
+            return error.code
     except OSError:
         return None
 
