@@ -6,6 +6,7 @@ place harmless. A finding names a rule, never the text.
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -54,15 +55,23 @@ def load() -> None:
 
 def find(text: str) -> Finding | None:
     """Return the most severe finding of any language, or None: in the text, and as a phone may get it respelt."""
-    tidy = segments.tidy(text)
-    readings = map(folding.visible, (text, tidy, segments.plain(tidy) or tidy))  # nearly always the same
-    found = [_find(text, plain) for plain in dict.fromkeys(readings)]
+    found = [_find(text, plain) for plain in _readings(text)]
     return min(filter(None, found), key=lambda one: one.severity is Severity.WARN, default=None)
 
 
+def shape(text: str) -> str | None:
+    """Return the rule that a text breaks whatever its words say, such as a link, or None; all of them refuse."""
+    return next(filter(None, (_shape(text, plain) for plain in _readings(text))), None)
+
+
+def _readings(text: str) -> Iterable[str]:
+    tidy = segments.tidy(text)
+    return dict.fromkeys(map(folding.visible, (text, tidy, segments.plain(tidy) or tidy)))  # nearly always the same
+
+
 def _find(text: str, plain: str) -> Finding | None:
-    shape = _shape(text, plain)
-    return Finding(shape, Severity.REFUSE) if shape else _wording(plain)
+    broken = _shape(text, plain)
+    return Finding(broken, Severity.REFUSE) if broken else _wording(plain)
 
 
 def _shape(text: str, plain: str) -> str | None:

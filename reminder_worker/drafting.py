@@ -55,6 +55,12 @@ class Templates:
         self._languages = languages  # by tag in lower case
         self.edition = _edition(languages)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Templates) and self.edition == other.edition
+
+    def __hash__(self) -> int:
+        return hash(self.edition)
+
     @classmethod
     def load(cls, folder: Path | None = None) -> "Templates":
         """Read and check the shipped languages, and those of ``folder``, which override them. Raises SettingsError."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 
@@ -51,8 +52,16 @@ def _labels(labels: Iterable[str]) -> Iterator[Checked]:
         yield Checked(line, found.rule if found else None, found.severity if found else None)
 
 
-def check_templates(templates: Templates) -> Iterator[Checked]:
-    """Check the words of every language, what a phone shows of them, and that short texts fit one segment."""
+@lru_cache(maxsize=1)
+def check_templates(templates: Templates) -> tuple[Checked, ...]:
+    """Check the words of every language, what a phone shows of them, and that short texts fit one segment.
+
+    The last result is remembered: processes that are forked after it do not read the same texts again.
+    """
+    return tuple(_templates(templates))
+
+
+def _templates(templates: Templates) -> Iterator[Checked]:
     checks = [
         (f"{language} {name}", disclosure.find(words))
         for language in templates.languages
@@ -66,6 +75,6 @@ def check_templates(templates: Templates) -> Iterator[Checked]:
         if shown["short"].segments > 1:
             yield Checked(line, TOO_LONG, "warn", f"{language} {level} short")
         for name in ("long", "short", "long, reply", "short, reply"):  # the others hold a number to call
-            found = disclosure.find(shown[name].body)
-            if found is not None and found.rule in _SHAPES:  # words have been reported already
-                yield Checked(line, found.rule, found.severity, f"{language} {level} {name}")
+            rule = disclosure.shape(shown[name].body)  # words have been reported already
+            if rule in _SHAPES:
+                yield Checked(line, rule, disclosure.Severity.REFUSE, f"{language} {level} {name}")

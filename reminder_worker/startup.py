@@ -1,13 +1,14 @@
 """How a worker starts: what is checked, what is loaded, and the processes that it is made of.
 
 The first process holds no key. The others are made from it, so that all share what they load in common: the program,
-and the words that no text may show.
+the words that no text may show, and what these find in the templates.
 """
 
 import logging
 import multiprocessing
 import signal
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import chain
 
@@ -15,9 +16,10 @@ import dramatiq
 from dramatiq import cli
 
 from reminder_worker import broker as queue
-from reminder_worker import disclosure, doctor, equipment, exporter, logs, numbers, settings, store
+from reminder_worker import disclosure, doctor, equipment, exporter, lint, logs, numbers, settings, store
 from reminder_worker.affinity import keep_together
 from reminder_worker.confinement import confine
+from reminder_worker.drafting import Templates
 from reminder_worker.errors import SettingsError, StoreUnavailable
 from reminder_worker.findings import Finding
 from reminder_worker.lifeline import apart, end_once, end_with_first, end_with_terminal
@@ -39,6 +41,8 @@ def run(chosen: Settings, processes: int, threads: int) -> int:
     logs.set_up(chosen.log_level, chosen.log_format)
     disclosure.load()
     numbers.load()
+    with suppress(SettingsError):  # is reported below
+        lint.check_templates(Templates.load(chosen.templates))
     url = store.url_of(chosen)
     apart(lambda: prepare(chosen, url))  # what is wrong is reported once, not by each process
     if sys.platform == "linux":  # where a later Python would have them made by a server, which has loaded nothing

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from reminder_worker import lint
+from reminder_worker import disclosure, lint
 from reminder_worker.drafting import Templates
 from reminder_worker.errors import SettingsError
 from reminder_worker.lint import Checked
@@ -77,6 +77,22 @@ def test_a_template_that_discloses_is_found(tmp_path):
     found = changed(tmp_path, "ppointment", "ppointment for chemotherapy")
     assert found
     assert all(one.name.startswith("en ") and one.severity == "refuse" for one in found)
+
+
+def test_a_number_that_only_a_value_completes_is_found(tmp_path):
+    found = changed(tmp_path, "{time}", "+33 12345 {time}")
+    assert {one.rule for one in found} == {disclosure.LONG_NUMBER}
+    assert {one.name for one in found} >= {"en time long", "en place short"}
+    assert {one.severity for one in found} == {"refuse"}
+
+
+def test_texts_that_were_looked_at_are_not_looked_at_again_until_they_change(tmp_path, monkeypatch):
+    lint.check_templates.cache_clear()
+    first = check(templates=TEMPLATES)
+    monkeypatch.setattr(disclosure, "find", lambda words: pytest.fail("it is looked at again"))
+    assert check(templates=TEMPLATES) == first
+    with pytest.raises(pytest.fail.Exception):
+        changed(tmp_path, "ppointment", "ppointment again")
 
 
 def test_a_short_text_of_two_segments_is_found(tmp_path):

@@ -46,6 +46,22 @@ def test_what_fails_apart_is_said_once_and_ends_both() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, "worked\n", "it is wrong\n")
 
 
+LOOKS = """\
+from reminder_worker import lint, settings, startup
+startup.apart = lambda work: print(lint.check_templates.cache_info().currsize)
+startup.cli.main = lambda words: 0
+startup.run(settings.read(), 1, 1)
+"""
+
+
+def test_the_texts_are_looked_at_before_processes_are_made_that_share_it() -> None:
+    url = {"REMINDER_STORE_URL": "redis://127.0.0.1:1"}
+    done = subprocess.run(
+        [sys.executable, "-c", LOOKS], env=os.environ | url, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout, done.returncode) == ("1\n", 0), done.stderr
+
+
 ORPHAN = """\
 import multiprocessing, os, signal, sys, time
 from pathlib import Path
