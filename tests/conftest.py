@@ -1,6 +1,7 @@
 """A real server for every test that needs one; no test sleeps, none shares data with another."""
 
 import contextlib
+import gc
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,12 @@ def pytest_configure(config: pytest.Config) -> None:
     line = getattr(getattr(config, "failures_db", None), "sock", None)
     if line is not None:
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    gc.disable()  # until all are collected: thousands of tests are made, and nothing of them is garbage
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again."""
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
