@@ -14,7 +14,7 @@ import msgspec
 from reminder_worker.errors import Ambiguous, Misconfigured, NotSent, Reason, Rejected, ReminderError, Throttled
 
 RETRY_AFTER_LIMIT = 900.0  # seconds
-_SEE_OTHER = 303  # how a form that was accepted is answered: what came of it is at another address
+_SEE_OTHER = frozenset({302, 303})  # how a form that was accepted is answered: what came of it is at another address
 _REFUSED_ACCOUNT = frozenset({401, 402, 403})  # by status alone: nothing is accepted without credentials or credit
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 def judge(status: int, known: Reason | None) -> Reason:
     """Judge status and code together; ``known`` is the provider's own reading of the code."""
-    if 300 <= status < 400 and status != _SEE_OTHER:  # noqa: PLR2004
+    if 300 <= status < 400 and status not in _SEE_OTHER:  # noqa: PLR2004
         return Reason.MISCONFIGURED  # the URL leads elsewhere, and no redirect is followed
     if not 400 <= status < 500:  # noqa: PLR2004
         return Reason.AMBIGUOUS

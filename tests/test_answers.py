@@ -30,6 +30,7 @@ from reminder_worker.errors import Ambiguous, Misconfigured, NotSent, Reason, Re
         (301, None, Reason.MISCONFIGURED),
         (303, None, Reason.AMBIGUOUS),  # accepted, and the result is elsewhere
         (303, Reason.LANDLINE, Reason.AMBIGUOUS),
+        (302, None, Reason.AMBIGUOUS),  # the older way to say so
         (304, None, Reason.MISCONFIGURED),
         (200, Reason.LANDLINE, Reason.AMBIGUOUS),
     ],

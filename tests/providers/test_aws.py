@@ -457,7 +457,7 @@ def test_every_code_is_a_word_of_awss() -> None:
         (refusal("ConflictException", 500, Reason="DESTINATION_PHONE_NUMBER_OPTED_OUT"), Ambiguous),
         (refusal("com.amazonaws.sms#ConflictException", Reason="DESTINATION_PHONE_NUMBER_OPTED_OUT"), Rejected),
         (Response(401, b"<html>"), Misconfigured),
-        (Response(302, b"", {"Location": "/elsewhere"}), Misconfigured),
+        (Response(307, b"", {"Location": "/elsewhere"}), Misconfigured),
         (Response(400, b"{}"), Ambiguous),
         (Response.of({"MessageId": NUMBER}), Ambiguous),
         (Response.of({"MessageId": 5}), Ambiguous),

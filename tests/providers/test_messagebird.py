@@ -442,7 +442,8 @@ def test_a_refused_parameter_is_judged_by_its_name(
         (25, 500, Ambiguous),  # a refusal by code does not count in a server's failure
         (25, 503, Ambiguous),
         (25, 200, Ambiguous),
-        (25, 302, Misconfigured),
+        (25, 302, Ambiguous),
+        (25, 307, Misconfigured),
         ("25", 422, Ambiguous),
         (None, 422, Ambiguous),
         (25.5, 422, Ambiguous),
@@ -470,7 +471,7 @@ def test_an_acceptance_without_a_name_is_ambiguous(
     assert type(failure(messagebird)) is Ambiguous
 
 
-@pytest.mark.parametrize(("http", "expected"), [(500, Ambiguous), (400, Ambiguous), (302, Misconfigured)])
+@pytest.mark.parametrize(("http", "expected"), [(500, Ambiguous), (400, Ambiguous), (307, Misconfigured)])
 def test_a_message_in_a_failure_is_no_acceptance(
     peer: FakeMessageBird, messagebird: MessageBird, http: int, expected: type[ReminderError]
 ) -> None:

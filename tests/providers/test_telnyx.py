@@ -362,7 +362,7 @@ class TestTelnyx(ProviderContract):
         peer.respond(Response.of({"data": {"id": name, "parts": 1}}), accept=True)
         assert type(failure(provider)) is Ambiguous
 
-    @pytest.mark.parametrize(("status", "expected"), [(500, Ambiguous), (302, Misconfigured), (400, Ambiguous)])
+    @pytest.mark.parametrize(("status", "expected"), [(500, Ambiguous), (307, Misconfigured), (400, Ambiguous)])
     def test_a_message_counts_only_in_an_acceptance(
         self, provider: Provider, peer: Peer, status: int, expected: type[Exception]
     ) -> None:

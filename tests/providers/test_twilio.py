@@ -318,7 +318,7 @@ def test_an_acceptance_with_a_message_id_is_sent(server: FakeTwilio, twilio: Twi
     assert send(twilio) == Sent(name, 3)
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize("status", [301, 307, 308])
 def test_a_redirect_is_not_followed(server: FakeTwilio, twilio: Twilio, status: int) -> None:
     server.respond(Response(status, b"", {"Location": f"{server.url}/2010-04-01/Accounts/{ACCOUNT}/Messages.json"}))
     assert type(failure(twilio)) is Misconfigured

@@ -438,7 +438,8 @@ def test_a_long_text_has_the_names_of_all_its_parts(peer: FakeVonage, vonage: Vo
         (402, "98", Misconfigured),
         (400, "7", Rejected),
         (400, "0", Ambiguous),  # accepted, and a failure: who knows
-        (302, "0", Misconfigured),
+        (302, "0", Ambiguous),
+        (307, "0", Misconfigured),
     ],
 )
 def test_what_http_says_counts_too(
