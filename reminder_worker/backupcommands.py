@@ -55,7 +55,9 @@ def restore(
     from reminder_worker import quarantine as steps  # noqa: PLC0415
     from reminder_worker.acts import Who  # noqa: PLC0415
 
-    if quarantine == end:
+    if quarantine and end:
+        raise SettingsError("--quarantine, --end: one after the other; --end once all platforms have handed in again")
+    if not (quarantine or end):
         raise SettingsError(_EXPLAIN)
     schedule = open_ledger(config)
     if end:

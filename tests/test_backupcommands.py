@@ -44,11 +44,17 @@ def add(schedule: Schedule, number: int, due: timedelta) -> None:
     schedule.add([Entry(bytes([number]) * 16, bytes(12), b"sealed", (datetime.now(UTC) + due,))])
 
 
-@pytest.mark.parametrize("words", [(), ("--quarantine", "--end")])
-def test_what_it_is_for_is_explained_where_nothing_is_said(run: Shell, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "then say --quarantine: what may have been sent is held for you to decide"),
+        (("--quarantine", "--end"), "--quarantine, --end: one after the other"),
+    ],
+)
+def test_what_it_is_for_is_explained_where_not_one_thing_is_said(run: Shell, words: tuple[str, ...], said: str) -> None:
     done = run("restore", *words)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert "then say --quarantine: what may have been sent is held for you to decide" in done.stderr
+    assert said in done.stderr
 
 
 def test_where_nobody_can_be_asked_nothing_is_done(run: Shell, schedule: Schedule) -> None:
