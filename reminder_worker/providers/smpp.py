@@ -247,11 +247,15 @@ class Smpp(Provider):
         return Receipt("", state, name, reason) if _MESSAGE_ID.fullmatch(name) else None
 
     def _reply(self, delivery: Delivery) -> Reply | None:
-        """Read what a person wrote; None if the sender is not a whole number, which identifies nobody."""
+        """Read what a person wrote; None if the sender is not a whole number, which identifies nobody.
+
+        A long text comes in segments, and nothing is kept: only the first one's words are read. People who want no more
+        texts say so at the beginning; the next one begins anywhere, and may mean the opposite.
+        """
         number = _NUMBER.fullmatch(delivery.sender)
         if number is None or delivery.sender_type not in {TON.UNKNOWN, TON.INTERNATIONAL}:
             return None
-        return Reply(f"+{number[1]}", delivery.text(self._settings.default_alphabet))
+        return Reply(f"+{number[1]}", "" if delivery.segment > 1 else delivery.text(self._settings.default_alphabet))
 
     def _id(self, name: str, *, ours: bool) -> str:
         """Bring the SMSC's id for a text into one form; ``ours``: it has the form of the answer to our request."""

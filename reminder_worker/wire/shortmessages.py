@@ -25,7 +25,8 @@ _ALONE = {Encoding.GSM7: 160, Encoding.UCS2: 70}  # units in a single segment
 _JOINED = {Encoding.GSM7: 153, Encoding.UCS2: 67}  # ... and in each of several
 _PLANE = 0xFFFF  # characters above it are two UTF-16 units
 # Optional parameters; the payload holds the message if the message's own field is empty.
-_MESSAGE_PAYLOAD, _RECEIPTED_MESSAGE_ID, _MESSAGE_STATE = 0x0424, 0x001E, 0x0427
+_MESSAGE_PAYLOAD, _RECEIPTED_MESSAGE_ID, _MESSAGE_STATE, _SEGMENT_NUMBER = 0x0424, 0x001E, 0x0427, 0x020F
+_JOINS = {0x00: 3, 0x08: 4}  # elements of a header that join segments, and their lengths; the last byte counts from 1
 _STATES = ("", "ENROUTE", "DELIVRD", "EXPIRED", "DELETED", "UNDELIV", "ACCEPTD", "UNKNOWN", "REJECTD")  # by number
 _FIELD = re.compile(r"\b(id|stat):\s*([!-~]+)", re.IGNORECASE)
 _SENT = re.compile(r"\btext:", re.IGNORECASE)  # from here on a receipt repeats what was sent
@@ -58,9 +59,26 @@ class Delivery:
         """Tell whether it is from the SMSC itself."""
         return bool(self.esm_class & RECEIPT)
 
+    @property
+    def head(self) -> int:
+        """How many bytes stand before the text."""
+        return 1 + self.message[0] if self.esm_class & HAS_HEADER and self.message else 0
+
+    @property
+    def segment(self) -> int:
+        """Which segment of a long text this is, from 1; each is a delivery of its own."""
+        number = int.from_bytes(self.parameters.get(_SEGMENT_NUMBER, b"\1"), "big")
+        rest = self.message[1 : self.head]
+        while len(rest) > 1:
+            kind, size = rest[:2]
+            if _JOINS.get(kind) == size < len(rest) - 1:
+                number = rest[1 + size]
+            rest = rest[2 + size :]
+        return number
+
     def text(self, alphabet: str) -> str:
-        """Return what was written; a long text arrives as several deliveries, and this is one part."""
-        head = 1 + self.message[0] if self.esm_class & HAS_HEADER and self.message else 0
+        """Return what was written; of a long text, in this segment."""
+        head = self.head
         coding = _CODINGS.get(self.data_coding)
         if coding is None and alphabet == "gsm":
             return str(_GSM.decode(self.message[head:], "replace")[0])

@@ -810,6 +810,11 @@ REPLIES = [
         bytes.fromhex("060804000a0201") + "STOP".encode("utf-16-be"),
         "STOP",
     ),
+    ("gsm", {"data_coding": 0, "esm_class": 0x40}, bytes.fromhex("0500030a0202") + b"start again", ""),  # "do not …"
+    ("gsm", {"data_coding": 8, "esm_class": 0x40}, bytes.fromhex("060804000a0202") + b"\0S", ""),
+    ("gsm", {"data_coding": 0, "esm_class": 0x40}, bytes.fromhex("0605040b8423f0") + b"STOP", "STOP"),
+    ("gsm", {"data_coding": 0, "sar_segment_seqnum": 1}, b"STOP", "STOP"),
+    ("gsm", {"data_coding": 0, "sar_segment_seqnum": 2}, b"start again", ""),
     ("gsm", {"data_coding": 0}, b"id:7 stat:DELIVRD", "id:7 stat:DELIVRD"),  # a person's words are no receipt
     ("gsm", {"data_coding": 0}, b"", ""),
 ]
