@@ -28,6 +28,7 @@ _EXPLAIN = (
 _QUESTION = """\
 All that is due, queued or being sent becomes unknown, and is not sent unless you say so for each.
 Has the store been put back, and is no worker and no scheduler running?"""
+_BOTH = "--quarantine, --end: one after the other; --end once all platforms have handed in again"
 _NEXT = """\
 next, in this order (docs/backup.md):
 1. Opt-outs since the backup are LOST here, and people who said STOP since then would be texted again:
@@ -55,10 +56,8 @@ def restore(
     from reminder_worker import quarantine as steps  # noqa: PLC0415
     from reminder_worker.acts import Who  # noqa: PLC0415
 
-    if quarantine and end:
-        raise SettingsError("--quarantine, --end: one after the other; --end once all platforms have handed in again")
-    if not (quarantine or end):
-        raise SettingsError(_EXPLAIN)
+    if quarantine == end:
+        raise SettingsError(_BOTH if end else _EXPLAIN)
     schedule = open_ledger(config)
     if end:
         print("ended" if steps.end(schedule, Who.here()) else "nothing was held back")

@@ -249,8 +249,7 @@ class Smpp(Provider):
     def _reply(self, delivery: Delivery) -> Reply | None:
         """Read what a person wrote; None if the sender is not a whole number, which identifies nobody.
 
-        A long text comes in segments, and nothing is kept: only the first one's words are read. People who want no more
-        texts say so at the beginning; the next one begins anywhere, and may mean the opposite.
+        Of a long text only the first segment is read: the next one begins anywhere, and may mean the opposite.
         """
         number = _NUMBER.fullmatch(delivery.sender)
         if number is None or delivery.sender_type not in {TON.UNKNOWN, TON.INTERNATIONAL}:
