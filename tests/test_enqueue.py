@@ -160,7 +160,7 @@ def peak(line: bytes, count: int) -> int:
 def test_memory_does_not_grow_with_the_file(line, monkeypatch):
     monkeypatch.setattr("sys.stderr", SimpleNamespace(write=len, isatty=lambda: False))
     peak(line, 600)  # caches fill
-    assert peak(line, 12_000) < 1.2 * peak(line, 6_000) + 50_000  # only what a later Python has yet to collect
+    assert peak(line, 24_000) < 1.2 * peak(line, 6_000) + 50_000  # before, a later Python has yet to collect
 
 
 def test_nothing_personal_reaches_the_store(clinic, client: store.Client):

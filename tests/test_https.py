@@ -331,6 +331,31 @@ def test_all_of_it_leaves_over_tls_however_little_a_line_takes_at_once(
         assert server.connections == 1
 
 
+def test_over_tls_too_nothing_is_waited_for_between_the_clock_and_the_bytes(
+    certificates: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a socket with a time-out, Python's own ``send`` waits for its thread's turn once more."""
+    monkeypatch.setenv("SSL_CERT_FILE", f"{certificates['IP:127.0.0.1']}.crt")
+    seen: list[float | None] = []
+    send = ssl.SSLSocket.send
+
+    def seeing(line: ssl.SSLSocket, *args: Any) -> int:
+        if isinstance(line, sockets.TLSSocket):  # and not the server's
+            seen.append(line.gettimeout())
+        return send(line, *args)
+
+    monkeypatch.setattr(ssl.SSLSocket, "send", seeing)
+    with FakeTwilio(certificate=certificates["IP:127.0.0.1"]) as server:
+        site = Site(server.url)
+        assert [post(site).status for _ in range(2)] == [201, 201]
+        (connection,) = site._idle
+        connection.line.deadline = time.monotonic()
+        with pytest.raises(TimeoutError):
+            connection.line.sendall(b"late")
+        assert seen == [0.0, 0.0]
+        site.close()
+
+
 @pytest.mark.parametrize("head", [False, True])
 def test_a_dripping_answer_does_not_extend_the_deadline_over_tls(
     certificates: dict[str, Path], monkeypatch: pytest.MonkeyPatch, *, head: bool
