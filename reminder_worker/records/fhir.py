@@ -153,8 +153,8 @@ class Reader:
         """Return what to hand in, or a cancellation. Raises Refused."""
         if self._is_over(visit.start):
             over = Refused(Reason.TIME_PAST, "start", "is over" if visit.status in resources.REMINDED else "")
-            was_over = self._now - job.parse_time(visit.start) > LONG_AGO
-            return over if was_over else PassedOver(visit.reference, over)
+            long_ago = self._now - job.parse_time(visit.start) > LONG_AGO
+            return over if long_ago else PassedOver(visit.reference, over)
         if visit.status not in resources.REMINDED:
             return Cancelled(visit.reference)
         self._check_start(visit.start)
